@@ -1,0 +1,50 @@
+# One command sets up and runs: `make train`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+MAKEFLAGS += --no-print-directory
+
+.DELETE_ON_ERROR:
+.PHONY: help train test check bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(firstword $(MAKEFILE_LIST))
+
+train: $(VENV)/.ready  ## train a small network on handwritten digits
+	$(BIN)/crossmesh train digits
+
+test: $(VENV)/.ready-dev  ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-dev  ## check form, types and spelling
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+bench: $(VENV)/.ready  ## measure how fast the emulation is
+	$(BIN)/python -m cluster.bench
+
+clean:  ## remove the set-up and all caches; runs/ stays
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find cluster emulator tiles interconnect tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing crossmesh into $(VENV) ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@echo "Installing the tools for tests and checks ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# A venv that could not be finished is removed, so that the next call does not take it for a good one.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "crossmesh needs Python 3.11 or newer, got" \
+	    "$$($(PYTHON) --version 2>/dev/null || echo 'no $(PYTHON)'); try: make PYTHON=python3.11" >&2; \
+	  exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

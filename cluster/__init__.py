@@ -1,0 +1,1 @@
+"""Where it runs: Ray start-up, placement, cluster configs, launching, scaling measurements."""

@@ -1,0 +1,88 @@
+"""Which data a run learns."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+_USED_BY = {
+    "file": ("npz", "parquet"),
+    "test_file": ("parquet",),
+    "test_fraction": ("digits", "npz", "parquet"),
+    "crop": ("digits", "mnist", "fashion-mnist", "idx", "npz"),
+    "examples": ("synthetic",),
+    "test_examples": ("synthetic",),
+    "inputs": ("synthetic",),
+    "classes": ("synthetic",),
+}
+_NEEDED_BY = {"file": ("npz", "parquet"), "directory": ("idx",)}
+
+
+class Crop(BaseModel):
+    """The window of an image that is kept.
+
+    Attributes:
+        rows: First row, and the one behind the last.
+        columns: First column, and the one behind the last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _bounds_rise(self) -> Self:
+        for axis, bounds in (("rows", self.rows), ("columns", self.columns)):
+            if bounds[0] >= bounds[1]:
+                raise ValueError(f"{axis} must rise from start to stop, got {list(bounds)}")
+        return self
+
+
+class DataConfig(BaseModel):
+    """Where the examples come from.
+
+    Attributes:
+        source: A data set by name, or the format of files of one's own.
+        directory: Folder of the IDX files, or for a data set by name the folder above it. Allowed
+            for every source, so that one place can serve all runs.
+        file: ``npz``: file with x_train, y_train and perhaps x_test, y_test. ``parquet``: table of
+            the training examples.
+        test_file: ``parquet``: table of the test examples; by default some of ``file``.
+        crop: Window of the images that is kept; by default all.
+        test_fraction: Part of the examples that is set aside where a source has no test set.
+        examples: Training examples of ``synthetic``.
+        test_examples: Test examples of ``synthetic``.
+        inputs: Inputs of an example of ``synthetic``.
+        classes: Classes of ``synthetic``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["digits", "mnist", "fashion-mnist", "idx", "npz", "parquet", "synthetic"]
+    directory: UserPath | None = None
+    file: UserPath | None = None
+    test_file: UserPath | None = None
+    crop: Crop | None = None
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    examples: int = Field(1024, ge=1)
+    test_examples: int = Field(256, ge=1)
+    inputs: int = Field(64, ge=1)
+    classes: int = Field(10, ge=2)
+
+    @model_validator(mode="after")
+    def _fields_fit_the_source(self) -> Self:
+        for name, sources in _NEEDED_BY.items():
+            if self.source in sources and getattr(self, name) is None:
+                raise ValueError(f"{name} must be given for the source {self.source}, got none")
+        for name, sources in _USED_BY.items():
+            value = getattr(self, name)
+            # Compared with the default, not asked whether set: a config that was written out
+            # in full must load again.
+            if self.source not in sources and value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} must be left out for the source {self.source}, got {value}"
+                )
+        return self

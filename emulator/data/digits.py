@@ -1,0 +1,27 @@
+"""Handwritten digits of 8 x 8 pixels, shipped with the package (see README.md)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from emulator.data.config import DataConfig
+from emulator.data.errors import Place
+from emulator.data.examples import Dataset
+from emulator.data.raw import Raw, assemble
+
+FILE = Path(__file__).with_name("digits.npz")
+INK_SCALE = 16.0
+
+
+def load_digits(config: DataConfig) -> Dataset:
+    """1,797 images; the test set is the same for every seed."""
+    with np.load(FILE, allow_pickle=False) as arrays:
+        place = Place("source", FILE.name)
+        raw = Raw(
+            x=arrays["images"],
+            y=arrays["labels"],
+            x_place=place,
+            y_place=place,
+            full_scale=INK_SCALE,
+        )
+    return assemble("digits", config, raw, None)

@@ -1,0 +1,46 @@
+"""Examples to learn from, and a data set of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Inputs and what they should give.
+
+    Attributes:
+        inputs: ``(n, n_inputs)``, C-contiguous.
+        targets: Class labels ``(n,)``, or the values of a regression ``(n, m)``.
+    """
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int32] | NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.inputs)
+
+    def first(self, n: int) -> "Examples":
+        """The first ``n`` examples, without a copy."""
+        return Examples(self.inputs[:n], self.targets[:n])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Examples to train on and others to test with.
+
+    Attributes:
+        name: What reports call it.
+        train: Training examples.
+        test: Test examples.
+        shape: Shape of one example before it was flattened, such as ``(28, 28)``.
+        n_outputs: Number of classes, or of values of one target.
+    """
+
+    name: str
+    train: Examples
+    test: Examples
+    shape: tuple[int, ...]
+    n_outputs: int

@@ -1,0 +1,114 @@
+"""Data sets that are published as IDX files: found on this machine, or fetched."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator.data.config import DataConfig
+from emulator.data.errors import DataError
+from emulator.data.examples import Dataset
+from emulator.data.fetch import FetchError, fetch
+from emulator.data.idx import NAMES, find_file, load_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """Where a data set can be had.
+
+    Attributes:
+        mirrors: Addresses that the name of a file is put behind, tried in order.
+        sha256: Digest of each file by name.
+    """
+
+    mirrors: tuple[str, ...]
+    sha256: Mapping[str, str]
+
+
+PUBLICATIONS = {
+    "mnist": Publication(
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        sha256={
+            "train-images-idx3-ubyte.gz": (
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+            ),
+            "train-labels-idx1-ubyte.gz": (
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+            ),
+            "t10k-images-idx3-ubyte.gz": (
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+            ),
+            "t10k-labels-idx1-ubyte.gz": (
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+            ),
+        },
+    ),
+    "fashion-mnist": Publication(
+        mirrors=(
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+        sha256={
+            "train-images-idx3-ubyte.gz": (
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+            ),
+            "train-labels-idx1-ubyte.gz": (
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+            ),
+            "t10k-images-idx3-ubyte.gz": (
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+            ),
+            "t10k-labels-idx1-ubyte.gz": (
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+            ),
+        },
+    ),
+}
+
+
+def load_published(config: DataConfig) -> Dataset:
+    """The data set that ``data.source`` names.
+
+    The first folder with any of its files is used, and must have them all: sets are never mixed.
+    The cache is completed over the network.
+
+    Raises:
+        DataError: If it is nowhere on this machine and cannot be fetched.
+    """
+    cache = _cache() / config.source
+    places = [*_folders(config), cache]
+    found = (place for place in places if any(find_file(place, stem) for stem in NAMES))
+    folder = next(found, cache)
+    if folder == cache:
+        _complete(cache, config.source, places)
+    return load_folder(config.source, config, folder)
+
+
+def _folders(config: DataConfig) -> list[Path]:
+    """Folders that the user names, before the cache; in each the data set's own comes first."""
+    named = [config.directory] if config.directory is not None else []
+    if variable := os.environ.get("CROSSMESH_DATA"):
+        named.append(Path(variable).expanduser())
+    return [place for folder in named for place in (folder / config.source, folder)]
+
+
+def _cache() -> Path:
+    variable = os.environ.get("XDG_CACHE_HOME")
+    return (Path(variable) if variable else Path.home() / ".cache") / "crossmesh"
+
+
+def _complete(cache: Path, source: str, places: list[Path]) -> None:
+    publication = PUBLICATIONS[source]
+    for name, digest in publication.sha256.items():
+        if find_file(cache, name.removesuffix(".gz")) is not None:
+            continue
+        try:
+            fetch([mirror + name for mirror in publication.mirrors], digest, cache / name)
+        except FetchError as error:
+            raise DataError(
+                f"data.directory must hold {name}, got none in {', '.join(map(str, places))}, "
+                f"nor from the network ({error}); give the folder with the files of {source} "
+                f"by --data-dir"
+            ) from None

@@ -1,0 +1,9 @@
+"""Errors that are the user's to mend; the command line prints them in one line and exits with 2."""
+
+
+class ConfigError(ValueError):
+    """A config is wrong: the message names the field, the law and the value."""
+
+
+class RunError(RuntimeError):
+    """A run failed in a tile or in the cluster; the message says what, where and why."""

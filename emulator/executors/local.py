@@ -1,0 +1,79 @@
+"""The local executor: every tile in this process."""
+
+import time
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from emulator.errors import RunError
+from emulator.executors import Watch
+from emulator.job import Job
+from tiles.host import Assignment, Measurement, TileError, TileHost, TileReport
+from tiles.program import Span
+
+WATCH_EVERY_S = 0.1
+
+
+class LocalExecutor:
+    """One tile host with all tiles: the reference for every other executor."""
+
+    engine = "local"
+    n_actors = 0
+    n_nodes = 1
+    notice = ""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._threads = threadpool_limits(1)  # given back by close
+        config, program = job.config, job.program
+        assignment = Assignment(
+            program=program,
+            tile=config.tile,
+            seed=config.seed,
+            host_of=(0,) * len(program.blocks),
+            host=0,
+        )
+        self.host = TileHost(assignment, job.feeds())
+
+    def write_initial_weights(self) -> None:
+        """Set every tile to the network's initial weights."""
+        self.host.write(self._job.initial())
+
+    def run(self, span: Span, watch: Watch) -> list[Measurement]:
+        """Run a span."""
+        due = time.perf_counter() + WATCH_EVERY_S
+
+        def look() -> None:
+            nonlocal due
+            if time.perf_counter() >= due:
+                watch(self.host.meter.progress)
+                due = time.perf_counter() + WATCH_EVERY_S
+
+        try:
+            return self.host.run(span, look)
+        except TileError as error:
+            raise RunError(str(error)) from error
+
+    def save(self, folder: Path) -> None:
+        """Write the state of every tile."""
+        self.host.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Read the state of every tile."""
+        self.host.load(folder)
+
+    def digests(self) -> list[bytes]:
+        """sha256 of each tile's device state, in tile order."""
+        return [digest for _, digest in sorted(self.host.digests().items())]
+
+    def reports(self) -> list[TileReport]:
+        """Rows of the tiles table, in tile order."""
+        return sorted(self.host.reports())
+
+    def counters(self) -> dict[str, float]:
+        """Nothing is sent."""
+        return {"messages": 0, "bytes": 0, "wait_s": 0.0}
+
+    def close(self) -> None:
+        """Give BLAS its threads back."""
+        self._threads.restore_original_limits()

@@ -1,0 +1,119 @@
+"""A job: a config with its data loaded, its network built and its program compiled."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.compiler import compile_program
+from emulator.config import RunConfig
+from emulator.data import Dataset, load
+from emulator.errors import ConfigError
+from emulator.feed import ShuffledFeed
+from emulator.mapping import initial_weights
+from emulator.network import Network, build_network
+from interconnect.schedule import Evaluation, schedule
+from tiles.program import Program, Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an executor needs to run.
+
+    Attributes:
+        config: The config.
+        dataset: The examples that are trained and tested on.
+        network: The graph.
+        program: The compiled program.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    network: Network
+    program: Program
+
+    @property
+    def n_train(self) -> int:
+        """Examples of an epoch."""
+        return len(self.dataset.train)
+
+    def feeds(self) -> dict[str, ShuffledFeed]:
+        """Where hosts find examples."""
+        seed, training = self.config.seed, self.config.training
+        return {
+            "train": ShuffledFeed(self.dataset.train, seed, shuffle=training.shuffle),
+            "test": ShuffledFeed(self.dataset.test, seed, shuffle=False),
+        }
+
+    def weights(
+        self, layer: str, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """A window of a layer's initial weights."""
+        return initial_weights(self.network, self.config.seed, layer, corner, shape)
+
+    def initial(self) -> "partial[NDArray[np.float32]]":
+        """``weights`` without the data, fit to be sent to other processes."""
+        return partial(initial_weights, self.network, self.config.seed)
+
+    def epoch(self, number: int) -> Span:
+        """The span that trains one epoch."""
+        training = self.config.training
+        per_update = training.batch // training.examples_together
+        return Span(
+            schedule=schedule(training.schedule, per_update),
+            micro_batch=training.examples_together,
+            n_examples=self.n_train,
+            epoch=number,
+            first=0,
+            first_example=number * self.n_train,
+            learning_rate=training.rate(number),
+            evaluation=None,
+            log_every=training.log_every or max(1, self.n_train // 10),
+        )
+
+    def evaluation(self, number: int) -> Span:
+        """The span that tests the network, for the ``number``-th time."""
+        n = len(self.dataset.test)
+        return Span(
+            schedule=Evaluation(),
+            micro_batch=self.config.training.evaluation_batch,
+            n_examples=n,
+            epoch=0,
+            first=0,
+            first_example=0,
+            learning_rate=0.0,
+            evaluation=number,
+            log_every=n,
+        )
+
+
+def prepare(config: RunConfig) -> Job:
+    """Load the data, build the network for it and compile it.
+
+    Raises:
+        ConfigError: If data and network do not fit.
+        DataError: If the data cannot be had.
+    """
+    dataset = load(config.data)
+    training = config.training
+    _check_count("training.examples", training.examples, len(dataset.train))
+    _check_count("training.test_examples", training.test_examples, len(dataset.test))
+    dataset = Dataset(
+        name=dataset.name,
+        train=dataset.train.first(training.examples or len(dataset.train)),
+        test=dataset.test.first(training.test_examples or len(dataset.test)),
+        shape=dataset.shape,
+        n_outputs=dataset.n_outputs,
+    )
+    n_inputs = dataset.train.inputs.shape[1]
+    network = build_network(
+        config.network, n_inputs, dataset.n_outputs, config.loss, config.data.source
+    )
+    program = compile_program(network, config.tile, config.loss)
+    return Job(config=config, dataset=dataset, network=network, program=program)
+
+
+def _check_count(name: str, wanted: int | None, there: int) -> None:
+    if wanted is not None and wanted > there:
+        raise ConfigError(f"{name} must be at most {there}, the size of the data, got {wanted}")

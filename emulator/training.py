@@ -1,0 +1,293 @@
+"""Training: epochs as spans, tests between them, checkpoints, and the summary of a run."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from emulator.baseline import accuracy, train_baseline
+from emulator.config import RunConfig
+from emulator.errors import ConfigError
+from emulator.executors import Executor, create
+from emulator.job import Job, prepare
+from emulator.rundir import (
+    History,
+    MetricsRow,
+    RunDirectory,
+    config_digest,
+    metrics_table,
+    tiles_table,
+)
+from tiles.host import Measurement, Progress
+from tiles.tile import warm_up
+
+SCHEMA = 1
+
+
+class Listener(Protocol):
+    """Whoever shows how a run goes."""
+
+    def note(self, text: str) -> None:
+        """Something that a user should know."""
+        ...
+
+    def phase(self, name: str, total: int) -> None:
+        """A part of the run begins, of ``total`` examples."""
+        ...
+
+    def progress(self, examples: int, loss: float | None = None) -> None:
+        """Examples of the part done so far, with their latest loss."""
+        ...
+
+    def row(self, row: MetricsRow) -> None:
+        """A row of the metrics is complete."""
+        ...
+
+
+class Silence:
+    """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def phase(self, name: str, total: int) -> None:
+        """Show nothing."""
+
+    def progress(self, examples: int, loss: float | None = None) -> None:
+        """Show nothing."""
+
+    def row(self, row: MetricsRow) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a run gives: the same as its directory holds.
+
+    Attributes:
+        summary: As ``summary.json``.
+        metrics: As ``metrics.parquet``.
+        tiles: As ``tiles.parquet``.
+        path: The run directory, or None if none was asked for.
+    """
+
+    summary: dict[str, Any]
+    metrics: pa.Table
+    tiles: pa.Table
+    path: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Loss and accuracy on the test set."""
+
+    loss: float
+    accuracy: float
+
+
+def train(
+    config: RunConfig,
+    directory: RunDirectory | None = None,
+    listener: Listener | None = None,
+    *,
+    resume: bool = False,
+) -> RunResult:
+    """Train a network on emulated tiles.
+
+    Args:
+        config: The run.
+        directory: Where to leave results and checkpoints; by default nowhere.
+        listener: Who shows progress; by default nobody.
+        resume: Whether to go on from the directory's newest checkpoint.
+
+    Returns:
+        The result.
+
+    Raises:
+        ConfigError: If config and data do not fit.
+        DataError: If the data cannot be had.
+    """
+    listener = listener or Silence()
+    started = time.perf_counter()
+    job = prepare(config)
+    run = _Run(job, directory, listener, started)
+    return run.result(resume=resume)
+
+
+def test_network(job: Job, executor: Executor, number: int) -> Evaluation:
+    """Test a network; ``number`` keys the noise of the reads."""
+    rows = executor.run(job.evaluation(number), lambda progress: None)
+    return Evaluation(loss=rows[-1].loss, accuracy=rows[-1].accuracy)
+
+
+class _Run:
+    def __init__(
+        self, job: Job, directory: RunDirectory | None, listener: Listener, started: float
+    ) -> None:
+        self._job = job
+        self._directory = directory
+        self._listener = listener
+        self._started = started
+        self._history = History()
+        self._start_s = 0.0
+
+    def result(self, *, resume: bool) -> RunResult:
+        job, directory = self._job, self._directory
+        self._listener.phase("compiling", 0)
+        warm_up(job.config.tile)
+        self._listener.phase("starting", 0)
+        executor = create(job)
+        try:
+            if directory is not None:
+                directory.write_config(job.config)
+            if executor.notice:
+                self._listener.note(executor.notice)
+            self._begin(executor, resume=resume)
+            self._start_s = time.perf_counter() - self._started
+            self._listener.phase("training", job.n_train * job.config.training.epochs)
+            for epoch in range(self._history.epoch, job.config.training.epochs):
+                self._epoch(executor, epoch)
+            digests, reports = executor.digests(), executor.reports()
+            emulation = self._emulation(executor)
+        finally:
+            executor.close()
+        summary = self._summary(digests, emulation, self._baseline())
+        if directory is not None:
+            directory.write_tiles(reports)
+            directory.write_summary(summary)
+        return RunResult(
+            summary=summary,
+            metrics=metrics_table(self._history.rows),
+            tiles=tiles_table(reports),
+            path=directory.path if directory else None,
+        )
+
+    def _begin(self, executor: Executor, *, resume: bool) -> None:
+        found = None
+        if resume and self._directory is not None:
+            found = self._directory.latest(self._job.config, self._listener.note)
+        if found is None:
+            executor.write_initial_weights()
+        else:
+            folder, self._history = found
+            executor.load(folder)
+            self._listener.note(f"resumed after {self._history.examples} examples")
+
+    def _epoch(self, executor: Executor, epoch: int) -> None:
+        history, before = self._history, self._history.examples
+
+        def watch(progress: Progress) -> None:
+            loss = None if math.isnan(progress.loss) else progress.loss
+            self._listener.progress(before + progress.examples, loss)
+
+        started = time.perf_counter()
+        measured = executor.run(self._job.epoch(epoch), watch)
+        wall_s = time.perf_counter() - started
+        tested = test_network(self._job, executor, epoch)
+        rows = self._rows(measured, epoch, tested)
+        for row in rows:
+            self._listener.row(row)
+        history.rows.extend(rows)
+        history.epoch = epoch + 1
+        history.examples += self._job.n_train
+        history.wall_s += wall_s
+        self._listener.progress(history.examples, rows[-1].loss)
+        if self._directory is not None:
+            self._directory.write_metrics(history.rows)
+            self._directory.save_checkpoint(self._job.config, history, executor.save)
+
+    def _rows(
+        self, measured: list[Measurement], epoch: int, tested: Evaluation
+    ) -> list[MetricsRow]:
+        rows, last = [], Measurement(0, 0.0, 0.0, 0.0)
+        is_class = self._job.dataset.train.targets.ndim == 1
+        for m in measured:
+            is_end = m is measured[-1]
+            rows.append(
+                MetricsRow(
+                    epoch=epoch + 1,
+                    examples=self._history.examples + m.examples,
+                    loss=m.loss,
+                    train_accuracy=m.accuracy if is_class else None,
+                    test_loss=tested.loss if is_end else None,
+                    test_accuracy=tested.accuracy if is_end and is_class else None,
+                    wall_s=self._history.wall_s + m.wall_s,
+                    examples_per_s=(m.examples - last.examples) / max(m.wall_s - last.wall_s, 1e-9),
+                )
+            )
+            last = m
+        return rows
+
+    def _baseline(self) -> float | None:
+        if not self._job.config.training.baseline:
+            return None
+        self._listener.phase("baseline", self._job.n_train * self._job.config.training.epochs)
+        return accuracy(self._job, train_baseline(self._job, self._listener.progress))
+
+    def _emulation(self, executor: Executor) -> dict[str, Any]:
+        history = self._history
+        return {
+            "engine": executor.engine,
+            "nodes": executor.n_nodes,
+            "actors": executor.n_actors,
+            "tiles": len(self._job.program.blocks),
+            "wall_s": history.wall_s,
+            "start_s": self._start_s,
+            "examples_per_s": history.examples / history.wall_s if history.wall_s else None,
+            "recoveries": history.recoveries,
+        }
+
+    def _summary(
+        self, digests: list[bytes], emulation: dict[str, Any], baseline: float | None
+    ) -> dict[str, Any]:
+        config, last = self._job.config, self._history.rows[-1]
+        return {
+            "schema": SCHEMA,
+            "name": config.name,
+            "seed": config.seed,
+            "config_digest": config_digest(config),
+            "state_digest": hashlib.sha256(b"".join(digests)).hexdigest(),
+            "examples_trained": self._history.examples,
+            "epochs": self._history.epoch,
+            "train_loss": last.loss,
+            "test_loss": last.test_loss,
+            "test_accuracy": last.test_accuracy,
+            "baseline_test_accuracy": baseline,
+            "emulation": emulation,
+            "chip": None,
+        }
+
+
+def evaluate(
+    directory: RunDirectory, config: RunConfig, warn: Callable[[str], None]
+) -> dict[str, Any]:
+    """Test the network of a run's newest checkpoint again, with the same noise as then.
+
+    Returns:
+        ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.
+    """
+    found = directory.latest(config, warn)
+    if found is None:
+        raise ConfigError(f"RUN must have a checkpoint, got {directory.path}")
+    folder, history = found
+    job = prepare(config)
+    executor = create(job)
+    try:
+        executor.load(folder)
+        tested = test_network(job, executor, history.epoch - 1)
+        digests = executor.digests()
+    finally:
+        executor.close()
+    is_class = job.dataset.test.targets.ndim == 1
+    return {
+        "examples_trained": history.examples,
+        "test_examples": len(job.dataset.test),
+        "test_loss": tested.loss,
+        "test_accuracy": tested.accuracy if is_class else None,
+        "state_digest": hashlib.sha256(b"".join(digests)).hexdigest(),
+    }

@@ -1,0 +1,505 @@
+"""Data sources: what they give, what they refuse, and that order and split never move."""
+
+import gzip
+import hashlib
+import io
+import struct
+from dataclasses import replace
+from email.message import Message
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from emulator.data import SOURCES, DataConfig, DataError, Examples, load, order, published
+from emulator.data import fetch as fetching
+from emulator.data.idx import NAMES
+from emulator.data.streams import split_indices
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+IMAGES = (np.arange(12 * 6 * 5) % 256).astype(np.uint8).reshape(12, 6, 5)
+LABELS = (np.arange(12) % 3).astype(np.uint8)
+
+
+def idx_bytes(array):
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def idx_contents(images=IMAGES, labels=LABELS):
+    """The four files by name; the test set is the first half."""
+    arrays = (images, labels, images[:6], labels[:6])
+    return {name: idx_bytes(array) for name, array in zip(NAMES, arrays, strict=True)}
+
+
+def write_idx(folder, contents=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (contents or idx_contents()).items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    return folder
+
+
+def npz(folder, **arrays):
+    np.savez(folder / "mine.npz", **arrays)
+    return DataConfig(source="npz", file=folder / "mine.npz")
+
+
+def table(path, **columns):
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.fixture
+def secluded(monkeypatch, tmp_path):
+    """No data on this machine, and no network."""
+
+    def unreachable(url, timeout):
+        raise URLError("no route to host")
+
+    monkeypatch.delenv("CROSSMESH_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetching, "urlopen", unreachable)
+    return tmp_path
+
+
+@pytest.fixture(params=SOURCES)
+def dataset(request, secluded):
+    """A small data set from every source."""
+    folder = write_idx(secluded / "images")
+    npz(folder, x_train=IMAGES, y_train=LABELS)
+    table(folder / "t.parquet", a=np.arange(12.0), b=np.arange(12), label=LABELS)
+    files = {
+        "mnist": {"directory": folder},
+        "fashion-mnist": {"directory": folder},
+        "idx": {"directory": folder},
+        "npz": {"file": folder / "mine.npz"},
+        "parquet": {"file": folder / "t.parquet"},
+    }
+    return load(DataConfig(source=request.param, **files.get(request.param, {})))
+
+
+def test_every_source_gives_examples_that_tiles_can_take(dataset):
+    for part in (dataset.train, dataset.test):
+        assert len(part) == len(part.inputs) == len(part.targets) > 0
+        assert part.inputs.shape[1] == np.prod(dataset.shape)
+        assert part.inputs.dtype == np.float32
+        assert part.inputs.flags.c_contiguous
+        assert part.targets.dtype == np.int32
+        assert 0 <= part.targets.min() <= part.targets.max() < dataset.n_outputs
+
+
+@given(seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 10**6), n=st.integers(0, 300))
+@settings(deadline=None)
+def test_order_is_a_permutation_and_repeats(seed, epoch, n):
+    first = order(seed, epoch, n)
+
+    assert first.dtype == np.int64
+    np.testing.assert_array_equal(np.sort(first), np.arange(n))
+    np.testing.assert_array_equal(first, order(seed, epoch, n))
+
+
+def test_order_differs_between_epochs_and_seeds():
+    orders = {tuple(order(seed, epoch, 50)) for seed in range(5) for epoch in range(5)}
+
+    assert len(orders) == 25
+
+
+def test_order_never_changes():
+    assert order(7, 3, 10).tolist() == [0, 2, 7, 6, 4, 1, 8, 9, 5, 3]
+
+
+def test_split_takes_every_example_once_and_never_changes():
+    train, test = split_indices(1797, 359)
+
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(1797))
+    assert test[:5].tolist() == [6, 10, 24, 27, 29]
+
+
+def test_first_takes_examples_from_the_front():
+    examples = Examples(np.eye(4, dtype=np.float32), np.arange(4, dtype=np.int32))
+
+    assert examples.first(2).targets.tolist() == [0, 1]
+    assert len(examples.first(2)) == 2
+
+
+def test_digits_are_all_there_and_scaled():
+    digits = load(DataConfig(source="digits"))
+
+    assert (len(digits.train), len(digits.test)) == (1438, 359)
+    assert (digits.shape, digits.n_outputs) == ((8, 8), 10)
+    assert digits.train.inputs.min() == 0
+    assert digits.train.inputs.max() == 1
+    counts = np.bincount(np.concatenate([digits.train.targets, digits.test.targets]))
+    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_synthetic_can_be_learnt_from_class_means():
+    data = load(DataConfig(source="synthetic"))
+    means = np.stack([data.train.inputs[data.train.targets == c].mean(0) for c in range(10)])
+    distances = ((data.test.inputs[:, None] - means) ** 2).sum(2)
+
+    assert np.mean(distances.argmin(1) == data.test.targets) > 0.95
+    assert 0 <= data.train.inputs.min() < data.train.inputs.max() <= 1
+
+
+def test_synthetic_begins_alike_in_every_size():
+    few = load(DataConfig(source="synthetic", examples=5, test_examples=3))
+    many = load(DataConfig(source="synthetic", examples=50, test_examples=30))
+
+    np.testing.assert_array_equal(few.train.inputs, many.train.inputs[:5])
+    np.testing.assert_array_equal(few.test.inputs, many.test.inputs[:3])
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_idx_is_read_plain_and_compressed(tmp_path, compressed):
+    for name, content in idx_contents().items():
+        file = tmp_path / (f"{name}.gz" if compressed else name)
+        file.write_bytes(gzip.compress(content) if compressed else content)
+
+    data = load(DataConfig(source="idx", directory=tmp_path))
+
+    np.testing.assert_array_equal(data.train.inputs, np.float32(IMAGES.reshape(12, 30)) / 255)
+    assert data.train.targets.tolist() == LABELS.tolist()
+    assert (len(data.test), data.shape, data.n_outputs) == (6, (6, 5), 3)
+
+
+def test_crop_keeps_the_window(tmp_path):
+    crop = {"rows": [1, 4], "columns": [2, 5]}
+    data = load(DataConfig(source="idx", directory=write_idx(tmp_path), crop=crop))
+
+    assert data.shape == (3, 3)
+    expected = np.float32(IMAGES[:, 1:4, 2:5].reshape(12, 9)) / 255
+    np.testing.assert_array_equal(data.train.inputs, expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        ([3, 40], [0, 5], r"^data\.crop\.rows must lie within 0\.\.6, got \[3, 40\]$"),
+        ([0, 6], [-1, 5], r"^data\.crop\.columns must lie within 0\.\.5, got \[-1, 5\]$"),
+    ],
+)
+def test_crop_outside_of_the_image_is_refused(tmp_path, rows, columns, message):
+    config = DataConfig(
+        source="idx", directory=write_idx(tmp_path), crop={"rows": rows, "columns": columns}
+    )
+    with pytest.raises(DataError, match=message):
+        load(config)
+
+
+def test_crop_of_vectors_is_refused(tmp_path):
+    config = npz(tmp_path, x_train=np.eye(4), y_train=np.arange(4))
+    crop = {"rows": (0, 1), "columns": (0, 1)}
+    with pytest.raises(DataError, match=r"data\.crop must be left out unless .* got \(4,\)"):
+        load(DataConfig(**{**config.model_dump(), "crop": crop}))
+
+
+IMAGE_FILE, LABEL_FILE = NAMES[:2]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        (
+            IMAGE_FILE,
+            lambda c: b"\0\0\x0d\x03" + c[4:],
+            r"0x00000803 in .*images.*, got 0x00000d03",
+        ),
+        (IMAGE_FILE, lambda c: c[:2], r"magic number 0x00000803 in .*, got 0x0000$"),
+        (IMAGE_FILE, lambda c: c[:-1], r"376 bytes \(an array \(12, 6, 5\)\) in .*, got 375"),
+        (IMAGE_FILE, lambda c: c + b"\0", r"376 bytes .* got 377"),
+        (LABEL_FILE, lambda _: idx_bytes(LABELS[:7]), r"\(12\) in .*train-labels.*, got 7"),
+        (IMAGE_FILE, lambda _: idx_bytes(IMAGES[:0]), r"one or more examples, .*\(0, 6, 5\)"),
+        ("t10k-images-idx3-ubyte", lambda _: idx_bytes(IMAGES[:6, 1:]), r"like uint8 \(6, 5\) in"),
+    ],
+)
+def test_damaged_idx_is_refused(tmp_path, name, damage, message):
+    contents = idx_contents()
+    contents[name] = damage(contents[name])
+    config = DataConfig(source="idx", directory=write_idx(tmp_path, contents))
+
+    with pytest.raises(DataError, match=rf"^data\.directory must hold .*{message}"):
+        load(config)
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: c[20:], lambda c: c[:20] + c[30:]])
+def test_damaged_gzip_is_refused(tmp_path, damage):
+    file = write_idx(tmp_path) / f"{IMAGE_FILE}.gz"
+    file.write_bytes(damage(file.read_bytes()))
+
+    with pytest.raises(DataError, match=r"must hold a whole gzip stream in .*images.*\.gz, got "):
+        load(DataConfig(source="idx", directory=tmp_path))
+
+
+@pytest.mark.parametrize("place", ["directory", "variable", "cache"])
+@pytest.mark.parametrize("below", ["", "mnist"])
+def test_mnist_is_found_where_it_may_be(secluded, monkeypatch, place, below):
+    if place == "cache":
+        write_idx(secluded / "cache" / "crossmesh" / "mnist")
+    else:
+        write_idx(secluded / "here" / below)
+    if place == "variable":
+        monkeypatch.setenv("CROSSMESH_DATA", str(secluded / "here"))
+    directory = secluded / "here" if place == "directory" else None
+
+    data = load(DataConfig(source="mnist", directory=directory))
+
+    assert (data.name, len(data.train)) == ("mnist", 12)
+
+
+def test_missing_mnist_says_what_is_missing_and_what_to_do(secluded):
+    with pytest.raises(DataError) as error:
+        load(DataConfig(source="mnist", directory=secluded / "mine"))
+
+    message = str(error.value)
+    assert message.startswith("data.directory must hold train-images-idx3-ubyte.gz, got none in ")
+    assert str(secluded / "mine") in message
+    assert str(secluded / "cache" / "crossmesh" / "mnist") in message
+    assert "no route to host" in message
+    assert "--data-dir" in message
+    assert "\n" not in message
+
+
+def test_incomplete_folder_is_not_completed_from_elsewhere(secluded):
+    folder = write_idx(secluded / "mine")
+    write_idx(secluded / "cache" / "crossmesh" / "mnist")
+    (folder / f"{LABEL_FILE}.gz").unlink()
+
+    with pytest.raises(
+        DataError, match=r"must hold train-labels-idx1-ubyte\.gz, got .*mine without"
+    ):
+        load(DataConfig(source="mnist", directory=folder))
+
+
+def serve(monkeypatch, contents):
+    """Answer every address by the file that its last part names; returns the addresses asked."""
+    asked = []
+
+    class Response(io.BytesIO):
+        headers = Message()
+
+    def answer(url, timeout):
+        asked.append(url)
+        return Response(contents[url.rsplit("/", 1)[-1]])
+
+    monkeypatch.setattr(fetching, "urlopen", answer)
+    return asked
+
+
+def packed():
+    return {f"{name}.gz": gzip.compress(content) for name, content in idx_contents().items()}
+
+
+def test_missing_mnist_is_fetched_once(secluded, monkeypatch):
+    files = packed()
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    publication = replace(published.PUBLICATIONS["mnist"], sha256=sums)
+    monkeypatch.setitem(published.PUBLICATIONS, "mnist", publication)
+    asked = serve(monkeypatch, files)
+
+    first, second = (load(DataConfig(source="mnist")) for _ in range(2))
+
+    assert len(asked) == 4
+    assert all(url.startswith("https://") for url in asked)
+    np.testing.assert_array_equal(first.train.inputs, second.train.inputs)
+    cached = (secluded / "cache" / "crossmesh" / "mnist").iterdir()
+    assert sorted(path.name for path in cached) == sorted(files)
+
+
+def test_fetched_file_with_another_checksum_is_refused_and_not_kept(secluded, monkeypatch):
+    asked = serve(monkeypatch, packed())
+
+    with pytest.raises(DataError, match=r"sha256 must be 440fcabf[0-9a-f]+, got [0-9a-f]{64}"):
+        load(DataConfig(source="mnist"))
+
+    assert len(asked) == len(published.PUBLICATIONS["mnist"].mirrors)
+    assert list((secluded / "cache" / "crossmesh" / "mnist").iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["mnist", "fashion-mnist"])
+def test_published_files_are_the_originals(source):
+    folder = SHARED / source
+    if not folder.is_dir():
+        pytest.skip(f"needs the published files of {source} in {folder}")
+    for name, digest in published.PUBLICATIONS[source].sha256.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_real_mnist_has_its_published_counts_and_crop():
+    if not (SHARED / "mnist").is_dir():
+        pytest.skip(f"needs the published files of mnist in {SHARED / 'mnist'}")
+    crop = {"rows": [3, 25], "columns": [2, 26]}
+    mnist = load(DataConfig(source="mnist", directory=SHARED, crop=crop))
+
+    assert mnist.train.inputs.shape == (60000, 528)
+    assert (mnist.shape, mnist.n_outputs) == ((22, 24), 10)
+    assert np.bincount(mnist.test.targets)[:3].tolist() == [980, 1135, 1032]
+    assert mnist.train.targets[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def test_npz_bytes_are_scaled_and_floats_are_not(tmp_path):
+    rest = {"y_train": LABELS, "y_test": LABELS}
+    scaled = load(npz(tmp_path, x_train=IMAGES, x_test=IMAGES, **rest))
+    floats = np.float64(IMAGES)
+    plain = load(npz(tmp_path, x_train=floats, x_test=floats, **rest))
+
+    assert (scaled.name, scaled.shape, len(scaled.test)) == ("mine", (6, 5), 12)
+    np.testing.assert_array_equal(plain.train.inputs / np.float32(255), scaled.train.inputs)
+
+
+def test_npz_targets_make_a_regression(tmp_path):
+    data = load(npz(tmp_path, x_train=np.eye(10), y_train=np.ones((10, 3))))
+
+    assert (len(data.train), len(data.test), data.n_outputs) == (8, 2, 3)
+    assert data.train.targets.dtype == np.float32
+
+
+GOOD = {"x_train": np.eye(4), "y_train": np.arange(4)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.eye(4)}, r"y_train, got x_train in "),
+        (GOOD | {"x_test": np.eye(4)}, r"y_test, got x_train, y_train, x_test in "),
+        (GOOD | {"x_train": np.full((4, 2), np.nan)}, r"finite .* in x_train of .*, got nan"),
+        (GOOD | {"x_train": np.full((4, 2), 1e300)}, r"finite float32 numbers .*, got 1e\+300"),
+        (GOOD | {"x_train": np.arange(4)}, r"one or more examples.*, got int64 \(4,\)"),
+        (GOOD | {"x_train": np.full((4, 1), "a")}, r"one or more examples.*, got <U1 \(4, 1\)"),
+        (GOOD | {"y_train": np.arange(3)}, r"\(4\) in y_train of .*, got 3"),
+        (GOOD | {"y_train": np.arange(4) - 1}, r"labels from 0 to below 2\*\*31 .*, got -1"),
+        (GOOD | {"y_train": np.ones(4)}, r"integer labels .*, got float64 \(\d,\)"),
+        (GOOD | {"y_train": np.full((4, 1), np.inf)}, r"finite .* in y_train of .*, got inf"),
+        (GOOD | {"x_test": np.eye(3), "y_test": np.arange(3)}, r"like float64 \(4,\) in x_test"),
+        (GOOD | {"x_test": np.eye(4), "y_test": np.eye(4)}, r"targets like int64 \(\) in y_test"),
+        ({"x_train": np.eye(1), "y_train": np.arange(1)}, r"two examples or more.*, got 1"),
+    ],
+)
+def test_unfit_npz_is_refused(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=rf"^data\.file must hold .*{message}"):
+        load(npz(tmp_path, **arrays))
+
+
+def test_objects_in_npz_are_never_unpickled(tmp_path):
+    config = npz(tmp_path, x_train=np.array([{}, {}]), y_train=np.arange(2))
+    with pytest.raises(DataError, match=r"must be an npz archive, got .*mine\.npz .*allow_pickle"):
+        load(config)
+
+
+@pytest.mark.parametrize("source", ["npz", "parquet"])
+def test_file_of_another_kind_is_refused(tmp_path, source):
+    file = tmp_path / "notes.txt"
+    file.write_text("not a table")
+
+    with pytest.raises(DataError, match=r"^data\.file must be an? (npz|Parquet) .*notes\.txt"):
+        load(DataConfig(source=source, file=file))
+    with pytest.raises(DataError, match=r"^data\.file must be a file, got .*absent"):
+        load(DataConfig(source=source, file=tmp_path / "absent"))
+
+
+def parquet(folder, **columns):
+    return DataConfig(source="parquet", file=table(folder / "t.parquet", **columns))
+
+
+def test_parquet_takes_numeric_columns_in_order(tmp_path):
+    columns = {"b": [1.0, 2.0], "label": [0, 1], "name": ["p", "q"], "a": [3, 4], "x": [5, 6]}
+    test_file = table(tmp_path / "test.parquet", **columns)
+    config = parquet(tmp_path, **columns).model_copy(update={"test_file": test_file})
+
+    data = load(config)
+
+    assert data.train.inputs.tolist() == [[1, 3, 5], [2, 4, 6]]
+    assert data.test.inputs.tolist() == data.train.inputs.tolist()
+    assert data.train.targets.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2)])
+def test_parquet_takes_a_list_of_inputs_and_a_list_of_targets(tmp_path, kind):
+    lists = pa.array([[1, 2], [3, 4], [5, 6]], kind)
+    data = load(parquet(tmp_path, x=lists, target=lists, other=[7, 8, 9]))
+
+    assert (len(data.train), len(data.test), data.n_outputs) == (2, 1, 2)
+    np.testing.assert_array_equal(data.train.inputs, data.train.targets)
+
+
+def test_parquet_takes_a_single_target_and_bytes(tmp_path):
+    data = load(
+        parquet(tmp_path, x=pa.array([[0, 255]] * 3, pa.list_(pa.uint8())), target=[1.0] * 3)
+    )
+
+    assert data.train.inputs.tolist() == [[0, 1], [0, 1]]
+    assert data.train.targets.shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1, 2]}, r"have one column label or target, got a in"),
+        ({"a": [1], "label": [1], "target": [1]}, r"have one column label or target, got a, label"),
+        ({"label": [0, 1], "s": ["p", "q"]}, r"have numeric columns or a list x, got label, s in"),
+        ({"label": [0, 1], "a": [1.0, None]}, r"hold a value in every row in a of .*, got null"),
+        (
+            {"label": [0, 1], "x": [[1.0], [None]]},
+            r"hold a value in every row in x of .*, got null",
+        ),
+        (
+            {"label": [0, 1], "x": [[1], [1, 2]]},
+            r"hold lists of equal length .*, got lengths 1\.\.2",
+        ),
+        ({"label": [0, 1], "x": [["p"], ["q"]]}, r"hold numbers or lists of numbers in x of"),
+        ({"label": ["p", "q"], "a": [1, 2]}, r"hold numbers .* in label of .*, got string"),
+        ({"label": [0.5, 1], "a": [1, 2]}, r"hold integer labels .*, got float64 \(1,\)"),
+        ({"label": pa.array([], pa.int32()), "a": []}, r"have a row or more .*, got 0 rows"),
+    ],
+)
+def test_unfit_parquet_is_refused(tmp_path, columns, message):
+    with pytest.raises(DataError, match=rf"^data\.file must {message}"):
+        load(parquet(tmp_path, **columns))
+
+
+def test_parquet_test_table_with_other_columns_is_refused(tmp_path):
+    config = parquet(tmp_path, a=[1, 2], label=[0, 1])
+    other = table(tmp_path / "other.parquet", b=[1, 2], label=[0, 1])
+
+    with pytest.raises(DataError, match=r"data\.test_file must have .*\(a, label\), got b, label"):
+        load(config.model_copy(update={"test_file": other}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"source": "idx"}, "directory must be given for the source idx, got none"),
+        ({"source": "npz"}, "file must be given for the source npz, got none"),
+        (
+            {"source": "mnist", "examples": 9},
+            "examples must be left out for the source mnist, got 9",
+        ),
+        (
+            {"source": "mnist", "crop": {"rows": [5, 5], "columns": [0, 1]}},
+            r"rows must rise .*\[5, 5\]",
+        ),
+        ({"source": "digits", "test_fraction": 1.0}, "less than 1"),
+        ({"source": "cifar"}, "'digits', 'mnist'"),
+        ({"source": "digits", "colour": True}, "Extra inputs are not permitted"),
+    ],
+)
+def test_unfit_config_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        DataConfig(**fields)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_config_written_in_full_loads_again(source):
+    config = DataConfig(
+        source=source, file="~/f" if source in ("npz", "parquet") else None, directory="~/d"
+    )
+
+    assert DataConfig.model_validate(config.model_dump(mode="json")) == config
+    assert config.directory == Path.home() / "d"

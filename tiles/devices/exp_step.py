@@ -1,0 +1,101 @@
+"""Exponential-step device: the step falls off exponentially towards the bound."""
+
+import math
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from tiles.compiled import inlined
+from tiles.devices.base import Device
+from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+
+# 2**x on [-1/2, 1/2], least squares, relative error 7e-9.
+_E1, _E2, _E3, _E4, _E5, _E6 = (
+    np.float32(c)
+    for c in (0.6931472, 0.2402265, 0.055503406, 0.00961804, 0.001339531, 0.00015465343)
+)
+_LOG2_E = np.float32(math.log2(math.e))
+_ONE = np.float32(1)
+
+
+@inlined
+def exponential(x):
+    """``exp(x)`` for ``abs(x) < 80`` in float32, in a form that compilers turn into vectors."""
+    x = min(max(x, np.float32(-80)), np.float32(80)) * _LOG2_E
+    whole = np.floor(x + np.float32(0.5))
+    r = x - whole
+    power = _ONE + r * (_E1 + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * _E6)))))
+    biased = np.int32(np.int32(whole) + np.int32(127))
+    scale = np.int32(biased << np.int32(23)).view(np.float32)
+    return power * scale
+
+
+class ExpStepLaw(NamedTuple):
+    """Shared numbers of an exponential-step array, as in ``ExpStep``."""
+
+    cycle_noise: np.float32
+    a_up: np.float32
+    a_down: np.float32
+    gamma_up: np.float32
+    gamma_down: np.float32
+    a: np.float32
+    b: np.float32
+    noise_offset: np.float32
+    noise_slope: np.float32
+
+
+def _step(law, device, j, w, up):
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
+    z = np.float32(2) * law.a * w / (device[UPPER, j] - device[LOWER, j]) + law.b
+    amplitude = law.a_up if up else law.a_down
+    exponent = law.gamma_up if up else -law.gamma_down
+    factor = max(np.float32(0), _ONE - amplitude * exponential(exponent * z))
+    return factor * (step_up if up else -step_down)
+
+
+def _noise(law, device, j, w, step):
+    return law.cycle_noise * (abs(step) + law.noise_offset + law.noise_slope * abs(w))
+
+
+register(ExpStepLaw, Functions(_step, _noise, depends_on_state=True))
+
+
+class ExpStep(Device):
+    """Change per pulse ``step * max(0, 1 - A * exp(+-gamma * z))``, with noise.
+
+    ``z = 2 * a * w / (upper - lower) + b``, plus for up and minus for down steps. The law of
+    aihwkit's ``ExpStepDevice``, fitted there to ReRAM of Gong et al., Nat. Commun. 9, 2102
+    (2018); the defaults are its defaults.
+
+    Attributes:
+        a_up: Amplitude A of up steps [A_up].
+        a_down: Amplitude A of down steps [A_down].
+        gamma_up: Exponent of up steps [gamma_up].
+        gamma_down: Exponent of down steps [gamma_down].
+        a: Slope of z [a].
+        b: Offset of z [b].
+        noise_offset: Added to the step that cycle noise is relative to [dw_min_std_add].
+        noise_slope: The same, per unit of ``abs(w)`` [dw_min_std_slope].
+    """
+
+    source: ClassVar[str] = "law and defaults: aihwkit ExpStepDevice, arXiv 2104.02184"
+
+    kind: Literal["exp_step"] = "exp_step"
+    a_up: float = 0.00081
+    a_down: float = 0.36833
+    gamma_up: float = Field(12.44625, ge=0)
+    gamma_down: float = Field(12.78785, ge=0)
+    a: float = 0.244
+    b: float = 0.2425
+    noise_offset: float = Field(0.0, ge=0)
+    noise_slope: float = Field(0.0, ge=0)
+
+    @property
+    def granularity(self) -> float:
+        """The down step at ``w == 0``, which is what aihwkit scales trains for."""
+        return self.step * max(0.0, 1 - self.a_down * math.exp(-self.gamma_down * self.b))
+
+    def law(self) -> Any:
+        """The shared numbers."""
+        return ExpStepLaw(*(np.float32(getattr(self, name)) for name in ExpStepLaw._fields))

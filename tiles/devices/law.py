@@ -1,0 +1,77 @@
+"""The law of a device, as compiled functions that the update kernel inlines.
+
+A law is a ``NamedTuple`` of the numbers that all devices of an array share; what differs from
+device to device lies in an array of parameters, one row per parameter. A device module writes two
+scalar functions for its law and registers them here; the type of the law selects them when the
+kernel is compiled, so the kernel is written once and still specialised.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from numba import types
+from numba.extending import overload
+
+# Rows of the parameters that every device has; further rows are the device's own.
+STEP_UP, STEP_DOWN, LOWER, UPPER = range(4)
+
+
+class Functions(NamedTuple):
+    """What a law must say.
+
+    Attributes:
+        step: ``(law, device, j, w, up) -> float``: mean change of device ``j`` by one pulse when
+            its normalised conductance is ``w``; positive for ``up``, negative otherwise.
+        noise: ``(law, device, j, w, step) -> float``: standard deviation of that change.
+        depends_on_state: Whether either depends on ``w``; if not, a train moves at once.
+    """
+
+    step: Callable[..., Any]
+    noise: Callable[..., Any]
+    depends_on_state: bool
+
+
+_LAWS: dict[type, Functions] = {}
+
+
+def register(law: type, functions: Functions) -> None:
+    """Make ``law`` known to the update kernel."""
+    _LAWS[law] = functions
+
+
+def _known(law: Any) -> Functions:
+    compiling = isinstance(law, types.NamedTuple | types.NamedUniTuple)
+    return _LAWS[law.instance_class if compiling else type(law)]
+
+
+def pulse_step(law: Any, device: Any, j: int, w: float, up: bool) -> float:
+    """Mean change of device ``j`` by one pulse."""
+    return _known(law).step(law, device, j, w, up)
+
+
+def pulse_noise(law: Any, device: Any, j: int, w: float, step: float) -> float:
+    """Standard deviation of the change of device ``j`` by one pulse of mean ``step``."""
+    return _known(law).noise(law, device, j, w, step)
+
+
+def depends_on_state(law: Any) -> bool:
+    """Whether a pulse's effect depends on the pulses before it."""
+    return _known(law).depends_on_state
+
+
+# numba wants the signatures of these to equal those of the functions that they return.
+@overload(pulse_step, inline="always")
+def _pulse_step(law, device, j, w, up):
+    return _known(law).step
+
+
+@overload(pulse_noise, inline="always")
+def _pulse_noise(law, device, j, w, step):
+    return _known(law).noise
+
+
+@overload(depends_on_state)
+def _depends_on_state(law):
+    if _known(law).depends_on_state:
+        return lambda law: True
+    return lambda law: False

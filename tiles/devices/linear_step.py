@@ -1,0 +1,79 @@
+"""Linear-step device: the step shrinks linearly on the way to the bound."""
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tiles.devices.base import Device
+from tiles.devices.law import STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.random import Purpose, Stream
+
+SLOPE_UP, SLOPE_DOWN = UPPER + 1, UPPER + 2
+
+
+class LinearStepLaw(NamedTuple):
+    """Shared numbers of a linear-step array; ``multiplicative`` is 1 or 0."""
+
+    cycle_noise: np.float32
+    multiplicative: np.float32
+
+
+def _step(law, device, j, w, up):
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
+    slope_up, slope_down = device[SLOPE_UP, j], device[SLOPE_DOWN, j]
+    rise = step_up * (np.float32(1) + slope_up * w)
+    fall = -step_down * (np.float32(1) + slope_down * w)
+    return rise if up else fall
+
+
+def _noise(law, device, j, w, step):
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
+    at_zero = step_up if step > np.float32(0) else step_down
+    return law.cycle_noise * (law.multiplicative * (abs(step) - at_zero) + at_zero)
+
+
+register(LinearStepLaw, Functions(_step, _noise, depends_on_state=True))
+
+
+class LinearStep(Device):
+    """Change per pulse ``step * (1 - gamma * w / bound)``, with noise.
+
+    The law of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et
+    al., IEDM 2018). ``bound`` is the mean bound of the direction.
+
+    Attributes:
+        gamma_up: Relative loss of step between 0 and the upper bound [gamma_up].
+        gamma_down: The same for down steps and the lower bound [gamma_down].
+        gamma_device_noise: Spread of both between devices, absolute [gamma_up_dtod].
+        multiplicative_noise: Whether cycle noise is relative to the present step, or to the step
+            at ``w == 0`` [mult_noise].
+    """
+
+    n_parameters: ClassVar[int] = 6
+    source: ClassVar[str] = (
+        "law: aihwkit LinearStepDevice, arXiv 2104.02184; defaults: its defaults"
+    )
+
+    kind: Literal["linear_step"] = "linear_step"
+    gamma_up: float = Field(0.0, ge=0)
+    gamma_down: float = Field(0.0, ge=0)
+    gamma_device_noise: float = Field(0.05, ge=0)
+    multiplicative_noise: bool = True
+
+    def law(self) -> Any:
+        """The shared numbers."""
+        return LinearStepLaw(np.float32(self.cycle_noise), np.float32(self.multiplicative_noise))
+
+    def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
+        """Common parameters, then the change of the step per unit of ``w``, up and down."""
+        parameters = super().sample(shape, stream, part)
+        for row, gamma, bound in (
+            (SLOPE_UP, self.gamma_up, self.upper),
+            (SLOPE_DOWN, self.gamma_down, self.lower),
+        ):
+            normal = stream.normal(Purpose.DEVICE, shape, draw=row, part=part)
+            slope = np.abs(gamma + self.gamma_device_noise * normal)
+            parameters[row] = -slope / bound if bound else 0
+        return parameters

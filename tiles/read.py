@@ -1,0 +1,246 @@
+"""The read path: what lies between a digital vector and the digital result of a product.
+
+In this order, each part optional: scale the vector by its largest magnitude (noise management),
+DAC, input noise, the product, weight-read noise, output noise, ADC, halve the input and repeat on
+saturation (bound management), scale back. All values are normalised: inputs to the DAC's range,
+conductances to the device's, outputs to their product. Rules and defaults as in aihwkit's
+``IOParameters`` (Gokmen 2017, doi 10.3389/fnins.2017.00538, for both kinds of management).
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tiles.compiled import kernel
+from tiles.frozen import Frozen
+from tiles.random import CHUNK, fill_normals
+
+
+class Converter(Frozen):
+    """A DAC or ADC: ``2**bits - 2`` steps of equal size from ``-range`` to ``range``.
+
+    Attributes:
+        bits: Resolution.
+        range: Largest magnitude, in normalised units; beyond it the converter saturates.
+    """
+
+    bits: int = Field(ge=2, le=24)
+    range: float = Field(gt=0)
+
+    @property
+    def step(self) -> float:
+        """Size of one step."""
+        return 2 * self.range / (2**self.bits - 2)
+
+
+class ReadConfig(Frozen):
+    """The periphery of the forward and backward cycles.
+
+    Attributes:
+        noise_management: ``abs_max`` divides each vector by its largest magnitude before the DAC
+            and multiplies the result by it.
+        bound_management: ``iterative`` halves the input of a forward read and repeats it while
+            any output reaches the ADC's range. Backward reads saturate.
+        dac: Input converter, or null for none.
+        adc: Output converter, or null for none.
+        input_noise: Standard deviation added to every driven line.
+        weight_noise: Standard deviation of each conductance from read to read; enters as noise of
+            an output in proportion to the norm of the input.
+        output_noise: Standard deviation added to every output before the ADC.
+        max_input_reduction: Bound management stops beyond this reduction of the input.
+    """
+
+    noise_management: Literal["none", "abs_max"] = "abs_max"
+    bound_management: Literal["none", "iterative"] = "iterative"
+    dac: Converter | None = Converter(bits=7, range=1.0)
+    adc: Converter | None = Converter(bits=9, range=12.0)
+    input_noise: float = Field(0.0, ge=0)
+    weight_noise: float = Field(0.0, ge=0)
+    output_noise: float = Field(0.06, ge=0)
+    max_input_reduction: float = Field(1000.0, ge=1)
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether the read path changes nothing."""
+        noise = self.input_noise or self.weight_noise or self.output_noise
+        return self.dac is None and self.adc is None and not noise
+
+    @property
+    def largest_reduction(self) -> float:
+        """Reductions above this are not tried: the DAC would be left with less than two bits."""
+        if self.dac is None:
+            return self.max_input_reduction
+        return min(self.max_input_reduction, 0.25 * self.dac.range / self.dac.step)
+
+
+@kernel
+def drive(
+    x: NDArray[np.float32],  # (examples, lines)
+    driven: NDArray[np.float32],  # (examples, lines), written: what the lines are driven with
+    scale: NDArray[np.float32],  # (examples,), written: what the outputs are multiplied by
+    settings: tuple[bool, float, float, float],  # managed, DAC step, DAC bound, input noise
+    first_example: int,
+    key: NDArray[np.uint32],  # (2,) of the input noise
+    sequence: tuple[int, float],  # repetition (a counter word) and reduction of the input
+) -> None:
+    """Scale, convert and perturb input vectors."""
+    managed, step, bound, input_noise = settings
+    repetition, reduction = sequence
+    inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
+    step32, limit = np.float32(step), np.float32(bound)
+    noise = np.empty(CHUNK, np.float32)
+    words = np.empty(CHUNK // 2, np.uint32)
+    for e in range(x.shape[0]):
+        largest = np.float32(0)
+        for i in range(x.shape[1]):
+            largest = max(largest, abs(x[e, i]))
+        alpha = np.float32(largest if managed else 1) * np.float32(reduction)
+        scale[e] = alpha
+        factor = np.float32(1) / alpha if alpha > np.float32(0) else np.float32(0)
+        for i in range(x.shape[1]):
+            v = x[e, i] * factor
+            if step > 0:
+                v = np.rint(min(max(v, -limit), limit) * inverse_step) * step32
+            driven[e, i] = v
+        if input_noise > 0:
+            for chunk in range((x.shape[1] + CHUNK - 1) // CHUNK):
+                fill_normals(noise, words, chunk, repetition, first_example + e, 0, key[0], key[1])
+                first = chunk * CHUNK
+                for i in range(first, min(first + CHUNK, x.shape[1])):
+                    driven[e, i] += np.float32(input_noise) * noise[i - first]
+
+
+@kernel
+def sense(
+    y: NDArray[np.float32],  # (examples, lines) products; changed in place into results
+    driven: NDArray[np.float32],  # (examples, input lines)
+    scale: NDArray[np.float32],  # (examples,)
+    settings: tuple[float, float, float, float],  # ADC step, ADC bound, output and weight noise
+    first_example: int,
+    key: NDArray[np.uint32],  # (2,) of the output noise
+    repetition: int,
+    saturated: NDArray[np.bool_],  # (examples,), written: whether any output reached the bound
+) -> bool:
+    """Perturb, convert and scale back output vectors; returns whether any example saturated."""
+    step, bound, output_noise, weight_noise = settings
+    inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
+    step32, limit = np.float32(step), np.float32(bound)
+    noise = np.empty(CHUNK, np.float32)
+    words = np.empty(CHUNK // 2, np.uint32)
+    n = y.shape[1]
+    any_saturated = False
+    for e in range(y.shape[0]):
+        deviation = np.float32(output_noise)
+        if weight_noise > 0:
+            square = np.float32(0)
+            for i in range(driven.shape[1]):
+                square += driven[e, i] * driven[e, i]
+            variance = output_noise * output_noise + weight_noise * weight_noise * square
+            deviation = np.float32(np.sqrt(variance))
+        if deviation > np.float32(0):
+            for chunk in range((n + CHUNK - 1) // CHUNK):
+                fill_normals(noise, words, chunk, repetition, first_example + e, 0, key[0], key[1])
+                first = chunk * CHUNK
+                for j in range(min(CHUNK, n - first)):
+                    y[e, first + j] += deviation * noise[j]
+        largest = np.float32(0)
+        factor = scale[e]
+        for j in range(n):
+            v = y[e, j]
+            largest = max(largest, abs(v))
+            if step > 0:
+                v = min(max(np.rint(v * inverse_step) * step32, -limit), limit)
+            y[e, j] = v * factor
+        saturated[e] = step > 0 and largest >= limit
+        any_saturated |= saturated[e]
+    return any_saturated
+
+
+class Reader:
+    """Reads one tile in one direction.
+
+    Args:
+        config: The periphery.
+        repeats_on_saturation: Whether bound management applies in this direction.
+    """
+
+    def __init__(self, config: ReadConfig, *, repeats_on_saturation: bool) -> None:
+        self.ideal = config.is_ideal
+        self._repeats = repeats_on_saturation and config.bound_management == "iterative"
+        self._largest_reduction = config.largest_reduction
+        dac, adc = config.dac, config.adc
+        managed = config.noise_management == "abs_max"
+        self._drive = (
+            managed,
+            dac.step if dac else 0.0,
+            dac.range if dac else 0.0,
+            float(config.input_noise),
+        )
+        self._sense = (
+            adc.step if adc else 0.0,
+            adc.range if adc else 0.0,
+            float(config.output_noise),
+            float(config.weight_noise),
+        )
+
+    def product(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        first_example: int,
+        keys: NDArray[np.uint32],
+    ) -> NDArray[np.float32]:
+        """Drive ``weights`` with ``x`` and convert what comes out.
+
+        Args:
+            x: ``(examples, inputs)``.
+            weights: ``(inputs, outputs)`` normalised weights; a transposed view is fine.
+            first_example: Number of the first example, which keys the noise.
+            keys: ``(2, 2)``: keys of input and output noise.
+
+        Returns:
+            ``(examples, outputs)``.
+        """
+        if self.ideal:
+            return x @ weights
+        y, saturated = self._once(x, weights, first_example, keys, 0, 1.0)
+        if saturated is not None and self._repeats:
+            for e in np.flatnonzero(saturated):
+                y[e] = self._reduced(x[e : e + 1], weights, first_example + int(e), keys)
+        return y
+
+    def _once(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        first_example: int,
+        keys: NDArray[np.uint32],
+        repetition: int,
+        reduction: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        driven = np.empty(x.shape, np.float32)
+        scale = np.empty(x.shape[0], np.float32)
+        drive(x, driven, scale, self._drive, first_example, keys[0], (repetition, reduction))
+        y = driven @ weights
+        flags = np.empty(x.shape[0], np.bool_)
+        any_saturated = sense(
+            y, driven, scale, self._sense, first_example, keys[1], repetition, flags
+        )
+        return y, flags if any_saturated else None
+
+    def _reduced(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        example: int,
+        keys: NDArray[np.uint32],
+    ) -> NDArray[np.float32]:
+        """Repeat one saturated example, each time with half the input, until it fits."""
+        reduction, repetition = 1.0, 0
+        saturated: NDArray[np.bool_] | None = np.ones(1, np.bool_)
+        while saturated is not None and reduction <= self._largest_reduction:
+            reduction, repetition = 2 * reduction, repetition + 1
+            y, saturated = self._once(x, weights, example, keys, repetition, reduction)
+        return y[0]

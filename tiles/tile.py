@@ -1,0 +1,155 @@
+"""The tile: a crossbar with its periphery, and its three cycles in units of the network."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tiles.cells import Cell
+from tiles.crossbar import build
+from tiles.devices import ConstantStep
+from tiles.frozen import Frozen
+from tiles.random import Purpose, Stream
+from tiles.read import ReadConfig, Reader
+from tiles.update import UpdateConfig
+
+
+class TileConfig(Frozen):
+    """What all tiles of a chip are.
+
+    Attributes:
+        rows: Word lines.
+        cols: Bit lines.
+        cell: The unit cell at each crosspoint.
+        read: The read path of the forward and backward cycles.
+        update: How outer products become pulses.
+        weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
+            layer's largest initial weight takes half of what a typical cell reaches.
+    """
+
+    rows: int = Field(256, ge=1, le=65536)
+    cols: int = Field(256, ge=1, le=65536)
+    cell: Cell = ConstantStep()
+    read: ReadConfig = ReadConfig()
+    update: UpdateConfig = UpdateConfig()
+    weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """The part of a layer's weight matrix that one tile holds.
+
+    Attributes:
+        tile: Number of the tile in the chip, which also keys its random numbers.
+        layer: Name of the layer.
+        row: First word line in the layer's matrix.
+        col: First bit line in the layer's matrix.
+        shape: Word lines and bit lines used.
+    """
+
+    tile: int
+    layer: str
+    row: int
+    col: int
+    shape: tuple[int, int]
+
+    @property
+    def row_range(self) -> tuple[int, int]:
+        """Word lines of the layer, half-open."""
+        return self.row, self.row + self.shape[0]
+
+    @property
+    def col_range(self) -> tuple[int, int]:
+        """Bit lines of the layer, half-open."""
+        return self.col, self.col + self.shape[1]
+
+    def __str__(self) -> str:
+        rows, cols = self.row_range, self.col_range
+        return f"tile {self.tile} ({self.layer} rows {rows[0]}:{rows[1]} cols {cols[0]}:{cols[1]})"
+
+
+class Tile:
+    """One tile at work.
+
+    Args:
+        config: What tiles are.
+        block: Which part of which layer this one holds.
+        scale: Weight of the network per unit of normalised conductance.
+        seed: The run's seed.
+    """
+
+    def __init__(self, config: TileConfig, block: Block, scale: float, seed: int) -> None:
+        self.block = block
+        self.scale = scale
+        self._stream = Stream(seed=seed, owner=block.tile)
+        self.crossbar = build(config.cell, block.shape, self._stream, config.update)
+        self._forward = Reader(config.read, repeats_on_saturation=True)
+        self._backward = Reader(config.read, repeats_on_saturation=False)
+        self._training_keys = self._keys(Purpose.FORWARD_INPUT, Purpose.FORWARD_OUTPUT)
+        self._backward_keys = self._keys(Purpose.BACKWARD_INPUT, Purpose.BACKWARD_OUTPUT)
+        self._forward_keys = self._training_keys
+        self._scale = np.float32(scale)
+
+    def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
+        return np.stack([self._stream.key(purpose, part) for purpose in purposes])
+
+    def begin(self, evaluation: int | None) -> None:
+        """Choose the noise of forward reads: that of training, or of a numbered evaluation."""
+        self._forward_keys = (
+            self._training_keys
+            if evaluation is None
+            else self._keys(Purpose.EVALUATE_INPUT, Purpose.EVALUATE_OUTPUT, part=evaluation)
+        )
+
+    def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
+        """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
+        y = self._forward.product(x, self.crossbar.weights, first_example, self._forward_keys)
+        return self._scaled(y)
+
+    def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
+        """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
+        z = self._backward.product(d, self.crossbar.weights.T, first_example, self._backward_keys)
+        return self._scaled(z)
+
+    def update(
+        self, x: NDArray[np.float32], d: NDArray[np.float32], rate: float, first_example: int
+    ) -> None:
+        """Update cycle: add ``rate * x.T @ d`` to the weights, one example after the other."""
+        self.crossbar.update(x, d, rate / self.scale, first_example)
+
+    def write(self, weights: NDArray[np.float32]) -> None:
+        """Set the network's weights ``(rows, cols)`` as far as the devices reach."""
+        self.crossbar.write(weights / self._scale)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """The network's weights ``(rows, cols)`` as the devices hold them."""
+        return self.crossbar.weights * self._scale
+
+    def digest(self) -> bytes:
+        """sha256 of the device state: names, shapes and bits."""
+        digest = sha256()
+        for name, array in sorted(self.crossbar.state().items()):
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.digest()
+
+    def _scaled(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.scale != 1.0:
+            y *= self._scale
+        return y
+
+
+def warm_up(config: TileConfig, seed: int = 0) -> None:
+    """Run every cycle once on a tile of two by two, so that its kernels are compiled and cached.
+
+    The first time takes seconds; processes that start later find the kernels on disk.
+    """
+    tile = Tile(config, Block(tile=0, layer="", row=0, col=0, shape=(2, 2)), 1.0, seed)
+    x = np.full((1, 2), 0.5, np.float32)
+    tile.forward(x, 0)
+    tile.backward(x, 0)
+    tile.update(x, x, 0.01, 0)
