@@ -10,8 +10,6 @@ from interconnect.channels import Channels, ChannelStopped, Ipc, Keys, Tcp
 from tiles.host import Assignment, Feed, Measurement, Progress, TileHost, TileReport
 from tiles.program import Span
 
-CAPACITY = 32  # messages queued per channel; every schedule needs fewer than four
-
 
 class Spot(NamedTuple):
     """Where an actor runs, and its public key for channels between nodes."""
@@ -22,7 +20,15 @@ class Spot(NamedTuple):
 
 
 class TileActor:
-    """Hosts tiles in a process of its own. Created through ``actor_class``."""
+    """Hosts tiles in a process of its own. Created through ``actor_class``.
+
+    Args:
+        assignment: What the host holds and does.
+        train: Training examples, if the host needs them.
+        test: Test examples, if the host needs them.
+        generation: Generation of the messages, raised by every recovery.
+        capacity: Messages queued per channel before its source waits.
+    """
 
     def __init__(
         self,
@@ -30,9 +36,10 @@ class TileActor:
         train: Feed | None,
         test: Feed | None,
         generation: int,
+        capacity: int,
     ) -> None:
         self._keys = Keys.generate()
-        self._channels = Channels(generation=generation, capacity=CAPACITY, keys=self._keys)
+        self._channels = Channels(generation=generation, capacity=capacity, keys=self._keys)
         feeds = {name: feed for name, feed in (("train", train), ("test", test)) if feed}
         self._host = TileHost(assignment, feeds, self._channels)
 

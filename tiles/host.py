@@ -226,15 +226,16 @@ class TileHost:
         steps = self._steps(span.schedule)
         action: Action | None = None
         try:
-            for slot in span.schedule.slots(self.program.n_stages, span.n_micro_batches):
-                m = slot.micro_batch
-                first = span.first_example + m * span.micro_batch
-                for action, step in steps[slot.phase][slot.stage]:
-                    step(m, first)
-                    if self.trace is not None:
-                        self._record(action, m, span)
-                if slot.phase is Phase.LOSS and watch is not None:
-                    watch()
+            with np.errstate(all="ignore"):  # what is not finite shows in the loss
+                for slot in span.schedule.slots(self.program.n_stages, span.n_micro_batches):
+                    m = slot.micro_batch
+                    first = span.first_example + m * span.micro_batch
+                    for action, step in steps[slot.phase][slot.stage]:
+                        step(m, first)
+                        if self.trace is not None:
+                            self._record(action, m, span)
+                    if slot.phase is Phase.LOSS and watch is not None:
+                        watch()
         except (FloatingPointError, ValueError, MemoryError, ArithmeticError) as error:
             raise TileError(f"{self._describe(action)}: {error}") from error
         return self.meter.rows
@@ -363,6 +364,11 @@ class TileHost:
             targets = feed.targets(span.epoch, span.first + start, span.first + stop)
             outputs = y(m)
             value, d = loss.evaluate(outputs, targets)
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"the loss must be finite, got {value} after {self.meter.examples} examples; "
+                    "a smaller training.learning_rate may help"
+                )
             self.meter.add(value, count_correct(outputs, targets), stop - start)
             return d
 
@@ -445,8 +451,8 @@ class TileHost:
             cols=block.shape[1],
             actor=self.host,
             weight_scale=tile.scale,
-            weight_mean=float(w.mean()),
-            weight_std=float(w.std()),
+            weight_mean=float(w.mean(dtype=np.float64)),
+            weight_std=float(w.std(dtype=np.float64)),
             weight_min=float(w.min()),
             weight_max=float(w.max()),
             pulses=tile.crossbar.pulses,

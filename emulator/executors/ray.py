@@ -23,10 +23,11 @@ from emulator.executors import Watch
 from emulator.job import Job
 from tiles.actor import Spot, actor_class
 from tiles.host import Assignment, Measurement, Progress, TileReport
-from tiles.plan import edges, in_order
+from tiles.plan import edges, in_order, messages_in_flight
 from tiles.program import Program, Span
 
 ACTORS_PER_CPU = 8  # above this, ``tiles_per_actor: auto`` packs: an actor costs 60-100 MB
+CAPACITY = 32  # messages queued per channel, so far may hosts run ahead
 POLL_S = 0.25
 GENERATION = 0  # of the messages; a recovery raises it
 REACH_S = 3.0  # longest wait for an address to accept a connection
@@ -134,6 +135,7 @@ class RayExecutor:
         }
         share = min(1.0, int(1000 * n_cpus / self.n_actors) / 1000)
         actor = actor_class().options(num_cpus=share, runtime_env={"env_vars": _ENVIRONMENT})
+        capacity = self._capacity()
         for host in range(self.n_actors):
             given = feeds if host in needs_examples else {}
             assignment = Assignment(
@@ -144,7 +146,9 @@ class RayExecutor:
                 host=host,
             )
             self._actors.append(
-                actor.remote(assignment, given.get("train"), given.get("test"), GENERATION)
+                actor.remote(
+                    assignment, given.get("train"), given.get("test"), GENERATION, capacity
+                )
             )
 
     def _connect(self, spots: list[Spot]) -> None:
@@ -173,6 +177,16 @@ class RayExecutor:
             for host in range(self.n_actors)
         ]
         self._get(connecting)
+
+    def _capacity(self) -> int:
+        """Messages per channel: room to run ahead, and never fewer than keep hosts going.
+
+        ZeroMQ gives room back by halves of a queue, at both ends, hence the factor of four.
+        """
+        spans = (self._job.epoch(0), self._job.evaluation(0))
+        program, host_of = self._job.program, self._host_of
+        needed = max(messages_in_flight(program, span.schedule, host_of) for span in spans)
+        return max(CAPACITY, 4 * needed)
 
     def _edges(self, program: Program) -> set[tuple[int, int]]:
         spans = (self._job.epoch(0), self._job.evaluation(0))

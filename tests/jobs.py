@@ -1,0 +1,59 @@
+"""Small jobs for tests: real data, several tiles per layer in both directions, ragged ends."""
+
+from pathlib import Path
+from typing import Any
+
+from emulator.config import RunConfig
+from emulator.job import Job, prepare
+from emulator.loading import merged, validated
+
+CELLS: dict[str, dict[str, Any]] = {
+    "ideal": {"kind": "ideal"},
+    "constant_step": {"kind": "constant_step", "step": 0.01},
+    "linear_step": {"kind": "linear_step", "step": 0.01, "gamma_up": 0.3, "gamma_down": 0.7},
+    "soft_bounds": {"kind": "soft_bounds", "step": 0.01},
+    "exp_step": {"kind": "exp_step", "step": 0.01},
+    "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
+}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "sequential": {"batch": 4},
+    "synchronous": {"batch": 12, "micro_batch": 4},
+    "asynchronous": {"batch": 4},
+}
+
+
+def small_config(
+    cell: str = "constant_step", schedule: str = "sequential", **changes: Any
+) -> RunConfig:
+    """Digits on a network of three layers whose tiles of 19 by 7 fit no layer evenly."""
+    tree: dict[str, Any] = {
+        "name": "small",
+        "data": {"source": "digits"},
+        "network": [
+            {"kind": "linear", "outputs": 16, "activation": "tanh"},
+            {"kind": "linear", "outputs": 9, "activation": "sigmoid"},
+            {"kind": "linear", "outputs": 10, "activation": "softmax"},
+        ],
+        "training": {
+            "epochs": 2,
+            "examples": 50,
+            "test_examples": 30,
+            "evaluation_batch": 8,
+            "schedule": schedule,
+            "learning_rate": 0.05,
+            **SCHEDULES[schedule],
+        },
+        "tile": {"rows": 19, "cols": 7, "cell": CELLS[cell]},
+        "engine": {"kind": "local"},
+    }
+    return validated(merged(tree, changes))
+
+
+def small_job(*arguments: Any, **changes: Any) -> Job:
+    """The job of a small config."""
+    return prepare(small_config(*arguments, **changes))
+
+
+def run_folder(folder: Path) -> set[str]:
+    """Names of what a run left, without its checkpoints."""
+    return {path.name for path in folder.iterdir()} - {"checkpoints"}

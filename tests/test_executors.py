@@ -1,0 +1,208 @@
+"""The same bits everywhere: hosts in threads, actors in processes, any packing, any schedule."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from emulator.errors import ConfigError, RunError
+from emulator.executors.local import LocalExecutor
+from emulator.training import train
+from interconnect.channels import Channels, ChannelStopped, Ipc
+from tests.jobs import CELLS, SCHEDULES, small_config, small_job
+from tiles.host import Assignment, TileHost
+from tiles.plan import edges, in_order, messages_in_flight
+
+
+def ignore(progress):
+    pass
+
+
+def local(job):
+    """Digests, metrics and evaluation of two epochs in one host."""
+    executor = LocalExecutor(job)
+    executor.write_initial_weights()
+    rows = [
+        row[:3]
+        for number in range(2)
+        for span in (job.epoch(number), job.evaluation(number))
+        for row in executor.run(span, ignore)
+    ]
+    digests = executor.digests()
+    executor.close()
+    return digests, rows
+
+
+def in_threads(job, host_of, folder):
+    """The same with the tiles on several hosts, one thread each, connected by real channels."""
+    n = max(host_of) + 1
+    # ZeroMQ gives room back by halves of a queue, at both ends.
+    capacity = 4 * messages_in_flight(job.program, job.epoch(0).schedule, host_of) if n > 1 else 1
+    channels = [Channels(generation=0, capacity=capacity) for _ in range(n)]
+    spans = [span for number in range(2) for span in (job.epoch(number), job.evaluation(number))]
+    pairs = {
+        (edge.source, edge.target)
+        for span in spans
+        for edge in edges(in_order(job.program, span.schedule), host_of)
+    }
+    folder.chmod(0o700)
+    for source, target in sorted(pairs):
+        channels[source].connect(target, channels[target].listen(source, Ipc(folder=folder)))
+    config = job.config
+    hosts = [
+        TileHost(
+            Assignment(
+                program=job.program,
+                tile=config.tile,
+                seed=config.seed,
+                host_of=host_of,
+                host=number,
+            ),
+            job.feeds(),
+            channels[number],
+        )
+        for number in range(n)
+    ]
+    rows = {}
+
+    def work(host):
+        try:
+            host.write(job.initial())
+            rows[host.host] = [row[:3] for span in spans for row in host.run(span)]
+        except ChannelStopped:
+            pass
+        except BaseException:
+            for other in channels:
+                other.stop()
+            raise
+
+    threads = [threading.Thread(target=work, args=(host,)) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    digests = {tile: digest for host in hosts for tile, digest in host.digests().items()}
+    for channel in channels:
+        channel.close()
+    measured = [part for part in rows.values() if part]
+    return [digests[tile] for tile in sorted(digests)], *measured
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("tiles_per_host", [1, 2, 3])
+def test_packing_of_tiles_never_changes_a_bit(cell, schedule, tiles_per_host, tmp_path):
+    job = small_job(cell, schedule)
+    host_of = tuple(tile // tiles_per_host for tile in range(len(job.program.blocks)))
+
+    assert in_threads(job, host_of, tmp_path) == local(job)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("stride", [3, 5, 7])
+def test_scattered_tiles_change_nothing(schedule, stride, tmp_path):
+    job = small_job("constant_step", schedule)
+    host_of = tuple((stride * tile + tile // 3) % 4 for tile in range(len(job.program.blocks)))
+
+    assert in_threads(job, host_of, tmp_path) == local(job)
+
+
+def test_a_run_repeats_itself_and_a_seed_changes_it():
+    first, second, other = (
+        train(small_config(seed=seed)).summary["state_digest"] for seed in (1, 1, 2)
+    )
+    assert first == second
+    assert first != other
+
+
+def test_known_bits():
+    """Guards runs on different days: these bits belong to this machine type and BLAS build."""
+    job = small_job("constant_step", "asynchronous")
+    digests, _ = local(job)
+    program = (
+        "from tests.jobs import small_job; from tests.test_executors import local;"
+        "print(b''.join(local(small_job('constant_step', 'asynchronous'))[0]).hex())"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert again.stdout.strip() == b"".join(digests).hex()
+
+
+@pytest.fixture(scope="module")
+def ray_instance():
+    """One private Ray instance for all tests of this module."""
+    ray = pytest.importorskip("ray")
+    import logging
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        object_store_memory=200 << 20,
+    )
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("cell", "schedule", "tiles_per_actor"),
+    [
+        ("constant_step", "sequential", 1),
+        ("constant_step", "synchronous", 1),
+        ("constant_step", "asynchronous", 1),
+        ("soft_bounds", "asynchronous", 2),
+        ("linear_step", "synchronous", 3),
+        ("exp_step", "sequential", 3),
+        ("pair", "asynchronous", 3),
+        ("ideal", "synchronous", "all"),
+    ],
+)
+def test_ray_equals_local(ray_instance, cell, schedule, tiles_per_actor):
+    engine = {"kind": "ray", "tiles_per_actor": tiles_per_actor}
+    there = train(small_config(cell, schedule, engine=engine))
+    here = train(small_config(cell, schedule))
+
+    for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "config_digest"):
+        assert there.summary[key] == here.summary[key]
+    assert there.metrics.select(["loss", "test_loss"]) == here.metrics.select(["loss", "test_loss"])
+    n_tiles = here.summary["emulation"]["tiles"]
+    expected = {1: n_tiles, 2: -(-n_tiles // 2), 3: -(-n_tiles // 3), "all": 1}
+    assert there.summary["emulation"]["actors"] == expected[tiles_per_actor]
+
+
+DIVERGES = {"training": {"learning_rate": 3e38}}
+DIVERGED = r"tile \d+ \(linear2 .*\) failed to loss: the loss must be finite, got nan .* examples"
+
+
+def test_an_error_inside_a_tile_is_one_clear_message():
+    with pytest.raises(RunError, match=DIVERGED):
+        train(small_config("ideal", **DIVERGES))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_error_inside_a_tile_ends_every_actor(ray_instance):
+    engine = {"kind": "ray", "tiles_per_actor": 4}
+    with pytest.raises(RunError, match=DIVERGED):
+        train(small_config("ideal", engine=engine, **DIVERGES))
+
+    deadline = time.monotonic() + 10
+    while ray_instance.available_resources().get("CPU") != 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray_instance.available_resources()["CPU"] == 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:10001", "a:b"])
+def test_an_address_at_which_nothing_answers_is_refused_at_once(address):
+    with pytest.raises(ConfigError, match=r"engine\.address must be host:port .* got "):
+        train(small_config(engine={"kind": "ray", "address": address}))

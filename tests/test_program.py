@@ -1,0 +1,160 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.compiler import records
+from emulator.config import Linear
+from emulator.errors import ConfigError
+from emulator.executors.local import LocalExecutor
+from emulator.mapping import cut, initial_weights
+from emulator.network import build_network
+from interconnect.schedule import Asynchronous, Phase
+from tests.jobs import SCHEDULES, small_job
+from tiles.plan import Receive, Send, actions, edges, in_order, takes_of
+from tiles.program import Kind
+from tiles.tile import TileConfig
+
+
+def network(*widths, n_inputs=11, bias=True):
+    layers = [
+        Linear(outputs=width, bias=bias, activation="tanh" if width != widths[-1] else "softmax")
+        for width in widths
+    ]
+    return build_network(layers, n_inputs, widths[-1], "cross_entropy", "test")
+
+
+@given(
+    widths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+    rows=st.integers(1, 9),
+    cols=st.integers(1, 9),
+    bias=st.booleans(),
+)
+def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias):
+    net = network(*widths, bias=bias)
+    blocks = cut(net, TileConfig(rows=rows, cols=cols))
+
+    assert [block.tile for block in blocks] == list(range(len(blocks)))
+    covered = [
+        (block.layer, i, j)
+        for block in blocks
+        for i in range(*block.row_range)
+        for j in range(*block.col_range)
+    ]
+    expected = [
+        (node.name, i, j)
+        for node in net.linear
+        for i in range(net.by_name[node.input].width + bias)
+        for j in range(node.width)
+    ]
+    assert sorted(covered) == sorted(expected)
+    assert all(b.shape[0] <= rows and b.shape[1] <= cols for b in blocks)
+
+
+def test_initial_weights_do_not_depend_on_who_asks():
+    net = network(8, 5)
+    layer = net.linear[1].name
+    whole = initial_weights(net, 7, layer, (0, 0), (9, 5))
+
+    assert (whole[3:8, 2:4] == initial_weights(net, 7, layer, (3, 2), (5, 2))).all()
+    assert abs(whole).max() <= 8**-0.5
+    assert (whole != initial_weights(net, 8, layer, (0, 0), (9, 5))).any()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_what_the_executor_performs_is_what_the_program_says(schedule):
+    job = small_job("constant_step", schedule)
+    executor = LocalExecutor(job)
+    executor.write_initial_weights()
+    executor.host.trace = []
+    span = job.epoch(0)
+    executor.run(span, lambda progress: None)
+    executor.close()
+
+    said = records(job.program, span.schedule, span.n_micro_batches)
+    assert executor.host.trace == [
+        (r.operation.kind, r.operation.tile, r.micro_batch, r.version) for r in said
+    ]
+
+
+def test_asynchronous_versions_equal_the_closed_form():
+    job = small_job("ideal", "asynchronous")
+    n_stages = job.program.n_stages
+    for record in records(job.program, Asynchronous(), 12):
+        operation, m = record.operation, record.micro_batch
+        if operation.kind is Kind.READ:
+            assert record.version == max(0, m - 2 * (n_stages - 1 - operation.stage))
+        elif operation.kind in {Kind.READ_BACK, Kind.PULSE}:
+            assert record.version == m
+
+
+@given(hosts=st.lists(st.integers(0, 3), min_size=20, max_size=20))
+def test_both_ends_of_every_message_agree_and_nothing_needed_is_missing(hosts):
+    job = small_job()
+    operations = in_order(job.program, Asynchronous())
+    host_of = tuple(hosts[: len(job.program.blocks)])
+    sent, received = [], []
+    for host in set(host_of):
+        there = set()
+        for _, action in actions(operations, host_of, host):
+            assert all(take.value in there for take in takes_of(action))
+            if isinstance(action, Send):
+                sent.append(action.edge)
+            elif isinstance(action, Receive):
+                received.append(action.edge)
+                there |= {take.value for take in action.edge.parts}
+            else:
+                there.add(action.gives)
+
+    def number(edge):
+        return edge.number
+
+    every = list(edges(operations, host_of))
+    assert sorted(sent, key=number) == sorted(received, key=number) == every
+
+
+def test_the_first_layer_reads_nothing_back():
+    job = small_job()
+    kinds = {(op.kind, op.stage) for op in job.program.operations}
+
+    assert (Kind.READ_BACK, 1) in kinds
+    assert (Kind.READ_BACK, 0) not in kinds
+    assert all(op.phase is Phase.UPDATE for op in job.program.operations if op.kind is Kind.PULSE)
+
+
+def test_messages_name_the_tiles_that_take_a_value():
+    job = small_job()
+    first = next(r for r in records(job.program, Asynchronous(), 1) if r.operation.kind == "input")
+    readers = {op.tile for op in job.program.operations if op.kind == "read" and op.stage == 0}
+
+    assert {tile for tile, _ in first.messages} == readers - {first.operation.tile}
+
+
+def layers(*specs):
+    return [Linear(**spec) for spec in specs]
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        ([{"outputs": 3}], r"network\.0\.activation must be softmax .*, got identity"),
+        ([{"outputs": 4, "activation": "softmax"}], r"network\.0\.outputs must be 3 .*, got 4"),
+        (
+            [{"outputs": 3, "name": "a"}, {"outputs": 3, "name": "a"}],
+            r"network\.1\.name must be new, got a",
+        ),
+        (
+            [{"outputs": 3, "input": "b"}],
+            r"network\.0\.input must be a layer before it \(input\), got b",
+        ),
+        (
+            [
+                {"outputs": 3, "name": "a"},
+                {"outputs": 3, "input": "input", "activation": "softmax"},
+            ],
+            r"network must have one output, got a that feeds no layer",
+        ),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(specs, message):
+    with pytest.raises(ConfigError, match=message):
+        build_network(layers(*specs), 5, 3, "cross_entropy", "test")
