@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,11 +9,14 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from emulator import interrupt
 from emulator.config import RunConfig
 from emulator.data import DataError
 from emulator.errors import ConfigError, RunError
+from emulator.interrupt import Interrupted
 from emulator.loading import dumped, load_config, shipped
 from emulator.progress import display
 from emulator.rundir import RunDirectory
@@ -171,7 +173,8 @@ def devices_list(json_: Json = False) -> None:
         table.title = f"{device['kind']}: {device['summary']}"
         table.caption = f"source: {device['source']}"
         for parameter in device["parameters"]:
-            table.add_row(parameter["name"], str(parameter["default"]), parameter["what"])
+            what = escape(parameter["what"])
+            table.add_row(parameter["name"], str(parameter["default"]), what)
         Console().print(table)
 
 
@@ -306,18 +309,9 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-class Interrupted(BaseException):
-    """A signal asks the command to end."""
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise Interrupted
-
-
 def main() -> None:
     """Run the command; a user's mistake is one line and exit code 2, never a stack trace."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    interrupt.install()
     try:
         app()
     except (ConfigError, DataError) as error:

@@ -36,37 +36,33 @@ def local(job):
     return digests, rows
 
 
-def in_threads(job, host_of, folder):
-    """The same with the tiles on several hosts, one thread each, connected by real channels."""
+def connected(job, host_of, folder):
+    """Channels of each host, connected as the program needs them."""
     n = max(host_of) + 1
     # ZeroMQ gives room back by halves of a queue, at both ends.
-    capacity = 4 * messages_in_flight(job.program, job.epoch(0).schedule, host_of) if n > 1 else 1
+    capacity = max(1, 4 * messages_in_flight(job.program, job.epoch(0).schedule, host_of))
     channels = [Channels(generation=0, capacity=capacity) for _ in range(n)]
-    spans = [span for number in range(2) for span in (job.epoch(number), job.evaluation(number))]
     pairs = {
         (edge.source, edge.target)
-        for span in spans
+        for span in (job.epoch(0), job.evaluation(0))
         for edge in edges(in_order(job.program, span.schedule), host_of)
     }
     folder.chmod(0o700)
     for source, target in sorted(pairs):
         channels[source].connect(target, channels[target].listen(source, Ipc(folder=folder)))
-    config = job.config
-    hosts = [
-        TileHost(
-            Assignment(
-                program=job.program,
-                tile=config.tile,
-                seed=config.seed,
-                host_of=host_of,
-                host=number,
-            ),
-            job.feeds(),
-            channels[number],
+    return channels
+
+
+def in_threads(job, host_of, folder):
+    """The same with the tiles on several hosts, one thread each, connected by real channels."""
+    channels = connected(job, host_of, folder)
+    config, rows, hosts = job.config, {}, []
+    for number, channel in enumerate(channels):
+        assignment = Assignment(
+            program=job.program, tile=config.tile, seed=config.seed, host_of=host_of, host=number
         )
-        for number in range(n)
-    ]
-    rows = {}
+        hosts.append(TileHost(assignment, job.feeds(), channel))
+    spans = [span for number in range(2) for span in (job.epoch(number), job.evaluation(number))]
 
     def work(host):
         try:

@@ -12,12 +12,15 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from emulator import interrupt
 from emulator.errors import ConfigError, RunError
 from emulator.executors import Watch
 from emulator.job import Job
@@ -105,21 +108,23 @@ class RayExecutor:
             _check_reachable(address)
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            ray.init(
-                **options,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-                namespace=f"crossmesh-{secrets.token_hex(4)}",
-            )
+            with interrupt.deferred():
+                ray.init(
+                    **options,
+                    include_dashboard=None if address else False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                    namespace=f"crossmesh-{secrets.token_hex(4)}",
+                )
+                self._owns_ray = True
+                interrupt.reinstall()
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = f"at {address} " if address else ""
             raise RunError(
                 f"Ray {where}could not be reached or started: {_first_line(error)}; check the "
                 "address, that the Ray versions agree, and the token (RAY_AUTH_TOKEN_PATH)"
             ) from None
-        self._owns_ray = True
 
     def _data_bytes(self) -> int:
         dataset = self._job.dataset
@@ -205,18 +210,11 @@ class RayExecutor:
     def run(self, span: Span, watch: Watch) -> list[Measurement]:
         """Run a span on all actors; on any failure stop them all and raise what failed first."""
         judge = self._judge()
-        running = {actor.run.remote(span): host for host, actor in enumerate(self._actors)}
-        rows: list[Measurement] = []
-        pending = list(running)
-        while pending:
-            done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
-            for future in done:
-                result = self._result(future)
-                if running[future] == judge:
-                    rows = result
-            if pending:
-                watch(self._progress(judge))
-        return rows
+        futures = [actor.run.remote(span) for actor in self._actors]
+        rows: list[list[Measurement]] = self._get(
+            futures, timeout_s=math.inf, meanwhile=lambda: watch(self._progress(judge))
+        )
+        return rows[judge]
 
     def _judge(self) -> int:
         """The host that computes the loss."""
@@ -229,25 +227,37 @@ class RayExecutor:
         except RayError:
             return Progress(0, math.nan)  # ``run`` meets the failure itself and names it
 
-    def _result(self, future: Any) -> Any:
-        try:
-            return ray.get(future)
-        except BaseException as error:
-            self._stop_all()
-            raise _translated(error) from None
-
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self._get([getattr(actor, method).remote(*arguments) for actor in self._actors])
 
-    def _get(self, futures: list[Any]) -> list[Any]:
+    def _get(
+        self,
+        futures: list[Any],
+        timeout_s: float | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> list[Any]:
+        """Wait for all, and look after signals; ``meanwhile`` is called now and then."""
+        deadline = time.monotonic() + (timeout_s or self._engine.timeout_s)
+        pending = futures
+        with interrupt.deferred():
+            while pending and not interrupt.requested():
+                done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
+                self._check(done)
+                if pending and time.monotonic() > deadline:
+                    raise RunError(
+                        f"{len(pending)} actors did not answer within engine.timeout_s "
+                        f"({self._engine.timeout_s:g} s): the cluster may lack CPUs or memory"
+                    )
+                if pending:
+                    meanwhile()
+        return list(ray.get(futures))
+
+    def _check(self, done: list[Any]) -> None:
+        """Raise what failed, as an error of ours, after stopping all actors."""
         try:
-            return list(ray.get(futures, timeout=self._engine.timeout_s))
-        except GetTimeoutError:
-            raise RunError(
-                f"{self.n_actors} actors did not answer within engine.timeout_s "
-                f"({self._engine.timeout_s:g} s): the cluster may lack CPUs or memory for them"
-            ) from None
+            ray.get(done)
         except RayError as error:
+            self._stop_all()
             raise _translated(error) from None
 
     # State
@@ -298,16 +308,13 @@ class RayExecutor:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _translated(error: BaseException) -> BaseException:
+def _translated(error: RayError) -> RunError:
     """A Ray exception as one of ours, with the message of its cause."""
     if isinstance(error, RayTaskError):
-        cause = error.cause
-        return RunError(str(cause or error))
+        return RunError(str(error.cause or error))
     if isinstance(error, RayActorError):
         return RunError(f"a tile actor died: {_first_line(error)}")
-    if isinstance(error, RayError):
-        return RunError(_first_line(error))
-    return error
+    return RunError(_first_line(error))
 
 
 def _first_line(error: BaseException) -> str:
