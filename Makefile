@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constr
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
-.PHONY: help train test check bench clean
+.PHONY: help train test check bench validate clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ check: $(VENV)/.ready-dev  ## check form, types and spelling
 
 bench: $(VENV)/.ready  ## measure how fast the emulation is
 	$(BIN)/python -m cluster.bench
+
+validate: $(VENV)/.ready  ## regenerate docs/validation: make validate DATA=folder-with-mnist
+	$(BIN)/python -m emulator.validation --data-dir "$(DATA)"
 
 clean:  ## remove the set-up and all caches; runs/ stays
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 """The same bits everywhere: hosts in threads, actors in processes, any packing, any schedule."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -65,15 +66,9 @@ def in_threads(job, host_of, folder):
     spans = [span for number in range(2) for span in (job.epoch(number), job.evaluation(number))]
 
     def work(host):
-        try:
+        with stopping_all(channels):
             host.write(job.initial())
             rows[host.host] = [row[:3] for span in spans for row in host.run(span)]
-        except ChannelStopped:
-            pass
-        except BaseException:
-            for other in channels:
-                other.stop()
-            raise
 
     threads = [threading.Thread(target=work, args=(host,)) for host in hosts]
     for thread in threads:
@@ -85,6 +80,19 @@ def in_threads(job, host_of, folder):
         channel.close()
     measured = [part for part in rows.values() if part]
     return [digests[tile] for tile in sorted(digests)], *measured
+
+
+@contextlib.contextmanager
+def stopping_all(channels):
+    """Let no host wait for one that failed."""
+    try:
+        yield
+    except ChannelStopped:
+        pass
+    except BaseException:
+        for channel in channels:
+            channel.stop()
+        raise
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -92,8 +92,8 @@ class Softmax(Activation):
 
     def forward(self, u: Array, out: Array) -> None:
         """Shifted by the largest entry, which cannot overflow."""
-        np.exp(u - u.max(axis=1, keepdims=True), out=out)
-        out /= out.sum(axis=1, keepdims=True)
+        np.exp(u - np.maximum.reduce(u, axis=1, keepdims=True), out=out)
+        out /= np.add.reduce(out, axis=1, keepdims=True)
 
     def backward(self, d: Array, y: Array) -> Array:
         """``y * (d - sum(d * y))``."""
@@ -133,11 +133,16 @@ class CrossEntropy(Loss):
 
     def evaluate(self, y: Array, targets: NDArray[np.generic]) -> tuple[float, Array]:
         """Natural logarithm, probabilities held above 1e-30."""
-        d = _one_hot(targets, y.shape[1])
-        logarithm = np.log(np.maximum(y, np.float32(1e-30)))
-        loss = -float((d * logarithm).sum(dtype=np.float64))
-        d -= y
-        return loss, d
+        least = np.float32(1e-30)
+        if targets.ndim == 2:
+            wanted = targets.astype(np.float32, copy=False)
+            logarithm = np.log(np.maximum(y, least))
+            return -float((wanted * logarithm).sum(dtype=np.float64)), wanted - y
+        rows = np.arange(len(y))
+        d = np.negative(y)
+        d[rows, targets] += np.float32(1)
+        logarithm = np.log(np.maximum(y[rows, targets], least))
+        return -float(np.add.reduce(logarithm, dtype=np.float64)), d
 
 
 class MeanSquaredError(Loss):

@@ -178,6 +178,9 @@ class Reader:
             dac.range if dac else 0.0,
             float(config.input_noise),
         )
+        self._scratches: dict[
+            int, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
+        ] = {}
         self._sense = (
             adc.step if adc else 0.0,
             adc.range if adc else 0.0,
@@ -207,8 +210,8 @@ class Reader:
             return x @ weights
         y, saturated = self._once(x, weights, first_example, keys, 0, 1.0)
         if saturated is not None and self._repeats:
-            for e in np.flatnonzero(saturated):
-                y[e] = self._reduced(x[e : e + 1], weights, first_example + int(e), keys)
+            for e in np.flatnonzero(saturated).tolist():
+                y[e] = self._reduced(x[e : e + 1], weights, first_example + e, keys)
         return y
 
     def _once(
@@ -220,15 +223,25 @@ class Reader:
         repetition: int,
         reduction: float,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        driven = np.empty(x.shape, np.float32)
-        scale = np.empty(x.shape[0], np.float32)
+        driven, scale, flags = self._scratch(*x.shape)
         drive(x, driven, scale, self._drive, first_example, keys[0], (repetition, reduction))
         y = driven @ weights
-        flags = np.empty(x.shape[0], np.bool_)
         any_saturated = sense(
             y, driven, scale, self._sense, first_example, keys[1], repetition, flags
         )
         return y, flags if any_saturated else None
+
+    def _scratch(
+        self, n: int, lines: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Driven lines, scales and saturation flags: arrays that no result refers to."""
+        if n not in self._scratches:
+            self._scratches[n] = (
+                np.empty((n, lines), np.float32),
+                np.empty(n, np.float32),
+                np.empty(n, np.bool_),
+            )
+        return self._scratches[n]
 
     def _reduced(
         self,

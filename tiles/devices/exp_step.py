@@ -94,7 +94,8 @@ class ExpStep(Device):
     @property
     def granularity(self) -> float:
         """The down step at ``w == 0``, which is what aihwkit scales trains for."""
-        return self.step * max(0.0, 1 - self.a_down * math.exp(-self.gamma_down * self.b))
+        factor = max(0.0, 1 - self.a_down * math.exp(-self.gamma_down * self.b))
+        return self.step * (1 - max(self.asymmetry, 0)) * factor
 
     def law(self) -> Any:
         """The shared numbers."""

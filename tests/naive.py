@@ -1,0 +1,151 @@
+"""Naive oracles: what kernels must compute, one number at a time, in Python's own floats."""
+
+import math
+
+import numpy as np
+
+WORD = 0xFFFFFFFF
+
+
+def philox(counter, key, rounds=7):
+    """Four words from four counter words and two key words, in integers without a size."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(rounds):
+        p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & WORD, (p0 >> 32) ^ c3 ^ k1, p0 & WORD
+        k0, k1 = (k0 + 0x9E3779B9) & WORD, (k1 + 0xBB67AE85) & WORD
+    return c0, c1, c2, c3
+
+
+def box_muller(word):
+    """Two normals from a word: radius from its upper, angle (with a sign) from its lower 16 bits."""
+    radius = math.sqrt(-2 * math.log(((word >> 16) + 0.5) / 2**16))
+    angle = 2 * math.pi * ((word & 0x7FFF) + 0.5) / 2**16
+    angle = -angle if word & 0x8000 else angle
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+def step(device, parameters, w, up):
+    """Mean change of one device by one pulse.
+
+    Args:
+        device: Description of the device.
+        parameters: What ``device.sample`` drew for it, one number per parameter.
+        w: Its normalised conductance.
+        up: Direction of the pulse.
+    """
+    step_up, step_down, lower, upper, *own = (float(p) for p in parameters)
+    size = step_up if up else -step_down
+    return size * FACTORS[device.kind](device, lower, upper, own, w, up)
+
+
+def _constant_factor(device, lower, upper, own, w, up):
+    return 1.0
+
+
+def _linear_factor(device, lower, upper, own, w, up):
+    slope_up, slope_down = own
+    return 1 + (slope_up if up else slope_down) * w
+
+
+def _soft_factor(device, lower, upper, own, w, up):
+    bound = upper if up else lower
+    return 1 - w / bound if bound else 0.0
+
+
+def _exp_factor(device, lower, upper, own, w, up):
+    z = 2 * device.a * w / (upper - lower) + device.b
+    if up:
+        return max(0.0, 1 - device.a_up * math.exp(device.gamma_up * z))
+    return max(0.0, 1 - device.a_down * math.exp(-device.gamma_down * z))
+
+
+FACTORS = {
+    "constant_step": _constant_factor,
+    "linear_step": _linear_factor,
+    "soft_bounds": _soft_factor,
+    "exp_step": _exp_factor,
+}
+
+
+def noise(device, parameters, w, up):
+    """Standard deviation of the change of one device by one pulse."""
+    mean = abs(step(device, parameters, w, up))
+    if device.kind == "exp_step":
+        return device.cycle_noise * (mean + device.noise_offset + device.noise_slope * abs(w))
+    if getattr(device, "multiplicative_noise", True):
+        return device.cycle_noise * mean
+    return device.cycle_noise * float(parameters[0 if up else 1])
+
+
+def pulse(device, parameters, w, up):
+    """Conductance of one device after one pulse without cycle noise."""
+    moved = w + step(device, parameters, w, up)
+    return min(max(moved, float(parameters[2])), float(parameters[3]))
+
+
+def apply_trains(device, parameters, w, row_trains, column_trains):
+    """Conductances after all examples: slot by slot, crosspoint by crosspoint, without noise.
+
+    Args:
+        device: Description of the devices.
+        parameters: ``(n_parameters, rows, cols)``.
+        w: ``(rows, cols)``; left as it is.
+        row_trains: ``(examples, rows)`` words: bit t is slot t, the top bit the sign.
+        column_trains: ``(examples, cols)``.
+    """
+    w = w.astype(float)
+    for rows, columns in zip(row_trains, column_trains, strict=True):
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                up = int(row) >> 31 == int(column) >> 31
+                for t in range(31):
+                    if int(row) >> t & 1 and int(column) >> t & 1:
+                        w[i, j] = pulse(device, parameters[:, i, j], w[i, j], up)
+    return w
+
+
+def coincidences(row_train, column_train):
+    """Slots in which both trains have a pulse."""
+    return sum(int(row_train) >> t & int(column_train) >> t & 1 for t in range(31))
+
+
+def _converted(value, converter, *, clip_first):
+    """A number after a DAC (which clips, then rounds) or an ADC (which rounds, then clips)."""
+    if converter is None:
+        return value
+    largest = 2 ** (converter.bits - 1) - 1  # levels on each side of zero
+    levels = value / (converter.range / largest)
+    if clip_first:
+        levels = round(min(max(levels, -largest), largest))
+    else:
+        levels = min(max(round(levels), -largest), largest)
+    return levels * converter.range / largest
+
+
+def read(config, x, weights, *, backward=False):
+    """One read of one vector without noise.
+
+    Args:
+        config: The periphery; its noises are left out.
+        x: ``(inputs,)``.
+        weights: ``(inputs, outputs)``.
+        backward: Whether the read saturates instead of repeating.
+    """
+    reduction = 1.0
+    while True:
+        scale = reduction
+        if config.noise_management == "abs_max":
+            scale *= max(abs(float(v)) for v in x)
+        if scale == 0:
+            return np.zeros(weights.shape[1])
+        driven = [_converted(float(v) / scale, config.dac, clip_first=True) for v in x]
+        products = [
+            sum(v * float(w) for v, w in zip(driven, column, strict=True)) for column in weights.T
+        ]
+        saturated = config.adc is not None and max(map(abs, products)) >= config.adc.range
+        repeats = config.bound_management == "iterative" and not backward
+        if not (saturated and repeats and reduction <= config.largest_reduction):
+            return scale * np.array([_converted(y, config.adc, clip_first=False) for y in products])
+        reduction *= 2
