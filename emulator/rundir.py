@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from emulator.config import RunConfig
 from emulator.errors import ConfigError
 from emulator.loading import dumped, load_config
-from tiles.host import TileReport
+from tiles.measure import TileReport
 
 KEPT_CHECKPOINTS = 2
 _SCHEMA = 1

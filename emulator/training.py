@@ -23,7 +23,7 @@ from emulator.rundir import (
     metrics_table,
     tiles_table,
 )
-from tiles.host import Measurement, Progress
+from tiles.measure import Measurement, Progress
 from tiles.tile import warm_up
 
 SCHEMA = 1

@@ -95,7 +95,7 @@ HEAD = """# Accuracy on MNIST
 
 Network 528-250-125-10, tanh, softmax and cross-entropy, batch 1, learning rate 0.01, images cropped
 to rows 3-25 and columns 2-26, tested on all 10,000 test images through the same noisy read path.
-Test accuracy in percent. Regenerate with `make validate DATA=folder` (about 20 minutes on one core).
+Test accuracy in percent. Regenerate with `make validate DATA=folder`: 20 minutes on one core.
 
 | what | seeds | accuracy | reference | difference | source of the reference |
 |---|---|---|---|---|---|

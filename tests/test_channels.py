@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import zmq
 
-from interconnect.channels import ChannelLost, Channels, ChannelStopped, Ipc, Keys, Tcp
+from interconnect.channels import ChannelLost, Channels, ChannelStopped
+from interconnect.interfaces import Ipc, Keys, Tcp
 from interconnect.messages import Message, encode
 
 SCHEMES = ("ipc", "tcp")

@@ -12,7 +12,8 @@ import pytest
 from emulator.errors import ConfigError, RunError
 from emulator.executors.local import LocalExecutor
 from emulator.training import train
-from interconnect.channels import Channels, ChannelStopped, Ipc
+from interconnect.channels import Channels, ChannelStopped
+from interconnect.interfaces import Ipc
 from tests.jobs import CELLS, SCHEDULES, small_config, small_job
 from tiles.host import Assignment, TileHost
 from tiles.plan import edges, in_order, messages_in_flight

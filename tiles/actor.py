@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import ray
 
-from interconnect.channels import Channels, ChannelStopped, Ipc, Keys, Tcp
-from tiles.host import Assignment, Feed, Measurement, Progress, TileHost, TileReport
+from interconnect.channels import Channels, ChannelStopped
+from interconnect.interfaces import Ipc, Keys, Tcp
+from tiles.host import Assignment, Feed, TileHost
+from tiles.measure import Measurement, Progress, TileReport
 from tiles.program import Span
 
 

@@ -1,8 +1,8 @@
 """How kernels are compiled: one decorator, and a disk cache that follows the sources.
 
 numba's own cache looks at the file of a kernel only, not at the files of the functions that it
-inlines. The cache folder therefore carries a digest of every source file of this package, so that
-a changed device law can never meet a stale kernel.
+inlines. The cache folder therefore carries a digest of every source file that takes part in a
+kernel, so that a changed device law can never meet a stale kernel.
 """
 
 import hashlib
@@ -18,7 +18,9 @@ from numba.extending import intrinsic, overload
 def _cache_folder() -> Path:
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+        text = source.read_bytes()
+        if b"tiles.compiled" in text or b"tiles.devices.law" in text or source == Path(__file__):
+            digest.update(text)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "crossmesh" / "kernels" / digest.hexdigest()[:16]
 

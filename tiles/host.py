@@ -6,9 +6,8 @@ schedule.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,6 +20,7 @@ from interconnect.messages import Message
 from interconnect.schedule import Phase, Schedule
 from tiles.checkpoint import file_name, load_state, save_state
 from tiles.digital import ACTIVATIONS, LOSSES, count_correct
+from tiles.measure import Measurement, Meter, TileReport, Trace
 from tiles.plan import Action, Place, Receive, Send, actions, in_order, takes_of, uses
 from tiles.program import Kind, Operation, Program, Span, Value
 from tiles.tile import Tile, TileConfig
@@ -44,91 +44,6 @@ class Feed(Protocol):
 
 class TileError(RuntimeError):
     """An operation failed; the message says which, on which tile, and why."""
-
-
-class Measurement(NamedTuple):
-    """A row of the metrics: means over the examples since the row before.
-
-    Attributes:
-        examples: Examples of the span so far.
-        loss: Mean loss.
-        accuracy: Share of examples whose class was right.
-        wall_s: Seconds since the span began.
-    """
-
-    examples: int
-    loss: float
-    accuracy: float
-    wall_s: float
-
-
-class Progress(NamedTuple):
-    """How far a running span is, and the mean loss since the last row of the metrics."""
-
-    examples: int
-    loss: float
-
-
-class Trace(NamedTuple):
-    """An operation as it was performed; ``version`` counts the updates of its tile before it."""
-
-    kind: Kind
-    tile: int
-    micro_batch: int
-    version: int
-
-
-class TileReport(NamedTuple):
-    """A row of the tiles table."""
-
-    tile: int
-    layer: str
-    first_row: int
-    first_col: int
-    rows: int
-    cols: int
-    actor: int
-    weight_scale: float
-    weight_mean: float
-    weight_std: float
-    weight_min: float
-    weight_max: float
-    pulses: int
-
-
-@dataclass
-class Meter:
-    """Sums of loss and hits, cut into rows."""
-
-    log_every: int
-    n_examples: int
-    started: float = field(default_factory=time.perf_counter)
-    rows: list[Measurement] = field(default_factory=list)
-    examples: int = 0
-    _loss: float = 0.0
-    _correct: int = 0
-    _since: int = 0
-
-    @property
-    def progress(self) -> Progress:
-        """Examples so far and their latest loss."""
-        if self._since:
-            return Progress(self.examples, self._loss / self._since)
-        return Progress(self.examples, self.rows[-1].loss if self.rows else math.nan)
-
-    def add(self, loss: float, correct: int, n: int) -> None:
-        """Count one micro-batch."""
-        self._loss += loss
-        self._correct += correct
-        self._since += n
-        self.examples += n
-        if self._since >= self.log_every or self.examples == self.n_examples:
-            wall_s = time.perf_counter() - self.started
-            row = Measurement(
-                self.examples, self._loss / self._since, self._correct / self._since, wall_s
-            )
-            self.rows.append(row)
-            self._loss, self._correct, self._since = 0.0, 0, 0
 
 
 class _Part(NamedTuple):

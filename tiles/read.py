@@ -168,8 +168,12 @@ class Reader:
 
     def __init__(self, config: ReadConfig, *, repeats_on_saturation: bool) -> None:
         self.ideal = config.is_ideal
-        self._repeats = repeats_on_saturation and config.bound_management == "iterative"
         self._largest_reduction = config.largest_reduction
+        self._repeats = (
+            repeats_on_saturation
+            and config.bound_management == "iterative"
+            and self._largest_reduction >= 1
+        )
         dac, adc = config.dac, config.adc
         managed = config.noise_management == "abs_max"
         self._drive = (

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from emulator.job import Job
-from tiles.host import Measurement, Progress, TileReport
+from tiles.measure import Measurement, Progress, TileReport
 from tiles.program import Span
 
 Watch = Callable[[Progress], None]

@@ -8,7 +8,8 @@ from threadpoolctl import threadpool_limits
 from emulator.errors import RunError
 from emulator.executors import Watch
 from emulator.job import Job
-from tiles.host import Assignment, Measurement, TileError, TileHost, TileReport
+from tiles.host import Assignment, TileError, TileHost
+from tiles.measure import Measurement, TileReport
 from tiles.program import Span
 
 WATCH_EVERY_S = 0.1

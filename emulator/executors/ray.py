@@ -25,7 +25,8 @@ from emulator.errors import ConfigError, RunError
 from emulator.executors import Watch
 from emulator.job import Job
 from tiles.actor import Spot, actor_class
-from tiles.host import Assignment, Measurement, Progress, TileReport
+from tiles.host import Assignment
+from tiles.measure import Measurement, Progress, TileReport
 from tiles.plan import edges, in_order, messages_in_flight
 from tiles.program import Program, Span
 
