@@ -1,32 +1,34 @@
 """Showing how a run goes: a bar on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 
+from rich import progress as rich
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from emulator.rundir import MetricsRow
 from emulator.training import Listener, Silence
+from tiles.measure import Progress
 
 PLAIN_EVERY_S = 10.0
 
 
 class Bar:
-    """A Rich progress bar with loss, examples per second and time left. A context manager."""
+    """A Rich bar with loss, accuracy, examples per second and time left. A context manager."""
 
     def __init__(self, console: Console) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description:9}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[loss]}"),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+        self._bar = rich.Progress(
+            rich.TextColumn("{task.description:9}"),
+            rich.BarColumn(),
+            rich.TextColumn("{task.percentage:3.0f} %"),
+            rich.TextColumn("{task.fields[learnt]}"),
+            rich.TextColumn("{task.fields[rate]}"),
+            rich.TimeRemainingColumn(),
             console=console,
             transient=True,
         )
-        self._task: TaskID | None = None
+        self._task: rich.TaskID | None = None
         self._started = time.perf_counter()
         self._first: int | None = None
 
@@ -45,21 +47,21 @@ class Bar:
         """A new bar in place of the old one."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=total or None, loss="", rate="")
+        self._task = self._bar.add_task(name, total=total or None, learnt="", rate="")
         self._started, self._first = time.perf_counter(), None
 
-    def progress(self, examples: int, loss: float | None = None) -> None:
+    def progress(self, progress: Progress) -> None:
         """Move the bar."""
         if self._task is None:
             return
         if self._first is None:
-            self._first = examples
+            self._first = progress.examples
         seconds = time.perf_counter() - self._started
-        rate = (examples - self._first) / seconds if seconds > 0 else 0.0
+        rate = (progress.examples - self._first) / seconds if seconds > 0 else 0.0
         fields = {"rate": f"{rate:,.0f} examples/s" if rate else ""}
-        if loss is not None:
-            fields["loss"] = f"loss {loss:.4f}"
-        self._bar.update(self._task, completed=examples, **fields)  # type: ignore[arg-type]
+        if learnt := learning(progress):
+            fields["learnt"] = learnt
+        self._bar.update(self._task, completed=progress.examples, **fields)  # type: ignore[arg-type]  # Rich types no fields
 
     def row(self, row: MetricsRow) -> None:
         """A line for every test."""
@@ -91,13 +93,13 @@ class PlainLines:
         self._due = time.perf_counter() + PLAIN_EVERY_S
         self._print(f"{name}: {total} examples" if total else name)
 
-    def progress(self, examples: int, loss: float | None = None) -> None:
+    def progress(self, progress: Progress) -> None:
         """Say how far, now and then."""
         if time.perf_counter() < self._due:
             return
         self._due = time.perf_counter() + PLAIN_EVERY_S
-        behind = "" if loss is None else f", loss {loss:.4f}"
-        self._print(f"{self._name}: {examples} of {self._total} examples{behind}")
+        done = f"{self._name}: {progress.examples} of {self._total} examples"
+        self._print(", ".join(filter(None, (done, learning(progress)))))
 
     def row(self, row: MetricsRow) -> None:
         """A line for every test."""
@@ -116,6 +118,18 @@ class Quiet(Silence):
 
     def __exit__(self, *error: object) -> None:
         pass
+
+
+def learning(progress: Progress) -> str:
+    """Loss and accuracy in words, as far as they are known.
+
+    >>> learning(Progress(100, 0.25, 0.915))
+    'loss 0.2500, accuracy 91.5 %'
+    """
+    words = "" if math.isnan(progress.loss) else f"loss {progress.loss:.4f}"
+    if not math.isnan(progress.accuracy):
+        words += f", accuracy {100 * progress.accuracy:.1f} %"
+    return words
 
 
 def epoch_line(row: MetricsRow) -> str:

@@ -40,8 +40,8 @@ class Listener(Protocol):
         """A part of the run begins, of ``total`` examples."""
         ...
 
-    def progress(self, examples: int, loss: float | None = None) -> None:
-        """Examples of the part done so far, with their latest loss."""
+    def progress(self, progress: Progress) -> None:
+        """How far the part is, and its latest loss and accuracy."""
         ...
 
     def row(self, row: MetricsRow) -> None:
@@ -58,7 +58,7 @@ class Silence:
     def phase(self, name: str, total: int) -> None:
         """Show nothing."""
 
-    def progress(self, examples: int, loss: float | None = None) -> None:
+    def progress(self, progress: Progress) -> None:
         """Show nothing."""
 
     def row(self, row: MetricsRow) -> None:
@@ -133,6 +133,7 @@ class _Run:
         self._directory = directory
         self._listener = listener
         self._started = started
+        self._is_class = job.dataset.train.targets.ndim == 1
         self._history = History()
         self._start_s = 0.0
 
@@ -182,8 +183,8 @@ class _Run:
         history, before = self._history, self._history.examples
 
         def watch(progress: Progress) -> None:
-            loss = None if math.isnan(progress.loss) else progress.loss
-            self._listener.progress(before + progress.examples, loss)
+            accuracy = progress.accuracy if self._is_class else math.nan
+            self._listener.progress(Progress(before + progress.examples, progress.loss, accuracy))
 
         started = time.perf_counter()
         measured = executor.run(self._job.epoch(epoch), watch)
@@ -196,7 +197,9 @@ class _Run:
         history.epoch = epoch + 1
         history.examples += self._job.n_train
         history.wall_s += wall_s
-        self._listener.progress(history.examples, rows[-1].loss)
+        end = rows[-1]
+        known = math.nan if end.train_accuracy is None else end.train_accuracy
+        self._listener.progress(Progress(history.examples, end.loss, known))
         if self._directory is not None:
             self._directory.write_metrics(history.rows)
             self._directory.save_checkpoint(self._job.config, history, executor.save)
@@ -205,7 +208,6 @@ class _Run:
         self, measured: list[Measurement], epoch: int, tested: Evaluation
     ) -> list[MetricsRow]:
         rows, last = [], Measurement(0, 0.0, 0.0, 0.0)
-        is_class = self._job.dataset.train.targets.ndim == 1
         for m in measured:
             is_end = m is measured[-1]
             rows.append(
@@ -213,9 +215,9 @@ class _Run:
                     epoch=epoch + 1,
                     examples=self._history.examples + m.examples,
                     loss=m.loss,
-                    train_accuracy=m.accuracy if is_class else None,
+                    train_accuracy=m.accuracy if self._is_class else None,
                     test_loss=tested.loss if is_end else None,
-                    test_accuracy=tested.accuracy if is_end and is_class else None,
+                    test_accuracy=tested.accuracy if is_end and self._is_class else None,
                     wall_s=self._history.wall_s + m.wall_s,
                     examples_per_s=(m.examples - last.examples) / max(m.wall_s - last.wall_s, 1e-9),
                 )
@@ -226,8 +228,10 @@ class _Run:
     def _baseline(self) -> float | None:
         if not self._job.config.training.baseline:
             return None
-        self._listener.phase("baseline", self._job.n_train * self._job.config.training.epochs)
-        return accuracy(self._job, train_baseline(self._job, self._listener.progress))
+        listener = self._listener
+        listener.phase("baseline", self._job.n_train * self._job.config.training.epochs)
+        network = train_baseline(self._job, lambda examples: listener.progress(Progress(examples)))
+        return accuracy(self._job, network)
 
     def _emulation(self, executor: Executor) -> dict[str, Any]:
         history = self._history

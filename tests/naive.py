@@ -19,7 +19,7 @@ def philox(counter, key, rounds=7):
 
 
 def box_muller(word):
-    """Two normals from a word: radius from its upper, angle (with a sign) from its lower 16 bits."""
+    """Two normals from a word: radius from its upper, signed angle from its lower 16 bits."""
     radius = math.sqrt(-2 * math.log(((word >> 16) + 0.5) / 2**16))
     angle = 2 * math.pi * ((word & 0x7FFF) + 0.5) / 2**16
     angle = -angle if word & 0x8000 else angle

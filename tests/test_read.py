@@ -23,7 +23,10 @@ KEYS = np.stack([STREAM.key(Purpose.FORWARD_INPUT), STREAM.key(Purpose.FORWARD_O
 IDEAL = ReadConfig(dac=None, adc=None, output_noise=0)
 NOISELESS = ReadConfig(output_noise=0)
 SEEDS = st.integers(0, 2**32 - 1)
-converters = st.none() | st.builds(Converter, bits=st.integers(2, 10), range=st.floats(0.25, 4))
+# Ranges at which an input of 1, halved any number of times, is not half-way between two levels.
+converters = st.none() | st.builds(
+    Converter, bits=st.integers(2, 10), range=st.sampled_from([0.313, 0.937, 1.013, 3.137])
+)
 noiseless_configs = st.builds(
     ReadConfig,
     noise_management=st.sampled_from(["none", "abs_max"]),
@@ -141,6 +144,15 @@ def test_a_zero_vector_reads_as_zero(config):
     np.testing.assert_array_equal(y, 0)
 
 
+@pytest.mark.parametrize("config", [NOISELESS, ReadConfig(), ReadConfig(dac=None, adc=None)])
+@pytest.mark.parametrize("size", [1e-38, 1e-39, 1e-42])
+def test_a_vector_too_small_to_be_scaled_reads_as_next_to_zero(config, size):
+    """One over its largest magnitude is infinite: an output of a saturated softmax can be so."""
+    y = read(config, np.array([[size, 0.0, -size]], np.float32), draw(1, 3, 6))
+
+    assert np.all(np.abs(y) <= 10 * size)
+
+
 def test_without_noise_management_a_zero_vector_reads_as_noise():
     config = ReadConfig(noise_management="none", adc=None, output_noise=0.5)
     y = read(config, np.zeros((2000, 3), np.float32), draw(1, 3, 6))
@@ -173,15 +185,6 @@ def test_the_backward_read_is_the_transpose():
 # Bound management
 
 
-def factors(y, step, tried):
-    """The largest reduction of which all outputs of an example are levels."""
-    found = np.ones(len(y))
-    for f in tried:
-        levels = y / (f * step)
-        found[np.all(np.abs(levels - np.rint(levels)) < 1e-3, axis=1)] = f
-    return found
-
-
 def test_saturated_reads_are_repeated_with_half_the_input():
     """One line, so the reduction is known: 1.9 needs 4 (0.95 still saturates 0.9), 0.8 needs 1."""
     adc = Converter(bits=10, range=0.9)
@@ -212,6 +215,17 @@ def test_reductions_end(most, reduction):
     y = read(config, np.ones((1, 4), np.float32), np.ones((4, 2), np.float32))
 
     np.testing.assert_allclose(y, 0.01 * reduction, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_a_dac_too_coarse_for_half_the_input_is_not_asked_for_it(bits):
+    config = ReadConfig(
+        dac=Converter(bits=bits, range=1.0), adc=Converter(bits=9, range=0.01), output_noise=0
+    )
+
+    y = read(config, np.ones((1, 4), np.float32), np.ones((4, 2), np.float32))
+
+    np.testing.assert_allclose(y, 0.01, rtol=1e-6)
 
 
 def test_unsaturated_examples_of_a_micro_batch_are_left_as_they_are():

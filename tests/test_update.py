@@ -177,7 +177,7 @@ def test_bits_are_set_with_their_probability(p):
 
 @given(length=st.integers(1, MAX_PULSES), seed=st.integers(0, 1000))
 def test_deterministic_trains_coincide_as_often_as_they_should(length, seed):
-    """n and m pulses coincide round(n * m / length) times, n and m being rounded counts."""
+    """Counts n and m, themselves rounded, give round(n * m / length) coincidences."""
     config = UpdateConfig(trains="deterministic", length=length, **PLAIN)
     x, d = draw(seed, 1, 6), draw(seed + 1, 1, 40)
     # Values of which one in three is outside the range, where counts end at the train's length.

@@ -4,6 +4,7 @@ Errors carry the sign of the update: ``d`` is minus the gradient of the loss, so
 changes by ``rate * x * d``.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -142,7 +143,7 @@ class CrossEntropy(Loss):
         d = np.negative(y)
         d[rows, targets] += np.float32(1)
         logarithm = np.log(np.maximum(y[rows, targets], least))
-        return -float(np.add.reduce(logarithm, dtype=np.float64)), d
+        return -math.fsum(logarithm.tolist()), d
 
 
 class MeanSquaredError(Loss):
@@ -164,4 +165,4 @@ def count_correct(y: Array, targets: NDArray[np.generic]) -> int:
     """Examples whose largest output is that of their class; 0 for targets that are no classes."""
     if targets.ndim == 2:
         return 0
-    return int((y.argmax(axis=1) == targets).sum())
+    return int(np.count_nonzero(y.argmax(axis=1) == targets))

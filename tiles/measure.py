@@ -25,10 +25,17 @@ class Measurement(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a running span is, and the mean loss since the last row of the metrics."""
+    """How far a running span is; means since the last row of the metrics, NaN before the first.
+
+    Attributes:
+        examples: Examples of the span so far.
+        loss: Mean loss.
+        accuracy: Share of examples whose class was right.
+    """
 
     examples: int
-    loss: float
+    loss: float = math.nan
+    accuracy: float = math.nan
 
 
 class Trace(NamedTuple):
@@ -73,10 +80,12 @@ class Meter:
 
     @property
     def progress(self) -> Progress:
-        """Examples so far and their latest loss."""
+        """Examples so far, and their latest loss and accuracy."""
         if self._since:
-            return Progress(self.examples, self._loss / self._since)
-        return Progress(self.examples, self.rows[-1].loss if self.rows else math.nan)
+            return Progress(self.examples, self._loss / self._since, self._correct / self._since)
+        if self.rows:
+            return Progress(self.examples, self.rows[-1].loss, self.rows[-1].accuracy)
+        return Progress(self.examples)
 
     def add(self, loss: float, correct: int, n: int) -> None:
         """Count one micro-batch."""

@@ -17,6 +17,8 @@ from tiles.compiled import kernel
 from tiles.frozen import Frozen
 from tiles.random import CHUNK, fill_normals
 
+_SMALLEST = np.finfo(np.float32).tiny  # below it, one over a number may be infinite
+
 
 class Converter(Frozen):
     """A DAC or ADC: ``2**bits - 2`` steps of equal size from ``-range`` to ``range``.
@@ -98,7 +100,7 @@ def drive(
             largest = max(largest, abs(x[e, i]))
         alpha = np.float32(largest if managed else 1) * np.float32(reduction)
         scale[e] = alpha
-        factor = np.float32(1) / alpha if alpha > np.float32(0) else np.float32(0)
+        factor = np.float32(1) / alpha if alpha >= _SMALLEST else np.float32(0)
         for i in range(x.shape[1]):
             v = x[e, i] * factor
             if step > 0:

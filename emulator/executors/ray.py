@@ -93,9 +93,12 @@ class RayExecutor:
     # Starting
 
     def _start_ray(self) -> None:
-        if ray.is_initialized():
-            return
         address = self._engine.address
+        if address is not None:
+            _check_reachable(address)
+        if ray.is_initialized():
+            _check_connected(address)
+            return
         options: dict[str, Any] = {"address": address}
         if address is None:
             # Token authentication is on by Ray's own default for an instance started here.
@@ -105,8 +108,6 @@ class RayExecutor:
                 "num_cpus": os.cpu_count(),
                 "object_store_memory": OBJECT_STORE_BYTES + 2 * self._data_bytes(),
             }
-        else:
-            _check_reachable(address)
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             with interrupt.deferred():
@@ -226,7 +227,7 @@ class RayExecutor:
         try:
             return Progress(*ray.get(self._actors[judge].progress.remote(), timeout=5))
         except RayError:
-            return Progress(0, math.nan)  # ``run`` meets the failure itself and names it
+            return Progress(0)  # ``run`` meets the failure itself and names it
 
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self._get([getattr(actor, method).remote(*arguments) for actor in self._actors])
@@ -335,3 +336,13 @@ def _check_reachable(address: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error) or "no answer"
         raise ConfigError(f"{law}, got {address} ({reason.lower()})") from None
+
+
+def _check_connected(address: str | None) -> None:
+    """Refuse to run elsewhere than asked because this process has joined another cluster."""
+    connected = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", connected):
+        raise ConfigError(
+            f"engine.address must be {connected}, the cluster that this process is connected to, "
+            f"got {address}"
+        )
