@@ -24,8 +24,8 @@ check: $(VENV)/.ready-dev  ## check form, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-bench: $(VENV)/.ready  ## measure how fast the emulation is
-	$(BIN)/python -m cluster.bench
+bench: $(VENV)/.ready  ## measure how fast the emulation is: make bench [DATA=folder-with-mnist]
+	$(BIN)/python -m cluster.bench $(if $(DATA),--data-dir "$(DATA)")
 
 validate: $(VENV)/.ready  ## regenerate docs/validation: make validate DATA=folder-with-mnist
 	$(BIN)/python -m emulator.validation --data-dir "$(DATA)"

@@ -4,7 +4,15 @@ import math
 
 import numpy as np
 
+from tiles.parameters import Parameters
+
 WORD = 0xFFFFFFFF
+
+
+def parameters_of(device, shape, stream, part=0):
+    """What ``device.sample`` draws, as a crossbar keeps it: ``(n_parameters, rows, cols)``."""
+    kept = Parameters.packed(device.sample(shape, stream, part))
+    return np.stack([kept.values(p) for p in range(device.n_parameters)])
 
 
 def philox(counter, key, rounds=7):

@@ -117,7 +117,7 @@ def test_all_pulsed_devices_are_tested():
 def test_pulses_move_toward_their_sign_and_stay_in_bounds(device, seed, start, n_pulses):
     stream = Stream(seed=seed, owner=0)
     crossbar = crossbar_of(quiet(device), (3, 70), stream)
-    parameters = device.sample((3, 70), stream, 0)
+    parameters = naive.parameters_of(device, (3, 70), stream)
     turn = turning_points(device, parameters)
     crossbar.write(np.clip(np.full((3, 70), start, np.float32), *turn))
     before = crossbar.weights.copy()
@@ -145,7 +145,7 @@ def test_noisy_pulses_stay_in_bounds(device, seed, start, n_pulses):
     stream = Stream(seed=seed, owner=0)
     noisy = device.model_copy(update={"cycle_noise": 5.0})
     crossbar = crossbar_of(noisy, (3, 70), stream)
-    parameters = device.sample((3, 70), stream, 0)
+    parameters = naive.parameters_of(device, (3, 70), stream)
     crossbar.write(np.full((3, 70), start, np.float32))
 
     send_pulses(crossbar, n_pulses, together=True)
@@ -160,7 +160,7 @@ def test_without_cycle_noise_a_train_is_the_closed_form(device, together):
     """To float32: 60 pulses of a rounding error of 6e-8 times the conductance each."""
     shape = (2, 67)
     crossbar = crossbar_of(quiet(device), shape)
-    parameters = device.sample(shape, STREAM, 0)
+    parameters = naive.parameters_of(device, shape, STREAM)
     start = np.linspace(-0.5, 1.5, 134, dtype=np.float32).reshape(shape)
     crossbar.write(start)
     expected = np.clip(start, parameters[LOWER], parameters[UPPER]).astype(float)
@@ -308,7 +308,7 @@ def test_granularity_is_the_step_that_trains_are_scaled_for(cls):
 def test_a_pair_moves_both_devices_in_opposite_directions(device):
     shape = (2, 67)
     crossbar = crossbar_of(Pair(device=quiet(device)), shape)
-    parameters = [device.sample(shape, STREAM, part) for part in range(2)]
+    parameters = [naive.parameters_of(device, shape, STREAM, part) for part in range(2)]
 
     send_pulses(crossbar, 3)
 

@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import naive
 from tiles.crossbar import build
 from tiles.devices import ConstantStep, Device, ExpStep, LinearStep, SoftBounds
 from tiles.devices.law import LOWER, UPPER
@@ -177,7 +178,7 @@ def test_curves_of_many_devices_have_the_same_mean_and_spread(name):
 def steps_from(device, start, up, repeats, shape=SHAPE):
     """Changes by one pulse ``(repeats, devices)`` of those devices that reach ``start``."""
     crossbar = build(device, shape, STREAM, ONE_PULSE)
-    parameters = device.sample(shape, STREAM, 0)
+    parameters = naive.parameters_of(device, shape, STREAM)
     reached = (parameters[LOWER] <= start) & (start <= parameters[UPPER])
     first = np.full(shape, start, np.float32)
     changes = np.empty((repeats, int(reached.sum())))

@@ -276,7 +276,7 @@ def test_too_large_products_clip_the_errors_and_never_the_inputs():
 def test_kernel_equals_the_oracle(device, config, seed, rows, cols, examples, rate):
     stream = Stream(seed=seed, owner=2)
     crossbar = build(device, (rows, cols), stream, config)
-    parameters = device.sample((rows, cols), stream, 0)
+    parameters = naive.parameters_of(device, (rows, cols), stream)
     x, d = draw(seed, examples, rows), draw(seed + 1, examples, cols)
     crossbar.write(draw(seed + 2, rows, cols))
     start = crossbar.weights.copy()

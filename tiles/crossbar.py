@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tiles.cells import Cell, Pair
 from tiles.devices import Device, Ideal
 from tiles.devices.law import LOWER, UPPER
+from tiles.parameters import Parameters
 from tiles.random import CHUNK, Purpose, Stream
 from tiles.update import UpdateConfig, apply_trains, make_trains
 
@@ -98,10 +99,8 @@ class PulsedCrossbar:
     ) -> None:
         self._law = device.law()
         self._granularity = device.granularity * n_devices
-        # Word line by word line, so that what one chunk of devices needs lies close together.
         self._parameters = [
-            np.ascontiguousarray(device.sample(shape, stream, part).transpose(1, 0, 2))
-            for part in range(n_devices)
+            Parameters.packed(device.sample(shape, stream, part)) for part in range(n_devices)
         ]
         self._conductances = [np.zeros(shape, np.float32) for _ in range(n_devices)]
         self._noise_keys = [stream.key(Purpose.CYCLE_NOISE, part) for part in range(n_devices)]
@@ -123,7 +122,7 @@ class PulsedCrossbar:
         """Set every device within its bounds; a pair shares the weight evenly."""
         share = weights / len(self._conductances)
         for sign, g, parameters in zip((1, -1), self._conductances, self._parameters, strict=False):
-            np.clip(sign * share, parameters[:, LOWER], parameters[:, UPPER], out=g)
+            np.clip(sign * share, parameters.values(LOWER), parameters.values(UPPER), out=g)
         self._read_pair()
 
     def update(

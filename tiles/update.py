@@ -19,6 +19,7 @@ from pydantic import Field
 from tiles.compiled import inlined, kernel, popcount
 from tiles.devices.law import LOWER, UPPER, depends_on_state, pulse_noise, pulse_step
 from tiles.frozen import Frozen
+from tiles.parameters import Parameters, value
 from tiles.random import CHUNK, fill_normals, philox
 
 GROUP = 8
@@ -235,9 +236,9 @@ def _pulse(scratch, law, most):
 
 @inlined
 def _load(scratch, w, parameters, i, first, width):
-    for p in range(parameters.shape[1]):
+    for p in range(parameters.levels.shape[1]):
         for j in range(width):
-            scratch[p, j] = parameters[i, p, first + j]
+            scratch[p, j] = value(parameters, p, i, first + j)
     for j in range(width):
         scratch[_W, j] = w[i, first + j]
         scratch[_VARIANCE, j] = np.float32(0)
@@ -255,7 +256,7 @@ def _settle(scratch, noise):
 @kernel
 def apply_trains(
     w: NDArray[np.float32],  # (rows, cols) normalised conductance, changed in place
-    parameters: NDArray[np.float32],  # (rows, n_parameters, cols) of the devices
+    parameters: Parameters,  # of the devices
     law: Any,
     row_trains: NDArray[np.uint32],  # (examples, rows)
     column_trains: NDArray[np.uint32],  # (examples, cols padded to CHUNK)
