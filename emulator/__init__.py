@@ -1,7 +1,36 @@
-"""What is run: configs, networks, mapping, programs, executors, training, and the command line."""
+"""What is run: configs, networks, mapping, programs, executors, training, and the command line.
 
-from emulator.config import RunConfig
-from emulator.loading import load_config
-from emulator.training import RunResult, train
+Names are imported when they are first used, so that the command can look after signals before
+anything slow is loaded.
+"""
 
-__all__ = ["RunConfig", "RunResult", "load_config", "train"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emulator.config import RunConfig as RunConfig
+    from emulator.errors import ConfigError as ConfigError
+    from emulator.errors import RunError as RunError
+    from emulator.loading import load_config as load_config
+    from emulator.result import RunResult as RunResult
+    from emulator.rundir import RunDirectory as RunDirectory
+    from emulator.training import evaluate as evaluate
+    from emulator.training import train as train
+
+_MODULES = {
+    "ConfigError": "errors",
+    "RunConfig": "config",
+    "RunDirectory": "rundir",
+    "RunError": "errors",
+    "RunResult": "result",
+    "evaluate": "training",
+    "load_config": "loading",
+    "train": "training",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -80,7 +80,7 @@ def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: Non
         watch: Called after every batch with the examples done so far.
     """
     network = FloatNetwork(job)
-    feed, training = job.feeds()["train"], job.config.training
+    feed, training = job.feeds["train"], job.config.training
     for epoch in range(training.epochs):
         for start in range(0, job.n_train, training.batch):
             stop = min(start + training.batch, job.n_train)
@@ -92,6 +92,6 @@ def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: Non
 
 def accuracy(job: Job, network: FloatNetwork) -> float:
     """Share of the test examples whose class the network gets right."""
-    feed, n = job.feeds()["test"], len(job.dataset.test)
+    feed, n = job.feeds["test"], len(job.dataset.test)
     outputs = network.forward(feed.inputs(0, 0, n))[job.network.output.name][:, :-1]
     return count_correct(outputs, feed.targets(0, 0, n)) / n

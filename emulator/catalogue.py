@@ -1,10 +1,19 @@
-"""What the devices are, read from their own docstrings, so that no second list can go stale."""
+"""What configs and devices there are, told by themselves, so that no second list can go stale."""
 
 import inspect
 import re
 from typing import Any
 
+from emulator.loading import shipped
 from tiles.devices import DEVICES
+
+
+def configs() -> list[dict[str, str]]:
+    """Every shipped config: its name, and the comment that it begins with."""
+    return [
+        {"name": name, "summary": path.read_text("utf-8").splitlines()[0].lstrip("# ")}
+        for name, path in shipped().items()
+    ]
 
 
 def devices() -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from tiles.frozen import Frozen
 from tiles.tile import TileConfig
 
 FunctionName = Literal["identity", "relu", "tanh", "sigmoid", "softmax"]
+# No dot: behind it, the network names the activation of a layer.
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ScheduleName = Literal["sequential", "synchronous", "asynchronous"]
 
 
@@ -20,7 +22,7 @@ class Linear(Frozen):
         outputs: Number of outputs.
         bias: Whether a word line driven at full scale adds a bias.
         activation: Function of the outputs.
-        name: Name of the layer; by default its kind and number.
+        name: Name of the layer, without dots; by default its kind and number.
         input: Name of the layer that feeds it; by default the one before.
     """
 
@@ -28,7 +30,7 @@ class Linear(Frozen):
     outputs: int = Field(ge=1)
     bias: bool = True
     activation: FunctionName = "identity"
-    name: str | None = None
+    name: LayerName | None = None
     input: str | None = None
 
 
@@ -37,12 +39,12 @@ class Function(Frozen):
 
     Attributes:
         kind: Which function.
-        name: Name of the layer; by default its kind and number.
+        name: Name of the layer, without dots; by default its kind and number.
         input: Name of the layer that feeds it; by default the one before.
     """
 
     kind: FunctionName
-    name: str | None = None
+    name: LayerName | None = None
     input: str | None = None
 
 
@@ -54,6 +56,9 @@ class RatePoint(Frozen):
 
     epoch: int = Field(ge=0)
     value: float = Field(gt=0)
+
+
+LearningRate = Annotated[float, Field(gt=0)] | Annotated[list[RatePoint], Field(min_length=1)]
 
 
 class Training(Frozen):
@@ -78,7 +83,7 @@ class Training(Frozen):
     epochs: int = Field(1, ge=1)
     batch: int = Field(1, ge=1)
     micro_batch: int | None = Field(None, ge=1)
-    learning_rate: float | list[RatePoint] = 0.01
+    learning_rate: LearningRate = 0.01
     schedule: ScheduleName = "sequential"
     shuffle: bool = True
     examples: int | None = Field(None, ge=1)
@@ -102,15 +107,13 @@ class Training(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _rate_is_positive(self) -> Self:
+    def _rates_follow_the_epochs(self) -> Self:
         if isinstance(self.learning_rate, list):
             epochs = [point.epoch for point in self.learning_rate]
-            if not epochs or epochs[0] != 0 or epochs != sorted(set(epochs)):
+            if epochs[0] != 0 or epochs != sorted(set(epochs)):
                 raise ValueError(
                     f"learning_rate must list rising epochs from 0, got epochs {epochs}"
                 )
-        elif not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         return self
 
     @property

@@ -7,3 +7,7 @@ class ConfigError(ValueError):
 
 class RunError(RuntimeError):
     """A run failed in a tile or in the cluster; the message says what, where and why."""
+
+
+class RunLost(RunError):  # noqa: N818  because it names what happened
+    """A run failed through no fault of its own: resumed, it may well succeed."""

@@ -1,7 +1,8 @@
 """A job: a config with its data loaded, its network built and its program compiled."""
 
+import hashlib
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +34,24 @@ class Job:
     network: Network
     program: Program
 
+    @cached_property
+    def data_digest(self) -> str:
+        """sha256 of all examples, so that a run is never resumed on others."""
+        digest = hashlib.sha256()
+        for part in (self.dataset.train, self.dataset.test):
+            for array in (part.inputs, part.targets):
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     @property
     def n_train(self) -> int:
         """Examples of an epoch."""
         return len(self.dataset.train)
 
+    @cached_property
     def feeds(self) -> dict[str, ShuffledFeed]:
-        """Where hosts find examples."""
+        """Where hosts find examples, by ``train`` and ``test``."""
         seed, training = self.config.seed, self.config.training
         return {
             "train": ShuffledFeed(self.dataset.train, seed, shuffle=training.shuffle),
@@ -108,7 +120,12 @@ def prepare(config: RunConfig) -> Job:
     )
     n_inputs = dataset.train.inputs.shape[1]
     network = build_network(
-        config.network, n_inputs, dataset.n_outputs, config.loss, config.data.source
+        config.network,
+        n_inputs,
+        dataset.n_outputs,
+        config.loss,
+        config.data.source,
+        has_classes=dataset.has_classes,
     )
     program = compile_program(network, config.tile, config.loss)
     return Job(config=config, dataset=dataset, network=network, program=program)

@@ -81,23 +81,25 @@ class Network:
         """The node whose values the loss judges."""
         return self.nodes[-1]
 
-    @property
-    def n_weights(self) -> int:
-        """Weights on tiles, biases included."""
-        return sum((self.by_name[n.input].width + n.bias) * n.width for n in self.linear)
-
 
 def build_network(
-    layers: Sequence[Layer], n_inputs: int, n_outputs: int, loss: str, source: str
+    layers: Sequence[Layer],
+    n_inputs: int,
+    n_outputs: int,
+    loss: str,
+    source: str,
+    *,
+    has_classes: bool,
 ) -> Network:
     """Turn the config's layers into a graph that fits its examples.
 
     Args:
         layers: The config's ``network``.
         n_inputs: Values of one example.
-        n_outputs: Classes, or values of one target.
+        n_outputs: Classes in the data, or values of one target.
         loss: The config's ``loss``.
         source: Name of the data, for messages.
+        has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
 
     Raises:
         ConfigError: If the layers do not make one graph from the input to one output, or do not
@@ -119,7 +121,15 @@ def build_network(
         nodes.extend(new)
         ends[name] = new[-1]
     network = Network(tuple(nodes))
-    _check_ends(network, layers, n_outputs, loss, source)
+    _check_ends(network, layers)
+    last = f"network.{len(layers) - 1}"
+    width, function = network.output.width, network.output.function or "identity"
+    if width < n_outputs or (width > n_outputs and not has_classes):
+        law = f"{'at least ' if has_classes else ''}{n_outputs} for the data {source}"
+        raise ConfigError(f"{last}.outputs must be {law}, got {width}")
+    if loss == "cross_entropy" and function != "softmax":
+        law = "softmax for the loss cross_entropy"
+        raise ConfigError(f"{last}.activation must be {law}, got {function}")
     return network
 
 
@@ -143,23 +153,9 @@ def _nodes(layer: Layer, name: str, fed_by: Node) -> list[Node]:
     ]
 
 
-def _check_ends(
-    network: Network, layers: Sequence[Layer], n_outputs: int, loss: str, source: str
-) -> None:
-    last = len(layers) - 1
+def _check_ends(network: Network, layers: Sequence[Layer]) -> None:
     for node in network.nodes[:-1]:
         if not network.consumers[node.name]:
             raise ConfigError(f"network must have one output, got {node.name} that feeds no layer")
     if not network.linear:
         raise ConfigError(f"network must have a linear layer, got {len(layers)} without")
-    if network.output.width != n_outputs:
-        raise ConfigError(
-            f"network.{last}.outputs must be {n_outputs} for the data {source}, "
-            f"got {network.output.width}"
-        )
-    softmax = network.output.function == "softmax"
-    if loss == "cross_entropy" and not softmax:
-        raise ConfigError(
-            f"network.{last}.activation must be softmax for the loss cross_entropy, "
-            f"got {network.output.function or 'identity'}"
-        )

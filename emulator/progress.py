@@ -7,8 +7,8 @@ import time
 from rich import progress as rich
 from rich.console import Console
 
-from emulator.rundir import MetricsRow
-from emulator.training import Listener, Silence
+from emulator.checkpoints import MetricsRow
+from emulator.listener import Silence
 from tiles.measure import Progress
 
 PLAIN_EVERY_S = 10.0
@@ -147,6 +147,3 @@ def display(*, quiet: bool) -> Bar | PlainLines | Quiet:
         return Quiet()
     console = Console(file=sys.stderr)
     return Bar(console) if console.is_terminal else PlainLines(console)
-
-
-__all__ = ["Bar", "Listener", "PlainLines", "Quiet", "display"]

@@ -1,74 +1,32 @@
 """The run directory: what a run leaves, written aside and renamed, so that no file is ever half."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgpack
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emulator.checkpoints import Checkpoints, MetricsRow, found
 from emulator.config import RunConfig
-from emulator.errors import ConfigError
+from emulator.data.config import PLACES
+from emulator.errors import ConfigError, RunLost
+from emulator.job import Job
 from emulator.loading import dumped, load_config
 from tiles.measure import TileReport
 
-KEPT_CHECKPOINTS = 2
-_SCHEMA = 1
-
-
-class MetricsRow(NamedTuple):
-    """A row of ``metrics.parquet``.
-
-    Attributes:
-        epoch: Epochs begun.
-        examples: Examples trained so far.
-        loss: Mean training loss since the row before.
-        train_accuracy: Share of training examples right since the row before.
-        test_loss: Mean loss of the test set, where it was tested.
-        test_accuracy: Accuracy on the test set, where it was tested.
-        wall_s: Seconds of training so far, without tests.
-        examples_per_s: Examples per second since the row before.
-    """
-
-    epoch: int
-    examples: int
-    loss: float
-    train_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
-    wall_s: float
-    examples_per_s: float
-
-
-@dataclass
-class History:
-    """What a run knows of its past, saved with every checkpoint.
-
-    Attributes:
-        epoch: Epochs finished.
-        examples: Examples trained.
-        wall_s: Seconds of training.
-        recoveries: Failures survived.
-        rows: Rows of the metrics.
-    """
-
-    epoch: int = 0
-    examples: int = 0
-    wall_s: float = 0.0
-    recoveries: int = 0
-    rows: list[MetricsRow] = field(default_factory=list)
+_MOST_RUNS = 1_000_000  # of one name in one folder
 
 
 def config_digest(config: RunConfig) -> str:
     """sha256 of what decides the result: neither the name nor where it runs or finds its data."""
-    tree = config.model_dump(
-        mode="json", exclude={"name": True, "engine": True, "data": {"directory"}}
-    )
+    exclude: dict[str, Any] = {"name": True, "engine": True, "data": set(PLACES)}
+    tree = config.model_dump(mode="json", exclude=exclude)
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
@@ -76,36 +34,74 @@ class RunDirectory:
     """The folder of one run.
 
     Args:
-        path: Where; made when first written to.
+        path: Where.
+        numbered: Whether a new run takes ``path-2`` and so on where ``path`` is taken.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @classmethod
-    def new(cls, parent: Path, name: str) -> "RunDirectory":
-        """A folder that does not exist yet: ``name``, or ``name-2`` and so on."""
-        for number in range(1, 1_000_000):
-            path = parent / (name if number == 1 else f"{name}-{number}")
-            if not path.exists():
-                return cls(path)
-        raise ConfigError(f"run-dir must have room for another run, got {parent}")
+    def __init__(self, path: Path | str, *, numbered: bool = False) -> None:
+        self.path = Path(path)
+        self._numbered = numbered
 
     @classmethod
     def existing(cls, path: Path) -> "RunDirectory":
         """The folder of a run that was started before."""
-        if not (path / "config.yaml").is_file():
+        try:
+            is_run = (path / "config.yaml").is_file()
+        except OSError:  # such as a name too long
+            is_run = False
+        if not is_run:
             raise ConfigError(f"RUN must be a run directory with a config.yaml, got {path}")
         return cls(path)
+
+    @contextlib.contextmanager
+    def held(self, *, new: bool) -> Iterator[None]:
+        """Keep other runs out of the folder; it is made if need be, and removed if left empty.
+
+        Args:
+            new: Whether the folder must not hold anything yet.
+
+        Raises:
+            ConfigError: If the folder cannot be had.
+        """
+        before = list(self.path.absolute().parents)
+        made = [folder for folder in before if not folder.exists()]
+        lock = self._claimed() if new else _locked(self.path)
+        try:
+            yield
+        finally:
+            for folder in (self.path, *made):
+                with contextlib.suppress(OSError):  # which it is, if something is in it
+                    folder.rmdir()
+            os.close(lock)
+
+    def _claimed(self) -> int:
+        first = self.path
+        for number in range(1, _MOST_RUNS):
+            if number > 1:
+                self.path = first.with_name(f"{first.name}-{number}")
+            try:
+                lock = _locked(self.path)
+            except _InUse:
+                if self._numbered:
+                    continue
+                raise
+            if not any(self.path.iterdir()):
+                return lock
+            os.close(lock)
+            if not self._numbered:
+                raise ConfigError(f"--run-dir must be new or empty, got {self.path}")
+        raise ConfigError(f"--run-dir must have room for another run, got {first.parent}")
 
     def config(self, overrides: Sequence[str] = ()) -> RunConfig:
         """The run's config."""
         return load_config(self.path / "config.yaml", overrides)
 
     def write_config(self, config: RunConfig) -> None:
-        """Leave the resolved config."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._replace("config.yaml", lambda path: path.write_text(dumped(config), "utf-8"))
+        """Leave the resolved config, which loads again in any folder."""
+        text = dumped(config.model_copy(update={"data": config.data.absolute}))
+        if (self.path / "config.yaml").is_file() and self.config().training == config.training:
+            return  # resumed, perhaps elsewhere: where is no part of the run
+        self._replace("config.yaml", lambda path: path.write_text(text, "utf-8"))
 
     def write_metrics(self, rows: Sequence[MetricsRow]) -> None:
         """Leave the metrics."""
@@ -124,69 +120,52 @@ class RunDirectory:
 
     def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         aside = self.path / f".{name}.part"
-        write(aside)
-        aside.replace(self.path / name)
+        with self.writing():
+            write(aside)
+            aside.replace(self.path / name)
 
-    # Checkpoints
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Tell failures to write in one line."""
+        try:
+            yield
+        except OSError as error:
+            raise RunLost(f"{self.path} cannot be written: {error.strerror or error}") from None
 
-    def save_checkpoint(
-        self, config: RunConfig, history: History, save: Callable[[Path], None]
-    ) -> Path:
-        """Save the tiles by ``save``, then a manifest; visible at once, or not at all."""
-        folder = self.path / "checkpoints"
-        aside = folder / ".part"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save(aside)
-        files = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
-        state = {**asdict(history), "rows": [tuple(row) for row in history.rows]}
-        manifest = {
-            "schema": _SCHEMA,
-            "config_digest": config_digest(config),
-            "history": state,
-            "files": files,
-        }
-        (aside / "manifest.msgpack").write_bytes(msgpack.packb(manifest))
-        final = folder / f"step-{history.examples:012d}"
-        shutil.rmtree(final, ignore_errors=True)
-        aside.replace(final)
-        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
-        return final
+    def checkpoints(self, job: Job) -> Checkpoints:
+        """The run's checkpoints."""
+        return Checkpoints(self.path / "checkpoints", job)
 
-    def checkpoints(self) -> list[Path]:
-        """Folders of the checkpoints, oldest first."""
-        return sorted((self.path / "checkpoints").glob("step-*"))
-
-    def latest(self, config: RunConfig, warn: Callable[[str], None]) -> tuple[Path, History] | None:
-        """The newest checkpoint that is whole; ``warn`` is told of each that is not."""
-        for folder in reversed(self.checkpoints()):
-            try:
-                return folder, _verified(folder, config)
-            except ValueError as error:
-                warn(f"checkpoint {folder.name} is damaged and not used: {error}")
-        return None
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether there is a checkpoint, whole or not."""
+        return bool(found(self.path / "checkpoints"))
 
 
-def _verified(folder: Path, config: RunConfig) -> History:
+class _InUse(ConfigError):  # noqa: N818  because it names what is
+    """Another run holds the folder."""
+
+
+def _locked(path: Path) -> int:
+    """Make and lock a folder; the descriptor that holds the lock."""
     try:
-        manifest = msgpack.unpackb((folder / "manifest.msgpack").read_bytes())
-        files, history = manifest["files"], manifest["history"]
-    except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
-        raise ValueError(f"its manifest cannot be read ({error})") from None
-    if manifest.get("config_digest") != config_digest(config):
-        raise ValueError("it belongs to another config")
-    for name, digest in files.items():
-        path = folder / name
-        if not path.is_file() or _sha256(path) != digest:
-            raise ValueError(f"{name} does not have the checksum that was written")
-    history["rows"] = [MetricsRow(*row) for row in history["rows"]]
-    return History(**history)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(
+            f"--run-dir must be a folder that can be written, got {path} ({error.strerror})"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise _InUse(f"--run-dir must not be in use by another run, got {path}") from None
+    except OSError:
+        pass  # some network file systems cannot lock
+    if not path.is_dir():  # removed by a run that ended between the two steps above
+        os.close(lock)
+        return _locked(path)
+    return lock
 
 
 def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:

@@ -1,85 +1,27 @@
 """Training: epochs as spans, tests between them, checkpoints, and the summary of a run."""
 
+import contextlib
 import hashlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from emulator.baseline import accuracy, train_baseline
+from emulator.checkpoints import History, MetricsRow
 from emulator.config import RunConfig
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, RunLost
 from emulator.executors import Executor, create
 from emulator.job import Job, prepare
-from emulator.rundir import (
-    History,
-    MetricsRow,
-    RunDirectory,
-    config_digest,
-    metrics_table,
-    tiles_table,
-)
-from tiles.measure import Measurement, Progress
+from emulator.listener import Listener, Silence
+from emulator.result import Emulation, RunResult
+from emulator.rundir import RunDirectory, config_digest, metrics_table, tiles_table
+from tiles.measure import Measurement, Progress, TileReport
 from tiles.tile import warm_up
-
-SCHEMA = 1
-
-
-class Listener(Protocol):
-    """Whoever shows how a run goes."""
-
-    def note(self, text: str) -> None:
-        """Something that a user should know."""
-        ...
-
-    def phase(self, name: str, total: int) -> None:
-        """A part of the run begins, of ``total`` examples."""
-        ...
-
-    def progress(self, progress: Progress) -> None:
-        """How far the part is, and its latest loss and accuracy."""
-        ...
-
-    def row(self, row: MetricsRow) -> None:
-        """A row of the metrics is complete."""
-        ...
-
-
-class Silence:
-    """Shows nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def phase(self, name: str, total: int) -> None:
-        """Show nothing."""
-
-    def progress(self, progress: Progress) -> None:
-        """Show nothing."""
-
-    def row(self, row: MetricsRow) -> None:
-        """Show nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What a run gives: the same as its directory holds.
-
-    Attributes:
-        summary: As ``summary.json``.
-        metrics: As ``metrics.parquet``.
-        tiles: As ``tiles.parquet``.
-        path: The run directory, or None if none was asked for.
-    """
-
-    summary: dict[str, Any]
-    metrics: pa.Table
-    tiles: pa.Table
-    path: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +34,7 @@ class Evaluation:
 
 def train(
     config: RunConfig,
-    directory: RunDirectory | None = None,
+    directory: RunDirectory | Path | str | None = None,
     listener: Listener | None = None,
     *,
     resume: bool = False,
@@ -101,7 +43,8 @@ def train(
 
     Args:
         config: The run.
-        directory: Where to leave results and checkpoints; by default nowhere.
+        directory: Where to leave results and checkpoints; by default nowhere. It must be new or
+            empty, unless a run is resumed.
         listener: Who shows progress; by default nobody.
         resume: Whether to go on from the directory's newest checkpoint.
 
@@ -109,14 +52,25 @@ def train(
         The result.
 
     Raises:
-        ConfigError: If config and data do not fit.
+        ConfigError: If config, data and directory do not fit.
         DataError: If the data cannot be had.
+        RunError: If a tile or the cluster fails.
     """
-    listener = listener or Silence()
     started = time.perf_counter()
+    if isinstance(directory, Path | str):
+        directory = RunDirectory(directory)
     job = prepare(config)
-    run = _Run(job, directory, listener, started)
-    return run.result(resume=resume)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(threadpool_limits(1))
+        if directory is not None:
+            stack.enter_context(directory.held(new=not resume))
+        run = _Run(job, directory, listener or Silence(), started)
+        try:
+            return run.result(resume=resume)
+        except RunLost as error:
+            if directory is None or not directory.can_be_resumed:
+                raise
+            raise RunLost(f"{error}; go on with: crossmesh resume {directory.path}") from error
 
 
 def test_network(job: Job, executor: Executor, number: int) -> Evaluation:
@@ -133,7 +87,7 @@ class _Run:
         self._directory = directory
         self._listener = listener
         self._started = started
-        self._is_class = job.dataset.train.targets.ndim == 1
+        self._is_class = job.dataset.has_classes
         self._history = History()
         self._start_s = 0.0
 
@@ -144,11 +98,11 @@ class _Run:
         self._listener.phase("starting", 0)
         executor = create(job)
         try:
-            if directory is not None:
-                directory.write_config(job.config)
             if executor.notice:
                 self._listener.note(executor.notice)
             self._begin(executor, resume=resume)
+            if directory is not None:
+                directory.write_config(job.config)
             self._start_s = time.perf_counter() - self._started
             self._listener.phase("training", job.n_train * job.config.training.epochs)
             for epoch in range(self._history.epoch, job.config.training.epochs):
@@ -157,25 +111,25 @@ class _Run:
             emulation = self._emulation(executor)
         finally:
             executor.close()
-        summary = self._summary(digests, emulation, self._baseline())
+        result = self._summed_up(digests, reports, emulation)
         if directory is not None:
             directory.write_tiles(reports)
-            directory.write_summary(summary)
-        return RunResult(
-            summary=summary,
-            metrics=metrics_table(self._history.rows),
-            tiles=tiles_table(reports),
-            path=directory.path if directory else None,
-        )
+            directory.write_summary(result.summary)
+        return result
 
     def _begin(self, executor: Executor, *, resume: bool) -> None:
         found = None
         if resume and self._directory is not None:
-            found = self._directory.latest(self._job.config, self._listener.note)
+            found = self._directory.checkpoints(self._job).latest(self._listener.note)
         if found is None:
             executor.write_initial_weights()
         else:
             folder, self._history = found
+            if self._history.epoch > self._job.config.training.epochs:
+                raise ConfigError(
+                    f"training.epochs must be at least {self._history.epoch}, which {folder.name} "
+                    f"has done already, got {self._job.config.training.epochs}"
+                )
             executor.load(folder)
             self._listener.note(f"resumed after {self._history.examples} examples")
 
@@ -202,7 +156,8 @@ class _Run:
         self._listener.progress(Progress(history.examples, end.loss, known))
         if self._directory is not None:
             self._directory.write_metrics(history.rows)
-            self._directory.save_checkpoint(self._job.config, history, executor.save)
+            with self._directory.writing():
+                self._directory.checkpoints(self._job).save(history, executor.save)
 
     def _rows(
         self, measured: list[Measurement], epoch: int, tested: Evaluation
@@ -233,38 +188,44 @@ class _Run:
         network = train_baseline(self._job, lambda examples: listener.progress(Progress(examples)))
         return accuracy(self._job, network)
 
-    def _emulation(self, executor: Executor) -> dict[str, Any]:
+    def _emulation(self, executor: Executor) -> Emulation:
         history = self._history
-        return {
-            "engine": executor.engine,
-            "nodes": executor.n_nodes,
-            "actors": executor.n_actors,
-            "tiles": len(self._job.program.blocks),
-            "wall_s": history.wall_s,
-            "start_s": self._start_s,
-            "examples_per_s": history.examples / history.wall_s if history.wall_s else None,
-            "recoveries": history.recoveries,
-        }
+        return Emulation(
+            engine=executor.engine,
+            nodes=executor.n_nodes,
+            actors=executor.n_actors,
+            tiles=len(self._job.program.blocks),
+            wall_s=history.wall_s,
+            start_s=self._start_s,
+            examples_per_s=history.examples / history.wall_s,
+            recoveries=history.recoveries,
+        )
 
-    def _summary(
-        self, digests: list[bytes], emulation: dict[str, Any], baseline: float | None
-    ) -> dict[str, Any]:
+    def _summed_up(
+        self, digests: list[bytes], reports: list[TileReport], emulation: Emulation
+    ) -> RunResult:
         config, last = self._job.config, self._history.rows[-1]
-        return {
-            "schema": SCHEMA,
-            "name": config.name,
-            "seed": config.seed,
-            "config_digest": config_digest(config),
-            "state_digest": hashlib.sha256(b"".join(digests)).hexdigest(),
-            "examples_trained": self._history.examples,
-            "epochs": self._history.epoch,
-            "train_loss": last.loss,
-            "test_loss": last.test_loss,
-            "test_accuracy": last.test_accuracy,
-            "baseline_test_accuracy": baseline,
-            "emulation": emulation,
-            "chip": None,
-        }
+        return RunResult(
+            name=config.name,
+            seed=config.seed,
+            config_digest=config_digest(config),
+            state_digest=_joint(digests),
+            examples_trained=self._history.examples,
+            epochs=self._history.epoch,
+            train_loss=last.loss,
+            test_loss=last.test_loss,
+            test_accuracy=last.test_accuracy,
+            baseline_test_accuracy=self._baseline(),
+            emulation=emulation,
+            metrics=metrics_table(self._history.rows),
+            tiles=tiles_table(reports),
+            path=self._directory.path if self._directory else None,
+        )
+
+
+def _joint(digests: list[bytes]) -> str:
+    """One digest of those of all tiles, in tile order."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def evaluate(
@@ -275,11 +236,11 @@ def evaluate(
     Returns:
         ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.
     """
-    found = directory.latest(config, warn)
+    job = prepare(config)
+    found = directory.checkpoints(job).latest(warn)
     if found is None:
         raise ConfigError(f"RUN must have a checkpoint, got {directory.path}")
     folder, history = found
-    job = prepare(config)
     executor = create(job)
     try:
         executor.load(folder)
@@ -287,11 +248,10 @@ def evaluate(
         digests = executor.digests()
     finally:
         executor.close()
-    is_class = job.dataset.test.targets.ndim == 1
     return {
         "examples_trained": history.examples,
         "test_examples": len(job.dataset.test),
         "test_loss": tested.loss,
-        "test_accuracy": tested.accuracy if is_class else None,
-        "state_digest": hashlib.sha256(b"".join(digests)).hexdigest(),
+        "test_accuracy": tested.accuracy if job.dataset.has_classes else None,
+        "state_digest": _joint(digests),
     }

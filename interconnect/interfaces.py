@@ -46,12 +46,15 @@ class Gate:
     """Encrypts tcp channels, and lets into each only the one peer that it is for."""
 
     def __init__(self, context: "zmq.Context[Socket]", keys: Keys) -> None:
+        self._context = context
         self._keys = keys
-        self._authenticator = ThreadAuthenticator(context)
-        self._authenticator.start()
+        self._authenticator: ThreadAuthenticator | None = None  # started by the first to guard
 
     def guard(self, socket: Socket, name: str, client_key: bytes) -> None:
         """Make ``socket``, not bound yet, admit ``client_key`` alone."""
+        if self._authenticator is None:
+            self._authenticator = ThreadAuthenticator(self._context)
+            self._authenticator.start()
         self._authenticator.configure_curve_callback(name, _OnlyKey(client_key))
         socket.setsockopt_string(zmq.ZAP_DOMAIN, name)
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
@@ -68,8 +71,10 @@ class Gate:
         socket.setsockopt(zmq.CURVE_SERVERKEY, server_key)
 
     def close(self) -> None:
-        """End the thread that answers who may enter."""
-        self._authenticator.stop()
+        """End the thread that answers who may enter, if there is one."""
+        if self._authenticator is not None:
+            self._authenticator.stop()
+            self._authenticator = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Ipc:
     """Unix sockets in a private folder, for channels within a node.
 
     Attributes:
-        folder: Folder of this user with mode 0700; the caller makes and removes it.
+        folder: Folder of this user that nobody else may enter; the caller makes and removes it.
     """
 
     folder: Path
@@ -103,7 +108,7 @@ class Ipc:
     def bind(self, socket: Socket, name: str, gate: Gate | None) -> str:
         """Bind a socket file; the folder's mode keeps other users out."""
         state = self.folder.stat()
-        if state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) != 0o700:
+        if state.st_uid != os.geteuid() or state.st_mode & 0o077:  # other bits are inherited
             raise ValueError(
                 "Ipc.folder must be a folder of this user with mode 0700, "
                 f"got {self.folder} with mode {stat.S_IMODE(state.st_mode):04o}"
@@ -113,7 +118,7 @@ class Ipc:
         if n_bytes > zmq.IPC_PATH_MAX_LEN:
             raise ValueError(
                 f"Ipc.folder must leave a socket path of <= {zmq.IPC_PATH_MAX_LEN} bytes, "
-                f"got {n_bytes}: {path}"
+                f"got {n_bytes}: {path}; set TMPDIR to a folder with a shorter name"
             )
         socket.bind(f"ipc://{path}")
         return f"ipc://{path}"

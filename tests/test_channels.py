@@ -1,6 +1,7 @@
 """Channels keep order, block their source when full, and let nobody else in."""
 
 import multiprocessing
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -11,6 +12,7 @@ from threading import Timer
 import numpy as np
 import pytest
 import zmq
+from zmq.auth.thread import AuthenticationThread
 
 from interconnect.channels import ChannelLost, Channels, ChannelStopped
 from interconnect.interfaces import Ipc, Keys, Tcp
@@ -337,11 +339,32 @@ def test_folder_that_others_can_enter_is_refused(bench):
         bench.open().listen(0, Ipc(folder=bench.folder))
 
 
+def test_folder_that_inherits_a_group_is_allowed(bench):
+    """A folder in a folder with the set-group-id bit has that bit as well."""
+    bench.folder.chmod(0o2700)
+    assert bench.folder.stat().st_mode & 0o7777 == 0o2700
+
+    source, destination = bench.pair("ipc")
+    source.send(DESTINATION, message(3))
+
+    assert destination.receive(SOURCE).micro_batch == 3
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_only_listening_on_tcp_takes_a_thread(bench, scheme):
+    bench.pair(scheme)
+
+    running = [each for each in threading.enumerate() if isinstance(each, AuthenticationThread)]
+    assert len(running) == (scheme == "tcp")
+
+
 def test_long_folder_is_refused(bench):
     folder = bench.folder / ("x" * 100)
     folder.mkdir(mode=0o700)
 
-    with pytest.raises(ValueError, match=r"Ipc\.folder must leave a socket path of <= 107 bytes"):
+    with pytest.raises(
+        ValueError, match=r"Ipc\.folder must leave a socket path of <= 107 bytes.*set TMPDIR"
+    ):
         bench.open().listen(0, Ipc(folder=folder))
 
 

@@ -5,10 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from emulator import commands
+from emulator.loading import dumped, load_config, shipped
 
 COMMAND = [sys.executable, "-m", "emulator.cli"]
 ENVIRONMENT = {**os.environ, "XDG_DATA_HOME": "", "COLUMNS": "100"}
@@ -25,6 +30,30 @@ def crossmesh(*arguments, cwd=None):
         env={**ENVIRONMENT, "PYTHONPATH": root},
         check=False,
     )
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The command within this process: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["crossmesh", *map(str, arguments)])
+        return commands.run(), *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def trained(run, monkeypatch):
+    """The config that ``crossmesh train`` with some arguments would train."""
+    configs = []
+    monkeypatch.setattr(commands, "_train", lambda config, *_, **__: configs.append(config))
+
+    def trained(*arguments):
+        assert run("train", *arguments) == (0, "", "")
+        return configs.pop()
+
+    return trained
 
 
 def test_train_prints_the_summary_and_leaves_a_run(tmp_path):
@@ -81,12 +110,137 @@ def test_lists_and_schema():
     assert "mnist-constant-step" in crossmesh("configs", "list").stdout
     assert "learning_rate: 0.02" in crossmesh("configs", "show", "digits").stdout
     assert json.loads(crossmesh("schema").stdout)["title"] == "RunConfig"
+    assert crossmesh("--version").stdout == f"crossmesh {version('crossmesh')}\n"
     devices = json.loads(crossmesh("devices", "list", "--json").stdout)
     assert {device["kind"] for device in devices} >= {"ideal", "constant_step", "exp_step"}
     for device in devices:
         assert device["source"]
         assert all(parameter["what"] for parameter in device["parameters"])
     assert "dw_min" in crossmesh("devices", "list").stdout
+
+
+def test_lists_are_what_configs_and_devices_do_by_themselves(run):
+    assert run("configs") == run("configs", "list")
+    assert run("configs", "--json") == run("configs", "list", "--json")
+    assert run("devices") == run("devices", "list")
+    assert run("devices", "--json") == run("devices", "list", "--json")
+    assert [entry["name"] for entry in json.loads(run("configs", "--json")[1])] == list(shipped())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--bogus"], "error: No such option: --bogus"),
+        (["bogus"], "error: No such command 'bogus'."),
+        (["train"], "error: Missing argument 'CONFIG'."),
+        (["train", "digits", "--bogus"], "error: No such option: --bogus"),
+        (["train", "digits", "--epochs", "x"], "error: Invalid value for '--epochs': "),
+        (["train", "digits", "--set"], "error: Option '--set' requires an argument."),
+        (["configs", "show"], "error: Missing argument 'CONFIG'."),
+    ],
+)
+def test_a_mistake_of_usage_is_one_line_and_exit_code_2(run, arguments, line):
+    code, output, errors = run(*arguments)
+
+    assert (code, output) == (2, "")
+    assert errors.startswith(line)
+    assert len(errors.splitlines()) == 1
+
+
+def test_help_is_printed_when_asked_for_and_when_nothing_is(run):
+    code, output, errors = run("--help")
+
+    assert (code, errors) == (0, "")
+    assert "Train neural networks on emulated crossbar tiles." in output
+    assert run() == (2, output, "")
+    assert run("train", "--help")[0] == 0
+
+
+def test_an_unforeseen_error_is_one_line_that_names_a_file_with_the_traceback(
+    run, monkeypatch, tmp_path
+):
+    def broken(*arguments):
+        raise ZeroDivisionError("first\nsecond")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(commands, "load_config", broken)
+    code, output, errors = run("train", "digits")
+    (file,) = tmp_path.iterdir()
+
+    assert (code, output) == (1, "")
+    said = "ZeroDivisionError: first second; please report it with the file"
+    assert errors == f"error: {said} {file}\n"
+    assert file.read_text().startswith("Traceback (most recent call last):")
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ("engine.tiles_per_actor=0", "engine.tiles_per_actor must be at least 1 or be 'auto' or"),
+        ("engine.tiles_per_actor=some", "engine.tiles_per_actor must be a whole number or be"),
+        ("engine=5", "engine must be a mapping, got 5"),
+        ("seed.x=1", "seed must be a whole number, got {'x': 1}"),
+    ],
+)
+def test_an_option_does_not_hide_what_is_set(run, field, sentence):
+    code, _, errors = run("train", "digits", "--engine", "local", "--set", field)
+
+    assert code == 2
+    assert errors.startswith(f"error: {sentence}")
+
+
+def test_a_change_of_engine_keeps_the_fields_that_are_set(trained, tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: digits\nengine: {kind: local, timeout_s: 7}\n")
+    address = "engine.address=10.0.0.1:6379"
+    config = trained(tmp_path / "mine.yaml", "--set", address, "--engine", "ray")
+
+    assert config.engine.model_dump() == {
+        "kind": "ray", "tiles_per_actor": "auto", "address": "10.0.0.1:6379", "timeout_s": 7.0,
+    }  # fmt: skip
+
+
+def test_what_is_set_counts_before_the_options(trained):
+    assert trained("digits", "--seed", "1", "--set", "seed=2").seed == 2
+
+
+@pytest.mark.parametrize("folder", ["1e5", "it's", "a: b", "#", "Größe", "null"])
+def test_a_folder_of_any_name_is_taken_as_it_is(trained, folder):
+    assert trained("digits", "--data-dir", folder).data.directory == Path(folder)
+
+
+def test_quiet_evaluation_prints_no_warnings(run, monkeypatch, tmp_path):
+    def evaluate(directory, config, warn):
+        warn("a checkpoint is damaged")
+        return {"test_accuracy": 0.5}
+
+    monkeypatch.setattr(commands, "evaluate", evaluate)
+    (tmp_path / "config.yaml").write_text(dumped(load_config("digits")))
+
+    assert run("evaluate", tmp_path)[2] == "a checkpoint is damaged\n"
+    code, output, errors = run("evaluate", tmp_path, "--quiet")
+    assert (code, errors) == (0, "")
+    assert "50.00 %" in output
+
+
+def test_a_signal_while_the_command_loads_ends_it_in_order():
+    program = """
+import os, signal, sys
+from emulator.cli import main
+
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "emulator.commands":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+main()
+"""
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_program_prints_every_record():
@@ -143,13 +297,10 @@ def test_an_interrupted_run_ends_in_order_and_resumes_with_the_same_bits(engine,
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
 
     done = int(max(checkpoints.glob("step-*")).name.removeprefix("step-")) // 1438
-    text = (tmp_path / "run" / "config.yaml").read_text()
-    (tmp_path / "run" / "config.yaml").write_text(
-        text.replace("epochs: 400", f"epochs: {done + 1}")
-    )
-    whole = crossmesh("train", "digits", "--engine", "local", "--epochs", done + 1, "--set",
-                      "training.baseline=false", "--json", "--quiet", cwd=tmp_path)  # fmt: skip
-    resumed = crossmesh("resume", tmp_path / "run", "--engine", "local", "--json", "--quiet")
+    more = ("--engine", "local", "--epochs", done + 1, "--json")
+    resumed = crossmesh("resume", tmp_path / "run", *more)
     assert resumed.returncode == 0, resumed.stderr
+    assert f"resumed after {1438 * done} examples" in resumed.stderr
+    whole = crossmesh("train", "digits", *more, "--set", "training.baseline=false", cwd=tmp_path)
     digest = json.loads(resumed.stdout)["state_digest"]
     assert digest == json.loads(whole.stdout)["state_digest"]

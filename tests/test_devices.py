@@ -464,6 +464,39 @@ def test_negative_shapes_are_refused(cls, field):
     assert refusal.value.errors()[0]["loc"] == (field,)
 
 
+@pytest.mark.parametrize(
+    "vanishing",
+    [{"a_down": 1, "b": 0}, {"a_down": 2, "gamma_down": 0}, {"gamma_down": 800, "b": -2}],
+)
+@pytest.mark.parametrize("cell", [ExpStep, Pair])
+def test_exponential_steps_that_vanish_at_zero_are_refused(cell, vanishing):
+    """Trains are scaled for that step."""
+    with pytest.raises(ValidationError) as refusal:
+        cell(device={"kind": "exp_step", **vanishing}) if cell is Pair else cell(**vanishing)
+
+    message = refusal.value.errors()[0]["msg"]
+    assert (
+        "a_down * exp(-gamma_down * b) must be below 1, or down steps vanish at w == 0" in message
+    )
+    for name, value in vanishing.items():
+        assert f"{name}={float(value)}" in message
+
+
+@pytest.mark.parametrize("cls", [SoftBounds, LinearStep])
+@pytest.mark.parametrize(("bounds", "up"), [({"lower": 0.0}, False), ({"upper": 0.0}, True)])
+def test_what_a_bound_of_zero_does_to_steps_towards_it(cls, bounds, up):
+    """Soft bounds leave no steps, whatever ``w``; linear steps stay what they are at zero."""
+    device = without_spread(quiet(cls(step=0.01, **bounds)))
+    start = -0.3 if up else 0.3
+    crossbar = crossbar_of(device, (1, 70))
+    crossbar.write(np.full((1, 70), start, np.float32))
+
+    send_pulses(crossbar, 5 if up else -5)
+
+    step = 0.0 if cls is SoftBounds else math.copysign(0.01, -start)
+    np.testing.assert_allclose(crossbar.weights, start + 5 * step, rtol=1e-5)
+
+
 @pytest.mark.parametrize("cls", PULSED)
 def test_bounds_must_enclose_a_range(cls):
     with pytest.raises(ValidationError, match=r"upper must be above lower \(0\.0\), got 0\.0"):

@@ -10,7 +10,7 @@ from emulator.mapping import cut, initial_weights
 from emulator.network import build_network
 from interconnect.schedule import Asynchronous, Phase
 from tests.jobs import SCHEDULES, small_job
-from tiles.plan import Receive, Send, actions, edges, in_order, takes_of
+from tiles.plan import Receive, Send, edges, in_order, messages_in_flight, plans, takes_of
 from tiles.program import Kind
 from tiles.tile import TileConfig
 
@@ -20,7 +20,7 @@ def network(*widths, n_inputs=11, bias=True):
         Linear(outputs=width, bias=bias, activation="tanh" if width != widths[-1] else "softmax")
         for width in widths
     ]
-    return build_network(layers, n_inputs, widths[-1], "cross_entropy", "test")
+    return build_network(layers, n_inputs, widths[-1], "cross_entropy", "test", has_classes=True)
 
 
 @given(
@@ -93,9 +93,9 @@ def test_both_ends_of_every_message_agree_and_nothing_needed_is_missing(hosts):
     operations = in_order(job.program, Asynchronous())
     host_of = tuple(hosts[: len(job.program.blocks)])
     sent, received = [], []
-    for host in set(host_of):
+    for plan in plans(operations, host_of, set(host_of)).values():
         there = set()
-        for _, action in actions(operations, host_of, host):
+        for _, action in plan:
             assert all(take.value in there for take in takes_of(action))
             if isinstance(action, Send):
                 sent.append(action.edge)
@@ -110,6 +110,15 @@ def test_both_ends_of_every_message_agree_and_nothing_needed_is_missing(hosts):
 
     every = list(edges(operations, host_of))
     assert sorted(sent, key=number) == sorted(received, key=number) == every
+
+
+def test_messages_are_found_once_however_many_hosts_there_are(monkeypatch):
+    job, calls = small_job(), []
+    monkeypatch.setattr("tiles.plan.edges", lambda *a: calls.append(a) or edges(*a))
+
+    messages_in_flight(job.program, Asynchronous(), tuple(range(len(job.program.blocks))))
+
+    assert len(calls) == 1
 
 
 def test_the_first_layer_reads_nothing_back():
@@ -157,4 +166,4 @@ def layers(*specs):
 )
 def test_networks_that_do_not_fit_are_refused(specs, message):
     with pytest.raises(ConfigError, match=message):
-        build_network(layers(*specs), 5, 3, "cross_entropy", "test")
+        build_network(layers(*specs), 5, 3, "cross_entropy", "test", has_classes=False)

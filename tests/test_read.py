@@ -182,6 +182,52 @@ def test_the_backward_read_is_the_transpose():
     )
 
 
+# What is not finite
+
+NOT_FINITE = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+PERIPHERIES = pytest.mark.parametrize(
+    "config",
+    [
+        ReadConfig(),
+        NOISELESS,
+        ReadConfig(noise_management="none"),
+        ReadConfig(bound_management="none"),
+        ReadConfig(dac=None, adc=None),
+        ReadConfig(adc=None, weight_noise=0.02),
+    ],
+)
+
+
+@NOT_FINITE
+@PERIPHERIES
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_conductance_that_is_not_finite_shows_in_its_output_alone(config, value, backward):
+    x, w = draw(0, 3, 30), draw(1, 30, 6)
+    x[1] = 0
+    expected = read(config, x, w, backward=backward)
+    w[4, 2] = value
+
+    with np.errstate(invalid="ignore"):
+        y = read(config, x, w, backward=backward)
+
+    assert np.isnan(y[:, 2]).all()
+    np.testing.assert_array_equal(np.delete(y, 2, axis=1), np.delete(expected, 2, axis=1))
+
+
+@NOT_FINITE
+@PERIPHERIES
+def test_an_input_that_is_not_finite_shows_in_every_output_of_its_example(config, value):
+    x, w = draw(0, 3, 30), draw(1, 30, 6)
+    expected = read(config, x, w)
+    x[1, 7] = value
+
+    with np.errstate(invalid="ignore"):
+        y = read(config, x, w)
+
+    assert np.isnan(y[1]).all()
+    np.testing.assert_array_equal(y[[0, 2]], expected[[0, 2]])
+
+
 # Bound management
 
 

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.baseline import FloatNetwork, accuracy, train_baseline
+from emulator.checkpoints import found
 from emulator.errors import ConfigError
 from emulator.executors.local import LocalExecutor
+from emulator.listener import Silence
 from emulator.loading import load_config
 from emulator.rundir import RunDirectory, config_digest
-from emulator.training import Silence, evaluate, train
+from emulator.training import evaluate, train
 from tests.jobs import SCHEDULES, run_folder, small_config, small_job
 
 IDEAL_READ = {
@@ -153,7 +155,7 @@ def test_a_resumed_run_gives_the_same_bits(schedule, tmp_path):
 
     with pytest.raises(Cut):
         train(config, directory, Cutter())
-    assert len(directory.checkpoints()) == 2
+    assert len(found(directory.path / "checkpoints")) == 2
     resumed = train(directory.config(), directory, resume=True)
 
     for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "examples_trained"):
@@ -165,7 +167,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path):
     config = small_config(training={"epochs": 3})
     directory = RunDirectory(tmp_path / "run")
     whole = train(config, directory)
-    newest = directory.checkpoints()[-1] / "tile-000003.arrow"
+    newest = found(directory.path / "checkpoints")[-1] / "tile-000003.arrow"
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
@@ -197,7 +199,6 @@ def test_evaluate_repeats_the_last_test(tmp_path):
 
 def test_evaluate_needs_a_checkpoint(tmp_path):
     directory = RunDirectory(tmp_path)
-    directory.write_config(small_config())
     with pytest.raises(ConfigError, match="RUN must have a checkpoint, got "):
         evaluate(directory, small_config(), lambda text: None)
 

@@ -264,6 +264,46 @@ def test_too_large_products_clip_the_errors_and_never_the_inputs():
         assert np.all(np.abs(counts - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1)
 
 
+@pytest.mark.parametrize("trains", ["stochastic", "deterministic"])
+@pytest.mark.parametrize("length_management", [True, False])
+def test_a_larger_rate_never_moves_less(trains, length_management):
+    """And from the rate that fills a train on, it moves by all of its pulses."""
+    config = UpdateConfig(trains=trains, length_management=length_management)
+    x, d = np.ones(1, np.float32), np.ones(200, np.float32)
+    moved = []
+    for power in range(-3, 31):
+        crossbar = build(COUNTER, (1, 200), Stream(seed=0, owner=0), config)
+        crossbar.update(x[None], d[None], 10.0**power, 0)
+        moved.append(crossbar.weights.mean(dtype=float) / STEP)
+
+    assert np.all(np.diff(moved) >= 0)
+    np.testing.assert_array_equal(moved[4:], MAX_PULSES)
+
+
+@pytest.mark.parametrize("trains", ["stochastic", "deterministic"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", ["x", "d"])
+@pytest.mark.parametrize("device", [COUNTER, Pair(device=COUNTER)], ids=["single", "pair"])
+def test_what_is_not_finite_is_refused(trains, value, side, device):
+    """Bounded devices would hide it."""
+    crossbar = build(device, (3, 70), Stream(seed=0, owner=0), UpdateConfig(trains=trains))
+    x, d = draw(0, 2, 3), draw(1, 2, 70)
+    (x if side == "x" else d)[1, 2] = value
+
+    with pytest.raises(ValueError, match="inputs, errors and rate of an update must be finite"):
+        crossbar.update(x, d, 0.1, 0)
+
+    assert not crossbar.weights.any()
+
+
+def test_an_infinite_rate_is_refused():
+    crossbar = build(COUNTER, (1, 1), Stream(seed=0, owner=0), UpdateConfig())
+    one = np.ones((1, 1), np.float32)
+
+    with pytest.raises(ValueError, match="rate of an update must be finite"):
+        crossbar.update(one, one, math.inf, 0)
+
+
 # What trains do
 
 

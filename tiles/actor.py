@@ -1,14 +1,18 @@
 """The Ray actor around a tile host: it moves calls and messages, the host does the work."""
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from threadpoolctl import threadpool_limits
 
 from interconnect.channels import Channels, ChannelStopped
 from interconnect.interfaces import Ipc, Keys, Tcp
-from tiles.host import Assignment, Feed, TileHost
+from tiles.binding import Feed
+from tiles.host import Assignment, TileHost
 from tiles.measure import Measurement, Progress, TileReport
 from tiles.program import Span
 
@@ -40,7 +44,9 @@ class TileActor:
         generation: int,
         capacity: int,
     ) -> None:
+        threadpool_limits(1)  # law 1: the same bits however many cores there are
         self._keys = Keys.generate()
+        self._folder: Path | None = None  # of the sockets within this node
         self._channels = Channels(generation=generation, capacity=capacity, keys=self._keys)
         feeds = {name: feed for name, feed in (("train", train), ("test", test)) if feed}
         self._host = TileHost(assignment, feeds, self._channels)
@@ -51,14 +57,25 @@ class TileActor:
         return Spot(context.get_node_id(), ray.util.get_node_ip_address(), self._keys.public)
 
     def listen(self, peers: dict[int, Spot], folder: str) -> dict[int, str]:
-        """Open a channel from every peer; addresses by peer."""
+        """Open a channel from every peer.
+
+        Args:
+            peers: Where each of them runs.
+            folder: Name for a folder of sockets, in this node's folder for temporary files.
+
+        Returns:
+            Addresses by peer.
+        """
         here = ray.get_runtime_context().get_node_id()
         address = ray.util.get_node_ip_address()
+        if any(spot.node == here for spot in peers.values()):
+            self._folder = Path(tempfile.gettempdir()) / folder
+            self._folder.mkdir(mode=0o700)
         return {
             peer: self._channels.listen(
                 peer,
-                Ipc(folder=Path(folder))
-                if spot.node == here
+                Ipc(folder=self._folder)
+                if self._folder and spot.node == here
                 else Tcp(host=address, client_key=spot.key),
             )
             for peer, spot in peers.items()
@@ -87,6 +104,8 @@ class TileActor:
     def close(self) -> None:
         """Close all channels."""
         self._channels.close()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def write(self, weights: Callable[..., Any]) -> None:
         """Set every tile from a function of (layer, corner, shape)."""

@@ -1,5 +1,6 @@
 """A tile's state on disk: one Arrow file per tile, so that no packing of tiles shows in it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ def file_name(tile: int) -> str:
 
 
 def save_state(path: Path, state: dict[str, NDArray[np.float32]]) -> None:
-    """Write arrays of one shape ``(rows, cols)`` as columns of a file."""
+    """Write arrays of one shape ``(rows, cols)`` as columns of a file, through to the disk."""
     shapes = {array.shape for array in state.values()}
     assert len(shapes) == 1, shapes
     rows, cols = shapes.pop()
     table = pa.table(
         {name: array.ravel() for name, array in state.items()},
     ).replace_schema_metadata({"rows": str(rows), "cols": str(cols)})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+    with path.open("wb") as sink:
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        sink.flush()
+        os.fsync(sink.fileno())
 
 
 def load_state(path: Path) -> dict[str, NDArray[np.float32]]:

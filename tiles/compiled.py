@@ -3,10 +3,15 @@
 numba's own cache looks at the file of a kernel only, not at the files of the functions that it
 inlines. The cache folder therefore carries a digest of every source file that takes part in a
 kernel, so that a changed device law can never meet a stale kernel.
+
+The cache holds pickles, the one exception to the law that nothing read from disk is unpickled:
+whoever can write there can run code as this user. It is therefore used only where nobody else can.
 """
 
 import hashlib
 import os
+import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +20,50 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 
-def _cache_folder() -> Path:
+def _digest() -> str:
+    """A name for the present sources of all kernels."""
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         text = source.read_bytes()
         if b"tiles.compiled" in text or b"tiles.devices.law" in text or source == Path(__file__):
             digest.update(text)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "crossmesh" / "kernels" / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
-numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]  # made at run time
+def _cache_folder() -> Path | None:
+    """The folder for kernels, made where it is missing; None if there is none to be trusted."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("crossmesh", "kernels", _digest()):
+            folder /= name
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _check_private(folder)
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+        warnings.warn(f"every process compiles its kernels anew: {error}", stacklevel=1)
+        return None
+    return folder
+
+
+def _check_private(folder: Path) -> None:
+    state = folder.stat()
+    ours = state.st_uid == os.geteuid() and os.access(folder, os.W_OK)
+    if not ours or state.st_mode & 0o022:
+        raise PermissionError(
+            "the folder for kernels must be writable by this user and nobody else, "
+            f"got {folder} of user {state.st_uid} with mode {stat.S_IMODE(state.st_mode):04o}"
+        )
+
+
+_folder = _cache_folder()
+if _folder is not None:
+    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]  # made at run time
 
 # Contraction to fused multiply-adds is the only liberty taken: it does not depend on data,
 # alignment or process, so results stay equal on one type of machine.
 FAST = {"contract"}
 
-kernel = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+kernel = njit(nogil=True, cache=_folder is not None, fastmath=FAST, error_model="numpy")
 inlined = njit(inline="always", fastmath=FAST, error_model="numpy")
 
 

@@ -4,6 +4,8 @@ Pure decisions, no arrays: the same program and placement give the same plan on 
 ends of a message agree about it without a word.
 """
 
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from interconnect.schedule import Phase, Schedule
@@ -95,38 +97,48 @@ def edges(operations: list[Operation], host_of: tuple[int, ...]) -> tuple[Edge, 
     )
 
 
-def actions(
-    operations: list[Operation], host_of: tuple[int, ...], host: int
-) -> list[tuple[Place, Action]]:
-    """What ``host`` does for a micro-batch, in order, each with the slot it belongs to.
+def plans(
+    operations: list[Operation], host_of: tuple[int, ...], hosts: Collection[int]
+) -> dict[int, list[tuple[Place, Action]]]:
+    """What each of ``hosts`` does for a micro-batch, in order, each with the slot it belongs to.
 
     A message is sent as soon as its last part is made and awaited just before its first use.
     """
-    mine = [op for op in operations if host_of[op.tile] == host]
-    every = edges(operations, host_of)
-    incoming = {take.value: edge for edge in every if edge.target == host for take in edge.parts}
-    waiting = {
-        edge.number: (edge, {take.value for take in edge.parts})
-        for edge in every
-        if edge.source == host
-    }
-    plan: list[tuple[Place, Action]] = []
+    touching = [
+        edge for edge in edges(operations, host_of) if edge.source in hosts or edge.target in hosts
+    ]
+    incoming, outgoing = _by_value(touching)
+    missing = {edge.number: len(edge.parts) for edge in touching}  # parts that are not made yet
+    every: dict[int, list[tuple[Place, Action]]] = {host: [] for host in hosts}
     received: set[int] = set()
-    for operation in mine:
-        place = (operation.phase, operation.stage)
+    for operation in operations:
+        host, place = host_of[operation.tile], (operation.phase, operation.stage)
+        if host not in hosts:
+            continue
         for take in operation.takes:
-            edge = incoming.get(take.value)
-            if edge is not None and edge.number not in received:
-                received.add(edge.number)
-                plan.append((place, Receive(edge)))
-        plan.append((place, operation))
-        for number, (edge, missing) in list(waiting.items()):
-            if operation.gives is not None:
-                missing.discard(operation.gives)
-            if not missing:
-                del waiting[number]
-                plan.append((place, Send(edge)))
-    return plan
+            wanted = incoming.get((host, take.value))
+            if wanted is not None and wanted.number not in received:
+                received.add(wanted.number)
+                every[host].append((place, Receive(wanted)))
+        every[host].append((place, operation))
+        for edge in outgoing.get(operation.gives, ()):
+            missing[edge.number] -= 1
+            if not missing[edge.number]:
+                every[host].append((place, Send(edge)))
+    return every
+
+
+def _by_value(
+    edges: list[Edge],
+) -> tuple[dict[tuple[int, Value], Edge], dict[Value | None, list[Edge]]]:
+    """The edge that brings a host a value, and the edges that need a value that is made."""
+    incoming: dict[tuple[int, Value], Edge] = {}
+    outgoing: dict[Value | None, list[Edge]] = {}
+    for edge in edges:
+        for take in edge.parts:
+            incoming[edge.target, take.value] = edge
+            outgoing.setdefault(take.value, []).append(edge)
+    return incoming, outgoing
 
 
 def takes_of(action: Action) -> tuple[Take, ...]:
@@ -148,16 +160,16 @@ def messages_in_flight(program: Program, schedule: Schedule, host_of: tuple[int,
     the fullest channel, sent and not yet wanted. Channels that hold them, and more to let hosts run
     ahead, leave the host that is furthest behind always free to go on.
     """
-    operations = in_order(program, schedule)
-    plans = [_by_place(actions(operations, host_of, host)) for host in sorted(set(host_of))]
+    at = _messages(plans(in_order(program, schedule), host_of, set(host_of)))
     traffic = _Traffic()
     n_micro_batches = 4 * program.n_stages + 2 * schedule.micro_batches_per_update
     for slot in schedule.slots(program.n_stages, n_micro_batches):
-        pending = [list(plan.get((slot.phase, slot.stage), ())) for plan in plans]
-        while any(pending):
-            for plan in pending:
-                while plan and traffic.passes(plan[0], slot.micro_batch):
-                    plan.pop(0)
+        pending = [deque(messages) for messages in at.get((slot.phase, slot.stage), ())]
+        while pending:
+            for messages in pending:
+                while messages and traffic.passes(messages[0], slot.micro_batch):
+                    messages.popleft()
+            pending = [messages for messages in pending if messages]
     return traffic.most
 
 
@@ -169,10 +181,8 @@ class _Traffic:
         self._queues: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._taken: set[tuple[int, int]] = set()
 
-    def passes(self, action: Action, micro_batch: int) -> bool:
+    def passes(self, action: Send | Receive, micro_batch: int) -> bool:
         """Whether an action can be done now; if so, its message is put in or taken out."""
-        if isinstance(action, Operation):
-            return True
         edge = action.edge
         queue = self._queues.setdefault((edge.source, edge.target), [])
         message = (edge.number, micro_batch)
@@ -186,8 +196,13 @@ class _Traffic:
         return isinstance(action, Send) or message in self._taken
 
 
-def _by_place(plan: list[tuple[Place, Action]]) -> dict[Place, list[Action]]:
-    by_place: dict[Place, list[Action]] = {}
-    for place, action in plan:
-        by_place.setdefault(place, []).append(action)
-    return by_place
+def _messages(
+    every: dict[int, list[tuple[Place, Action]]],
+) -> dict[Place, list[list[Send | Receive]]]:
+    """What each host sends and receives at each place, host by host; operations never wait."""
+    at: dict[Place, dict[int, list[Send | Receive]]] = {}
+    for host in sorted(every):
+        for place, action in every[host]:
+            if not isinstance(action, Operation):
+                at.setdefault(place, {}).setdefault(host, []).append(action)
+    return {place: list(by_host.values()) for place, by_host in at.items()}

@@ -4,7 +4,8 @@ In this order, each part optional: scale the vector by its largest magnitude (no
 DAC, input noise, the product, weight-read noise, output noise, ADC, halve the input and repeat on
 saturation (bound management), scale back. All values are normalised: inputs to the DAC's range,
 conductances to the device's, outputs to their product. Rules and defaults as in aihwkit's
-``IOParameters`` (Gokmen 2017, doi 10.3389/fnins.2017.00538, for both kinds of management).
+``IOParameters`` (Gokmen 2017, doi 10.3389/fnins.2017.00538, for both kinds of management). What
+is not finite is NaN at the end, whatever converters lie between, so that it shows in the loss.
 """
 
 from typing import Literal
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tiles.compiled import kernel
+from tiles.compiled import inlined, kernel
 from tiles.frozen import Frozen
 from tiles.random import CHUNK, fill_normals
 
 _SMALLEST = np.finfo(np.float32).tiny  # below it, one over a number may be infinite
+_INFINITE = np.int32(0x7F800000)  # the bits of infinity; those of NaN are above
 
 
 class Converter(Frozen):
@@ -40,18 +42,22 @@ class Converter(Frozen):
 class ReadConfig(Frozen):
     """The periphery of the forward and backward cycles.
 
+    Defaults are those of aihwkit's ``IOParameters`` (arXiv 2104.02184), whose names are given in
+    brackets.
+
     Attributes:
         noise_management: ``abs_max`` divides each vector by its largest magnitude before the DAC
-            and multiplies the result by it.
+            and multiplies the result by it [noise_management].
         bound_management: ``iterative`` halves the input of a forward read and repeats it while
-            any output reaches the ADC's range. Backward reads saturate.
-        dac: Input converter, or null for none.
-        adc: Output converter, or null for none.
-        input_noise: Standard deviation added to every driven line.
+            any output reaches the ADC's range. Backward reads saturate [bound_management].
+        dac: Input converter, or null for none: 7 bits to 1 [inp_res, inp_bound].
+        adc: Output converter, or null for none: 9 bits to 12 [out_res, out_bound].
+        input_noise: Standard deviation added to every driven line [inp_noise].
         weight_noise: Standard deviation of each conductance from read to read; enters as noise of
-            an output in proportion to the norm of the input.
-        output_noise: Standard deviation added to every output before the ADC.
-        max_input_reduction: Bound management stops beyond this reduction of the input.
+            an output in proportion to the norm of the input [w_noise].
+        output_noise: Standard deviation added to every output before the ADC [out_noise].
+        max_input_reduction: Bound management stops beyond this reduction of the input
+            [max_bm_factor], or where the DAC would be left with two bits [max_bm_res].
     """
 
     noise_management: Literal["none", "abs_max"] = "abs_max"
@@ -77,6 +83,12 @@ class ReadConfig(Frozen):
         return min(self.max_input_reduction, 0.25 * self.dac.range / self.dac.step)
 
 
+@inlined
+def _size(v):
+    """Magnitude of a float32 as an integer of the same order, in which NaN is the largest."""
+    return np.int32(np.float32(v).view(np.int32) & np.int32(0x7FFFFFFF))
+
+
 @kernel
 def drive(
     x: NDArray[np.float32],  # (examples, lines)
@@ -87,7 +99,7 @@ def drive(
     key: NDArray[np.uint32],  # (2,) of the input noise
     sequence: tuple[int, float],  # repetition (a counter word) and reduction of the input
 ) -> None:
-    """Scale, convert and perturb input vectors."""
+    """Scale, convert and perturb input vectors; one that is not finite gets a scale of NaN."""
     managed, step, bound, input_noise = settings
     repetition, reduction = sequence
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
@@ -95,10 +107,14 @@ def drive(
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
     for e in range(x.shape[0]):
-        largest = np.float32(0)
+        most = np.int32(0)
         for i in range(x.shape[1]):
-            largest = max(largest, abs(x[e, i]))
-        alpha = np.float32(largest if managed else 1) * np.float32(reduction)
+            most = max(most, _size(x[e, i]))
+        alpha = np.float32(reduction)
+        if most >= _INFINITE:
+            alpha = np.float32(np.nan)
+        elif managed:
+            alpha = np.int32(most).view(np.float32) * np.float32(reduction)
         scale[e] = alpha
         factor = np.float32(1) / alpha if alpha >= _SMALLEST else np.float32(0)
         for i in range(x.shape[1]):
@@ -125,7 +141,10 @@ def sense(
     repetition: int,
     saturated: NDArray[np.bool_],  # (examples,), written: whether any output reached the bound
 ) -> bool:
-    """Perturb, convert and scale back output vectors; returns whether any example saturated."""
+    """Perturb, convert and scale back output vectors; returns whether any example saturated.
+
+    A converter would hide that a product is not finite: it becomes NaN.
+    """
     step, bound, output_noise, weight_noise = settings
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
     step32, limit = np.float32(step), np.float32(bound)
@@ -139,7 +158,9 @@ def sense(
             square = np.float32(0)
             for i in range(driven.shape[1]):
                 square += driven[e, i] * driven[e, i]
-            variance = output_noise * output_noise + weight_noise * weight_noise * square
+            variance = output_noise * output_noise + weight_noise * weight_noise * np.float64(
+                square
+            )
             deviation = np.float32(np.sqrt(variance))
         if deviation > np.float32(0):
             for chunk in range((n + CHUNK - 1) // CHUNK):
@@ -147,15 +168,17 @@ def sense(
                 first = chunk * CHUNK
                 for j in range(min(CHUNK, n - first)):
                     y[e, first + j] += deviation * noise[j]
-        largest = np.float32(0)
+        most = np.int32(0)
         factor = scale[e]
         for j in range(n):
             v = y[e, j]
-            largest = max(largest, abs(v))
+            size = _size(v)
+            most = max(most, size)
             if step > 0:
                 v = min(max(np.rint(v * inverse_step) * step32, -limit), limit)
-            y[e, j] = v * factor
-        saturated[e] = step > 0 and largest >= limit
+            y[e, j] = v * factor if size < _INFINITE else np.float32(np.nan)
+        largest = np.int32(most).view(np.float32)
+        saturated[e] = step > 0 and largest >= limit and most < _INFINITE
         any_saturated |= saturated[e]
     return any_saturated
 

@@ -72,10 +72,13 @@ def _spread(count, length):
 
 @inlined
 def _largest(values):
+    """Largest magnitude; infinite if any value is not a number."""
     largest = np.float32(0)
+    finite = True
     for i in range(values.shape[0]):
+        finite &= abs(values[i]) < np.float32(np.inf)
         largest = max(largest, abs(values[i]))
-    return largest
+    return largest if finite else np.float32(np.inf)
 
 
 @inlined
@@ -164,24 +167,32 @@ def make_trains(
 
     Returns:
         Pulses in all trains.
+
+    Raises:
+        ValueError: A value is not finite, which pulses would hide.
     """
     pulses = 0
     lines = np.zeros(max(x.shape[1], d.shape[1]) + _LINES, np.int32)
     stochastic, longest, update_management, length_management = config
     for e in range(x.shape[0]):
         x_most, d_most = _largest(x[e]), _largest(d[e])
+        needed = np.float64(rate) * x_most * d_most / granularity
+        if not (needed < np.inf and rate / granularity < np.inf):
+            raise ValueError(
+                "inputs, errors and rate of an update must be finite, got infinity or NaN; "
+                "a smaller training.learning_rate may help"
+            )
         if x_most == np.float32(0) or d_most == np.float32(0):
             row_trains[e] = _ZERO
             column_trains[e] = _ZERO
             continue
-        needed = np.float64(rate) * x_most * d_most / granularity
         length = longest
         if length_management:
-            length = min(longest, max(1, int(np.ceil(needed))))
+            length = int(min(max(np.ceil(needed), 1.0), longest))
         scale = np.sqrt(rate / (granularity * length))
         balance = 1.0
         if update_management:
-            balance = np.sqrt(d_most * max(1.0, needed / longest) ** -1.0 / x_most)
+            balance = np.sqrt(np.float64(d_most) * max(1.0, needed / longest) ** -1.0 / x_most)
         example = first_example + e
         rows, cols = row_trains[e], column_trains[e, : d.shape[1]]
         if stochastic:

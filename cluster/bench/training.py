@@ -73,7 +73,7 @@ def _turn(executor: Executor, job: Job) -> Callable[[], object]:
 
 def _numpy(job: Job) -> Callable[[], None]:
     """The same examples in the same batches through a float32 network."""
-    network, feed = FloatNetwork(job), job.feeds()["train"]
+    network, feed = FloatNetwork(job), job.feeds["train"]
     epochs, batch, rate = count(), job.config.training.batch, job.config.training.rate(0)
 
     def turn() -> None:

@@ -1,11 +1,21 @@
 """Which data a run learns."""
 
+import os.path
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+from tiles.frozen import Frozen
+
+
+def _expanded(path: Path) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111  because Path's own fails for no such user
+
+
+# YAML has neither paths nor tuples.
+UserPath = Annotated[Path, Field(strict=False), AfterValidator(_expanded)]
+Bounds = Annotated[tuple[int, int], Field(strict=False)]
 
 _USED_BY = {
     "file": ("npz", "parquet"),
@@ -18,9 +28,10 @@ _USED_BY = {
     "classes": ("synthetic",),
 }
 _NEEDED_BY = {"file": ("npz", "parquet"), "directory": ("idx",)}
+PLACES = ("directory", "file", "test_file")  # fields that are paths
 
 
-class Crop(BaseModel):
+class Crop(Frozen):
     """The window of an image that is kept.
 
     Attributes:
@@ -28,10 +39,8 @@ class Crop(BaseModel):
         columns: First column, and the one behind the last.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
+    rows: Bounds
+    columns: Bounds
 
     @model_validator(mode="after")
     def _bounds_rise(self) -> Self:
@@ -41,7 +50,7 @@ class Crop(BaseModel):
         return self
 
 
-class DataConfig(BaseModel):
+class DataConfig(Frozen):
     """Where the examples come from.
 
     Attributes:
@@ -58,8 +67,6 @@ class DataConfig(BaseModel):
         inputs: Inputs of an example of ``synthetic``.
         classes: Classes of ``synthetic``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Literal["digits", "mnist", "fashion-mnist", "idx", "npz", "parquet", "synthetic"]
     directory: UserPath | None = None
@@ -86,3 +93,9 @@ class DataConfig(BaseModel):
                     f"{name} must be left out for the source {self.source}, got {value}"
                 )
         return self
+
+    @property
+    def absolute(self) -> Self:
+        """The same with paths that hold in any folder."""
+        paths = {name: path.absolute() for name in PLACES if (path := getattr(self, name))}
+        return self.model_copy(update=paths)

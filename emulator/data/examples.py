@@ -44,3 +44,14 @@ class Dataset:
     test: Examples
     shape: tuple[int, ...]
     n_outputs: int
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether targets are labels of classes, not values."""
+        return self.train.targets.ndim == 1
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays."""
+        parts = (self.train, self.test)
+        return sum(part.inputs.nbytes + part.targets.nbytes for part in parts)

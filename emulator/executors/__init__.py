@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from emulator.executors import environment
 from emulator.job import Job
 from tiles.measure import Measurement, Progress, TileReport
 from tiles.program import Span
@@ -66,6 +67,7 @@ def create(job: Job) -> Executor:
         from emulator.executors.local import LocalExecutor
 
         return LocalExecutor(job)
+    environment.prepare(job.config.engine.address)
     from emulator.executors.ray import RayExecutor
 
     return RayExecutor(job)

@@ -34,7 +34,7 @@ class LocalExecutor:
             host_of=(0,) * len(program.blocks),
             host=0,
         )
-        self.host = TileHost(assignment, job.feeds())
+        self.host = TileHost(assignment, job.feeds)
 
     def write_initial_weights(self) -> None:
         """Set every tile to the network's initial weights."""

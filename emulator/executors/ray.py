@@ -5,13 +5,9 @@ pass through this process.
 """
 
 import contextlib
-import logging
 import math
-import os
 import secrets
 import shutil
-import socket
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,47 +17,24 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from emulator import interrupt
-from emulator.errors import ConfigError, RunError
+from emulator.errors import RunError, RunLost
 from emulator.executors import Watch
+from emulator.executors.instance import connect, disconnect, first_line
+from emulator.executors.placement import place
 from emulator.job import Job
+from interconnect.channels import ChannelLost
 from tiles.actor import Spot, actor_class
 from tiles.host import Assignment
 from tiles.measure import Measurement, Progress, TileReport
 from tiles.plan import edges, in_order, messages_in_flight
 from tiles.program import Program, Span
 
-ACTORS_PER_CPU = 8  # above this, ``tiles_per_actor: auto`` packs: an actor costs 60-100 MB
-CAPACITY = 32  # messages queued per channel, so far may hosts run ahead
-POLL_S = 0.25
+CAPACITY = 32  # messages queued per channel, so far may hosts run ahead (assumed)
+POLL_S = 0.25  # between two looks at signals, failures and progress
+GRACE_S = 2.0  # a lost channel is a symptom: so long may its cause take to show
+CLOSE_S = 5.0  # longest wait for actors to close their channels
 GENERATION = 0  # of the messages; a recovery raises it
-REACH_S = 3.0  # longest wait for an address to accept a connection
-OBJECT_STORE_BYTES = 256 << 20
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
-
-
-def place(n_tiles: int, tiles_per_actor: int | str, n_cpus: int) -> tuple[tuple[int, ...], str]:
-    """Host of each tile, consecutive tiles together, and what a user should know of it.
-
-    >>> place(5, 2, n_cpus=2)
-    ((0, 0, 1, 1, 2), '')
-    """
-    if tiles_per_actor == "all":
-        return (0,) * n_tiles, ""
-    notice = ""
-    if tiles_per_actor == "auto":
-        room = ACTORS_PER_CPU * max(1, n_cpus)
-        tiles_per_actor = -(-n_tiles // room)
-        if tiles_per_actor > 1:
-            notice = (
-                f"{n_tiles} tiles are packed {tiles_per_actor} to an actor, since {n_cpus} CPUs "
-                f"have room for {room} actors; engine.tiles_per_actor says otherwise"
-            )
-    return tuple(tile // int(tiles_per_actor) for tile in range(n_tiles)), notice
+OBJECT_STORE_BYTES = 256 << 20  # besides the examples
 
 
 class RayExecutor:
@@ -73,75 +46,35 @@ class RayExecutor:
         self._job = job
         self._engine = job.config.engine
         self._actors: list[Any] = []
-        self._folder = Path(tempfile.mkdtemp(prefix="crossmesh-"))
+        self._spots: list[Spot] = []
+        self._folders: set[Path] = set()
         self._owns_ray = False
         try:
-            self._start_ray()
+            memory = OBJECT_STORE_BYTES + 2 * job.dataset.n_bytes
+            self._owns_ray = connect(self._engine.address, memory)
             n_cpus = int(ray.cluster_resources().get("CPU", 1))
             self._host_of, self.notice = place(
                 len(job.program.blocks), self._engine.tiles_per_actor, n_cpus
             )
             self.n_actors = self._host_of[-1] + 1
             self._create_actors(n_cpus)
-            spots = self._all("spot")
-            self.n_nodes = len({spot.node for spot in spots})
-            self._connect(spots)
+            self._spots = self._all("spot")
+            self.n_nodes = len({spot.node for spot in self._spots})
+            self._connect_actors()
         except BaseException:
             self.close()
             raise
 
     # Starting
 
-    def _start_ray(self) -> None:
-        address = self._engine.address
-        if address is not None:
-            _check_reachable(address)
-        if ray.is_initialized():
-            _check_connected(address)
-            return
-        options: dict[str, Any] = {"address": address}
-        if address is None:
-            # Token authentication is on by Ray's own default for an instance started here.
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            options = {
-                "address": "local",
-                "num_cpus": os.cpu_count(),
-                "object_store_memory": OBJECT_STORE_BYTES + 2 * self._data_bytes(),
-            }
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        try:
-            with interrupt.deferred():
-                ray.init(
-                    **options,
-                    include_dashboard=None if address else False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    configure_logging=False,
-                    namespace=f"crossmesh-{secrets.token_hex(4)}",
-                )
-                self._owns_ray = True
-                interrupt.reinstall()
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"at {address} " if address else ""
-            raise RunError(
-                f"Ray {where}could not be reached or started: {_first_line(error)}; check the "
-                "address, that the Ray versions agree, and the token (RAY_AUTH_TOKEN_PATH)"
-            ) from None
-
-    def _data_bytes(self) -> int:
-        dataset = self._job.dataset
-        return sum(
-            part.inputs.nbytes + part.targets.nbytes for part in (dataset.train, dataset.test)
-        )
-
     def _create_actors(self, n_cpus: int) -> None:
         job, program = self._job, self._job.program
-        feeds = {name: ray.put(feed) for name, feed in job.feeds().items()}
+        feeds = {name: ray.put(feed) for name, feed in job.feeds.items()}
         needs_examples = {
             self._host_of[op.tile] for op in program.operations if op.kind in ("input", "loss")
         }
         share = min(1.0, int(1000 * n_cpus / self.n_actors) / 1000)
-        actor = actor_class().options(num_cpus=share, runtime_env={"env_vars": _ENVIRONMENT})
+        actor = actor_class().options(num_cpus=share)
         capacity = self._capacity()
         for host in range(self.n_actors):
             given = feeds if host in needs_examples else {}
@@ -158,30 +91,36 @@ class RayExecutor:
                 )
             )
 
-    def _connect(self, spots: list[Spot]) -> None:
+    def _connect_actors(self) -> None:
         """Open every channel that some schedule uses."""
-        sources: dict[int, set[int]] = {host: set() for host in range(self.n_actors)}
+        spots, hosts = self._spots, range(self.n_actors)
+        sources: dict[int, set[int]] = {host: set() for host in hosts}
         for edge in self._edges(self._job.program):
             sources[edge[1]].add(edge[0])
-        folders = [self._folder / str(host) for host in range(self.n_actors)]
-        for folder in folders:
-            folder.mkdir(mode=0o700)
-        listening = [
-            self._actors[host].listen.remote(
-                {peer: spots[peer] for peer in sources[host]}, str(folders[host])
-            )
-            for host in range(self.n_actors)
-        ]
-        addresses = self._get(listening)
+        token = secrets.token_hex(8)
+        addresses: list[dict[int, str]] = self._get(
+            [
+                self._actors[host].listen.remote(
+                    {peer: spots[peer] for peer in sources[host]}, f"crossmesh-{token}-{host}"
+                )
+                for host in hosts
+            ]
+        )
+        self._folders = {
+            Path(address.removeprefix("ipc://")).parent
+            for answer in addresses
+            for address in answer.values()
+            if address.startswith("ipc://")
+        }
         connecting = [
             self._actors[host].connect.remote(
                 {
                     peer: (addresses[peer][host], spots[peer].key)
-                    for peer in range(self.n_actors)
+                    for peer in hosts
                     if host in sources[peer]
                 }
             )
-            for host in range(self.n_actors)
+            for host in hosts
         ]
         self._get(connecting)
 
@@ -210,18 +149,19 @@ class RayExecutor:
         self._all("write", self._job.initial())
 
     def run(self, span: Span, watch: Watch) -> list[Measurement]:
-        """Run a span on all actors; on any failure stop them all and raise what failed first."""
-        judge = self._judge()
-        futures = [actor.run.remote(span) for actor in self._actors]
-        rows: list[list[Measurement]] = self._get(
-            futures, timeout_s=math.inf, meanwhile=lambda: watch(self._progress(judge))
-        )
-        return rows[judge]
-
-    def _judge(self) -> int:
-        """The host that computes the loss."""
+        """Run a span on all actors; on any failure stop them all and raise what caused it."""
         loss = next(op for op in self._job.program.operations if op.kind == "loss")
-        return self._host_of[loss.tile]
+        judge = self._host_of[loss.tile]
+        stalled = _Stall(self._engine.timeout_s)
+
+        def look() -> None:
+            progress = self._progress(judge)
+            stalled.check(progress.examples)
+            watch(progress)
+
+        futures = [actor.run.remote(span) for actor in self._actors]
+        rows: list[list[Measurement]] = self._get(futures, timeout_s=math.inf, meanwhile=look)
+        return rows[judge]
 
     def _progress(self, judge: int) -> Progress:
         try:
@@ -238,15 +178,22 @@ class RayExecutor:
         timeout_s: float | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> list[Any]:
-        """Wait for all, and look after signals; ``meanwhile`` is called now and then."""
+        """Wait for an answer of every actor, and look after signals.
+
+        Args:
+            futures: One per actor, in their order.
+            timeout_s: Longest wait, by default that of the config.
+            meanwhile: Called now and then.
+        """
         deadline = time.monotonic() + (timeout_s or self._engine.timeout_s)
         pending = futures
         with interrupt.deferred():
             while pending and not interrupt.requested():
                 done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
-                self._check(done)
+                if any(_failure(future) for future in done):
+                    raise self._cause(futures, pending)
                 if pending and time.monotonic() > deadline:
-                    raise RunError(
+                    raise RunLost(
                         f"{len(pending)} actors did not answer within engine.timeout_s "
                         f"({self._engine.timeout_s:g} s): the cluster may lack CPUs or memory"
                     )
@@ -254,23 +201,38 @@ class RayExecutor:
                     meanwhile()
         return list(ray.get(futures))
 
-    def _check(self, done: list[Any]) -> None:
-        """Raise what failed, as an error of ours, after stopping all actors."""
-        try:
-            ray.get(done)
-        except RayError as error:
-            self._stop_all()
-            raise _translated(error) from None
+    def _cause(self, futures: list[Any], pending: list[Any]) -> RunError:
+        """What failed first, after stopping all actors; lost channels only if nothing else did."""
+        if pending:
+            ray.wait(pending, num_returns=len(pending), timeout=GRACE_S)
+        self._stop_all()
+        done, _ = ray.wait(futures, num_returns=len(futures), timeout=0)
+        failures = {
+            host: error for host, future in enumerate(futures) if (error := _failure(future, done))
+        }
+        host = min(failures, key=lambda host: _is_symptom(failures[host]))
+        return self._translated(host, failures[host])
+
+    def _translated(self, host: int, error: RayError) -> RunError:
+        """A Ray exception as one of ours: what, where, why."""
+        if isinstance(error, RayTaskError):
+            return RunError(str(error.cause or error))
+        tiles = [tile for tile, there in enumerate(self._host_of) if there == host]
+        name = f"tile {tiles[0]}" if len(tiles) == 1 else f"tiles {tiles[0]} to {tiles[-1]}"
+        where = f" on {self._spots[host].ip}" if self._spots else ""
+        if isinstance(error, RayActorError):
+            return RunLost(f"the actor of {name}{where} died: {_reason(error)}")
+        return RunLost(f"the actor of {name}{where} failed: {first_line(error)}")
 
     # State
 
     def save(self, folder: Path) -> None:
         """Have every actor write the state of its tiles."""
-        self._all("save", str(folder))
+        self._all("save", str(folder.resolve()))
 
     def load(self, folder: Path) -> None:
         """Have every actor read the state of its tiles."""
-        self._all("load", str(folder))
+        self._all("load", str(folder.resolve()))
 
     def digests(self) -> list[bytes]:
         """sha256 of each tile's device state, in tile order."""
@@ -294,55 +256,69 @@ class RayExecutor:
                 actor.stop.remote()
 
     def close(self) -> None:
-        """Stop and end the actors, and the Ray instance if it is ours."""
-        if self._actors and ray.is_initialized():
-            self._stop_all()
-            closing = [actor.close.remote() for actor in self._actors]
+        """Stop and end the actors, and the Ray instance if it is ours; signals wait for it."""
+        with interrupt.deferred():
+            try:
+                self._close_actors()
+            finally:
+                if self._owns_ray:
+                    self._owns_ray = False
+                    disconnect()
+                for folder in self._folders:  # what an actor that was killed has left
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _close_actors(self) -> None:
+        actors, self._actors = self._actors, []
+        if not actors or not ray.is_initialized():
+            return
+        for actor in actors:
             with contextlib.suppress(Exception):
-                ray.wait(closing, num_returns=len(closing), timeout=5)
-            for actor in self._actors:
-                with contextlib.suppress(Exception):
-                    ray.kill(actor)
-        self._actors = []
-        if self._owns_ray:
-            ray.shutdown()
-            self._owns_ray = False
-        shutil.rmtree(self._folder, ignore_errors=True)
+                actor.stop.remote()
+        closing = [actor.close.remote() for actor in actors]
+        with contextlib.suppress(Exception):
+            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+        for actor in actors:
+            with contextlib.suppress(Exception):
+                ray.kill(actor)
 
 
-def _translated(error: RayError) -> RunError:
-    """A Ray exception as one of ours, with the message of its cause."""
-    if isinstance(error, RayTaskError):
-        return RunError(str(error.cause or error))
-    if isinstance(error, RayActorError):
-        return RunError(f"a tile actor died: {_first_line(error)}")
-    return RunError(_first_line(error))
+class _Stall:
+    """Notices a span that no longer moves."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._examples = -1
+        self._since = time.monotonic()
+
+    def check(self, examples: int) -> None:
+        """Raise if the number of examples has not changed for too long."""
+        if examples != self._examples:
+            self._examples, self._since = examples, time.monotonic()
+        elif time.monotonic() - self._since > self._timeout_s:
+            raise RunLost(
+                f"no micro-batch was completed within engine.timeout_s ({self._timeout_s:g} s), "
+                f"after {examples} examples; a larger value helps where one takes so long"
+            )
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _check_reachable(address: str) -> None:
-    """Refuse an address at which nothing listens, before Ray waits for it."""
-    if address == "auto":
-        return
-    host, separator, port = address.rpartition(":")
-    law = "engine.address must be host:port of a running Ray cluster, or auto"
-    if not separator or not port.isdigit() or "/" in address:
-        raise ConfigError(f"{law}, got {address}")
+def _failure(future: Any, done: list[Any] | None = None) -> RayError | None:
+    """How a call failed, or None if it did not, or is not among those that are done."""
+    if done is not None and future not in done:
+        return None
     try:
-        socket.create_connection((host, int(port)), timeout=REACH_S).close()
-    except OSError as error:
-        reason = error.strerror or str(error) or "no answer"
-        raise ConfigError(f"{law}, got {address} ({reason.lower()})") from None
+        ray.get(future)
+    except RayError as error:
+        return error
+    return None
 
 
-def _check_connected(address: str | None) -> None:
-    """Refuse to run elsewhere than asked because this process has joined another cluster."""
-    connected = ray.get_runtime_context().gcs_address
-    if address not in (None, "auto", connected):
-        raise ConfigError(
-            f"engine.address must be {connected}, the cluster that this process is connected to, "
-            f"got {address}"
-        )
+def _is_symptom(error: RayError) -> bool:
+    """Whether the failure only says that another host has failed."""
+    return isinstance(error, RayTaskError) and isinstance(error.cause, ChannelLost)
+
+
+def _reason(error: RayActorError) -> str:
+    """The sentence of Ray's message that says why an actor died."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "because" in line or "detail" in line.lower()]
+    return (telling or lines or [type(error).__name__])[0].partition(". ")[0]

@@ -1,10 +1,10 @@
 """Exponential-step device: the step falls off exponentially towards the bound."""
 
 import math
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiles.compiled import inlined
 from tiles.devices.base import Device
@@ -91,11 +91,24 @@ class ExpStep(Device):
     noise_offset: float = Field(0.0, ge=0)
     noise_slope: float = Field(0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _steps_do_not_vanish(self) -> Self:
+        if self._down_factor == 0:
+            raise ValueError(
+                "a_down * exp(-gamma_down * b) must be below 1, or down steps vanish at w == 0, "
+                f"got a_down={self.a_down}, gamma_down={self.gamma_down}, b={self.b}"
+            )
+        return self
+
     @property
     def granularity(self) -> float:
         """The down step at ``w == 0``, which is what aihwkit scales trains for."""
-        factor = max(0.0, 1 - self.a_down * math.exp(-self.gamma_down * self.b))
-        return self.step * (1 - max(self.asymmetry, 0)) * factor
+        return self.step * (1 - max(self.asymmetry, 0)) * self._down_factor
+
+    @property
+    def _down_factor(self) -> float:
+        exponent = min(max(-self.gamma_down * self.b, -80.0), 80.0)  # as the law has it
+        return max(0.0, 1 - self.a_down * math.exp(exponent))
 
     def law(self) -> Any:
         """The shared numbers."""

@@ -9,6 +9,7 @@ kernel is compiled, so the kernel is written once and still specialised.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import types
 from numba.extending import overload
 
@@ -57,6 +58,15 @@ def pulse_noise(law: Any, device: Any, j: int, w: float, step: float) -> float:
 def depends_on_state(law: Any) -> bool:
     """Whether a pulse's effect depends on the pulses before it."""
     return _known(law).depends_on_state
+
+
+def noise_of_step(law, device, j, w, step):
+    """Noise for laws that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
+
+    It is relative to the present step, or to the step at ``w == 0`` of the same direction.
+    """
+    at_zero = device[STEP_UP, j] if step > np.float32(0) else device[STEP_DOWN, j]
+    return law.cycle_noise * (law.multiplicative * (abs(step) - at_zero) + at_zero)
 
 
 # numba wants the signatures of these to equal those of the functions that they return.

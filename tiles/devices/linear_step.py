@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tiles.devices.base import Device
-from tiles.devices.law import STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.devices.law import STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
 from tiles.random import Purpose, Stream
 
 SLOPE_UP, SLOPE_DOWN = UPPER + 1, UPPER + 2
@@ -28,20 +28,15 @@ def _step(law, device, j, w, up):
     return rise if up else fall
 
 
-def _noise(law, device, j, w, step):
-    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
-    at_zero = step_up if step > np.float32(0) else step_down
-    return law.cycle_noise * (law.multiplicative * (abs(step) - at_zero) + at_zero)
-
-
-register(LinearStepLaw, Functions(_step, _noise, depends_on_state=True))
+register(LinearStepLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
 class LinearStep(Device):
     """Change per pulse ``step * (1 - gamma * w / bound)``, with noise.
 
     The law of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et
-    al., IEDM 2018). ``bound`` is the mean bound of the direction.
+    al., IEDM 2018). ``bound`` is the mean bound of the direction; if it is 0, the
+    direction's steps do not depend on ``w``.
 
     Attributes:
         gamma_up: Relative loss of step between 0 and the upper bound [gamma_up].

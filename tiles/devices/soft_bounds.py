@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from tiles.devices.base import Device
-from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
 
 
 class SoftBoundsLaw(NamedTuple):
@@ -24,20 +24,15 @@ def _step(law, device, j, w, up):
     return step if bound != np.float32(0) else np.float32(0)
 
 
-def _noise(law, device, j, w, step):
-    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
-    at_zero = step_up if step > np.float32(0) else step_down
-    return law.cycle_noise * (law.multiplicative * (abs(step) - at_zero) + at_zero)
-
-
-register(SoftBoundsLaw, Functions(_step, _noise, depends_on_state=True))
+register(SoftBoundsLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
 class SoftBounds(Device):
     """Change per pulse ``step * (1 - w / bound)``, with noise, ``bound`` the device's own.
 
     The law of aihwkit's ``SoftBoundsDevice``; a device saturates exponentially, and a pair of up
-    and down pulses pulls it towards the point where both steps are equal.
+    and down pulses pulls it towards the point where both steps are equal. A bound of 0 makes the
+    steps towards it 0, so such a device moves one way only.
 
     Attributes:
         multiplicative_noise: Whether cycle noise is relative to the present step, or to the step

@@ -1,0 +1,287 @@
+"""The commands of ``crossmesh`` and their options."""
+
+import importlib.metadata
+import json
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emulator.catalogue import configs, devices
+from emulator.compiler import records
+from emulator.config import RunConfig
+from emulator.data import DataError
+from emulator.errors import ConfigError, RunError
+from emulator.interrupt import Interrupted
+from emulator.job import prepare
+from emulator.loading import dumped, load_config
+from emulator.printing import (
+    RECORD_HEADER,
+    print_configs,
+    print_devices,
+    print_fields,
+    print_json,
+    print_result,
+    record_json,
+    record_line,
+)
+from emulator.progress import display
+from emulator.rundir import RunDirectory
+from emulator.schema import file_schema
+from emulator.training import evaluate, train
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+configs_app = typer.Typer()
+devices_app = typer.Typer()
+app.add_typer(configs_app, name="configs")
+app.add_typer(devices_app, name="devices")
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Set a field of the config; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quietly = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+EngineKind = Annotated[
+    str | None, typer.Option("--engine", metavar="local|ray", help="Where the tiles run.")
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster to use.")
+]
+DataDirectory = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder with the files of the data set.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training set.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
+Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+]
+
+
+def run() -> int:
+    """Run the command and return its exit code; any error is one line, never a stack trace."""
+    try:
+        return app(standalone_mode=False) or 0
+    except typer.TyperException as error:  # of usage
+        return _refused(error.format_message(), error.exit_code)
+    except (ConfigError, DataError) as error:
+        return _refused(error, 2)
+    except RunError as error:
+        return _refused(error, 1)
+    except Exception as error:  # our mistake
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="crossmesh-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exc(file=file)
+        told = f"{type(error).__name__}: {error}; please report it with the file {file.name}"
+        return _refused(told, 1)
+
+
+def _refused(error: object, code: int) -> int:
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    return code
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crossmesh {importlib.metadata.version('crossmesh')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def crossmesh(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Train neural networks on emulated crossbar tiles. Begin with: crossmesh train digits."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command("train")
+def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
+    config: Config,
+    engine: EngineKind = None,
+    address: Address = None,
+    data_dir: DataDirectory = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Where to leave the run; by default runs/NAME.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    examples: Annotated[
+        int | None, typer.Option(metavar="N", help="Train on the first N examples.")
+    ] = None,
+    epochs: Epochs = None,
+    set_: Set = None,
+    json_: Json = False,
+    quiet: Quietly = False,
+) -> None:
+    """Train the network of CONFIG and leave a run directory.
+
+    Examples: [bold]crossmesh train digits[/bold], or
+    [bold]crossmesh train mnist-ideal --engine local --data-dir ~/mnist --epochs 3[/bold].
+    """
+    options = {"seed": seed, "training.examples": examples, "training.epochs": epochs}
+    overrides = [*_where(engine, address, data_dir), *_overrides(options), *(set_ or ())]
+    loaded = load_config(config, overrides)
+    if run_dir is None:
+        directory = RunDirectory(Path("runs") / loaded.name, numbered=True)
+    else:
+        directory = RunDirectory(run_dir)
+    _train(loaded, directory, json_=json_, quiet=quiet, resume=False)
+
+
+@app.command()
+def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
+    run: Run,
+    engine: EngineKind = None,
+    address: Address = None,
+    data_dir: DataDirectory = None,
+    epochs: Epochs = None,
+    json_: Json = False,
+    quiet: Quietly = False,
+) -> None:
+    """Go on with a run from its newest checkpoint, and to more epochs if asked.
+
+    The result is the same, bit for bit, as if the run had never been interrupted.
+    """
+    directory = RunDirectory.existing(run)
+    more = _overrides({"training.epochs": epochs})
+    config = directory.config([*_where(engine, address, data_dir), *more])
+    _train(config, directory, json_=json_, quiet=quiet, resume=True)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    run: Run,
+    engine: EngineKind = None,
+    address: Address = None,
+    data_dir: DataDirectory = None,
+    json_: Json = False,
+    quiet: Quietly = False,
+) -> None:
+    """Test the network of a run again, with the same noise as at its end."""
+    directory = RunDirectory.existing(run)
+    config = directory.config(_where(engine, address, data_dir))
+    with display(quiet=quiet) as listener:
+        result = evaluate(directory, config, listener.note)
+    if json_:
+        print_json(result)
+    else:
+        print_fields(result)
+
+
+@configs_app.callback(invoke_without_command=True)
+def configs_command(context: typer.Context, json_: Json = False) -> None:
+    """The shipped configs."""
+    if context.invoked_subcommand is None:
+        configs_list(json_)
+
+
+@configs_app.command("list")
+def configs_list(json_: Json = False) -> None:
+    """List the shipped configs."""
+    catalogue = configs()
+    if json_:
+        print_json(catalogue)
+    else:
+        print_configs(catalogue)
+
+
+@configs_app.command("show")
+def configs_show(config: Config, set_: Set = None) -> None:
+    """Print a config as it resolves, with all defaults."""
+    typer.echo(dumped(load_config(config, set_ or ())), nl=False)
+
+
+@devices_app.callback(invoke_without_command=True)
+def devices_command(context: typer.Context, json_: Json = False) -> None:
+    """The devices that a unit cell can be made of."""
+    if context.invoked_subcommand is None:
+        devices_list(json_)
+
+
+@devices_app.command("list")
+def devices_list(json_: Json = False) -> None:
+    """List the devices with their parameters, defaults and sources."""
+    catalogue = devices()
+    if json_:
+        print_json(catalogue)
+    else:
+        print_devices(catalogue)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a config file, for editors."""
+    print_json(file_schema())
+
+
+@app.command()
+def program(
+    config: Config,
+    micro_batches: Annotated[int, typer.Option(min=1, help="How many micro-batches to print.")] = 2,
+    data_dir: DataDirectory = None,
+    set_: Set = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Print the compiled program: which tile does what, when, for whom.
+
+    Columns: tick of the schedule, tile, operation and the layer it serves, micro-batch, version
+    of the tile's weights (updates seen so far), and the tiles that the result is sent to with the
+    number of columns each takes.
+    """
+    overrides = [*_overrides({"data.directory": data_dir}), *(set_ or ())]
+    job = prepare(load_config(config, overrides))
+    line = record_json if json_ else record_line
+    if not json_:
+        typer.echo(RECORD_HEADER)
+    for record in records(job.program, job.epoch(0).schedule, micro_batches):
+        typer.echo(line(record))
+
+
+def _where(engine: str | None, address: str | None, data_dir: Path | None) -> list[str]:
+    return _overrides(
+        {"engine.kind": engine, "engine.address": address, "data.directory": data_dir}
+    )
+
+
+def _overrides(options: dict[str, Any]) -> list[str]:
+    """Options of the command as ``--set`` takes them: what is JSON, is YAML too."""
+    return [
+        f"{field}={json.dumps(value, ensure_ascii=False, default=str)}"
+        for field, value in options.items()
+        if value is not None
+    ]
+
+
+def _train(
+    config: RunConfig, directory: RunDirectory, *, json_: bool, quiet: bool, resume: bool
+) -> None:
+    with display(quiet=quiet) as listener:
+        try:
+            result = train(config, directory, listener, resume=resume)
+        except Interrupted:
+            _say_interrupted(directory)
+            raise
+    if json_:
+        print_json(result.summary)
+    else:
+        print_result(result)
+
+
+def _say_interrupted(directory: RunDirectory) -> None:
+    if directory.can_be_resumed:
+        typer.echo(f"interrupted; go on with: crossmesh resume {directory.path}", err=True)
+    else:
+        typer.echo("interrupted before the first checkpoint", err=True)

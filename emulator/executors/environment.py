@@ -1,0 +1,30 @@
+"""What Ray reads from the environment when it is imported; set beforehand, and never overruled."""
+
+import os
+import stat
+from pathlib import Path
+
+_TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps the user's token
+
+
+def prepare(address: str | None) -> None:
+    """Keep Ray from reporting usage, and have it show the user's token to a running cluster.
+
+    Ray turns tokens on by itself for an instance that it starts, but not for an address. It looks
+    at the environment when it is imported, so later calls change nothing.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is None:
+        return
+    if _TOKEN.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def protect_token() -> None:
+    """Let only its owner read the token, which Ray writes readable to all."""
+    try:
+        state = _TOKEN.stat()
+        if state.st_uid == os.geteuid() and stat.S_IMODE(state.st_mode) & 0o077:
+            _TOKEN.chmod(0o600)
+    except OSError:
+        pass  # no token there, or not ours to change

@@ -1,0 +1,131 @@
+"""The Ray instance that actors live in: a private one, or a cluster that runs already."""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+from emulator import interrupt
+from emulator.errors import ConfigError, RunError
+from emulator.executors import environment
+
+REACH_S = 3.0  # longest wait for an address to accept a connection
+_LAW = "engine.address must be host:port of a running Ray cluster, or auto"
+
+
+def connect(address: str | None, object_store_bytes: int) -> bool:
+    """Connect this process to the cluster at an address, or start an instance of its own.
+
+    Args:
+        address: ``host:port`` or ``auto``; None for an instance of its own, unless this process
+            is connected already.
+        object_store_bytes: Memory for objects of an instance of its own.
+
+    Returns:
+        Whether the connection is new, so that ``disconnect`` is due.
+
+    Raises:
+        ConfigError: If the address cannot be used.
+        RunError: If no instance can be started.
+    """
+    if address is not None:
+        _check_reachable(address)
+    if ray.is_initialized():
+        _check_connected(address)
+        return False
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        options = {
+            "address": "local",
+            "num_cpus": os.cpu_count(),
+            "object_store_memory": object_store_bytes,
+        }
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        with interrupt.deferred(), _muted():
+            ray.init(
+                **options,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                namespace=f"crossmesh-{secrets.token_hex(4)}",
+            )
+            interrupt.reinstall()
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _refused(address, error) from None
+    environment.protect_token()
+    _silence_raylet()
+    return True
+
+
+def disconnect() -> None:
+    """Leave the cluster, or end the instance of this process."""
+    ray.shutdown()
+
+
+def _refused(address: str | None, error: Exception) -> Exception:
+    reason = first_line(error)
+    if address is None:
+        return RunError(f"Ray could not be started: {reason}")
+    return ConfigError(
+        f"{_LAW}, got {address} ({reason}); check that both sides run the same Ray and Python, and "
+        "that the token agrees: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE="
+        "disabled for a cluster without"
+    )
+
+
+@contextlib.contextmanager
+def _muted() -> Iterator[None]:
+    """Keep what Ray's C++ side writes to stderr from the user: failures are told in our words."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _silence_raylet() -> None:
+    """Keep Ray from printing the deaths of workers to stdout: they are told as errors of ours."""
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *arguments, **options: None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address at which nothing listens, before Ray waits for it."""
+    if address == "auto":
+        return
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit() or "/" in address:
+        raise ConfigError(f"{_LAW}, got {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "no answer"
+        raise ConfigError(f"{_LAW}, got {address} ({reason.lower()})") from None
+
+
+def _check_connected(address: str | None) -> None:
+    """Refuse to run elsewhere than asked because this process has joined another cluster."""
+    connected = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", connected):
+        raise ConfigError(
+            f"engine.address must be {connected}, the cluster that this process is connected to, "
+            f"got {address}"
+        )

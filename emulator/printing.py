@@ -1,0 +1,112 @@
+"""What the command prints: tables for people, JSON for programs."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emulator.compiler import Record
+from emulator.result import RunResult
+
+RECORD_HEADER = (
+    f"{'tick':>6} {'tile':>5} {'operation':10} {'layer':20} {'batch':>5} {'ver.':>5}  to"
+)
+_MESSAGES_SHOWN = 8
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_result(result: RunResult) -> None:
+    """What a run came to."""
+    summary, emulation = result.summary, result.summary["emulation"]
+    table = _table("figure", "value")
+    for name in ("test_accuracy", "baseline_test_accuracy", "test_loss", "train_loss"):
+        if summary[name] is not None:
+            table.add_row(name.replace("_", " "), _figure(name, summary[name]))
+    table.add_row("examples trained", f"{summary['examples_trained']:,}")
+    where = f"{emulation['tiles']} tiles"
+    if emulation["actors"]:
+        where += f" in {emulation['actors']} Ray actors on {emulation['nodes']} node(s)"
+    table.add_row("emulated on", where)
+    table.add_row("emulation speed", f"{emulation['examples_per_s']:,.0f} examples/s")
+    table.add_row(
+        "time", f"{emulation['wall_s']:.1f} s training, {emulation['start_s']:.1f} s start"
+    )
+    table.add_row("run directory", str(result.path))
+    Console().print(table)
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """Names and their values."""
+    table = _table("field", "value")
+    for name, value in fields.items():
+        table.add_row(name, _figure(name, value))
+    Console().print(table)
+
+
+def print_configs(catalogue: list[dict[str, str]]) -> None:
+    """The shipped configs."""
+    table = _table("name", "what it is")
+    for config in catalogue:
+        table.add_row(config["name"], escape(config["summary"]))
+    Console().print(table)
+
+
+def print_devices(catalogue: list[dict[str, Any]]) -> None:
+    """A table of parameters for every device."""
+    for device in catalogue:
+        table = _table("parameter", "default", "what it is")
+        table.title = f"{device['kind']}: {device['summary']}"
+        table.caption = f"source: {device['source']}"
+        for parameter in device["parameters"]:
+            what = escape(parameter["what"])
+            table.add_row(parameter["name"], str(parameter["default"]), what)
+        Console().print(table)
+
+
+def record_line(record: Record) -> str:
+    """A record of the program under ``RECORD_HEADER``."""
+    operation = record.operation
+    shown = itertools.islice(record.messages, _MESSAGES_SHOWN)
+    sent = " ".join(f"{tile}:{columns}" for tile, columns in shown)
+    more = " ..." if len(record.messages) > _MESSAGES_SHOWN else ""
+    return (
+        f"{record.tick:6} {operation.tile:5} {operation.kind:10} {operation.node:20} "
+        f"{record.micro_batch:5} {record.version:5}  {sent}{more}"
+    )
+
+
+def record_json(record: Record) -> str:
+    """A record of the program as a JSON object in one line."""
+    operation = record.operation
+    return json.dumps(
+        {
+            "tick": record.tick,
+            "tile": operation.tile,
+            "operation": operation.kind,
+            "layer": operation.node,
+            "micro_batch": record.micro_batch,
+            "version": record.version,
+            "messages": [list(message) for message in record.messages],
+        }
+    )
+
+
+def _figure(name: str, value: Any) -> str:
+    if name.endswith("accuracy") and value is not None:
+        return f"{100 * value:.2f} %"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, title_justify="left", caption_justify="left")
+    table.columns[0].no_wrap = True
+    return table

@@ -1,0 +1,162 @@
+"""Checkpoints: which are trusted, which are kept, and which a run may go on from."""
+
+import shutil
+
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emulator.checkpoints import Checkpoints, found
+from emulator.errors import ConfigError, RunError
+from emulator.listener import Silence
+from emulator.rundir import RunDirectory
+from emulator.training import train
+from tests.jobs import small_config, small_job
+
+
+class Notes(Silence):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def names(path):
+    return [folder.name for folder in found(path / "checkpoints")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of three epochs of 50 examples, not to be changed."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    return path, train(small_config(training={"epochs": 3}), path)
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    path, result = finished
+    shutil.copytree(path, tmp_path / "run")
+    return tmp_path / "run", result
+
+
+def resume(path, **changes):
+    notes = Notes()
+    config = small_config(**{"training": {"epochs": 3}, **changes})
+    return train(config, path, notes, resume=True), notes.notes
+
+
+def test_the_newest_two_are_kept(run):
+    assert names(run[0]) == ["step-000000000100", "step-000000000150"]
+
+
+def test_a_run_that_is_resumed_with_more_epochs_equals_a_longer_one(run):
+    longer, notes = resume(run[0], training={"epochs": 5})
+
+    assert notes == ["resumed after 150 examples"]
+    whole = train(small_config(training={"epochs": 5}))
+    assert longer.state_digest == whole.state_digest
+    assert longer.metrics["loss"] == whole.metrics["loss"]
+    assert names(run[0]) == ["step-000000000200", "step-000000000250"]
+    assert RunDirectory(run[0]).config().training.epochs == 5
+    with pytest.raises(ConfigError, match=r"training\.epochs must be at least 5, which step-0000"):
+        resume(run[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"epochs": 3, "learning_rate": 0.1}},
+        {"seed": 5},
+        {"tile": {"rows": 18}},
+        {"cell": "ideal"},
+    ],
+)
+def test_a_run_never_goes_on_with_another_config(run, changes):
+    with pytest.raises(ConfigError, match=r"config\.yaml must be what step-000000000150 was"):
+        resume(run[0], **changes)
+    assert names(run[0]) == ["step-000000000100", "step-000000000150"]
+
+
+def test_a_run_never_goes_on_with_other_data(tmp_path, run):
+    job = small_job(training={"epochs": 3})
+    inputs = job.dataset.train.inputs
+    inputs[7, 7] += 1
+    with pytest.raises(ConfigError, match="data must be the examples that step-000000000150 was"):
+        Checkpoints(run[0] / "checkpoints", job).latest(lambda text: None)
+
+
+def test_without_a_whole_checkpoint_nothing_begins_anew(run):
+    for folder in found(run[0] / "checkpoints"):
+        (folder / "manifest.msgpack").write_bytes(b"")
+    with pytest.raises(ConfigError, match="RUN must have a checkpoint that is whole, got 2 damage"):
+        resume(run[0])
+    assert names(run[0]) == ["step-000000000100", "step-000000000150"]
+
+
+def test_damaged_ones_never_push_out_new_ones(run):
+    folder = run[0] / "checkpoints"
+    shutil.copytree(folder / "step-000000000150", folder / "step-000000000999")
+    for damaged in ("step-000000000150", "step-000000000999"):
+        (folder / damaged / "tile-000000.arrow").unlink()
+    result, notes = resume(run[0])
+
+    assert [note.split(":")[0] for note in notes] == [
+        "checkpoint step-000000000999 is damaged and not used",
+        "checkpoint step-000000000150 is damaged and not used",
+        "resumed after 100 examples",
+    ]
+    assert result.state_digest == run[1].state_digest
+    assert names(run[0]) == ["step-000000000100", "step-000000000150"]
+    again, notes = resume(run[0])
+    assert notes == ["resumed after 150 examples"]
+    assert again.state_digest == result.state_digest
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(choice=st.data())
+def test_any_flipped_bit_is_noticed(finished, choice):
+    path, _ = finished
+    newest = found(path / "checkpoints")[-1]
+    file = choice.draw(st.sampled_from(sorted(newest.iterdir())))
+    content = bytearray(file.read_bytes())
+    at = choice.draw(st.integers(0, len(content) - 1))
+    changed = content.copy()
+    changed[at] ^= 1 << choice.draw(st.integers(0, 7))
+    job = small_job(training={"epochs": 3})
+    notes = []
+    file.write_bytes(changed)
+    try:
+        folder, history = Checkpoints(path / "checkpoints", job).latest(notes.append)
+    finally:
+        file.write_bytes(content)
+
+    assert (folder.name, history.examples) == ("step-000000000100", 100)
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"schema": 99},
+        {"history": {"rows": []}, "schema": 1},
+        [],
+        3,
+    ],
+)
+def test_what_is_no_manifest_is_damaged(run, manifest):
+    newest = found(run[0] / "checkpoints")[-1]
+    (newest / "manifest.msgpack").write_bytes(msgpack.packb(manifest))
+    _, notes = resume(run[0])
+    assert "its manifest cannot be read" in notes[0]
+    assert notes[1] == "resumed after 100 examples"
+
+
+def test_a_tile_host_that_writes_elsewhere_is_noticed(tmp_path):
+    job = small_job()
+    checkpoints = RunDirectory(tmp_path).checkpoints(job)
+    with pytest.raises(RunError, match="--run-dir must be in a folder that all nodes share, got "):
+        checkpoints.save(history=None, write=lambda folder: None)
+    assert names(tmp_path) == []

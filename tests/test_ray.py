@@ -1,0 +1,186 @@
+"""Ray as users meet it: clusters that run already, tokens, deaths, and what passes through."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from emulator.loading import dumped
+from emulator.training import train
+from tests.jobs import small_config, small_job
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(**changes):
+    """This process's, without what another test may have set for Ray."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **changes}
+
+
+def crossmesh(*arguments, cwd, **changes):
+    command = [sys.executable, "-m", "emulator.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Address of two Ray nodes that demand a token, and the environment that has it."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "token").write_text("0123456789abcdef" * 4)
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cluster", "2"],
+        cwd=folder,  # not where runs are started
+        env=environment(**token),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    address = next(line for line in process.stdout if ":" in line).strip()
+    yield address, token
+    process.communicate(timeout=60)
+
+
+@pytest.mark.multinode
+@pytest.mark.parametrize("schedule", ["synchronous", "asynchronous"])
+def test_two_nodes_give_the_same_bits(cluster, schedule, tmp_path):
+    address, token = cluster
+    config = small_config(schedule=schedule)
+    (tmp_path / "small.yaml").write_text(dumped(config))
+    options = ("--engine", "ray", "--address", address, "--json", "--quiet")
+    done = crossmesh("train", "small.yaml", *options, cwd=tmp_path, **token)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    there, here = json.loads(done.stdout), train(config)
+    assert there["emulation"]["nodes"] == 2
+    for key in ("state_digest", "train_loss", "test_loss", "test_accuracy"):
+        assert there[key] == here.summary[key]
+    again = crossmesh("evaluate", "runs/small", "--engine", "local", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["state_digest"] == here.state_digest
+
+
+@pytest.mark.multinode
+def test_a_wrong_token_is_a_sentence_about_the_token(cluster, tmp_path):
+    address, token = cluster
+    (tmp_path / "token").write_text("f" * 64)
+    wrong = {**token, "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    (tmp_path / "small.yaml").write_text(dumped(small_config()))
+    options = ("--engine", "ray", "--address", address, "--quiet")
+    done = crossmesh("train", "small.yaml", *options, cwd=tmp_path, **wrong)
+
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: engine.address must be host:port of a running Ray cluster")
+    assert "the token agrees" in last
+    assert not (tmp_path / "runs").exists()
+
+
+def started(arguments, cwd, checkpoints=1):
+    """A run on Ray that has left checkpoints already."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emulator.cli", "train", "digits", "--engine", "ray", *arguments],
+        cwd=cwd,
+        env=environment(TMPDIR=str(cwd)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 90
+    folder = cwd / "runs" / "digits" / "checkpoints"
+    while len(list(folder.glob("step-*"))) < checkpoints and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
+def processes(session):
+    """Ids and commands of what runs below a process."""
+    table = subprocess.run(["ps", "-eo", "pid=,sess=,args="], capture_output=True, text=True,
+                           check=True).stdout  # fmt: skip
+    rows = [row.split(None, 2) for row in table.splitlines()]
+    return {int(pid): command for pid, owner, command in rows if int(owner) == session}
+
+
+@pytest.fixture
+def short_folder():
+    """A folder whose path leaves room for sockets."""
+    with tempfile.TemporaryDirectory(prefix="cm-") as folder:
+        yield Path(folder)
+
+
+def test_a_killed_actor_is_named_and_the_run_can_go_on(short_folder):
+    run = started(["--json", "--set", "training.baseline=false"], short_folder)
+    victim = next(p for p, command in processes(run.pid).items() if "ray::TileActor" in command)
+    os.kill(victim, signal.SIGKILL)
+    out, errors = run.communicate(timeout=60)
+
+    assert run.returncode == 1
+    assert out == ""
+    last = errors.splitlines()[-1]
+    assert last.startswith("error: the actor of tile ")
+    assert "died: " in last
+    assert last.endswith("; go on with: crossmesh resume runs/digits")
+    assert not list(short_folder.glob("crossmesh-*"))
+    resumed = crossmesh("resume", "runs/digits", "--engine", "local", "--json", cwd=short_folder)
+    whole = crossmesh("train", "digits", "--engine", "local", "--json", "--set",
+                      "training.baseline=false", cwd=short_folder)  # fmt: skip
+    assert "resumed after" in resumed.stderr
+    digests = [json.loads(done.stdout)["state_digest"] for done in (resumed, whole)]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("signals", [2, 3])
+def test_more_signals_do_not_disturb_the_orderly_end(signals, short_folder):
+    run = started(["--epochs", "400"], short_folder)
+    session = processes(run.pid)
+    for _ in range(signals):
+        os.kill(run.pid, signal.SIGINT)
+        time.sleep(0.3)
+    _, errors = run.communicate(timeout=60)
+
+    assert run.returncode == 130, errors
+    assert errors.splitlines()[-1] == "interrupted; go on with: crossmesh resume runs/digits"
+    assert not list(short_folder.glob("crossmesh-*"))
+    deadline = time.monotonic() + 20
+    while session.keys() & processes(run.pid).keys() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not session.keys() & processes(run.pid).keys()
+
+
+def test_the_coordinator_never_carries_activations():
+    """What actors answer does not grow with the network; what they send each other does."""
+    from emulator.executors.ray import RayExecutor
+
+    sizes = []
+
+    class Weighing(RayExecutor):
+        def _get(self, futures, *arguments, **options):
+            answers = super()._get(futures, *arguments, **options)
+            sizes.append(len(pickle.dumps(answers)))
+            return answers
+
+    job = small_job(training={"examples": 500}, engine={"kind": "ray", "tiles_per_actor": 3})
+    executor = Weighing(job)
+    try:
+        executor.write_initial_weights()
+        sizes.clear()
+        executor.run(job.epoch(0), lambda progress: None)
+        sent = executor.counters()["bytes"]
+    finally:
+        executor.close()
+    assert sizes[0] < 2_000
+    assert sent > 100_000
