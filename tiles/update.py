@@ -264,6 +264,15 @@ def _settle(scratch, noise):
         scratch[_VARIANCE, j] = np.float32(0)
 
 
+@inlined
+def _is_driven(row_trains, i):
+    """Whether a word line has a pulse in any example."""
+    pulses = _ZERO
+    for e in range(row_trains.shape[0]):
+        pulses |= row_trains[e, i]
+    return pulses != _ZERO
+
+
 @kernel
 def apply_trains(
     w: NDArray[np.float32],  # (rows, cols) normalised conductance, changed in place
@@ -281,6 +290,8 @@ def apply_trains(
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
     for i in range(rows):
+        if not _is_driven(row_trains, i):
+            continue
         for chunk in range(column_trains.shape[1] // CHUNK):
             first = chunk * CHUNK
             width = min(CHUNK, cols - first)
