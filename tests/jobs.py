@@ -13,6 +13,8 @@ CELLS: dict[str, dict[str, Any]] = {
     "linear_step": {"kind": "linear_step", "step": 0.01, "gamma_up": 0.3, "gamma_down": 0.7},
     "soft_bounds": {"kind": "soft_bounds", "step": 0.01},
     "exp_step": {"kind": "exp_step", "step": 0.01},
+    "pcm": {"kind": "pair", "device": {"kind": "pcm"}, "refresh": {"difference": 0.5}},
+    "pcm_3t1c": {"kind": "pcm_3t1c", "transfer": {"every": 30, "examples_per_row": 1}},
     "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
 }
 SCHEDULES: dict[str, dict[str, Any]] = {

@@ -2,10 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from tiles.array import State
+
+_SCHEMA = pa.schema(
+    [("name", pa.string()), ("type", pa.string()), ("shape", pa.list_(pa.int64())),
+     ("values", pa.large_binary())]
+)  # fmt: skip
+_TYPES = {np.dtype(t).str: np.dtype(t) for t in (np.float32, np.int64)}
 
 
 def file_name(tile: int) -> str:
@@ -13,14 +22,18 @@ def file_name(tile: int) -> str:
     return f"tile-{tile:06d}.arrow"
 
 
-def save_state(path: Path, state: dict[str, NDArray[np.float32]]) -> None:
-    """Write arrays of one shape ``(rows, cols)`` as columns of a file, through to the disk."""
-    shapes = {array.shape for array in state.values()}
-    assert len(shapes) == 1, shapes
-    rows, cols = shapes.pop()
+def save_state(path: Path, state: State) -> None:
+    """Write arrays as rows of a file, through to the disk."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
     table = pa.table(
-        {name: array.ravel() for name, array in state.items()},
-    ).replace_schema_metadata({"rows": str(rows), "cols": str(cols)})
+        {
+            "name": list(arrays),
+            "type": [array.dtype.str for array in arrays.values()],
+            "shape": [list(array.shape) for array in arrays.values()],
+            "values": [array.tobytes() for array in arrays.values()],
+        },
+        schema=_SCHEMA,
+    )
     with path.open("wb") as sink:
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
@@ -28,7 +41,7 @@ def save_state(path: Path, state: dict[str, NDArray[np.float32]]) -> None:
         os.fsync(sink.fileno())
 
 
-def load_state(path: Path) -> dict[str, NDArray[np.float32]]:
+def load_state(path: Path) -> State:
     """Read what ``save_state`` wrote.
 
     Raises:
@@ -36,12 +49,11 @@ def load_state(path: Path) -> dict[str, NDArray[np.float32]]:
     """
     try:
         with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
-            metadata = table.schema.metadata or {}
-            shape = (int(metadata[b"rows"]), int(metadata[b"cols"]))
-            return {
-                name: table.column(name).to_numpy().reshape(shape).astype(np.float32)
-                for name in table.column_names
-            }
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
+            rows = pa.ipc.open_file(source).read_all().to_pylist()
+            return {row["name"]: _array(row) for row in rows}
+    except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path} must be a tile's state: {error}") from None
+
+
+def _array(row: dict[str, Any]) -> NDArray[np.generic]:
+    return np.frombuffer(row["values"], _TYPES[row["type"]]).reshape(row["shape"])

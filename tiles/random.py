@@ -33,6 +33,12 @@ class Purpose(IntEnum):
     ROW_TRAIN = 8
     COLUMN_TRAIN = 9
     CYCLE_NOISE = 10
+    WRITE_NOISE = 11
+    REFERENCE = 12
+    RETENTION = 13
+    STUCK = 14
+    TRANSFER = 15
+    REWRITE = 16
 
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)
@@ -183,12 +189,21 @@ class Stream:
         return np.array(_key(low, high, int(purpose), self.owner, part), np.uint32)
 
     def normal(
-        self, purpose: Purpose, shape: tuple[int, int], *, draw: int = 0, part: int = 0
+        self,
+        purpose: Purpose,
+        shape: tuple[int, int],
+        *,
+        draw: int = 0,
+        part: int = 0,
+        first: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        """Standard normals of ``shape``; ``draw`` tells several arrays of one key apart."""
+        """Standard normals of ``shape``, a window at ``first`` into an endless array.
+
+        ``draw`` tells several arrays of one key apart.
+        """
         out = np.empty(shape, np.float32)
         k0, k1 = self.key(purpose, part)
-        _normals(out, k0, k1, draw, (0, 0))
+        _normals(out, k0, k1, draw, first)
         return out
 
     def uniform(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tiles.cells import Cell
-from tiles.crossbar import build
+from tiles.crossbar import EXAMPLE_S, build
 from tiles.devices import ConstantStep
 from tiles.frozen import Frozen
 from tiles.random import Purpose, Stream
@@ -28,6 +28,8 @@ class TileConfig(Frozen):
         update: How outer products become pulses.
         weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
             layer's largest initial weight takes half of what a typical cell reaches.
+        example_s: Emulated seconds from one example to the next, for what leaks and drifts while
+            training. Source: assumed, 240 ns.
     """
 
     rows: int = Field(256, ge=1, le=65536)
@@ -36,6 +38,7 @@ class TileConfig(Frozen):
     read: ReadConfig = ReadConfig()
     update: UpdateConfig = UpdateConfig()
     weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
+    example_s: float = Field(EXAMPLE_S, gt=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +88,9 @@ class Tile:
         self.block = block
         self.scale = scale
         self._stream = Stream(seed=seed, owner=block.tile)
-        self.crossbar = build(config.cell, block.shape, self._stream, config.update)
+        self.crossbar = build(
+            config.cell, block.shape, self._stream, config.update, config.example_s
+        )
         self._forward = Reader(config.read, repeats_on_saturation=True)
         self._backward = Reader(config.read, repeats_on_saturation=False)
         self._training_keys = self._keys(Purpose.FORWARD_INPUT, Purpose.FORWARD_OUTPUT)

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tiles.compiled import inlined, kernel, popcount
-from tiles.devices.law import LOWER, UPPER, depends_on_state, pulse_noise, pulse_step
+from tiles.devices.law import (
+    HISTORY,
+    LOWER,
+    UPPER,
+    depends_on_state,
+    has_history,
+    pulse_noise,
+    pulse_step,
+    remembered,
+)
 from tiles.frozen import Frozen
 from tiles.parameters import Parameters, value
 from tiles.random import CHUNK, fill_normals, philox
@@ -25,7 +34,7 @@ from tiles.random import CHUNK, fill_normals, philox
 GROUP = 8
 MAX_PULSES = 31
 _SIGN = np.uint32(0x80000000)
-_BITS = np.uint32(0x7FFFFFFF)
+BITS = np.uint32(0x7FFFFFFF)
 _ONE = np.uint32(1)
 _ZERO = np.uint32(0)
 _LINES = 16  # lines whose trains are drawn together
@@ -211,7 +220,7 @@ def make_trains(
 # The scratch area of one chunk of columns: the parameters of the devices come first, in the rows
 # that their laws name, and these rows last. One array with constant rows, and no views of it, is
 # what lets compilers prove that the loops below can run as vectors.
-_SCRATCH_ROWS = 16
+_SCRATCH_ROWS = 16  # HISTORY is row 12
 _W, _VARIANCE, _COUNT = 13, 14, 15
 
 
@@ -221,7 +230,7 @@ def _count(scratch, train, column_trains, e, first):
     most = np.int32(0)
     for j in range(CHUNK):
         other = column_trains[e, first + j]
-        n = np.int32(popcount(np.uint32(train & other & _BITS)))
+        n = np.int32(popcount(np.uint32(train & other & BITS)))
         most = max(most, n)
         size = np.float32(n)
         scratch[_COUNT, j] = size if np.int32(train ^ other) >= np.int32(0) else -size
@@ -242,17 +251,21 @@ def _pulse(scratch, law, most):
             step = pulse_step(law, scratch, j, w, n >= np.float32(0))
             noise = pulse_noise(law, scratch, j, w, step)
             scratch[_W, j] = w + size * step
+            if has_history(law) and size > np.float32(0):
+                scratch[HISTORY, j] = remembered(law, scratch, j, n >= np.float32(0))
             scratch[_VARIANCE, j] += size * (noise * noise)
 
 
 @inlined
-def _load(scratch, w, parameters, i, first, width):
+def _load(scratch, law, w, history, parameters, i, first, width):
     for p in range(parameters.levels.shape[1]):
         for j in range(width):
             scratch[p, j] = value(parameters, p, i, first + j)
     for j in range(width):
         scratch[_W, j] = w[i, first + j]
         scratch[_VARIANCE, j] = np.float32(0)
+        if has_history(law):
+            scratch[HISTORY, j] = history[i, first + j]
 
 
 @inlined
@@ -265,7 +278,7 @@ def _settle(scratch, noise):
 
 
 @inlined
-def _is_driven(row_trains, i):
+def is_driven(row_trains, i):
     """Whether a word line has a pulse in any example."""
     pulses = _ZERO
     for e in range(row_trains.shape[0]):
@@ -276,6 +289,7 @@ def _is_driven(row_trains, i):
 @kernel
 def apply_trains(
     w: NDArray[np.float32],  # (rows, cols) normalised conductance, changed in place
+    history: NDArray[np.float32],  # (rows, cols) what else devices remember; (0, 0) if nothing
     parameters: Parameters,  # of the devices
     law: Any,
     row_trains: NDArray[np.uint32],  # (examples, rows)
@@ -290,7 +304,7 @@ def apply_trains(
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
     for i in range(rows):
-        if not _is_driven(row_trains, i):
+        if not is_driven(row_trains, i):
             continue
         for chunk in range(column_trains.shape[1] // CHUNK):
             first = chunk * CHUNK
@@ -306,7 +320,7 @@ def apply_trains(
                     if most == np.int32(0):
                         continue
                     if not loaded:
-                        _load(scratch, w, parameters, i, first, width)
+                        _load(scratch, law, w, history, parameters, i, first, width)
                         loaded = True
                     pulsed = True
                     _pulse(scratch, law, most)
@@ -317,3 +331,5 @@ def apply_trains(
             if loaded:
                 for j in range(width):
                     w[i, first + j] = scratch[_W, j]
+                    if has_history(law):
+                        history[i, first + j] = scratch[HISTORY, j]

@@ -1,13 +1,21 @@
 """Device models by the name a config file uses."""
 
-from tiles.devices.base import Device
+from typing import Annotated
+
+from pydantic import Field
+
+from tiles.devices.base import Device, StepDevice
 from tiles.devices.constant_step import ConstantStep
 from tiles.devices.exp_step import ExpStep
 from tiles.devices.ideal import Ideal
 from tiles.devices.linear_step import LinearStep
+from tiles.devices.pcm import Pcm
 from tiles.devices.soft_bounds import SoftBounds
 
-PULSED: tuple[type[Device], ...] = (ConstantStep, LinearStep, SoftBounds, ExpStep)
+# The kinds that a config can name, as pydantic needs them: a union written out.
+PULSED_KINDS = ConstantStep | LinearStep | SoftBounds | ExpStep | Pcm
+PulsedDevice = Annotated[PULSED_KINDS, Field(discriminator="kind")]
+PULSED: tuple[type[Device], ...] = (ConstantStep, LinearStep, SoftBounds, ExpStep, Pcm)
 DEVICES: dict[str, type[Device] | type[Ideal]] = {
     Ideal.model_fields["kind"].default: Ideal,
     **{cls.model_fields["kind"].default: cls for cls in PULSED},
@@ -16,10 +24,14 @@ DEVICES: dict[str, type[Device] | type[Ideal]] = {
 __all__ = [
     "DEVICES",
     "PULSED",
+    "PULSED_KINDS",
     "ConstantStep",
     "Device",
     "ExpStep",
     "Ideal",
     "LinearStep",
+    "Pcm",
+    "PulsedDevice",
     "SoftBounds",
+    "StepDevice",
 ]

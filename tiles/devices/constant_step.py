@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from tiles.devices.base import Device
+from tiles.devices.base import StepDevice
 from tiles.devices.law import STEP_DOWN, STEP_UP, Functions, register
 
 
@@ -26,7 +26,7 @@ def _noise(law, device, j, w, step):
 register(ConstantStepLaw, Functions(_step, _noise, depends_on_state=False))
 
 
-class ConstantStep(Device):
+class ConstantStep(StepDevice):
     """Steps of one size wherever the device stands.
 
     The change is ``step * (1 + cycle_noise * normal)`` per pulse, clipped to the device's bounds.

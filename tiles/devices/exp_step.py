@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from tiles.compiled import inlined
-from tiles.devices.base import Device
+from tiles.devices.base import StepDevice
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
 
 # 2**x on [-1/2, 1/2], least squares, relative error 7e-9.
@@ -55,13 +55,15 @@ def _step(law, device, j, w, up):
 
 
 def _noise(law, device, j, w, step):
-    return law.cycle_noise * (abs(step) + law.noise_offset + law.noise_slope * abs(w))
+    moves = step > np.float32(0) or device[STEP_DOWN, j] > np.float32(0)
+    noise = law.cycle_noise * (abs(step) + law.noise_offset + law.noise_slope * abs(w))
+    return noise if moves else np.float32(0)
 
 
 register(ExpStepLaw, Functions(_step, _noise, depends_on_state=True))
 
 
-class ExpStep(Device):
+class ExpStep(StepDevice):
     """Change per pulse ``step * max(0, 1 - A * exp(+-gamma * z))``, with noise.
 
     ``z = 2 * a * w / (upper - lower) + b``, plus for up and minus for down steps. The law of

@@ -15,6 +15,7 @@ from numba.extending import overload
 
 # Rows of the parameters that every device has; further rows are the device's own.
 STEP_UP, STEP_DOWN, LOWER, UPPER = range(4)
+HISTORY = 12  # row of what a device remembers, in the scratch area of the update kernel
 
 
 class Functions(NamedTuple):
@@ -25,11 +26,14 @@ class Functions(NamedTuple):
             its normalised conductance is ``w``; positive for ``up``, negative otherwise.
         noise: ``(law, device, j, w, step) -> float``: standard deviation of that change.
         depends_on_state: Whether either depends on ``w``; if not, a train moves at once.
+        remember: ``(law, device, j, up) -> float``: what a device remembers after a pulse, given
+            ``device[HISTORY, j]``; None if its conductance is all that it remembers.
     """
 
     step: Callable[..., Any]
     noise: Callable[..., Any]
     depends_on_state: bool
+    remember: Callable[..., Any] | None = None
 
 
 _LAWS: dict[type, Functions] = {}
@@ -60,6 +64,18 @@ def depends_on_state(law: Any) -> bool:
     return _known(law).depends_on_state
 
 
+def has_history(law: Any) -> bool:
+    """Whether devices remember more of their pulses than their conductance."""
+    return _known(law).remember is not None
+
+
+def remembered(law: Any, device: Any, j: int, up: bool) -> float:
+    """What device ``j`` remembers after a pulse."""
+    remember = _known(law).remember
+    assert remember is not None
+    return remember(law, device, j, up)
+
+
 def noise_of_step(law, device, j, w, step):
     """Noise for laws that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
 
@@ -85,3 +101,19 @@ def _depends_on_state(law):
     if _known(law).depends_on_state:
         return lambda law: True
     return lambda law: False
+
+
+@overload(has_history)
+def _has_history(law):
+    if _known(law).remember is not None:
+        return lambda law: True
+    return lambda law: False
+
+
+def _forgetful(law, device, j, up):
+    return device[HISTORY, j]
+
+
+@overload(remembered, inline="always")
+def _remembered(law, device, j, up):
+    return _known(law).remember or _forgetful

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tiles.devices.base import Device
+from tiles.devices.base import StepDevice
 from tiles.devices.law import STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
 from tiles.random import Purpose, Stream
 
@@ -31,7 +31,7 @@ def _step(law, device, j, w, up):
 register(LinearStepLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
-class LinearStep(Device):
+class LinearStep(StepDevice):
     """Change per pulse ``step * (1 - gamma * w / bound)``, with noise.
 
     The law of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et

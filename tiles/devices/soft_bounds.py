@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from tiles.devices.base import Device
+from tiles.devices.base import StepDevice
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
 
 
@@ -27,7 +27,7 @@ def _step(law, device, j, w, up):
 register(SoftBoundsLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
-class SoftBounds(Device):
+class SoftBounds(StepDevice):
     """Change per pulse ``step * (1 - w / bound)``, with noise, ``bound`` the device's own.
 
     The law of aihwkit's ``SoftBoundsDevice``; a device saturates exponentially, and a pair of up

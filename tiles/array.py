@@ -1,0 +1,221 @@
+"""Arrays of devices, one device per crosspoint, and the pulse trains that move them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiles.devices.base import Device
+from tiles.devices.law import LOWER, UPPER
+from tiles.parameters import Parameters
+from tiles.random import CHUNK, Purpose, Stream
+from tiles.readout import driven, redraw
+from tiles.update import UpdateConfig, apply_trains, make_trains
+
+Array = NDArray[np.float32]
+State = dict[str, NDArray[np.generic]]
+_SIGN = np.uint32(0x80000000)
+_NONE = np.zeros((0, 0), np.float32)
+
+
+class Site(NamedTuple):
+    """Where a crossbar stands: what it needs to know beside its unit cell.
+
+    Attributes:
+        shape: Rows and columns.
+        stream: Random numbers of the tile.
+        update: How outer products become pulses.
+        example_s: Emulated seconds from one example to the next.
+    """
+
+    shape: tuple[int, int]
+    stream: Stream
+    update: UpdateConfig
+    example_s: float
+
+
+class Trains(NamedTuple):
+    """Pulse trains of consecutive examples.
+
+    Attributes:
+        rows: ``(examples, rows)`` words, as ``tiles/update.py`` defines them.
+        columns: ``(examples, cols padded to CHUNK)`` words.
+        first_example: Number of the first example, which keys the noise.
+    """
+
+    rows: NDArray[np.uint32]
+    columns: NDArray[np.uint32]
+    first_example: int
+
+    def reversed(self) -> Self:
+        """The same pulses with up and down exchanged."""
+        return self._replace(rows=np.where(self.rows, self.rows ^ _SIGN, np.uint32(0)))
+
+    @property
+    def driven(self) -> NDArray[np.bool_]:
+        """``(rows,)`` word lines that have a pulse in any example."""
+        return driven(self.rows)
+
+    @property
+    def last_example(self) -> int:
+        """Number of the last example."""
+        return self.first_example + len(self.rows) - 1
+
+    def crossings(self, every: int) -> int:
+        """How many multiples of so many examples have been completed by these."""
+        return (self.last_example + 1) // every - self.first_example // every
+
+
+class Pulser:
+    """The pulse generators of a tile.
+
+    Args:
+        site: Where.
+        granularity: Change of a weight per coincidence, which trains are scaled for.
+    """
+
+    def __init__(self, site: Site, granularity: float) -> None:
+        update, stream = site.update, site.stream
+        rows, cols = site.shape
+        self.pulses = 0
+        self._granularity = granularity
+        self._config = (
+            update.trains == "stochastic",
+            update.length,
+            update.update_management,
+            update.length_management,
+        )
+        self._keys = np.stack([stream.key(Purpose.ROW_TRAIN), stream.key(Purpose.COLUMN_TRAIN)])
+        self._rows = np.zeros((0, rows), np.uint32)
+        self._columns = np.zeros((0, -(-cols // CHUNK) * CHUNK), np.uint32)
+
+    def trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:
+        """Draw the trains of some examples; they hold until the next call."""
+        n = len(x)
+        if len(self._rows) < n:
+            self._rows = np.zeros((n, self._rows.shape[1]), np.uint32)
+            self._columns = np.zeros((n, self._columns.shape[1]), np.uint32)
+        rows, columns = self._rows[:n], self._columns[:n]
+        self.pulses += make_trains(
+            x, d, rate, self._granularity, self._config, first_example, self._keys, rows, columns
+        )
+        return Trains(rows, columns, first_example)
+
+
+class _Decay:
+    """Exponential loss of conductance with time, applied every few examples.
+
+    The loss over the examples between is exact; a read within them sees at most 1 % of a time
+    constant, or 32 examples, too little of it.
+    """
+
+    def __init__(self, device: Device, site: Site, part: int) -> None:
+        assert device.retention_s is not None
+        examples = device.retention_s / site.example_s
+        self._every = int(min(max(examples / 100, 1), 32))
+        normal = site.stream.normal(Purpose.RETENTION, site.shape, part=part)
+        spread = np.abs(1 + np.float32(device.retention_device_noise) * normal)
+        with np.errstate(divide="ignore"):  # a time constant of 0 keeps nothing
+            self._factor = np.exp(-np.float32(self._every / examples) / spread)
+
+    def change(self, state: Array, trains: Trains) -> Array | None:
+        """Change of ``state`` that is due after some examples; None: nothing is due."""
+        times = trains.crossings(self._every)
+        return state * (self._factor**times - 1) if times else None
+
+
+class DeviceArray:
+    """Devices of one kind, one per crosspoint.
+
+    Args:
+        device: What they are.
+        site: Where.
+        part: Which of the cell's devices these are.
+
+    Attributes:
+        law: The law of a pulse, for kernels.
+        parameters: What differs from device to device.
+        state: ``(rows, cols)`` normalised conductance, which pulses move.
+        history: ``(rows, cols)`` what else a device remembers of its pulses, or ``(0, 0)``.
+        seen: ``(rows, cols)`` what a read sees of the state: the same array, or the state
+            against each device's reference, with write noise.
+    """
+
+    def __init__(self, device: Device, site: Site, part: int = 0) -> None:
+        stream, shape = site.stream, site.shape
+        values = device.sample(shape, stream, part)
+        self.law = device.law()
+        self.parameters = Parameters.packed(values)
+        self.state = np.zeros(shape, np.float32)
+        self.history = np.zeros(shape, np.float32) if device.has_history else _NONE
+        self._device = device
+        self._part = part
+        self._stream = stream
+        self._noise_key = stream.key(Purpose.CYCLE_NOISE, part)
+        self._write_key = stream.key(Purpose.WRITE_NOISE, part)
+        self._write_noise = device.write_deviation
+        reference = device.references(values, stream, part)
+        self._reference = _NONE if reference is None else reference
+        self._sees_all = not self._write_noise and reference is None
+        self.seen = self.state if self._sees_all else np.zeros(shape, np.float32)
+        self._decay = None if device.retention_s is None else _Decay(device, site, part)
+
+    def write(self, values: Array) -> None:
+        """Set the devices so that ``values`` would be seen without noise, within their bounds."""
+        lower, upper = self.parameters.values(LOWER), self.parameters.values(UPPER)
+        wanted = values + self._reference if self._reference.size else values
+        np.clip(wanted, lower, upper, out=self.state)
+        if self.history.size:
+            self.history[:] = self._device.history_at(self.state)
+        if not self._sees_all:
+            self.seen[:] = self.state - self._reference if self._reference.size else self.state
+            normal = self._stream.normal(
+                Purpose.WRITE_NOISE, self.state.shape, draw=1, part=self._part
+            )
+            self.seen += self._write_noise * normal
+
+    def pulse(self, trains: Trains) -> None:
+        """Move every device once per coincidence, and let it decay where it does."""
+        apply_trains(
+            self.state, self.history, self.parameters, self.law, trains.rows, trains.columns,
+            trains.first_example, self._noise_key,
+        )  # fmt: skip
+        if not self._sees_all:
+            redraw(
+                self.seen, self.state, self._reference, self._write_noise, trains.rows,
+                trains.columns, trains.last_example, self._write_key,
+            )  # fmt: skip
+        change = self._decay.change(self.state, trains) if self._decay else None
+        if change is not None:
+            self.state += change
+            if not self._sees_all:
+                self.seen += change
+
+    @contextlib.contextmanager
+    def rewritten(self) -> Iterator[None]:
+        """Whoever writes to the state itself does it within this, so that reads see it."""
+        before = self.state if self._sees_all else self.state.copy()
+        yield
+        if not self._sees_all:
+            self.seen += self.state - before
+
+    @property
+    def decays(self) -> bool:
+        """Whether devices change without being pulsed."""
+        return self._decay is not None
+
+    def saved(self, suffix: str = "") -> State:
+        """What changes while training, by name."""
+        state: State = {f"conductance{suffix}": self.state}
+        if self.history.size:
+            state[f"history{suffix}"] = self.history
+        if not self._sees_all:
+            state[f"seen{suffix}"] = self.seen
+        return state
+
+    def load(self, state: State, suffix: str = "") -> None:
+        """Take over a saved state."""
+        for name, array in self.saved(suffix).items():
+            array[:] = state[name]

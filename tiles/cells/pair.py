@@ -1,0 +1,162 @@
+"""Two devices in differential, and the refresh that pairs of one-way devices need."""
+
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from tiles.array import Array, DeviceArray, Pulser, Site, State
+from tiles.devices import ConstantStep, PulsedDevice
+from tiles.frozen import Frozen
+from tiles.random import Purpose
+from tiles.readout import read_pair
+from tiles.refresh import rewrite_full
+
+_NONE = np.zeros((0, 0), np.float32)
+
+
+class Refresh(Frozen):
+    """Resetting saturated pairs and rewriting their difference.
+
+    Devices that move one way only fill up. Where one of a pair has passed ``saturation`` while
+    the difference is below ``difference``, both in parts of the device's range, both devices are
+    reset and the difference is rewritten into one of them, pulse by pulse, until half a step or
+    less is missing. The rule and its thresholds: aihwkit's ``OneSidedUnitCell``, arXiv 2104.02184;
+    Nandakumar et al. 2018 (doi 10.1063/1.5042408) use 0.75 and 0.19.
+
+    Attributes:
+        every: Examples between two checks; only pairs pulsed since are looked at.
+        saturation: Part of the range from which a device counts as full.
+        difference: Pairs whose weight is beyond this part of the range are left as they are.
+        max_pulses: Pulses of a rewrite at most.
+        reset: Conductance after a reset, above the lower bound, normalised.
+        reset_noise: Its spread from reset to reset, absolute.
+    """
+
+    every: int = Field(1, ge=1)
+    saturation: float = Field(0.75, gt=0, le=1)
+    difference: float = Field(0.25, gt=0, le=1)
+    max_pulses: int = Field(31, ge=1)
+    reset: float = Field(0.01, ge=0)
+    reset_noise: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _there_is_room(self) -> Self:
+        if self.difference >= self.saturation:
+            raise ValueError(
+                f"difference must be below saturation ({self.saturation}), got {self.difference}"
+            )
+        return self
+
+
+class Pair(Frozen):
+    """Two devices in differential: ``w = g_plus - g_minus``.
+
+    Every coincidence moves both, in opposite directions, so a pair of devices that move both ways
+    moves by twice a device's step and its asymmetry cancels on average. Of devices that move one
+    way only, one of the pair answers to each direction.
+
+    Attributes:
+        device: What both devices are.
+        refresh: When saturated pairs are rewritten; None: never.
+    """
+
+    kind: Literal["pair"] = "pair"
+    device: PulsedDevice = ConstantStep()
+    refresh: Refresh | None = None
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether the devices hold conductances of one sign."""
+        return self.device.limits[0] >= 0
+
+    @property
+    def reach(self) -> float:
+        """Largest weight that a typical cell holds in both directions."""
+        lower, upper = self.device.limits
+        return upper - lower
+
+    def crossbar(self, site: Site) -> "PairCrossbar":
+        """A crossbar of such cells."""
+        return PairCrossbar(self, site)
+
+
+class PairCrossbar:
+    """Two devices per cell.
+
+    Args:
+        cell: What the cells are.
+        site: Where.
+    """
+
+    def __init__(self, cell: Pair, site: Site) -> None:
+        device = cell.device
+        self._cell = cell
+        self._plus, self._minus = (DeviceArray(device, site, part) for part in range(2))
+        self._pulser = Pulser(site, device.granularity * (1 if device.moves_one_way else 2))
+        self._rewrite_key = site.stream.key(Purpose.REWRITE)
+        self._read_noise = device.read_noise
+        self.weights = np.zeros(site.shape, np.float32)
+        self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
+
+    @property
+    def pulses(self) -> int:
+        """Pulses sent so far."""
+        return self._pulser.pulses
+
+    def write(self, weights: Array) -> None:
+        """Set both devices within their bounds, in equal shares or, one-sided, one of them."""
+        if self._cell.is_one_sided:
+            self._plus.write(np.maximum(weights, 0))
+            self._minus.write(np.maximum(-weights, 0))
+        else:
+            half = weights * np.float32(0.5)
+            self._plus.write(half)
+            self._minus.write(-half)
+        self._read(self._everywhere)
+
+    def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
+        """Draw pulse trains, apply their coincidences, and refresh pairs that are full."""
+        trains = self._pulser.trains(x, d, rate, first_example)
+        self._plus.pulse(trains)
+        self._minus.pulse(trains.reversed())
+        touched = trains.driven
+        if self._plus.decays:
+            touched = self._everywhere
+        refresh = self._cell.refresh
+        if refresh and trains.crossings(refresh.every):
+            touched = touched if refresh.every <= len(x) else self._everywhere
+            self._refresh(refresh, touched, trains.last_example)
+        self._read(touched)
+
+    def state(self) -> State:
+        """The conductances of both devices."""
+        return {**self._plus.saved("_0"), **self._minus.saved("_1")}
+
+    def load(self, state: State) -> None:
+        """Take over saved conductances."""
+        self._plus.load(state, "_0")
+        self._minus.load(state, "_1")
+        self._read(self._everywhere)
+
+    @property
+    def _everywhere(self) -> NDArray[np.bool_]:
+        return np.ones(len(self.weights), np.bool_)
+
+    def _refresh(self, refresh: Refresh, touched: NDArray[np.bool_], example: int) -> None:
+        device, plus, minus = self._cell.device, self._plus, self._minus
+        lower, upper = device.limits
+        full = (lower + refresh.saturation * (upper - lower), refresh.difference * (upper - lower))
+        with plus.rewritten(), minus.rewritten():
+            rewrite_full(
+                (plus.state, plus.history), (minus.state, minus.history),
+                (plus.parameters, minus.parameters), plus.law,
+                full,
+                (refresh.reset, refresh.reset_noise), (device.fresh_history, refresh.max_pulses),
+                touched, example, self._rewrite_key,
+            )  # fmt: skip
+
+    def _read(self, rows: NDArray[np.bool_]) -> None:
+        variance = _NONE if self.variance is None else self.variance
+        read_pair(self.weights, variance, self._plus.seen, self._minus.seen, self._read_noise, rows)
