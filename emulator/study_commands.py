@@ -75,15 +75,18 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
 ) -> None:
     """Compare configs over several seeds: a table and plots with mean and spread.
 
-    STUDY is a YAML file with a list of runs, or the name of a shipped study. Instead, give one or
-    more configs; a single name that is both a study and a config means the study.
+    STUDY is a YAML file with a list of runs, or the name of a shipped study.
+    Configs, one or more, make a study too. A single name that is both means
+    the study.
 
-    Examples: [bold]crossmesh study digits-devices[/bold], or
-    [bold]crossmesh study mnist-constant-step mnist-soft-bounds --seeds 0,1,2[/bold], or
-    [bold]crossmesh study digits --vary tile.cell.step=[0.001,0.003,0.01][/bold].
+    [bold]crossmesh study digits-devices[/bold]
 
-    Runs are made side by side. Interrupted or killed, the same command goes on where it was; runs
-    that have ended are not made again.
+    [bold]crossmesh study mnist-constant-step mnist-soft-bounds --seeds 0,1,2[/bold]
+
+    [bold]crossmesh study digits --vary tile.cell.step=[0.001,0.003,0.01][/bold]
+
+    The runs are made side by side. If it is interrupted or killed, the same
+    command goes on; runs that have ended are not made again.
     """
     if not study:
         typer.echo(context.get_help())

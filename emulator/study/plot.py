@@ -25,6 +25,7 @@ _MARKS = "osD^vPX<>*ph"
 _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1, 1, 1)))
 _FLOAT32: dict[str, Any] = {"color": "0.35", "linewidth": 1.3, "linestyle": (0, (2, 2))}
 _WIDE = 20.0  # ratio of varied values from which on their axis is logarithmic
+_MOST_TICKS = 8  # for which all of them stand at the axis
 _DPI = 150
 
 
@@ -123,7 +124,7 @@ def _accuracy(series: list[Series], measure: str) -> Figure:
     for entry in series:
         _line(left, np.arange(1, entry.curves.shape[1] + 1), entry.curves, entry.style)
     _dots(right, series)
-    for baseline in _baselines(series):
+    for baseline in sorted({float(np.mean(entry.baseline)) for entry in series if entry.baseline}):
         left.axhline(baseline, **_FLOAT32)
     left.set_xlabel("epoch")
     left.set_ylabel(_name(measure))
@@ -131,10 +132,7 @@ def _accuracy(series: list[Series], measure: str) -> Figure:
     right.set_xlabel(f"{_name(measure)}, at the end")
     _finish(left)
     _finish(right)
-    note = "line and bar: mean; band and dots: seeds"
-    if any(s.baseline for s in series):
-        note += "; dashed: the same network in float32"
-    figure.supxlabel(note, fontsize="small", color="0.35")
+    _caption(figure, "line and bar: mean; band and hollow marks: seeds", series)
     return figure
 
 
@@ -167,7 +165,7 @@ def _vary(series: list[Series], measure: str) -> Figure:
         axes.set_xlabel(name)
         axes.set_ylabel(_name(measure))
         _finish(axes)
-    figure.supxlabel("line: mean; dots: seeds", fontsize="small", color="0.35")
+    _caption(figure, "line: mean; hollow marks: seeds", series)
     return figure
 
 
@@ -180,11 +178,11 @@ def _against(axes: Axes, series: list[Series], field: str) -> None:
         style = _style(number)
         x = [places[short_value(entry.varied[field])] for entry in entries]
         means = [np.mean(entry.final) for entry in entries]
-        axes.plot(x, means, label=name, fillstyle="none", markersize=0, **style)
+        axes.plot(x, means, label=name, markersize=4, **style)
+        if all(entry.baseline for entry in entries):
+            axes.plot(x, [np.mean(entry.baseline) for entry in entries], **_FLOAT32)
         for place, entry in zip(x, entries, strict=True):
             _seeds(axes, [place] * len(entry.final), entry.final, style)
-    for number, baseline in enumerate(_baselines(series)):
-        axes.axhline(baseline, label=None if number else "float32", **_FLOAT32)
     axes.legend(fontsize="small", frameon=False)
 
 
@@ -201,19 +199,18 @@ def _places(axes: Axes, values: list[Any]) -> dict[str, float]:
     if not is_numeric(values):
         axes.set_xticks(range(len(names)), names)
         return {name: float(place) for place, name in enumerate(names)}
+    places = {short_value(value): float(value) for value in values}
     if min(values) > 0 and max(values) / min(values) >= _WIDE:
         axes.set_xscale("log")
-    return {short_value(value): float(value) for value in values}
+    if len(names) <= _MOST_TICKS:
+        axes.set_xticks(list(places.values()), list(places))
+        axes.minorticks_off()
+    return places
 
 
 def _seeds(axes: Axes, x: list[float], y: list[float], style: dict[str, Any]) -> None:
     look = {"color": style["color"], "marker": style["marker"], "fillstyle": "none"}
     axes.plot(x, y, linestyle="", markersize=6, **look)
-
-
-def _baselines(series: list[Series]) -> list[float]:
-    """Means of the float32 networks, each once."""
-    return sorted({float(np.mean(entry.baseline)) for entry in series if entry.baseline})
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -223,6 +220,12 @@ def _style(number: int) -> dict[str, Any]:
         "linestyle": _DASHES[number % len(_DASHES)],
         "linewidth": 1.6,
     }
+
+
+def _caption(figure: Figure, text: str, series: list[Series]) -> None:
+    if any(entry.baseline for entry in series):
+        text += "; dashed: the same network in float32"
+    figure.supxlabel(text, fontsize="small", color="0.35")
 
 
 def _name(measure: str) -> str:

@@ -84,12 +84,15 @@ class _Work:
         self._summaries = {str(trial.folder): trial.summary for trial in plan}
         self._baselines = _read_json(directory / "baselines.json")
         self._failures: dict[str, str] = {}
+        self._tasks = list(self._left())
+        self._sizes = dict(
+            zip((task.key for task in self._tasks), _sizes(self._tasks), strict=True)
+        )
 
     def do(self, jobs: int, lock: int, listener: Listener) -> None:
         """Do what is left, with ``jobs`` processes at once that hold ``lock``."""
-        tasks = list(self._tasks())
-        examples = dict.fromkeys((task.key for task in tasks), 0)
-        totals = dict(zip(examples, _sizes(tasks), strict=True))
+        tasks, totals = self._tasks, self._sizes
+        examples = dict.fromkeys(totals, 0)
         listener.phase("study", sum(totals.values()))
         n_ended = 0
         with contextlib.closing(perform(tasks, jobs, lock)) as events:
@@ -105,7 +108,7 @@ class _Work:
                     listener.note(f"{task.name}: {came_to} ({n_ended} of {len(tasks)})")
                 listener.progress(Progress(sum(examples.values())))
 
-    def _tasks(self) -> Iterator[Task]:
+    def _left(self) -> Iterator[Task]:
         """What is left, each baseline before the first run that it is for."""
         logs = self._directory / "runs"
         known = set(self._baselines)
