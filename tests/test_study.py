@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -75,6 +76,10 @@ def command(*arguments, cwd):
         ({"seeds": [-1]}, "seeds.0 must be at least 0, got -1"),
         ({"vary": {"tile.rows": 3}}, "vary.tile.rows must be a list, got 3"),
         ({"vary": {"tile.rows": []}}, "vary.tile.rows must have at least 1 entries, got []"),
+        (
+            {"set": {"seed": 3}},
+            "seeds must be where seeds are given, got seed as a field to change",
+        ),
         ({"baselin": True}, "baselin must be a known key, got baselin; did you mean baseline?"),
         ({"name": "a/b"}, "name must match ^[A-Za-z0-9][A-Za-z0-9._-]*$, got 'a/b'"),
     ],
@@ -133,7 +138,7 @@ def test_one_name_is_the_study_and_several_are_configs(folder, monkeypatch):
 
 
 def test_what_counts_more_wins(tiny):
-    changed = {"set": {"training.epochs": 5, "seed": 9, "training.learning_rate": 0.3}}
+    changed = {"set": {"training.epochs": 5, "training.learning_rate": 0.3}}
     study = validated({**tiny.model_dump(), **changed})
     study = study.changed(["training.epochs=3"], ["training.batch=[2, 4]"], "7")
     plan = trials(study, Path("out"))
@@ -205,6 +210,27 @@ def test_what_is_varied_is_a_column_and_a_plot(folder):
     assert table["training.schedule"].to_pylist() == ["sequential", "asynchronous"] * 2
     assert table["title"][3].as_py() == "small, step=0.02, schedule=asynchronous"
     assert "schedule=asynchronous" in (folder / "out" / "vary.svg").read_text()
+    assert (folder / "out" / "accuracy.svg").is_file()
+
+
+@pytest.mark.slow
+def test_a_study_of_a_regression_shows_the_loss(folder):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(40, 4))
+    np.savez(folder / "mine.npz", x_train=x, y_train=x @ rng.uniform(size=(4, 2)))
+    config = {
+        "name": "regression",
+        "data": {"source": "npz", "file": "mine.npz"},
+        "network": [{"kind": "linear", "outputs": 2}],
+        "loss": "mean_squared_error",
+    }
+    (folder / "regression.yaml").write_text(yaml.safe_dump(config))
+    study = load_study(folder / "regression.yaml").changed(baseline=True)
+    table = run_study(study, folder / "out", plot_format="svg")
+
+    assert (table["test_accuracy"].null_count, table["failure"].null_count) == (1, 1)
+    assert cells(table, wide=False)[1][2] == "-"
+    assert table["test_loss"][0].as_py() > 0
     assert (folder / "out" / "accuracy.svg").is_file()
 
 

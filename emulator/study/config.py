@@ -62,6 +62,8 @@ class Study(Frozen):
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {self.seeds}")
+        if any("seed" in fields for fields in (self.set, self.vary, *(r.set for r in self.runs))):
+            raise ValueError("seeds must be where seeds are given, got seed as a field to change")
         return self
 
     def changed(

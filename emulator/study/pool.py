@@ -51,29 +51,29 @@ def perform(tasks: Sequence[Task], jobs: int, kept: int) -> Generator[tuple[Task
         The task and ``examples`` with how many are done, ``note`` with a text, and last either
         ``result`` or ``error``, with the reason.
     """
-    waiting, running = deque(tasks), dict[int, _Process]()
+    waiting, running = deque(tasks), dict[int, _Child]()
     with selectors.DefaultSelector() as selector:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     with deferred():  # a process that is started is one that is known
-                        process = _Process(waiting.popleft(), kept)
-                        running[process.output] = process
-                        selector.register(process.output, selectors.EVENT_READ)
+                        child = _Child(waiting.popleft(), kept)
+                        running[child.output] = child
+                        selector.register(child.output, selectors.EVENT_READ)
                 for key, _ in selector.select():
-                    process = running[key.fd]
-                    for kind, value in process.messages():
-                        yield process.task, kind, value
-                    if process.ended:
+                    child = running[key.fd]
+                    for kind, value in child.messages():
+                        yield child.task, kind, value
+                    if child.ended:
                         selector.unregister(key.fd)
                         del running[key.fd]
-                        process.close()
+                        child.close()
         finally:
             with deferred():
                 _stop(running.values())
 
 
-class _Process:
+class _Child:
     """A process at work on a task."""
 
     def __init__(self, task: Task, kept: int) -> None:
@@ -86,7 +86,7 @@ class _Process:
         paths = [str(_ROOT), *([before] if before else [])]
         with task.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "emulator.study.worker"],
+                [sys.executable, "-P", "-m", "emulator.study.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -144,12 +144,13 @@ class _Process:
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         self._stream.close()
-        if self.task.log.stat().st_size == 0:
-            self.task.log.unlink()
+        with contextlib.suppress(OSError):  # which it is, if someone has removed it
+            if self.task.log.stat().st_size == 0:
+                self.task.log.unlink()
 
 
-def _stop(processes: Collection[_Process]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.finish()
+def _stop(children: Collection[_Child]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.finish()

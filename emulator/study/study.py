@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emulator.data import DataConfig, load
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, RunLost
 from emulator.listener import Listener, Silence
 from emulator.loading import dumped
 from emulator.study.config import Study
@@ -52,18 +52,21 @@ def run_study(
     Raises:
         ConfigError: If study and directory do not fit, or a config is wrong.
         DataError: If data cannot be had.
+        RunError: If the folder cannot be written.
     """
     directory = Path("studies") / study.name if directory is None else Path(directory)
     plan = trials(study, directory)
     with _held(directory) as lock:
         work = _Work(study, directory, plan)
-        _replace(directory / "study.yaml", dumped(study))
+        with _writing(directory):
+            _replace(directory / "study.yaml", dumped(study))
         work.do(jobs or _jobs(plan), lock, listener or Silence())
         table = work.write()
         # Imported here, because Matplotlib is slow to load.
         from emulator.study.plot import draw
 
-        draw(plan, table, directory, plot_format)
+        with _writing(directory):
+            draw(plan, table, directory, plot_format)
     return table
 
 
@@ -138,7 +141,6 @@ class _Work:
             self._failures[task.key] = value
         elif task.folder is None:
             self._baselines[task.key] = value
-            _replace(self._directory / "baselines.json", json.dumps(self._baselines, indent=2))
         else:
             self._summaries[task.key] = value
         self.write()
@@ -150,10 +152,12 @@ class _Work:
     def write(self) -> pa.Table:
         """Leave the table as far as it is known."""
         table = results(self._plan, [self._outcome(trial) for trial in self._plan])
-        aside = self._directory / ".results.parquet.part"
-        pq.write_table(table, aside)
-        aside.replace(self._directory / "results.parquet")
-        _replace(self._directory / "table.md", markdown(self._name, table))
+        with _writing(self._directory):
+            aside = self._directory / ".results.parquet.part"
+            pq.write_table(table, aside)
+            aside.replace(self._directory / "results.parquet")
+            _replace(self._directory / "table.md", markdown(self._name, table))
+            _replace(self._directory / "baselines.json", json.dumps(self._baselines, indent=2))
         return table
 
     def _outcome(self, trial: Trial) -> Outcome:
@@ -209,6 +213,16 @@ def _held(directory: Path) -> Iterator[int]:
         os.close(lock)
         with contextlib.suppress(OSError):  # which it is, if something is in it
             directory.rmdir()
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Tell failures to write in one line."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{directory} cannot be written: {error.strerror or error}"
+        raise RunLost(f"{told}; the same command goes on") from None
 
 
 def _lock(lock: int, directory: Path) -> None:
