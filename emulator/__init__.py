@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from emulator.loading import load_config as load_config
     from emulator.result import RunResult as RunResult
     from emulator.rundir import RunDirectory as RunDirectory
+    from emulator.study import Study as Study
+    from emulator.study import load_study as load_study
+    from emulator.study import run_study as run_study
     from emulator.training import evaluate as evaluate
     from emulator.training import train as train
 
@@ -23,8 +26,11 @@ _MODULES = {
     "RunDirectory": "rundir",
     "RunError": "errors",
     "RunResult": "result",
+    "Study": "study",
     "evaluate": "training",
     "load_config": "loading",
+    "load_study": "study",
+    "run_study": "study",
     "train": "training",
 }
 __all__ = list(_MODULES)

@@ -1,18 +1,30 @@
-"""What configs and devices there are, told by themselves, so that no second list can go stale."""
+"""What configs, studies and devices there are: they tell it, so no second list can go stale."""
 
 import inspect
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from emulator.loading import shipped
+from emulator.study.config import shipped_studies
 from tiles.devices import DEVICES
 
 
 def configs() -> list[dict[str, str]]:
     """Every shipped config: its name, and the comment that it begins with."""
+    return _summaries(shipped())
+
+
+def studies() -> list[dict[str, str]]:
+    """Every shipped study: its name, and the comment that it begins with."""
+    return _summaries(shipped_studies())
+
+
+def _summaries(files: Mapping[str, Path]) -> list[dict[str, str]]:
     return [
         {"name": name, "summary": path.read_text("utf-8").splitlines()[0].lstrip("# ")}
-        for name, path in shipped().items()
+        for name, path in files.items()
     ]
 
 

@@ -1,7 +1,6 @@
 """The commands of ``crossmesh`` and their options."""
 
 import importlib.metadata
-import json
 import tempfile
 import traceback
 from pathlib import Path
@@ -16,7 +15,7 @@ from emulator.data import DataError
 from emulator.errors import ConfigError, RunError
 from emulator.interrupt import Interrupted
 from emulator.job import prepare
-from emulator.loading import dumped, load_config
+from emulator.loading import dumped, load_config, overrides
 from emulator.printing import (
     RECORD_HEADER,
     print_configs,
@@ -30,6 +29,7 @@ from emulator.printing import (
 from emulator.progress import display
 from emulator.rundir import RunDirectory
 from emulator.schema import file_schema
+from emulator.study_commands import app as study_app
 from emulator.training import evaluate, train
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ configs_app = typer.Typer()
 devices_app = typer.Typer()
 app.add_typer(configs_app, name="configs")
 app.add_typer(devices_app, name="devices")
+app.add_typer(study_app)
 
 Set = Annotated[
     list[str] | None,
@@ -257,12 +258,8 @@ def _where(engine: str | None, address: str | None, data_dir: Path | None) -> li
 
 
 def _overrides(options: dict[str, Any]) -> list[str]:
-    """Options of the command as ``--set`` takes them: what is JSON, is YAML too."""
-    return [
-        f"{field}={json.dumps(value, ensure_ascii=False, default=str)}"
-        for field, value in options.items()
-        if value is not None
-    ]
+    """The options that were given, as ``--set`` takes them."""
+    return overrides({field: value for field, value in options.items() if value is not None})
 
 
 def _train(

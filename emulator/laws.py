@@ -103,6 +103,9 @@ def _place(
             field = owner.model_fields.get(str(key))
             here = _members([field.annotation]) if field else []
             path.append(str(key))
+        elif any(typing.get_origin(kind) is dict for kind in here):
+            path.append(str(key))
+            here = [kind for entry in here for kind in _members(typing.get_args(entry)[1:])]
         elif isinstance(key, int):
             path.append(str(key))
             here = [kind for entry in here for kind in _members(typing.get_args(entry)[:1])]

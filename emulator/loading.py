@@ -1,12 +1,13 @@
 """Reading configs: YAML, ``extends``, ``--set``, and errors of one line."""
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from emulator.config import SHIPPED, RunConfig
 from emulator.data.config import PLACES
@@ -36,7 +37,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     tree = _read(source, seen=())
     layer: dict[str, Any] = {}
     for override in overrides:
-        layer = merged(layer, _parsed(override), variants=())
+        layer = merged(layer, _nested(*assignment(override)), variants=())
     return validated(merged(tree, layer))
 
 
@@ -48,8 +49,8 @@ def validated(tree: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(sentence(error, RunConfig)) from None
 
 
-def dumped(config: RunConfig) -> str:
-    """The config as YAML that loads again."""
+def dumped(config: BaseModel) -> str:
+    """A config as YAML that loads again."""
     tree = config.model_dump(mode="json")
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=100)
 
@@ -85,7 +86,7 @@ for _side in (_Loader, _Dumper):
     )
 
 
-def _loaded(text: str) -> Any:
+def parsed(text: str) -> Any:
     """What a text in YAML says; ``yaml.YAMLError`` if it says nothing."""
     loader = _Loader(text)
     try:
@@ -98,8 +99,25 @@ def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = _find(source, seen[-1].parent if seen else Path())
     if path in seen:
         raise ConfigError(f"extends must not lead back to itself, got {source}")
+    tree = read_mapping(path)
+    if isinstance(tree.get("data"), dict):
+        tree["data"] = _placed(tree["data"], path.parent)
+    if "extends" not in tree:
+        return tree
+    base = tree.pop("extends")
+    if not isinstance(base, str):
+        raise ConfigError(f"extends must be a file or a shipped name, got {base!r}")
+    return merged(_read(base, (*seen, path)), tree)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file says.
+
+    Raises:
+        ConfigError: If it is not there, is not YAML or holds something else than a mapping.
+    """
     try:
-        tree = _loaded(path.read_text(encoding="utf-8"))
+        tree = parsed(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
@@ -109,14 +127,7 @@ def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path} must be a readable text file: {error}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must hold a mapping, got {type(tree).__name__}")
-    if isinstance(tree.get("data"), dict):
-        tree["data"] = _placed(tree["data"], path.parent)
-    if "extends" not in tree:
-        return tree
-    base = tree.pop("extends")
-    if not isinstance(base, str):
-        raise ConfigError(f"extends must be a file or a shipped name, got {base!r}")
-    return merged(_read(base, (*seen, path)), tree)
+    return tree
 
 
 def _placed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -149,15 +160,27 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _parsed(override: str) -> dict[str, Any]:
-    path, separator, text = override.partition("=")
-    first, *rest = path.split(".")
-    if not separator or not all((first, *rest)):
-        raise ConfigError(f"--set must be like a.b=value, got {override}")
+def overrides(changes: Mapping[str, Any]) -> list[str]:
+    """Fields and their values as ``load_config`` takes them: what is JSON, is YAML too."""
+    return [
+        f"{field}={json.dumps(value, ensure_ascii=False, default=str)}"
+        for field, value in changes.items()
+    ]
+
+
+def assignment(text: str, option: str = "--set") -> tuple[str, Any]:
+    """Field and value of ``a.b=value``; ``option`` is what the user wrote it behind."""
+    path, separator, value = text.partition("=")
+    if not separator or not all(path.split(".")):
+        raise ConfigError(f"{option} must be like a.b=value, got {text}")
     try:
-        value = _loaded(text)
+        return path, parsed(value)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {path} must have a YAML value, got {text}") from None
+        raise ConfigError(f"{option} {path} must have a YAML value, got {value}") from None
+
+
+def _nested(path: str, value: Any) -> dict[str, Any]:
+    first, *rest = path.split(".")
     for key in reversed(rest):
         value = {key: value}
     return {first: value}

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -70,6 +70,17 @@ def print_devices(catalogue: list[dict[str, Any]]) -> None:
             what = escape(parameter["what"])
             table.add_row(parameter["name"], str(parameter["default"]), what)
         Console().print(table)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of text; all but its first column to the right."""
+    table = _table(*head)
+    table.columns[0].no_wrap = False
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
 
 
 def record_line(record: Record) -> str:

@@ -77,6 +77,7 @@ def dataset(request, secluded):
     table(folder / "t.parquet", a=np.arange(12.0), b=np.arange(12), label=LABELS)
     files = {
         "mnist": {"directory": folder},
+        "mnist-backrand": {"directory": folder},
         "fashion-mnist": {"directory": folder},
         "idx": {"directory": folder},
         "npz": {"file": folder / "mine.npz"},
@@ -342,6 +343,43 @@ def test_real_mnist_has_its_published_counts_and_crop():
     assert (mnist.shape, mnist.n_outputs) == ((22, 24), 10)
     assert np.bincount(mnist.test.targets)[:3].tolist() == [980, 1135, 1032]
     assert mnist.train.targets[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def test_backrand_fills_black_pixels_with_evenly_drawn_greys(tmp_path):
+    images = np.zeros((12, 60, 50), np.uint8)
+    images[:, 20:30] = IMAGES[0, 0, 3]
+    folder = write_idx(tmp_path / "mnist", idx_contents(images))
+    crop = {"rows": [10, 60], "columns": [0, 40]}
+    whole, part = (
+        load(DataConfig(source="mnist-backrand", directory=folder, crop=window))
+        for window in (None, crop)
+    )
+    greys = np.rint(whole.train.inputs * 255).astype(int).reshape(images.shape)
+
+    assert whole.name == "mnist-backrand"
+    assert (greys[:, 20:30] == IMAGES[0, 0, 3]).all()
+    counts = np.bincount(greys[images == 0], minlength=256)  # about 117 each
+    assert 70 < counts.min() < counts.max() < 170
+    assert not np.array_equal(greys[:6], np.rint(whole.test.inputs * 255).reshape(6, 60, 50))
+    np.testing.assert_array_equal(
+        part.train.inputs.reshape(12, 50, 40), whole.train.inputs.reshape(images.shape)[:, 10:, :40]
+    )
+
+
+def test_backrand_of_real_mnist_never_changes():
+    if not (SHARED / "mnist").is_dir():
+        pytest.skip(f"needs the published files of mnist in {SHARED / 'mnist'}")
+    backrand = load(DataConfig(source="mnist-backrand", directory=SHARED))
+    digests = [
+        hashlib.sha256(np.rint(part.inputs * 255).astype(np.uint8).data).hexdigest()
+        for part in (backrand.train, backrand.test)
+    ]
+
+    assert (len(backrand.train), len(backrand.test), backrand.shape) == (60000, 10000, (28, 28))
+    assert digests == [
+        "dca8b1759eeb1692dcbd64f978d8432e065f0641425dd03296e32a91d3d9b115",
+        "21290a9dc1ac219389791c121d3f77bc6c434a6bb4e6d2cb0157db91c2093575",
+    ]
 
 
 def test_npz_bytes_are_scaled_and_floats_are_not(tmp_path):

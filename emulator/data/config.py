@@ -17,11 +17,15 @@ def _expanded(path: Path) -> Path:
 UserPath = Annotated[Path, Field(strict=False), AfterValidator(_expanded)]
 Bounds = Annotated[tuple[int, int], Field(strict=False)]
 
+SourceName = Literal[
+    "digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz", "parquet", "synthetic"
+]
+
 _USED_BY = {
     "file": ("npz", "parquet"),
     "test_file": ("parquet",),
     "test_fraction": ("digits", "npz", "parquet"),
-    "crop": ("digits", "mnist", "fashion-mnist", "idx", "npz"),
+    "crop": ("digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz"),
     "examples": ("synthetic",),
     "test_examples": ("synthetic",),
     "inputs": ("synthetic",),
@@ -68,7 +72,7 @@ class DataConfig(Frozen):
         classes: Classes of ``synthetic``.
     """
 
-    source: Literal["digits", "mnist", "fashion-mnist", "idx", "npz", "parquet", "synthetic"]
+    source: SourceName
     directory: UserPath | None = None
     file: UserPath | None = None
     test_file: UserPath | None = None

@@ -26,11 +26,12 @@ UNSIGNED_BYTES = 0x08
 def load_idx(config: DataConfig) -> Dataset:
     """The four files of ``data.directory``, each plain or compressed."""
     assert config.directory is not None  # the config says so
-    return load_folder(config.directory.resolve().name, config, config.directory)
+    name = config.directory.resolve().name
+    return assemble(name, config, *read_folder(config.directory))
 
 
-def load_folder(name: str, config: DataConfig, folder: Path) -> Dataset:
-    """The data set in a folder of four IDX files.
+def read_folder(folder: Path) -> tuple[Raw, Raw]:
+    """Training and test examples in a folder of four IDX files.
 
     Raises:
         DataError: If a file is missing or broken.
@@ -41,7 +42,7 @@ def load_folder(name: str, config: DataConfig, folder: Path) -> Dataset:
         if path is None:
             raise DataError(f"data.directory must hold {stem}.gz, got {folder} without it")
         paths.append(path)
-    return assemble(name, config, _read_pair(*paths[:2]), _read_pair(*paths[2:]))
+    return _read_pair(*paths[:2]), _read_pair(*paths[2:])
 
 
 def find_file(folder: Path, stem: str) -> Path | None:

@@ -9,7 +9,8 @@ from emulator.data.config import DataConfig
 from emulator.data.errors import DataError
 from emulator.data.examples import Dataset
 from emulator.data.fetch import FetchError, fetch
-from emulator.data.idx import NAMES, find_file, load_folder
+from emulator.data.idx import NAMES, find_file, read_folder
+from emulator.data.raw import assemble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,27 +72,37 @@ PUBLICATIONS = {
 def load_published(config: DataConfig) -> Dataset:
     """The data set that ``data.source`` names.
 
+    Raises:
+        DataError: If it cannot be had.
+    """
+    folder = located(config.source, config)
+    return assemble(config.source, config, *read_folder(folder))
+
+
+def located(name: str, config: DataConfig) -> Path:
+    """The folder with the files of a published data set.
+
     The first folder with any of its files is used, and must have them all: sets are never mixed.
     The cache is completed over the network.
 
     Raises:
         DataError: If it is nowhere on this machine and cannot be fetched.
     """
-    cache = _cache() / config.source
-    places = [*_folders(config), cache]
+    cache = _cache() / name
+    places = [*_folders(name, config), cache]
     found = (place for place in places if any(find_file(place, stem) for stem in NAMES))
     folder = next(found, cache)
     if folder == cache:
-        _complete(cache, config.source, places)
-    return load_folder(config.source, config, folder)
+        _complete(cache, name, places)
+    return folder
 
 
-def _folders(config: DataConfig) -> list[Path]:
+def _folders(name: str, config: DataConfig) -> list[Path]:
     """Folders that the user names, before the cache; in each the data set's own comes first."""
     named = [config.directory] if config.directory is not None else []
     if variable := os.environ.get("CROSSMESH_DATA"):
         named.append(Path(variable).expanduser())
-    return [place for folder in named for place in (folder / config.source, folder)]
+    return [place for folder in named for place in (folder / name, folder)]
 
 
 def _cache() -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from emulator.data.backrand import load_backrand
 from emulator.data.config import DataConfig
 from emulator.data.digits import load_digits
 from emulator.data.examples import Dataset
@@ -14,6 +15,7 @@ from emulator.data.synthetic import load_synthetic
 SOURCES: dict[str, Callable[[DataConfig], Dataset]] = {
     "digits": load_digits,
     "mnist": load_published,
+    "mnist-backrand": load_backrand,
     "fashion-mnist": load_published,
     "idx": load_idx,
     "npz": load_npz,

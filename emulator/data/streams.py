@@ -18,6 +18,8 @@ class Purpose(IntEnum):
     CENTRES = 3
     TRAIN = 4
     TEST = 5
+    TRAIN_BACKGROUND = 6
+    TEST_BACKGROUND = 7
 
 
 def words(purpose: Purpose, n: int, *, seed: int = 0, epoch: int = 0) -> NDArray[np.uint64]:

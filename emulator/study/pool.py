@@ -1,0 +1,156 @@
+"""Work done side by side by processes, each of which does one thing and ends."""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emulator.config import RunConfig
+from emulator.interrupt import deferred
+
+_ROOT = Path(__file__).parents[2]  # of the packages
+_END_S = 60.0  # for a process to end in order; a Ray cluster of its own takes some
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What one process does.
+
+    Attributes:
+        key: What tells it from all others.
+        name: What messages call it.
+        config: What is run.
+        folder: The run directory; None for a baseline.
+        log: File for what the process says besides; removed if it says nothing.
+    """
+
+    key: str
+    name: str
+    config: RunConfig
+    folder: Path | None
+    log: Path
+
+
+def perform(tasks: Sequence[Task], jobs: int, kept: int) -> Generator[tuple[Task, str, Any]]:
+    """Do tasks, ``jobs`` at once, and tell how they go.
+
+    Args:
+        tasks: What to do, in this order.
+        jobs: How many processes to have at once.
+        kept: File descriptor that every process holds until its end.
+
+    Yields:
+        The task and ``examples`` with how many are done, ``note`` with a text, and last either
+        ``result`` or ``error``, with the reason.
+    """
+    waiting, running = deque(tasks), dict[int, _Child]()
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    with deferred():  # a process that is started is one that is known
+                        child = _Child(waiting.popleft(), kept)
+                        running[child.output] = child
+                        selector.register(child.output, selectors.EVENT_READ)
+                for key, _ in selector.select():
+                    child = running[key.fd]
+                    for kind, value in child.messages():
+                        yield child.task, kind, value
+                    if child.ended:
+                        selector.unregister(key.fd)
+                        del running[key.fd]
+                        child.close()
+        finally:
+            with deferred():
+                _stop(running.values())
+
+
+class _Child:
+    """A process at work on a task."""
+
+    def __init__(self, task: Task, kept: int) -> None:
+        self.task = task
+        self.ended = False
+        self._rest = b""
+        self._is_told = False  # what the task came to
+        task.log.parent.mkdir(parents=True, exist_ok=True)
+        before = os.environ.get("PYTHONPATH")
+        paths = [str(_ROOT), *([before] if before else [])]
+        with task.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "emulator.study.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                pass_fds=(kept,),
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._stream = self._process.stdin, self._process.stdout
+        self.output = self._stream.fileno()
+        wanted = {
+            "config": task.config.model_dump(mode="json"),
+            "folder": None if task.folder is None else str(task.folder),
+        }
+        with contextlib.suppress(BrokenPipeError):  # of a process that has ended already
+            self._input.write(json.dumps(wanted).encode() + b"\n")
+            self._input.flush()
+
+    def messages(self) -> Iterator[tuple[str, Any]]:
+        """What the process has told since the last call; to be called when there is something."""
+        received = os.read(self.output, 1 << 16)
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        for line in lines:
+            ((kind, value),) = json.loads(line).items()
+            self._is_told |= kind in {"result", "error"}
+            yield kind, value
+        if not received:
+            self.ended = True
+            code = self._process.wait()
+            if not self._is_told:
+                yield "error", self._silent_end(code)
+
+    def _silent_end(self, code: int) -> str:
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        said = self.task.log.read_text("utf-8", errors="replace").split("\n")
+        last = next((line for line in reversed(said) if line.strip()), "")
+        return f"its process was {how}" + (f": {last}" if last else "")
+
+    def terminate(self) -> None:
+        """Ask the process to end in order."""
+        self._process.terminate()
+
+    def finish(self) -> None:
+        """Wait for its end."""
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Give back what belongs to a process that has ended."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        self._stream.close()
+        with contextlib.suppress(OSError):  # which it is, if someone has removed it
+            if self.task.log.stat().st_size == 0:
+                self.task.log.unlink()
+
+
+def _stop(children: Collection[_Child]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.finish()

@@ -1,0 +1,51 @@
+"""What a process of a study does: a run, or a baseline."""
+
+from collections.abc import Callable
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from emulator.baseline import accuracy, train_baseline
+from emulator.config import RunConfig
+from emulator.job import prepare
+from emulator.listener import Silence
+from emulator.training import train
+from tiles.measure import Progress
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class _Told(Silence):
+    """Tells of notes and progress."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def note(self, text: str) -> None:
+        self._tell({"note": text})
+
+    def progress(self, progress: Progress) -> None:
+        self._tell({"examples": progress.examples})
+
+
+def run(config: RunConfig, folder: str, tell: Tell) -> dict[str, Any]:
+    """Begin or go on with a run; its summary."""
+    return train(config, folder, _Told(tell), resume=True).summary
+
+
+def baseline(config: RunConfig, tell: Tell) -> float | None:
+    """Accuracy of the same network in float32; None if the targets are no classes."""
+    job = prepare(config)
+    if not job.dataset.has_classes:
+        return None
+    step = max(1, job.n_train // 20)
+    due = step
+
+    def watch(examples: int) -> None:
+        nonlocal due
+        if examples >= due:
+            due = examples + step
+            tell({"examples": examples})
+
+    with threadpool_limits(1):
+        return accuracy(job, train_baseline(job, watch))
