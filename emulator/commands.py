@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from emulator.catalogue import configs, devices
+from emulator.catalogue import configs
 from emulator.compiler import records
 from emulator.config import RunConfig
 from emulator.data import DataError
+from emulator.device_commands import Json, devices_app
 from emulator.errors import ConfigError, RunError
 from emulator.interrupt import Interrupted
 from emulator.job import prepare
@@ -19,7 +20,6 @@ from emulator.loading import dumped, load_config, overrides
 from emulator.printing import (
     RECORD_HEADER,
     print_configs,
-    print_devices,
     print_fields,
     print_json,
     print_result,
@@ -38,7 +38,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 configs_app = typer.Typer()
-devices_app = typer.Typer()
 app.add_typer(configs_app, name="configs")
 app.add_typer(devices_app, name="devices")
 app.add_typer(study_app)
@@ -47,7 +46,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Set a field of the config; may be repeated."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quietly = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 EngineKind = Annotated[
     str | None, typer.Option("--engine", metavar="local|ray", help="Where the tiles run.")
@@ -203,23 +201,6 @@ def configs_list(json_: Json = False) -> None:
 def configs_show(config: Config, set_: Set = None) -> None:
     """Print a config as it resolves, with all defaults."""
     typer.echo(dumped(load_config(config, set_ or ())), nl=False)
-
-
-@devices_app.callback(invoke_without_command=True)
-def devices_command(context: typer.Context, json_: Json = False) -> None:
-    """The devices that a unit cell can be made of."""
-    if context.invoked_subcommand is None:
-        devices_list(json_)
-
-
-@devices_app.command("list")
-def devices_list(json_: Json = False) -> None:
-    """List the devices with their parameters, defaults and sources."""
-    catalogue = devices()
-    if json_:
-        print_json(catalogue)
-    else:
-        print_devices(catalogue)
 
 
 @app.command()

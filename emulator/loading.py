@@ -13,14 +13,22 @@ from emulator.config import SHIPPED, RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
+from tiles.cells import Cell
+from tiles.devices import PRESETS
+from tiles.frozen import Frozen
 
-# Objects whose kind decides which other fields they have.
+# Sections whose kind decides which other fields they have; each may extend a device file.
 VARIANTS = frozenset({"cell", "device"})
 
 
 def shipped() -> dict[str, Path]:
     """The shipped configs by name."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def presets() -> dict[str, Path]:
+    """The files of the shipped devices by name."""
+    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -38,7 +46,27 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     layer: dict[str, Any] = {}
     for override in overrides:
         layer = merged(layer, _nested(*assignment(override)), variants=())
-    return validated(merged(tree, layer))
+    return validated(_filled(merged(tree, _anchored(layer, Path()))))
+
+
+def load_cell(source: str | Path) -> Cell:
+    """The cell that a device file, or a shipped device by name, describes.
+
+    Raises:
+        ConfigError: With one line that names the field, the law and the value.
+    """
+    path = _find(source, Path(), presets(), "device")
+    try:
+        return _CellFile.model_validate(_filled({"cell": {"extends": path}})).cell
+    except ValidationError as error:
+        law = sentence(error, _CellFile).removeprefix("cell.")
+        raise ConfigError(f"{path}: {law}") from None
+
+
+class _CellFile(Frozen):
+    """A device file under the name that a section has in a config."""
+
+    cell: Cell
 
 
 def validated(tree: Mapping[str, Any]) -> RunConfig:
@@ -58,12 +86,17 @@ def dumped(config: BaseModel) -> str:
 def merged(
     base: Mapping[str, Any], over: Mapping[str, Any], variants: Collection[str] = VARIANTS
 ) -> dict[str, Any]:
-    """``base`` with ``over`` laid on top, key by key; a new ``kind`` of a variant starts afresh."""
+    """``base`` with ``over`` laid on top, key by key.
+
+    A variant of another ``kind``, or that extends a device file, starts afresh.
+    """
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            is_new = key in variants and value.get("kind", old.get("kind")) != old.get("kind")
+            is_new = key in variants and (
+                "extends" in value or value.get("kind", old.get("kind")) != old.get("kind")
+            )
             result[key] = dict(value) if is_new else merged(old, value, variants)
         else:
             result[key] = value
@@ -96,10 +129,10 @@ def parsed(text: str) -> Any:
 
 
 def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    path = _find(source, seen[-1].parent if seen else Path())
+    path = _find(source, seen[-1].parent if seen else Path(), shipped(), "config")
     if path in seen:
         raise ConfigError(f"extends must not lead back to itself, got {source}")
-    tree = read_mapping(path)
+    tree = _anchored(read_mapping(path), path.parent)
     if isinstance(tree.get("data"), dict):
         tree["data"] = _placed(tree["data"], path.parent)
     if "extends" not in tree:
@@ -130,6 +163,47 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return tree
 
 
+def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[str, Any]:
+    """``tree`` with full paths for the device files that its sections extend.
+
+    Args:
+        tree: As it stands in a file of the folder ``folder``.
+        folder: Where relative paths begin.
+        place: What an error names before the section, with a dot at its end.
+    """
+    result = dict(tree)
+    for key, value in tree.items():
+        if not isinstance(value, Mapping):
+            continue
+        result[key] = _anchored(value, folder, f"{place}{key}.")
+        if key in VARIANTS and "extends" in value:
+            field, base = f"{place}{key}.extends", value["extends"]
+            if not isinstance(base, str):
+                raise ConfigError(f"{field} must be a file or a shipped name, got {base!r}")
+            result[key]["extends"] = _find(base, folder, presets(), field)
+    return result
+
+
+def _filled(tree: Mapping[str, Any], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """``tree`` with what its sections inherit from device files, ``seen`` being open already."""
+    result = dict(tree)
+    for key, value in tree.items():
+        if key in VARIANTS and isinstance(value, Mapping) and "extends" in value:
+            result[key] = _inherited(key, value, seen)
+        elif isinstance(value, Mapping):
+            result[key] = _filled(value, seen)
+    return result
+
+
+def _inherited(key: str, section: Mapping[str, Any], seen: tuple[Path, ...]) -> Any:
+    own = dict(section)
+    path = own.pop("extends")
+    if path in seen:
+        raise ConfigError(f"extends must not lead back to itself, got {path}")
+    base = _anchored({key: read_mapping(path)}, path.parent, f"{path}: ")
+    return merged(_filled(base, (*seen, path)), _filled({key: own}, seen))[key]
+
+
 def _placed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The section ``data`` of a file, whose paths are relative to the folder of that file."""
     paths = {
@@ -140,16 +214,15 @@ def _placed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**data, **paths}
 
 
-def _find(source: str | Path, folder: Path) -> Path:
-    names = shipped()
+def _find(source: str | Path, folder: Path, named: Mapping[str, Path], field: str) -> Path:
     for path in (Path(source), folder / source):
         if _is_file(path):
             return path.resolve()
-    if str(source) in names:
-        return names[str(source)]
-    hint = nearest(str(source), names)
+    if str(source) in named:
+        return named[str(source)]
+    hint = nearest(str(source), named)
     raise ConfigError(
-        f"config must be a file or a shipped name ({', '.join(names)}), got {source}{hint}"
+        f"{field} must be a file or a shipped name ({', '.join(named)}), got {source}{hint}"
     )
 
 

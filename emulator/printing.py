@@ -83,6 +83,16 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console().print(table)
 
 
+def print_shipped_devices(catalogue: list[dict[str, Any]]) -> None:
+    """The devices that have names."""
+    table = _table("name", "kind", "what it is, and its source")
+    table.title = "By name, as in cell: {extends: NAME}"
+    for device in catalogue:
+        what = escape(f"{device['summary']} ({device['source']})")
+        table.add_row(device["name"], device["kind"], what)
+    Console().print(table)
+
+
 def record_line(record: Record) -> str:
     """A record of the program under ``RECORD_HEADER``."""
     operation = record.operation

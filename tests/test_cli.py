@@ -116,7 +116,10 @@ def test_lists_and_schema():
     for device in devices:
         assert device["source"]
         assert all(parameter["what"] for parameter in device["parameters"])
-    assert "dw_min" in crossmesh("devices", "list").stdout
+    assert {device["name"] for device in devices} >= {"constant_step", "idealized"}
+    told = crossmesh("devices", "list").stdout
+    assert "dw_min" in told
+    assert "reram-es-gong-2018" in told
 
 
 def test_lists_are_what_configs_and_devices_do_by_themselves(run):

@@ -4,7 +4,19 @@ import pytest
 
 from emulator.config import RunConfig
 from emulator.errors import ConfigError
-from emulator.loading import VARIANTS, dumped, load_config, merged, shipped, validated
+from emulator.loading import (
+    VARIANTS,
+    dumped,
+    load_cell,
+    load_config,
+    merged,
+    presets,
+    read_mapping,
+    shipped,
+    validated,
+)
+from tiles.cells import Pair
+from tiles.devices import ConstantStep, ExpStep, LinearStep, SoftBounds
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -39,6 +51,131 @@ def test_a_new_kind_starts_its_object_afresh():
     assert merged(base, {"cell": {"kind": "ideal"}}) == {"cell": {"kind": "ideal"}, "rows": 3}
     assert merged(base, {"cell": {"step": 0.2}})["cell"] == {"kind": "constant_step", "step": 0.2}
     assert merged(engine, {"engine": {"kind": "ray"}})["engine"]["address"] == "10.0.0.1:6379"
+
+
+SHIPPED_DEVICES = {
+    "capacitor-li-2018": LinearStep(
+        step=0.005, device_noise=0.1, asymmetry_device_noise=0.06, upper=1, lower=-1,
+        upper_device_noise=0.07, lower_device_noise=0.07, gamma_up=0.05, gamma_down=0.05,
+        gamma_device_noise=0.01, multiplicative_noise=False,
+    ),
+    "ecram-li-tang-2018": LinearStep(
+        step=0.002, device_noise=0.1, upper=1.1724, lower=-0.8276, upper_device_noise=0.05,
+        lower_device_noise=0.05, gamma_up=0.1153, gamma_down=0.5085,
+    ),
+    "ecram-mo-kim-2019": LinearStep(
+        step=0.00028214, device_noise=0.1, cycle_noise=2, upper=1.1714, lower=-0.8286,
+        upper_device_noise=0.05, lower_device_noise=0.05, gamma_up=0.4152, gamma_down=0.7342,
+    ),
+    "gokmen-vlasov-2016": ConstantStep(step=0.0016, upper=1, lower=-1),
+    "idealized": ConstantStep(step=0.0002, asymmetry_device_noise=0, upper=1, lower=-1),
+    "reram-es-gong-2018": ExpStep(
+        step=0.00135, device_noise=0.2, cycle_noise=5, asymmetry=0.259359,
+        asymmetry_device_noise=0.05, upper=1, lower=-1, a_up=-1.18445, a_down=-0.081404,
+        gamma_up=5, gamma_down=5, a=-0.5, b=-0.5,
+    ),
+}  # fmt: skip
+
+
+def test_all_shipped_devices_are_tested():
+    assert set(SHIPPED_DEVICES) <= set(presets())
+
+
+@pytest.mark.parametrize(("name", "device"), SHIPPED_DEVICES.items(), ids=SHIPPED_DEVICES)
+def test_a_shipped_device_is_the_published_one_whole(name, device):
+    """What its file says, and nothing that its kind does not have."""
+    given = read_mapping(presets()[name])
+
+    assert load_cell(name) == device
+    assert set(given) <= set(type(device).model_fields)
+
+
+def test_a_section_extends_a_device_by_name_or_file(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "mine.yaml").write_text("# mine\nextends: idealized\nupper: 0.5\n")
+    (tmp_path / "sub" / "yours.yaml").write_text("extends: ../mine.yaml\nlower: -0.5\n")
+    (tmp_path / "run.yaml").write_text(
+        "extends: digits\ntile: {cell: {extends: sub/yours.yaml, step: 0.1}}\n"
+    )
+    cell = load_config(tmp_path / "run.yaml").tile.cell
+
+    expected = {"step": 0.1, "upper": 0.5, "lower": -0.5}
+    assert cell == SHIPPED_DEVICES["idealized"].model_copy(update=expected)
+
+
+def test_the_devices_of_a_pair_extend_a_device(tmp_path):
+    (tmp_path / "pair.yaml").write_text("kind: pair\ndevice: {extends: idealized, step: 0.01}\n")
+    idealized = SHIPPED_DEVICES["idealized"].model_copy(update={"step": 0.01})
+
+    for override in (
+        "tile.cell={kind: pair, device: {extends: idealized, step: 0.01}}",
+        f"tile.cell={{extends: '{tmp_path / 'pair.yaml'}'}}",
+    ):
+        assert load_config("digits", [override]).tile.cell == Pair(device=idealized)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("tile.cell={extends: idealized, step: 0.1}",),
+        ("tile.cell.extends=idealized", "tile.cell.step=0.1"),
+        ("tile.cell.step=0.1", "tile.cell.extends=idealized"),
+    ],
+)
+def test_a_section_that_extends_a_device_starts_afresh(overrides, tmp_path):
+    """The base has a step and a spread of its own, which the device replaces."""
+    (tmp_path / "base.yaml").write_text(
+        "extends: digits\ntile: {cell: {kind: constant_step, step: 0.5, device_noise: 0.0}}\n"
+    )
+    cell = load_config(tmp_path / "base.yaml", overrides).tile.cell
+
+    assert cell == SHIPPED_DEVICES["idealized"].model_copy(update={"step": 0.1})
+
+
+def test_a_config_changes_a_device_that_its_base_extends(tmp_path):
+    (tmp_path / "base.yaml").write_text("extends: digits\ntile: {cell: {extends: idealized}}\n")
+    (tmp_path / "mine.yaml").write_text("extends: base.yaml\ntile: {cell: {step: 0.1}}\n")
+    (tmp_path / "ours.yaml").write_text("extends: base.yaml\ntile: {cell: {kind: soft_bounds}}\n")
+
+    mine, ours = (load_config(tmp_path / f"{name}.yaml").tile.cell for name in ("mine", "ours"))
+    assert mine == SHIPPED_DEVICES["idealized"].model_copy(update={"step": 0.1})
+    assert ours == SoftBounds()
+
+
+def test_overrides_extend_files_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("extends: idealized\nstep: 0.2\n")
+    monkeypatch.chdir(tmp_path)
+
+    config = load_config("digits", ["tile.cell={extends: mine.yaml}"])
+    assert config.tile.cell.step == 0.2
+    assert "extends" not in dumped(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "law"),
+    [
+        ("extends: idealised", r"extends must be a file or a shipped name \(.*, idealized, .*\), "
+         "got idealised; did you mean idealized?"),
+        ("extends: 5", "extends must be a file or a shipped name, got 5"),
+        ("extends: idealized\nstp: 1", "stp must be a known key, got stp; did you mean step?"),
+        ("extends: device.yaml", r"extends must not lead back to itself, got .*device\.yaml"),
+        ("kind: pair\ndevice: {extends: device.yaml}", "must not lead back to itself"),
+        ("step: 1", "kind must be given"),
+        ("kind: [1", r"device\.yaml line 2 must be YAML"),
+        ("5", "must hold a mapping, got int"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_device_file_is_one_line(text, law, tmp_path):
+    (tmp_path / "device.yaml").write_text(text + "\n")
+    (tmp_path / "run.yaml").write_text("extends: digits\ntile: {cell: {extends: device.yaml}}\n")
+
+    for load in (
+        lambda: load_config(tmp_path / "run.yaml"),
+        lambda: load_cell(tmp_path / "device.yaml"),
+    ):
+        with pytest.raises(ConfigError, match=law) as caught:
+            load()
+        assert "\n" not in str(caught.value)
 
 
 def test_every_object_with_a_choice_of_kinds_is_known_as_a_variant():
@@ -157,6 +294,11 @@ def test_whatever_a_field_is_set_to_its_refusal_names_field_law_and_value():
             "tile.cell={kind: pair, device: {kind: soft_bounds, stp: 1}}",
             "tile.cell.device.stp must be a known key, got stp; did you mean step?",
         ),
+        (
+            "tile.cell={extends: idealised}",
+            "got idealised; did you mean idealized?",
+        ),
+        ("tile.cell={extends: 5}", "tile.cell.extends must be a file or a shipped name, got 5"),
         ("tile.weight_scale=-2", "tile.weight_scale must be above 0.0 or be 'auto', got -2"),
         ("network=[{kind: linear}]", "network.0.outputs must be given"),
         ("network=[]", "network must have at least 1 entries, got []"),

@@ -3,7 +3,7 @@ import pytest
 import yaml
 
 from emulator.errors import ConfigError
-from emulator.loading import dumped, load_config, shipped
+from emulator.loading import dumped, load_config, presets, shipped
 from emulator.schema import file_schema
 
 SCHEMA = file_schema()
@@ -24,6 +24,12 @@ def test_every_shipped_file_fits_the_schema_and_so_does_what_it_resolves_to(name
     jsonschema.validate(yaml.safe_load(dumped(load_config(name))), SCHEMA)
 
 
+@pytest.mark.parametrize("name", presets())
+def test_every_shipped_device_fits_the_schema(name):
+    device = yaml.safe_load(presets()[name].read_text("utf-8"))
+    jsonschema.validate({**WHOLE, "tile": {"cell": device}}, SCHEMA)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -36,6 +42,16 @@ def test_every_shipped_file_fits_the_schema_and_so_does_what_it_resolves_to(name
 )
 def test_a_file_gives_what_it_does_not_inherit(change):
     jsonschema.validate({"extends": "mnist-constant-step", **change}, SCHEMA)
+
+
+@pytest.mark.parametrize("base", [WHOLE, {"extends": "digits"}])
+@pytest.mark.parametrize(
+    "cell",
+    [{"extends": "idealized"}, {"extends": "a.yaml", "step": 0.1},
+     {"kind": "pair", "device": {"extends": "idealized"}}],
+)  # fmt: skip
+def test_a_section_that_extends_a_device_gives_what_it_does_not_inherit(base, cell):
+    jsonschema.validate({**base, "tile": {"cell": cell}}, SCHEMA)
 
 
 @pytest.mark.parametrize("field", WHOLE)
@@ -52,6 +68,8 @@ def test_a_file_that_inherits_nothing_gives_all(field):
     [
         {"tile": {"rows": 0}},
         {"tile": {"cell": {"stp": 3}}},
+        {"tile": {"cell": {"extends": 5}}},
+        {"tile": {"cell": {"extends": "idealized", "stp": 3}}},
         {"tile": {"cell": {"kind": "constant_step", "step": 0}}},
         {"tile": {"weight_scale": 0}},
         {"seed": -1},

@@ -1,5 +1,6 @@
 """Device models by the name a config file uses."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -20,9 +21,11 @@ DEVICES: dict[str, type[Device] | type[Ideal]] = {
     Ideal.model_fields["kind"].default: Ideal,
     **{cls.model_fields["kind"].default: cls for cls in PULSED},
 }
+PRESETS = Path(__file__).parent / "presets"  # a device file each
 
 __all__ = [
     "DEVICES",
+    "PRESETS",
     "PULSED",
     "PULSED_KINDS",
     "ConstantStep",
