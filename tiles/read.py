@@ -8,7 +8,7 @@ conductances to the device's, outputs to their product. Rules and defaults as in
 is not finite is NaN at the end, whatever converters lie between, so that it shows in the loss.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from tiles.compiled import inlined, kernel
 from tiles.frozen import Frozen
 from tiles.random import CHUNK, fill_normals
 
+_NONE: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 _SMALLEST = np.finfo(np.float32).tiny  # below it, one over a number may be infinite
 _INFINITE = np.int32(0x7F800000)  # the bits of infinity; those of NaN are above
 
@@ -139,6 +140,7 @@ def sense(
     first_example: int,
     key: NDArray[np.uint32],  # (2,) of the output noise
     repetition: int,
+    scatter: NDArray[np.float32],  # (examples, lines) variance of the products; (0, 0): none
     saturated: NDArray[np.bool_],  # (examples,), written: whether any output reached the bound
 ) -> bool:
     """Perturb, convert and scale back output vectors; returns whether any example saturated.
@@ -158,16 +160,19 @@ def sense(
             square = np.float32(0)
             for i in range(driven.shape[1]):
                 square += driven[e, i] * driven[e, i]
-            variance = output_noise * output_noise + weight_noise * weight_noise * np.float64(
-                square
-            )
-            deviation = np.float32(np.sqrt(variance))
-        if deviation > np.float32(0):
+            of_weights = weight_noise * weight_noise * np.float64(square)
+            deviation = np.float32(np.sqrt(output_noise * output_noise + of_weights))
+        if deviation > np.float32(0) or scatter.shape[0]:
             for chunk in range((n + CHUNK - 1) // CHUNK):
                 fill_normals(noise, words, chunk, repetition, first_example + e, 0, key[0], key[1])
                 first = chunk * CHUNK
-                for j in range(min(CHUNK, n - first)):
-                    y[e, first + j] += deviation * noise[j]
+                if scatter.shape[0]:
+                    for j in range(min(CHUNK, n - first)):
+                        variance = deviation * deviation + scatter[e, first + j]
+                        y[e, first + j] += np.sqrt(variance) * noise[j]
+                else:
+                    for j in range(min(CHUNK, n - first)):
+                        y[e, first + j] += deviation * noise[j]
         most = np.int32(0)
         factor = scale[e]
         for j in range(n):
@@ -181,6 +186,13 @@ def sense(
         saturated[e] = step > 0 and largest >= limit and most < _INFINITE
         any_saturated |= saturated[e]
     return any_saturated
+
+
+class _Cells(NamedTuple):
+    """What is read: weights, and their variance from read to read, ``(inputs, outputs)`` each."""
+
+    weights: NDArray[np.float32]
+    variance: NDArray[np.float32] | None
 
 
 class Reader:
@@ -223,6 +235,7 @@ class Reader:
         weights: NDArray[np.float32],
         first_example: int,
         keys: NDArray[np.uint32],
+        variance: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Drive ``weights`` with ``x`` and convert what comes out.
 
@@ -231,22 +244,26 @@ class Reader:
             weights: ``(inputs, outputs)`` normalised weights; a transposed view is fine.
             first_example: Number of the first example, which keys the noise.
             keys: ``(2, 2)``: keys of input and output noise.
+            variance: ``(inputs, outputs)`` of each weight from read to read, if they fluctuate.
+                Enters as noise of the outputs, whose variance is that of a sum of independent
+                fluctuations.
 
         Returns:
             ``(examples, outputs)``.
         """
-        if self.ideal:
+        if self.ideal and variance is None:
             return x @ weights
-        y, saturated = self._once(x, weights, first_example, keys, 0, 1.0)
+        cells = _Cells(weights, variance)
+        y, saturated = self._once(x, cells, first_example, keys, 0, 1.0)
         if saturated is not None and self._repeats:
             for e in np.flatnonzero(saturated).tolist():
-                y[e] = self._reduced(x[e : e + 1], weights, first_example + e, keys)
+                y[e] = self._reduced(x[e : e + 1], cells, first_example + e, keys)
         return y
 
     def _once(
         self,
         x: NDArray[np.float32],
-        weights: NDArray[np.float32],
+        cells: _Cells,
         first_example: int,
         keys: NDArray[np.uint32],
         repetition: int,
@@ -254,9 +271,12 @@ class Reader:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         driven, scale, flags = self._scratch(*x.shape)
         drive(x, driven, scale, self._drive, first_example, keys[0], (repetition, reduction))
-        y = driven @ weights
+        y = driven @ cells.weights
+        scatter = _NONE
+        if cells.variance is not None:
+            scatter = (driven * driven) @ cells.variance
         any_saturated = sense(
-            y, driven, scale, self._sense, first_example, keys[1], repetition, flags
+            y, driven, scale, self._sense, first_example, keys[1], repetition, scatter, flags
         )
         return y, flags if any_saturated else None
 
@@ -275,7 +295,7 @@ class Reader:
     def _reduced(
         self,
         x: NDArray[np.float32],
-        weights: NDArray[np.float32],
+        cells: _Cells,
         example: int,
         keys: NDArray[np.uint32],
     ) -> NDArray[np.float32]:
@@ -284,5 +304,5 @@ class Reader:
         saturated: NDArray[np.bool_] | None = np.ones(1, np.bool_)
         while saturated is not None and reduction <= self._largest_reduction:
             reduction, repetition = 2 * reduction, repetition + 1
-            y, saturated = self._once(x, weights, example, keys, repetition, reduction)
+            y, saturated = self._once(x, cells, example, keys, repetition, reduction)
         return y[0]

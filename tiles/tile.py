@@ -111,12 +111,15 @@ class Tile:
 
     def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
-        y = self._forward.product(x, self.crossbar.weights, first_example, self._forward_keys)
+        weights, variance = self.crossbar.weights, self.crossbar.variance
+        y = self._forward.product(x, weights, first_example, self._forward_keys, variance)
         return self._scaled(y)
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
-        z = self._backward.product(d, self.crossbar.weights.T, first_example, self._backward_keys)
+        weights, variance = self.crossbar.weights.T, self.crossbar.variance
+        turned = None if variance is None else variance.T
+        z = self._backward.product(d, weights, first_example, self._backward_keys, turned)
         return self._scaled(z)
 
     def update(
