@@ -20,7 +20,7 @@ READ = ReadConfig(input_noise=0.02, weight_noise=0.01, adc=Converter(bits=9, ran
 
 def outcome(cell, trains):
     """All that a tile computes in three cycles, and what it has sent and holds after them."""
-    config = TileConfig(cell=cell, read=READ, update=UpdateConfig(trains=trains))
+    config = TileConfig(rows=19, cell=cell, read=READ, update=UpdateConfig(trains=trains))
     tile = Tile(config, Block(tile=3, layer="", row=0, col=0, shape=(3, 5)), 0.5, 7)
     draw = np.random.default_rng(1).uniform
     tile.write(draw(-0.3, 0.3, (3, 5)).astype(np.float32))

@@ -274,7 +274,7 @@ class Reader:
         y = driven @ cells.weights
         scatter = _NONE
         if cells.variance is not None:
-            scatter = (driven * driven) @ cells.variance
+            scatter = np.matmul(np.square(driven), cells.variance)
         any_saturated = sense(
             y, driven, scale, self._sense, first_example, keys[1], repetition, scatter, flags
         )

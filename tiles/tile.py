@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tiles.cells import Cell
+from tiles.cells import Cell, Pcm3T1C
 from tiles.crossbar import EXAMPLE_S, build
 from tiles.devices import ConstantStep
 from tiles.frozen import Frozen
@@ -39,6 +39,16 @@ class TileConfig(Frozen):
     update: UpdateConfig = UpdateConfig()
     weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
     example_s: float = Field(EXAMPLE_S, gt=0)
+
+    @model_validator(mode="after")
+    def _every_word_line_is_transferred(self) -> Self:
+        transfer = self.cell.transfer if isinstance(self.cell, Pcm3T1C) else None
+        if transfer and self.rows * transfer.examples_per_row > transfer.every:
+            raise ValueError(
+                "cell.transfer.every must be at least rows * examples_per_row "
+                f"({self.rows * transfer.examples_per_row}), got {transfer.every}"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ from tiles.devices.law import (
     pulse_noise,
     pulse_step,
     remembered,
+    train_step,
 )
 from tiles.frozen import Frozen
 from tiles.parameters import Parameters, value
@@ -250,7 +251,10 @@ def _pulse(scratch, law, most):
             w = min(max(scratch[_W, j], scratch[LOWER, j]), scratch[UPPER, j])
             step = pulse_step(law, scratch, j, w, n >= np.float32(0))
             noise = pulse_noise(law, scratch, j, w, step)
-            scratch[_W, j] = w + size * step
+            if depends_on_state(law):
+                scratch[_W, j] = w + size * step
+            else:
+                scratch[_W, j] = w + train_step(law, scratch, j, size, step)
             if has_history(law) and size > np.float32(0):
                 scratch[HISTORY, j] = remembered(law, scratch, j, n >= np.float32(0))
             scratch[_VARIANCE, j] += size * (noise * noise)

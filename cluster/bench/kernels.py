@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.bench.figures import Figure, figure, ratios, take_turns
-from tiles.cells import Cell, Pair
+from tiles.cells import Cell, Pair, Pcm3T1C
 from tiles.devices import ConstantStep, ExpStep, LinearStep, SoftBounds
 from tiles.random import Purpose, Stream
 from tiles.read import Converter, ReadConfig
@@ -26,6 +26,7 @@ CELLS: dict[str, Cell] = {
     "soft_bounds": SoftBounds(),
     "exp_step": ExpStep(),
     "pair of soft_bounds": Pair(device=SoftBounds()),
+    "pcm_3t1c": Pcm3T1C(),
 }
 READ = ReadConfig(
     noise_management="abs_max",

@@ -25,15 +25,19 @@ class Functions(NamedTuple):
         step: ``(law, device, j, w, up) -> float``: mean change of device ``j`` by one pulse when
             its normalised conductance is ``w``; positive for ``up``, negative otherwise.
         noise: ``(law, device, j, w, step) -> float``: standard deviation of that change.
-        depends_on_state: Whether either depends on ``w``; if not, a train moves at once.
+        depends_on_state: Whether pulses are taken one by one, because either depends on ``w``; if
+            not, a train moves at once.
         remember: ``(law, device, j, up) -> float``: what a device remembers after a pulse, given
             ``device[HISTORY, j]``; None if its conductance is all that it remembers.
+        train: ``(law, device, j, n, step) -> float``: mean change by a train of n pulses that
+            moves at once, ``step`` being that of the first; None: ``n * step``.
     """
 
     step: Callable[..., Any]
     noise: Callable[..., Any]
     depends_on_state: bool
     remember: Callable[..., Any] | None = None
+    train: Callable[..., Any] | None = None
 
 
 _LAWS: dict[type, Functions] = {}
@@ -74,6 +78,15 @@ def remembered(law: Any, device: Any, j: int, up: bool) -> float:
     remember = _known(law).remember
     assert remember is not None
     return remember(law, device, j, up)
+
+
+def train_step(law: Any, device: Any, j: int, n: float, step: float) -> float:
+    """Mean change of device ``j`` by ``n`` pulses that move it at once."""
+    return (_known(law).train or _alike)(law, device, j, n, step)
+
+
+def _alike(law, device, j, n, step):
+    return n * step
 
 
 def noise_of_step(law, device, j, w, step):
@@ -117,3 +130,8 @@ def _forgetful(law, device, j, up):
 @overload(remembered, inline="always")
 def _remembered(law, device, j, up):
     return _known(law).remember or _forgetful
+
+
+@overload(train_step, inline="always")
+def _train_step(law, device, j, n, step):
+    return _known(law).train or _alike

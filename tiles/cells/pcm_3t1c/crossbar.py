@@ -100,9 +100,9 @@ class Pcm3T1CCrossbar:
         if leaks:
             if self._cell.capacitor.leak_s is not None:
                 leak(self._voltage, self._cells, self._cell.capacitor.asymptote_v)
-            self._share()
+            self._share(self._clock.written(self._count - 1))  # a transfer now comes after this
         if drifts:
-            self._drift()
+            self._drift(self._clock.written(self._count - 1))
         return leaks or drifts
 
     # Transfers
@@ -180,14 +180,15 @@ class Pcm3T1CCrossbar:
             odd = self._clock.transfers(self._count) % 2
             self._polarity = (1 - 2 * odd).astype(np.float32)
             self._reversal = np.where(odd, _SIGN, np.uint32(0)).astype(np.uint32)
-        self._share()
+        self._share(self._clock.written(self._count))
 
-    def _share(self) -> None:
+    def _share(self, written: NDArray[np.int64]) -> None:
+        """Weight of the shared cells, given when each word line was last written."""
         capacitor = self._cell.capacitor
         voltage = np.full(len(self._shared), capacitor.initial_v, np.float32)
         if self._cell.reference_leaks:
             last = self._count // LEAK_EVERY * LEAK_EVERY
-            age = np.maximum(last - self._clock.written(self._count), 0) * self._site.example_s
+            age = np.maximum(last - written, 0) * self._site.example_s
             left = np.exp(-age / capacitor.leak_s) if capacitor.leak_s else np.ones(len(age))
             end = capacitor.asymptote_v
             voltage = (end + (capacitor.initial_v - end) * left).astype(np.float32)
@@ -201,12 +202,12 @@ class Pcm3T1CCrossbar:
             siemens = self._written[part][rows] * (self._unit / np.float32(self._cell.gain))
             self._exponents[part][rows] = pcm.exponents(siemens, self._drift_normal[part][rows])
 
-    def _drift(self) -> None:
-        """Let the phase-change memories drift, for as long as they have not been written."""
+    def _drift(self, written: NDArray[np.int64]) -> None:
+        """Let the phase-change memories drift, given when each word line was last written."""
         if not self._cell.pcm.drift:
             return
         last = self._count // DRIFT_EVERY * DRIFT_EVERY
-        age = np.maximum(last - self._clock.written(self._count), 0) * self._site.example_s
+        age = np.maximum(last - written, 0) * self._site.example_s
         left = [self._cell.pcm.left(nu, age[:, np.newaxis]) for nu in self._exponents]
         np.subtract(
             self._written[_PLUS] * left[_PLUS],
@@ -267,6 +268,6 @@ class Pcm3T1CCrossbar:
             self._expect_drift(part, slice(None))
         np.subtract(self._written[_PLUS], self._written[_MINUS], out=self._pairs)
         self._settle()
-        self._drift()
+        self._drift(self._clock.written(self._count))
         self._scatter(slice(0, len(self.weights)))
         self._read(self._everywhere)
