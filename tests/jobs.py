@@ -14,9 +14,13 @@ CELLS: dict[str, dict[str, Any]] = {
     "soft_bounds": {"kind": "soft_bounds", "step": 0.01},
     "exp_step": {"kind": "exp_step", "step": 0.01},
     "pcm": {"kind": "pair", "device": {"kind": "pcm"}, "refresh": {"difference": 0.5}},
+    "pairs": {
+        "kind": "pairs", "carry_every": 10,
+        "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
+    },
     "pcm_3t1c": {"kind": "pcm_3t1c", "transfer": {"every": 30, "examples_per_row": 1}},
     "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
-}
+}  # fmt: skip
 SCHEDULES: dict[str, dict[str, Any]] = {
     "sequential": {"batch": 4},
     "synchronous": {"batch": 12, "micro_batch": 4},

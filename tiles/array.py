@@ -12,6 +12,7 @@ from tiles.devices.law import LOWER, UPPER
 from tiles.parameters import Parameters
 from tiles.random import CHUNK, Purpose, Stream
 from tiles.readout import driven, redraw
+from tiles.refresh import pulse_to
 from tiles.update import UpdateConfig, apply_trains, make_trains
 
 Array = NDArray[np.float32]
@@ -155,6 +156,7 @@ class DeviceArray:
         self._stream = stream
         self._noise_key = stream.key(Purpose.CYCLE_NOISE, part)
         self._write_key = stream.key(Purpose.WRITE_NOISE, part)
+        self._rewrite_key = stream.key(Purpose.REWRITE, 1 + part)
         self._write_noise = device.write_deviation
         reference = device.references(values, stream, part)
         self._reference = _NONE if reference is None else reference
@@ -192,6 +194,19 @@ class DeviceArray:
             self.state += change
             if not self._sees_all:
                 self.seen += change
+
+    def pulse_to(self, values: Array, example: int, max_pulses: int) -> None:
+        """Write the devices pulse by pulse, until half a step or less is missing.
+
+        Devices that move one way only are reset first.
+        """
+        reset = (self._device.moves_one_way, self._device.fresh_history)
+        wanted = values + self._reference if self._reference.size else values
+        with self.rewritten():
+            pulse_to(
+                wanted, self.state, self.history, self.parameters, self.law, reset, max_pulses,
+                example, self._rewrite_key,
+            )  # fmt: skip
 
     @contextlib.contextmanager
     def rewritten(self) -> Iterator[None]:

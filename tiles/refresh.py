@@ -1,4 +1,4 @@
-"""Refresh of differential pairs: resetting full devices and rewriting their difference."""
+"""Writing devices pulse by pulse, and the refresh of pairs whose devices are full."""
 
 from typing import Any
 
@@ -28,27 +28,54 @@ def _normal(i, j, example, draw, key):
 
 
 @inlined
-def _set_to(wanted, reset, parameters, law, fresh, at, key, example, part, max_pulses):
-    """Reset a device and pulse it up towards ``wanted``; returns its state and history."""
-    i, j = at
-    device = np.zeros((_ROWS, 1), np.float32)
+def _load(device, parameters, memory, i, j):
     for p in range(parameters.levels.shape[1]):
         device[p, 0] = value(parameters, p, i, j)
-    device[HISTORY, 0] = np.float32(fresh)
-    lower, upper = device[LOWER, 0], device[UPPER, 0]
-    first = 64 * part  # draws of this device
-    g = lower + np.float32(reset[0]) + np.float32(reset[1]) * _normal(i, j, example, first, key)
-    g = min(max(g, lower), upper)
+    device[HISTORY, 0] = np.float32(memory)
+
+
+@inlined
+def _pulsed_to(wanted, g, device, law, max_pulses, at, key, example, first):
+    """Pulse a device until half a step or less is missing; its noise has draws from ``first``."""
+    i, j = at
     for k in range(max_pulses):
-        step = pulse_step(law, device, 0, g, True)
-        if wanted - g < np.float32(0.5) * step or step <= np.float32(0):
+        up = wanted > g
+        step = pulse_step(law, device, 0, g, up)
+        if abs(wanted - g) < np.float32(0.5) * abs(step) or step == np.float32(0):
             break
         noise = pulse_noise(law, device, 0, g, step)
-        g += step + noise * _normal(i, j, example, first + 1 + k, key)
-        g = min(max(g, lower), upper)
+        g += step + noise * _normal(i, j, example, first + k, key)
+        g = min(max(g, device[LOWER, 0]), device[UPPER, 0])
         if has_history(law):
-            device[HISTORY, 0] = remembered(law, device, 0, True)
-    return g, device[HISTORY, 0]
+            device[HISTORY, 0] = remembered(law, device, 0, up)
+    return g
+
+
+@kernel
+def pulse_to(
+    wanted: NDArray[np.float32],  # (rows, cols)
+    state: NDArray[np.float32],  # (rows, cols), changed in place
+    history: NDArray[np.float32],  # (rows, cols), or (0, 0)
+    parameters: Parameters,
+    law: Any,
+    reset: tuple[bool, float],  # whether devices are reset first, and their history then
+    max_pulses: int,
+    example: int,  # which keys the noise
+    key: NDArray[np.uint32],  # (2,)
+) -> None:
+    """Write every device: a RESET to its lower bound if asked for, then pulse by pulse."""
+    device = np.zeros((_ROWS, 1), np.float32)
+    for i in range(state.shape[0]):
+        for j in range(state.shape[1]):
+            memory = np.float32(reset[1])
+            if has_history(law) and not reset[0]:
+                memory = history[i, j]
+            _load(device, parameters, memory, i, j)
+            g = device[LOWER, 0] if reset[0] else state[i, j]
+            g = _pulsed_to(wanted[i, j], g, device, law, max_pulses, (i, j), key, example, 0)
+            state[i, j] = g
+            if has_history(law):
+                history[i, j] = device[HISTORY, 0]
 
 
 @kernel
@@ -71,6 +98,7 @@ def rewrite_full(
     """
     count = 0
     fresh, max_pulses = limits
+    device = np.zeros((_ROWS, 1), np.float32)
     saturated, largest = np.float32(full[0]), np.float32(full[1])
     for i in range(checked.shape[0]):
         if not checked[i]:
@@ -82,13 +110,17 @@ def rewrite_full(
             count += 1
             for part in range(2):
                 devices = plus if part == 0 else minus
-                wanted = max(difference if part == 0 else -difference, np.float32(0))
-                floor = value(parameters[part], LOWER, i, j) + np.float32(reset[0])
-                g, memory = _set_to(
-                    wanted + floor if wanted > np.float32(0) else np.float32(-1e30), reset,
-                    parameters[part], law, fresh, (i, j), key, example, part, max_pulses,
-                )  # fmt: skip
+                wanted = difference if part == 0 else -difference
+                _load(device, parameters[part], fresh, i, j)
+                first = part * (1 + max_pulses)  # draws of this device
+                spread = np.float32(reset[1]) * _normal(i, j, example, first, key)
+                floor = device[LOWER, 0] + np.float32(reset[0])
+                g = min(max(floor + spread, device[LOWER, 0]), device[UPPER, 0])
+                if wanted > np.float32(0):
+                    g = _pulsed_to(
+                        floor + wanted, g, device, law, max_pulses, (i, j), key, example, first + 1
+                    )
                 devices[0][i, j] = g
                 if has_history(law):
-                    devices[1][i, j] = memory
+                    devices[1][i, j] = device[HISTORY, 0]
     return count

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from tiles.array import Array, DeviceArray, Pulser, Site, State
+from tiles.array import Array, DeviceArray, Pulser, Site, State, Trains
 from tiles.devices import ConstantStep, PulsedDevice
 from tiles.frozen import Frozen
 from tiles.random import Purpose
@@ -72,10 +72,15 @@ class Pair(Frozen):
         return self.device.limits[0] >= 0
 
     @property
+    def granularity(self) -> float:
+        """Change of a weight by one coincidence."""
+        return self.device.granularity * (1 if self.device.moves_one_way else 2)
+
+    @property
     def reach(self) -> float:
         """Largest weight that a typical cell holds in both directions."""
         lower, upper = self.device.limits
-        return upper - lower
+        return upper - lower if self.is_one_sided else 2 * min(upper, -lower)
 
     def crossbar(self, site: Site) -> "PairCrossbar":
         """A crossbar of such cells."""
@@ -88,13 +93,14 @@ class PairCrossbar:
     Args:
         cell: What the cells are.
         site: Where.
+        first_part: Number of the plus devices among those of the whole unit cell.
     """
 
-    def __init__(self, cell: Pair, site: Site) -> None:
+    def __init__(self, cell: Pair, site: Site, first_part: int = 0) -> None:
         device = cell.device
         self._cell = cell
-        self._plus, self._minus = (DeviceArray(device, site, part) for part in range(2))
-        self._pulser = Pulser(site, device.granularity * (1 if device.moves_one_way else 2))
+        self._plus, self._minus = (DeviceArray(device, site, first_part + k) for k in range(2))
+        self._pulser = Pulser(site, cell.granularity)
         self._rewrite_key = site.stream.key(Purpose.REWRITE)
         self._read_noise = device.read_noise
         self.weights = np.zeros(site.shape, np.float32)
@@ -107,18 +113,32 @@ class PairCrossbar:
 
     def write(self, weights: Array) -> None:
         """Set both devices within their bounds, in equal shares or, one-sided, one of them."""
-        if self._cell.is_one_sided:
-            self._plus.write(np.maximum(weights, 0))
-            self._minus.write(np.maximum(-weights, 0))
-        else:
-            half = weights * np.float32(0.5)
-            self._plus.write(half)
-            self._minus.write(-half)
+        plus, minus = self._shares(weights)
+        self._plus.write(plus)
+        self._minus.write(minus)
         self._read(self._everywhere)
+
+    def pulse_to(self, weights: Array, example: int, max_pulses: int) -> None:
+        """Write weights pulse by pulse, as well as that goes; ``example`` keys the noise."""
+        plus, minus = self._shares(weights)
+        self._plus.pulse_to(plus, example, max_pulses)
+        self._minus.pulse_to(minus, example, max_pulses)
+        self._read(self._everywhere)
+
+    def _shares(self, weights: Array) -> tuple[Array, Array]:
+        """Conductances of plus and minus: one of them, if one-sided, or equal shares."""
+        if self._cell.is_one_sided:
+            floor = np.float32(self._cell.device.limits[0])
+            return floor + np.maximum(weights, 0), floor + np.maximum(-weights, 0)
+        half = weights * np.float32(0.5)
+        return half, -half
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
         """Draw pulse trains, apply their coincidences, and refresh pairs that are full."""
-        trains = self._pulser.trains(x, d, rate, first_example)
+        self.pulse(self._pulser.trains(x, d, rate, first_example))
+
+    def pulse(self, trains: Trains) -> None:
+        """Apply coincidences, and refresh pairs that are full."""
         self._plus.pulse(trains)
         self._minus.pulse(trains.reversed())
         touched = trains.driven
@@ -126,7 +146,7 @@ class PairCrossbar:
             touched = self._everywhere
         refresh = self._cell.refresh
         if refresh and trains.crossings(refresh.every):
-            touched = touched if refresh.every <= len(x) else self._everywhere
+            touched = touched if refresh.every <= len(trains.rows) else self._everywhere
             self._refresh(refresh, touched, trains.last_example)
         self._read(touched)
 

@@ -36,7 +36,7 @@ class Pcm3T1C(Frozen):
     phase-change memories, the capacitor goes back to its initial voltage and corrects what the
     write missed. With polarity inversion, p then changes its sign, so that what pushes g to one
     side pushes the weight to both in turn. All cells of a word line share one capacitor cell
-    g_shared, which stays at its initial voltage.
+    g_shared, which is never pulsed.
 
     One unit of normalised conductance is ``gain * pcm.range_siemens``, the reach of the pair.
     Source: doi 10.1038/s41586-018-0180-5; what is not public there is marked as assumed.
@@ -48,7 +48,8 @@ class Pcm3T1C(Frozen):
         transfer: When and how weights are transferred; None: never.
         capacitor: The capacitor cells.
         pcm: The phase-change memories.
-        reference_leaks: Whether the shared cell leaks like the others. Source: assumed, no.
+        reference_leaks: Whether the shared cell leaks like the others, as it is one of them, or is
+            held at its initial voltage. Source: assumed.
     """
 
     kind: Literal["pcm_3t1c"] = "pcm_3t1c"
@@ -57,7 +58,7 @@ class Pcm3T1C(Frozen):
     transfer: Transfer | None = Transfer()
     capacitor: Capacitor = Capacitor()
     pcm: PcmMemory = PcmMemory()
-    reference_leaks: bool = False
+    reference_leaks: bool = True
 
     @model_validator(mode="after")
     def _steps_are_seen(self) -> Self:
