@@ -60,6 +60,7 @@ class Pcm3T1CCrossbar:
         self._pairs = np.zeros(site.shape, np.float32)
         self._polarity = np.ones(rows, np.float32)
         self._reversal = np.zeros(rows, np.uint32)
+        self._is_reversed = False
         self._shared = np.zeros(rows, np.float32)
         self._count = 0
         self.weights = np.zeros(site.shape, np.float32)
@@ -86,7 +87,8 @@ class Pcm3T1CCrossbar:
         """Pulse the capacitors; leak, drift and transfer when they are due."""
         for start, stop in self._clock.pieces(first_example, len(x)):
             trains = self._pulser.trains(x[start:stop], d[start:stop], rate, first_example + start)
-            np.bitwise_xor(trains.rows, self._reversal, out=trains.rows, where=trains.rows != 0)
+            if self._is_reversed:
+                np.bitwise_xor(trains.rows, self._reversal, out=trains.rows, where=trains.rows != 0)
             self._capacitors.pulse(trains)
             self._count = first_example + stop
             self._read(self._everywhere if self._wait() else trains.driven)
@@ -180,6 +182,7 @@ class Pcm3T1CCrossbar:
             odd = self._clock.transfers(self._count) % 2
             self._polarity = (1 - 2 * odd).astype(np.float32)
             self._reversal = np.where(odd, _SIGN, np.uint32(0)).astype(np.uint32)
+            self._is_reversed = bool(odd.any())
         self._share(self._clock.written(self._count))
 
     def _share(self, written: NDArray[np.int64]) -> None:
