@@ -157,3 +157,42 @@ def read(config, x, weights, *, backward=False):
         if not (saturated and repeats and reduction <= config.largest_reduction):
             return scale * np.array([_converted(y, config.adc, clip_first=False) for y in products])
         reduction *= 2
+
+
+def currents(g, resistance, drives, *, backward=False):
+    """Currents into the sense amplifiers of an array with resistive wires, from Kirchhoff's laws.
+
+    Every crosspoint is a node on its word line and one on its bit line, joined by the device.
+
+    Args:
+        g: ``(rows, cols)`` conductances.
+        resistance: Of a segment of wire; one lies before each crosspoint of a word line, driven at
+            the left, and behind each of a bit line, sensed at the bottom.
+        drives: ``(rows,)`` voltages on the word lines.
+        backward: Whether ``drives`` are ``(cols,)`` on the bit lines, from below, and the word
+            lines are sensed, at the left.
+    """
+    rows, cols = g.shape
+    n = rows * cols
+    matrix, source = np.zeros((2 * n, 2 * n)), np.zeros(2 * n)
+
+    def join(a, b, conductance, voltage=0.0):
+        matrix[a, a] += conductance
+        if b is None:
+            source[a] += conductance * voltage
+            return
+        matrix[b, b] += conductance
+        matrix[a, b] -= conductance
+        matrix[b, a] -= conductance
+
+    wire = 1 / resistance
+    for i in range(rows):
+        for j in range(cols):
+            word, bit = i * cols + j, n + i * cols + j
+            join(word, bit, g[i, j])
+            left = word - 1 if j else None
+            join(word, left, wire, 0.0 if backward else drives[i])
+            below = bit + cols if i < rows - 1 else None
+            join(bit, below, wire, drives[j] if backward else 0.0)
+    v = np.linalg.solve(matrix, source)
+    return wire * (v[:n:cols] if backward else v[n + (rows - 1) * cols :])

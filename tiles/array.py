@@ -17,6 +17,7 @@ from tiles.update import UpdateConfig, apply_trains, make_trains
 
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
+Factor = float | Array  # of an array of conductances in a weight; one, or ``(rows, 1)``
 _SIGN = np.uint32(0x80000000)
 _NONE = np.zeros((0, 0), np.float32)
 

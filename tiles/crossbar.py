@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from tiles.array import Array, Site, State
+from tiles.array import Array, Factor, Site, State
 from tiles.cells import Cell
 from tiles.cells.alone import AloneCrossbar
 from tiles.cells.ideal import IdealCrossbar
@@ -39,6 +39,13 @@ class Crossbar(Protocol):
             d: ``(examples, cols)`` bit-line values.
             rate: Learning rate per unit of normalised conductance.
             first_example: Number of the first example, which keys the noise.
+        """
+        ...
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Arrays of conductances, 0 or more, with wires of their own, and their factors.
+
+        The sum of factor times conductances is ``weights``.
         """
         ...
 

@@ -145,7 +145,7 @@ class TileHost:
     def load(self, folder: Path) -> None:
         """Read every tile's state from ``folder``."""
         for number, tile in self.tiles.items():
-            tile.crossbar.load(load_state(folder / file_name(number)))
+            tile.load(load_state(folder / file_name(number)))
 
     def digests(self) -> dict[int, bytes]:
         """sha256 of each tile's device state."""

@@ -57,6 +57,8 @@ class ReadConfig(Frozen):
         weight_noise: Standard deviation of each conductance from read to read; enters as noise of
             an output in proportion to the norm of the input [w_noise].
         output_noise: Standard deviation added to every output before the ADC [out_noise].
+        wire_resistance: Resistance of a wire's segment between two crosspoints times the
+            conductance of full scale; 1 ohm and 25 uS make 2.5e-5. See ``tiles/wires.py``.
         max_input_reduction: Bound management stops beyond this reduction of the input
             [max_bm_factor], or where the DAC would be left with two bits [max_bm_res].
     """
@@ -68,6 +70,7 @@ class ReadConfig(Frozen):
     input_noise: float = Field(0.0, ge=0)
     weight_noise: float = Field(0.0, ge=0)
     output_noise: float = Field(0.06, ge=0)
+    wire_resistance: float = Field(0.0, ge=0)
     max_input_reduction: float = Field(1000.0, ge=1)
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from tiles.array import Array, State
 from tiles.cells import Cell, Pcm3T1C
 from tiles.crossbar import EXAMPLE_S, build
 from tiles.devices import ConstantStep
@@ -15,6 +16,7 @@ from tiles.frozen import Frozen
 from tiles.random import Purpose, Stream
 from tiles.read import ReadConfig, Reader
 from tiles.update import UpdateConfig
+from tiles.wires import effective
 
 
 class TileConfig(Frozen):
@@ -107,6 +109,8 @@ class Tile:
         self._backward_keys = self._keys(Purpose.BACKWARD_INPUT, Purpose.BACKWARD_OUTPUT)
         self._forward_keys = self._training_keys
         self._scale = np.float32(scale)
+        self._wire_resistance = config.read.wire_resistance
+        self._behind_wires: Array | None = None
 
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
         return np.stack([self._stream.key(purpose, part) for purpose in purposes])
@@ -121,13 +125,13 @@ class Tile:
 
     def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
-        weights, variance = self.crossbar.weights, self.crossbar.variance
+        weights, variance = self._read_weights, self.crossbar.variance
         y = self._forward.product(x, weights, first_example, self._forward_keys, variance)
         return self._scaled(y)
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
-        weights, variance = self.crossbar.weights.T, self.crossbar.variance
+        weights, variance = self._read_weights.T, self.crossbar.variance
         turned = None if variance is None else variance.T
         z = self._backward.product(d, weights, first_example, self._backward_keys, turned)
         return self._scaled(z)
@@ -137,10 +141,29 @@ class Tile:
     ) -> None:
         """Update cycle: add ``rate * x.T @ d`` to the weights, one example after the other."""
         self.crossbar.update(x, d, rate / self.scale, first_example)
+        self._behind_wires = None
 
     def write(self, weights: NDArray[np.float32]) -> None:
         """Set the network's weights ``(rows, cols)`` as far as the devices reach."""
         self.crossbar.write(weights / self._scale)
+        self._behind_wires = None
+
+    def load(self, state: State) -> None:
+        """Take over a saved device state."""
+        self.crossbar.load(state)
+        self._behind_wires = None
+
+    @property
+    def _read_weights(self) -> Array:
+        """Normalised weights as the lines see them."""
+        if not self._wire_resistance:
+            return self.crossbar.weights
+        if self._behind_wires is None:
+            total = np.zeros(self.block.shape, np.float32)
+            for factor, g in self.crossbar.arrays():
+                total += factor * effective(np.maximum(g, 0), self._wire_resistance)
+            self._behind_wires = total
+        return self._behind_wires
 
     @property
     def weights(self) -> NDArray[np.float32]:

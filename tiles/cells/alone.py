@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from tiles.array import Array, DeviceArray, Pulser, Site, State
+from tiles.array import Array, DeviceArray, Factor, Pulser, Site, State
 from tiles.devices import ConstantStep, Device, PulsedDevice
 from tiles.frozen import Frozen
 from tiles.random import Purpose
@@ -64,6 +64,7 @@ class AloneCrossbar:
         self._devices = DeviceArray(device, site)
         self._references = references
         self._read_noise = device.read_noise
+        self._lower = np.float32(device.limits[0])
         self._pulser = Pulser(site, device.granularity)
         seen = self._devices.seen
         self.weights = seen if references is None else np.zeros(site.shape, np.float32)
@@ -83,6 +84,17 @@ class AloneCrossbar:
         """Draw pulse trains and apply their coincidences."""
         self._devices.pulse(self._pulser.trains(x, d, rate, first_example))
         self._read()
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """The devices, and the array of references; conductances count from the lower bound."""
+        seen = self._devices.seen
+        reference = np.zeros((len(seen), 1), np.float32)
+        if self._references is not None:
+            reference = self._references
+        return [
+            (1.0, seen - self._lower),
+            (-1.0, np.broadcast_to(reference - self._lower, seen.shape)),
+        ]
 
     def state(self) -> State:
         """The conductances."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tiles.array import Array, State
+from tiles.array import Array, Factor, State
 
 
 class IdealCrossbar:
@@ -25,6 +25,10 @@ class IdealCrossbar:
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
         """Add the outer products exactly."""
         self.weights += np.float32(rate) * (x.T @ d)
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Weights above and below zero, as two arrays would hold them."""
+        return [(1.0, np.maximum(self.weights, 0)), (-1.0, np.maximum(-self.weights, 0))]
 
     def state(self) -> State:
         """The weights."""

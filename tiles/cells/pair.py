@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from tiles.array import Array, DeviceArray, Pulser, Site, State, Trains
+from tiles.array import Array, DeviceArray, Factor, Pulser, Site, State, Trains
 from tiles.devices import ConstantStep, PulsedDevice
 from tiles.frozen import Frozen
 from tiles.random import Purpose
@@ -149,6 +149,11 @@ class PairCrossbar:
             touched = touched if refresh.every <= len(trains.rows) else self._everywhere
             self._refresh(refresh, touched, trains.last_example)
         self._read(touched)
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Plus and minus; conductances count from the lower bound."""
+        lower = np.float32(self._cell.device.limits[0])
+        return [(1.0, self._plus.seen - lower), (-1.0, self._minus.seen - lower)]
 
     def state(self) -> State:
         """The conductances of both devices."""

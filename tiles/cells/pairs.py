@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiles.array import Array, Pulser, Site, State
+from tiles.array import Array, Factor, Pulser, Site, State
 from tiles.cells.pair import Pair, PairCrossbar
 from tiles.frozen import Frozen
 
@@ -96,6 +96,14 @@ class PairsCrossbar:
             high.pulse_to((both / g).astype(np.float32), example, self._cell.max_pulses)
             rest = both - g * high.weights
             low.pulse_to((rest / f).astype(np.float32), example, self._cell.max_pulses)
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Those of all pairs."""
+        return [
+            (factor * float(sign), g)
+            for factor, pair in zip(self._cell.significances, self._pairs, strict=True)
+            for sign, g in pair.arrays()
+        ]
 
     def state(self) -> State:
         """The conductances of all devices."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.array import Array, DeviceArray, Pulser, Site, State
+from tiles.array import Array, DeviceArray, Factor, Pulser, Site, State
 from tiles.cells.pcm_3t1c.clock import DRIFT_EVERY, LEAK_EVERY, Clock
 from tiles.cells.pcm_3t1c.readout import SLOPE, THRESHOLD, leak, read_cells
 from tiles.devices.law import STEP_DOWN, STEP_UP
@@ -207,16 +207,20 @@ class Pcm3T1CCrossbar:
 
     def _drift(self, written: NDArray[np.int64]) -> None:
         """Let the phase-change memories drift, given when each word line was last written."""
+        if self._cell.pcm.drift:
+            plus, minus = self._drifted(written)
+            np.subtract(plus, minus, out=self._pairs)
+
+    def _drifted(self, written: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Both memories, for as long as they have not been written."""
+        plus, minus = self._written
         if not self._cell.pcm.drift:
-            return
+            return plus, minus
         last = self._count // DRIFT_EVERY * DRIFT_EVERY
-        age = np.maximum(last - written, 0) * self._site.example_s
-        left = [self._cell.pcm.left(nu, age[:, np.newaxis]) for nu in self._exponents]
-        np.subtract(
-            self._written[_PLUS] * left[_PLUS],
-            self._written[_MINUS] * left[_MINUS],
-            out=self._pairs,
-        )
+        age = np.maximum(last - written, 0)[:, np.newaxis] * self._site.example_s
+        nu_plus, nu_minus = self._exponents
+        pcm = self._cell.pcm
+        return plus * pcm.left(nu_plus, age), minus * pcm.left(nu_minus, age)
 
     def _scatter(self, rows: slice) -> None:
         """Variance of the pairs from read to read; that of drifted ones is as when written."""
@@ -253,6 +257,15 @@ class Pcm3T1CCrossbar:
             return stream.normal(purpose, shape, draw=number, part=part, first=(rows.start, 0))
 
         return normal
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Memories, capacitor cells and shared cells, relative to the range of a memory."""
+        gain = np.float32(self._cell.gain)
+        p = self._polarity[:, np.newaxis]
+        shared = np.broadcast_to(self._shared[:, np.newaxis], self.weights.shape)
+        cells = (self.weights - self._pairs) * p + shared
+        plus, minus = self._drifted(self._clock.written(self._count))
+        return [(1.0, plus), (-1.0, minus), (p / gain, gain * cells), (-p / gain, gain * shared)]
 
     # State
 
