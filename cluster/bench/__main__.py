@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from cluster.bench.cells import cells
 from cluster.bench.examples import mnist_or_stand_in
 from cluster.bench.figures import Figure
 from cluster.bench.kernels import kernels
@@ -25,10 +26,11 @@ from cluster.bench.training import on_ray, training
 from emulator.data import DataError
 
 SCHEMA = 1
-SUITES = ("kernels", "training", "ray", "startup")
+SUITES = ("kernels", "cells", "training", "ray", "startup")
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
+    "cells": "The cell of 2018 and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
     "ray": "The same on Ray, one tile per actor",
     "startup": "From the command to the first trained example",
@@ -74,6 +76,8 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
     rounds = ROUNDS[quick]
     if "kernels" in suites:
         yield from kernels(rounds)
+    if "cells" in suites:
+        yield from cells(rounds, data, quick=quick)
     if "training" in suites:
         yield from training(rounds, data, quick=quick)
     if "ray" in suites:

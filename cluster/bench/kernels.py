@@ -42,15 +42,12 @@ def kernels(rounds: int) -> Iterator[Figure]:
 
     Weights are spread as a layer of 512 inputs begins, so that few outputs saturate.
     """
-    rng = np.random.default_rng(0)
-    x = rng.random((EXAMPLES, SIZE), np.float32)
-    d = rng.normal(0, 0.1, (EXAMPLES, SIZE)).astype(np.float32)
-    w = (rng.uniform(-1, 1, (SIZE, SIZE)) / np.sqrt(SIZE)).astype(np.float32)
-    tile = _tile(ConstantStep(), w)
+    x, d, w = layer()
+    tile = tile_of(ConstantStep(), w)
     first = count(0, EXAMPLES)  # every call draws noise of its own
 
     def update(cell: Cell) -> Callable[[], None]:
-        pulsed = _tile(cell, w)
+        pulsed = tile_of(cell, w)
         return lambda: pulsed.update(x, d, RATE, next(first))
 
     cycles: dict[str, Callable[[], object]] = {
@@ -69,6 +66,14 @@ def kernels(rounds: int) -> Iterator[Figure]:
     for name in list(cycles)[1:]:
         values = ratios(seconds, name, "product")
         yield figure("kernels", _title(name), values, "ratio", aim=AIMS.get(name))
+
+
+def layer() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Inputs and errors, ``(EXAMPLES, SIZE)`` each, and weights ``(SIZE, SIZE)``."""
+    rng = np.random.default_rng(0)
+    x = rng.random((EXAMPLES, SIZE), np.float32)
+    d = rng.normal(0, 0.1, (EXAMPLES, SIZE)).astype(np.float32)
+    return x, d, (rng.uniform(-1, 1, (SIZE, SIZE)) / np.sqrt(SIZE)).astype(np.float32)
 
 
 def _title(name: str) -> str:
@@ -92,7 +97,8 @@ def _repeated(call: Callable[[], object], n: int) -> Callable[[], None]:
     return turn
 
 
-def _tile(cell: Cell, weights: NDArray[np.float32]) -> Tile:
+def tile_of(cell: Cell, weights: NDArray[np.float32]) -> Tile:
+    """A tile that holds ``weights`` as far as its cells do."""
     config = TileConfig(
         rows=SIZE,
         cols=SIZE,

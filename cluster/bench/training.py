@@ -22,10 +22,12 @@ def training(rounds: int, data: list[str], *, quick: bool) -> Iterator[Figure]:
         case = f"batch {batch}, {tiling}"
         job = _job(batch, data, tiling, quick=quick)
         with closing(create(job)) as local:
-            turns = {"numpy": _numpy(job), "local": _turn(local, job)}
+            turns = {"numpy": _numpy(job), "local": turn_of(local, job)}
             seconds = take_turns(turns, rounds)
-        yield _rate(f"plain NumPy, {case}", seconds["numpy"], job, "training")
-        yield _rate(f"local, {case}", seconds["local"], job, "training", AIMS.get((tiling, batch)))
+        yield rate_figure(f"plain NumPy, {case}", seconds["numpy"], job, "training")
+        yield rate_figure(
+            f"local, {case}", seconds["local"], job, "training", AIMS.get((tiling, batch))
+        )
         slower = ratios(seconds, "local", "numpy")
         yield figure("training", f"local / NumPy, time, {case}", slower, "ratio")
 
@@ -39,10 +41,10 @@ def on_ray(rounds: int, data: list[str], *, quick: bool) -> Iterator[Figure]:
             engine = ("engine.kind=ray", "engine.tiles_per_actor=1")
             job = _job(batch, data, tiling, *engine, f"training.schedule={schedule}", quick=quick)
             with closing(create(local)) as here, closing(create(job)) as there:
-                turns = {"local": _turn(here, local), "ray": _turn(there, job)}
+                turns = {"local": turn_of(here, local), "ray": turn_of(there, job)}
                 seconds = take_turns(turns, rounds)
                 sent = there.counters()["messages"] / (rounds + 1)
-            yield _rate(f"{schedule}, {case}", seconds["ray"], job, "ray")
+            yield rate_figure(f"{schedule}, {case}", seconds["ray"], job, "ray")
             slower = ratios(seconds, "ray", "local")
             yield figure("ray", f"{schedule} / local, time, {case}", slower, "ratio")
             if schedule == "sequential":
@@ -64,7 +66,7 @@ def _job(batch: int, data: list[str], tiling: str, *overrides: str, quick: bool)
     return prepare(load_config("mnist-constant-step", changes))
 
 
-def _turn(executor: Executor, job: Job) -> Callable[[], object]:
+def turn_of(executor: Executor, job: Job) -> Callable[[], object]:
     """A turn trains one more epoch."""
     executor.write_initial_weights()
     epochs = count()
@@ -86,8 +88,9 @@ def _numpy(job: Job) -> Callable[[], None]:
     return turn
 
 
-def _rate(
+def rate_figure(
     name: str, seconds: list[float], job: Job, suite: str, aim: float | None = None
 ) -> Figure:
+    """Examples per second, from the seconds of each turn."""
     rates = [job.n_train / s for s in seconds]
     return figure(suite, name, rates, "examples/s", aim=aim, better="high")
