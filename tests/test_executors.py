@@ -185,6 +185,8 @@ def ray_instance():
         ("exp_step", "sequential", 3),
         ("pair", "asynchronous", 3),
         ("ideal", "synchronous", "all"),
+        ("pcm_3t1c", "asynchronous", 1),
+        ("pcm", "sequential", 2),
     ],
 )
 def test_ray_equals_local(ray_instance, cell, schedule, tiles_per_actor):
