@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emulator.aging import age as age
     from emulator.config import RunConfig as RunConfig
     from emulator.errors import ConfigError as ConfigError
     from emulator.errors import RunError as RunError
@@ -27,6 +28,7 @@ _MODULES = {
     "RunError": "errors",
     "RunResult": "result",
     "Study": "study",
+    "age": "aging",
     "evaluate": "training",
     "load_config": "loading",
     "load_study": "study",

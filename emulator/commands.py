@@ -3,11 +3,13 @@
 import importlib.metadata
 import tempfile
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from emulator.aging import age, draw_ages, parse_times, summed_up
 from emulator.catalogue import configs
 from emulator.compiler import records
 from emulator.config import RunConfig
@@ -18,11 +20,15 @@ from emulator.interrupt import Interrupted
 from emulator.job import prepare
 from emulator.loading import dumped, load_config, overrides
 from emulator.printing import (
+    AGE_HEAD,
     RECORD_HEADER,
+    age_cells,
+    checked_picture,
     print_configs,
     print_fields,
     print_json,
     print_result,
+    print_table,
     record_json,
     record_line,
 )
@@ -31,6 +37,7 @@ from emulator.rundir import RunDirectory
 from emulator.schema import file_schema
 from emulator.study_commands import app as study_app
 from emulator.training import evaluate, train
+from tiles.inference import MODELS
 
 app = typer.Typer(
     add_completion=False,
@@ -161,23 +168,54 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
 
 
 @app.command("evaluate")
-def evaluate_command(
+def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
     run: Run,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1s,1h,1d,30d,1y",
+            help="Program the weights to memories for inference, and test after these times.",
+        ),
+    ] = None,
+    inference: Annotated[
+        str, typer.Option(metavar="|".join(MODELS), help="The memories that --after programs.")
+    ] = "pcm",
+    repeats: Annotated[int, typer.Option(metavar="N", help="How often they are programmed.")] = 5,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PNG or SVG of --after; by default RUN/after.png."),
+    ] = None,
     engine: EngineKind = None,
     address: Address = None,
     data_dir: DataDirectory = None,
     json_: Json = False,
     quiet: Quietly = False,
 ) -> None:
-    """Test the network of a run again, with the same noise as at its end."""
+    """Test the network of a run again, with the same noise as at its end.
+
+    With [bold]--after[/bold], its weights are programmed to memories that scatter, drift and
+    fluctuate, and the network is tested at those ages: with and without scaling back what each
+    tile has lost on the whole, mean and standard deviation over repeated programming.
+    """
     directory = RunDirectory.existing(run)
     config = directory.config(_where(engine, address, data_dir))
+    if after is None:
+        with display(quiet=quiet) as listener:
+            result = evaluate(directory, config, listener.note)
+        print_json(result) if json_ else print_fields(result)
+        return
+    times = parse_times(after)
+    picture = checked_picture(plot or directory.path / "after.png")
     with display(quiet=quiet) as listener:
-        result = evaluate(directory, config, listener.note)
+        ages = age(directory, config, times, listener, inference=inference, repeats=repeats)
+    rows = summed_up(ages.table)
+    title = f"{config.name}: weights programmed {repeats} times to {inference}"
+    draw_ages(rows, ages.trained_accuracy, title, picture)
     if json_:
-        print_json(result)
+        print_json([asdict(row) for row in rows])
     else:
-        print_fields(result)
+        print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
+        typer.echo(f"plot: {picture}")
 
 
 @configs_app.callback(invoke_without_command=True)

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -10,12 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from emulator.aging import AgeRow, time_text
 from emulator.compiler import Record
+from emulator.errors import ConfigError
 from emulator.result import RunResult
 
 RECORD_HEADER = (
     f"{'tick':>6} {'tile':>5} {'operation':10} {'layer':20} {'batch':>5} {'ver.':>5}  to"
 )
+AGE_HEAD = ("after", "not compensated", "compensated")
 _MESSAGES_SHOWN = 8
 
 
@@ -81,6 +85,25 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)
+
+
+def age_cells(rows: Sequence[AgeRow], trained: float | None) -> Iterator[tuple[str, ...]]:
+    """Rows under ``AGE_HEAD``: one per age, accuracies in percent or losses."""
+    scale, digits = (100, 2) if trained is not None else (1, 4)
+    for after_s in dict.fromkeys(row.after_s for row in rows):
+        mine = {row.compensated: row for row in rows if row.after_s == after_s}
+        cells = (f"{scale * mine[c].mean:.{digits}f} ± {scale * mine[c].std:.{digits}f}"
+                 for c in (False, True))  # fmt: skip
+        yield (time_text(after_s), *cells)
+
+
+def checked_picture(path: Path) -> Path:
+    """A file that a plot can be written to."""
+    if path.suffix not in {".png", ".svg"}:
+        raise ConfigError(f"--plot must end in .png or .svg, got {path}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--plot must be in a folder that is there, got {path}")
+    return path
 
 
 def print_shipped_devices(catalogue: list[dict[str, Any]]) -> None:

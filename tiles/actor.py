@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from interconnect.channels import Channels, ChannelStopped
 from interconnect.interfaces import Ipc, Keys, Tcp
+from tiles.aging import Aging
 from tiles.binding import Feed
 from tiles.host import Assignment, TileHost
 from tiles.measure import Measurement, Progress, TileReport
@@ -118,6 +119,10 @@ class TileActor:
     def load(self, folder: str) -> None:
         """Read every tile's state from a folder."""
         self._host.load(Path(folder))
+
+    def age(self, aging: Aging | None) -> None:
+        """Read every tile from programmed memories that have aged; None: from its crossbar."""
+        self._host.age(aging)
 
     def digests(self) -> dict[int, bytes]:
         """sha256 of each tile's device state."""

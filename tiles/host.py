@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from interconnect.channels import Channels
 from interconnect.schedule import Phase, Schedule
+from tiles.aging import Aging
 from tiles.binding import Binder, Feed, Steps
 from tiles.checkpoint import file_name, load_state, save_state
 from tiles.measure import Measurement, Meter, TileReport, Trace
@@ -136,6 +137,11 @@ class TileHost:
         for tile in self.tiles.values():
             block = tile.block
             tile.write(weights(block.layer, (block.row, block.col), block.shape))
+
+    def age(self, aging: Aging | None) -> None:
+        """Read every tile from programmed memories that have aged; None: from its crossbar."""
+        for tile in self.tiles.values():
+            tile.age(aging)
 
     def save(self, folder: Path) -> None:
         """Write every tile's state to ``folder``."""

@@ -39,6 +39,9 @@ class Purpose(IntEnum):
     STUCK = 14
     TRANSFER = 15
     REWRITE = 16
+    PROGRAMMING = 17
+    DRIFT = 18
+    INFERENCE_READ = 19
 
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from tiles.array import Array, State
+from tiles.aging import Aged, Aging, aged
+from tiles.array import Array, Factor, State
 from tiles.cells import Cell, Pcm3T1C
 from tiles.crossbar import EXAMPLE_S, build
 from tiles.devices import ConstantStep
@@ -111,6 +112,7 @@ class Tile:
         self._scale = np.float32(scale)
         self._wire_resistance = config.read.wire_resistance
         self._behind_wires: Array | None = None
+        self._aged: Aged | None = None
 
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
         return np.stack([self._stream.key(purpose, part) for purpose in purposes])
@@ -125,15 +127,15 @@ class Tile:
 
     def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
-        weights, variance = self._read_weights, self.crossbar.variance
+        weights, variance = self._cells
         y = self._forward.product(x, weights, first_example, self._forward_keys, variance)
         return self._scaled(y)
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
-        weights, variance = self._read_weights.T, self.crossbar.variance
+        weights, variance = self._cells
         turned = None if variance is None else variance.T
-        z = self._backward.product(d, weights, first_example, self._backward_keys, turned)
+        z = self._backward.product(d, weights.T, first_example, self._backward_keys, turned)
         return self._scaled(z)
 
     def update(
@@ -153,15 +155,30 @@ class Tile:
         self.crossbar.load(state)
         self._behind_wires = None
 
+    def age(self, aging: Aging | None) -> None:
+        """Read the weights from programmed memories that have aged; None: from the crossbar.
+
+        The state of the devices is left as it is.
+        """
+        self._aged = aged(self.crossbar.weights, self._stream, aging) if aging else None
+        self._behind_wires = None
+
     @property
-    def _read_weights(self) -> Array:
-        """Normalised weights as the lines see them."""
+    def _cells(self) -> tuple[Array, Array | None]:
+        """Normalised weights as the lines see them, and their variance from read to read."""
+        if self._aged:
+            unit, memories = self._aged.unit, (self._aged.plus, self._aged.minus)
+            return self._seen([(unit, memories[0]), (-unit, memories[1])]), self._aged.variance
         if not self._wire_resistance:
-            return self.crossbar.weights
+            return self.crossbar.weights, self.crossbar.variance
+        return self._seen(self.crossbar.arrays()), self.crossbar.variance
+
+    def _seen(self, arrays: list[tuple[Factor, Array]]) -> Array:
+        """The weights of arrays behind their wires, computed once for a state."""
         if self._behind_wires is None:
             total = np.zeros(self.block.shape, np.float32)
-            for factor, g in self.crossbar.arrays():
-                total += factor * effective(np.maximum(g, 0), self._wire_resistance)
+            for factor, g in arrays:
+                total += np.multiply(factor, effective(np.maximum(g, 0), self._wire_resistance))
             self._behind_wires = total
         return self._behind_wires
 

@@ -26,6 +26,8 @@ def effective(g: Array, resistance: float) -> Array:
     Raises:
         ValueError: A device would lose more than half of its current.
     """
+    if not resistance:
+        return g
     loss = np.float32(resistance) * (_shared(g) + _shared(g[::-1].T)[:, ::-1].T)
     largest = float(loss.max(initial=0, where=g > 0))
     if largest > LARGEST_LOSS:

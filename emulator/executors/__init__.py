@@ -6,6 +6,7 @@ from typing import Protocol
 
 from emulator.executors import environment
 from emulator.job import Job
+from tiles.aging import Aging
 from tiles.measure import Measurement, Progress, TileReport
 from tiles.program import Span
 
@@ -41,6 +42,10 @@ class Executor(Protocol):
 
     def load(self, folder: Path) -> None:
         """Read the state of every tile from ``folder``."""
+        ...
+
+    def age(self, aging: Aging | None) -> None:
+        """Read every tile from programmed memories that have aged; None: from its crossbar."""
         ...
 
     def digests(self) -> list[bytes]:

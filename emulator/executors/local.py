@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 from emulator.errors import RunError
 from emulator.executors import Watch
 from emulator.job import Job
+from tiles.aging import Aging
 from tiles.host import Assignment, TileError, TileHost
 from tiles.measure import Measurement, TileReport
 from tiles.program import Span
@@ -62,6 +63,10 @@ class LocalExecutor:
     def load(self, folder: Path) -> None:
         """Read the state of every tile."""
         self.host.load(folder)
+
+    def age(self, aging: Aging | None) -> None:
+        """Read every tile from programmed memories that have aged."""
+        self.host.age(aging)
 
     def digests(self) -> list[bytes]:
         """sha256 of each tile's device state, in tile order."""

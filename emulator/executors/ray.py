@@ -24,6 +24,7 @@ from emulator.executors.placement import place
 from emulator.job import Job
 from interconnect.channels import ChannelLost
 from tiles.actor import Spot, actor_class
+from tiles.aging import Aging
 from tiles.host import Assignment
 from tiles.measure import Measurement, Progress, TileReport
 from tiles.plan import edges, in_order, messages_in_flight
@@ -233,6 +234,10 @@ class RayExecutor:
     def load(self, folder: Path) -> None:
         """Have every actor read the state of its tiles."""
         self._all("load", str(folder.resolve()))
+
+    def age(self, aging: Aging | None) -> None:
+        """Have every actor read its tiles from programmed memories that have aged."""
+        self._all("age", aging)
 
     def digests(self) -> list[bytes]:
         """sha256 of each tile's device state, in tile order."""
