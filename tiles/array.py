@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.devices.base import Device
+from tiles.devices.base import Device, Retention
 from tiles.devices.law import LOWER, UPPER
 from tiles.parameters import Parameters
 from tiles.random import CHUNK, Purpose, Stream
@@ -113,12 +113,11 @@ class _Decay:
     constant, or 32 examples, too little of it.
     """
 
-    def __init__(self, device: Device, site: Site, part: int) -> None:
-        assert device.retention_s is not None
-        examples = device.retention_s / site.example_s
+    def __init__(self, retention: Retention, site: Site, part: int) -> None:
+        examples = retention.time_s / site.example_s
         self._every = int(min(max(examples / 100, 1), 32))
         normal = site.stream.normal(Purpose.RETENTION, site.shape, part=part)
-        spread = np.abs(1 + np.float32(device.retention_device_noise) * normal)
+        spread = np.abs(1 + np.float32(retention.device_noise) * normal)
         with np.errstate(divide="ignore"):  # a time constant of 0 keeps nothing
             self._factor = np.exp(-np.float32(self._every / examples) / spread)
 
@@ -163,7 +162,7 @@ class DeviceArray:
         self._reference = _NONE if reference is None else reference
         self._sees_all = not self._write_noise and reference is None
         self.seen = self.state if self._sees_all else np.zeros(shape, np.float32)
-        self._decay = None if device.retention_s is None else _Decay(device, site, part)
+        self._decay = _Decay(device.decay, site, part) if device.decay else None
 
     def write(self, values: Array) -> None:
         """Set the devices so that ``values`` would be seen without noise, within their bounds."""

@@ -7,10 +7,23 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER
+from tiles.devices.stuck import Stuck
 from tiles.frozen import Frozen
 from tiles.random import Purpose, Stream
 
 Array = NDArray[np.float32]
+
+
+class Retention(Frozen):
+    """Exponential loss of conductance, towards 0.
+
+    Attributes:
+        time_s: Time constant, in emulated seconds [lifetime, in mini-batches].
+        device_noise: Its spread between devices, relative [lifetime_dtod].
+    """
+
+    time_s: float = Field(gt=0)
+    device_noise: float = Field(0.0, ge=0)
 
 
 class Device(Frozen):
@@ -20,16 +33,11 @@ class Device(Frozen):
         n_parameters: Numbers that differ from device to device.
         source: Publication of law and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
-        retention_s: Time constant of the loss of conductance, in emulated seconds; None: none.
-        retention_device_noise: Spread of that time constant between devices, relative.
     """
 
     n_parameters: ClassVar[int] = 4
     source: ClassVar[str]
     has_history: ClassVar[bool] = False
-
-    retention_s: float | None = Field(None, gt=0)
-    retention_device_noise: float = Field(0.0, ge=0)
 
     @property
     def granularity(self) -> float:
@@ -60,6 +68,11 @@ class Device(Frozen):
     def read_noise(self) -> tuple[float, float]:
         """Standard deviation from read to read at conductance 0, and its slope."""
         return 0.0, 0.0
+
+    @property
+    def decay(self) -> Retention | None:
+        """How conductance is lost with time; None: not at all."""
+        return None
 
     def law(self) -> Any:
         """The numbers shared by all devices, as the ``NamedTuple`` that selects the law."""
@@ -113,6 +126,8 @@ class StepDevice(Device):
         write_noise: Standard deviation of what a read sees about the state that pulses move,
             drawn anew whenever a device is pulsed, in steps [write_noise_std].
         one_way: Whether down pulses do nothing, as a phase-change memory is only pulsed up.
+        retention: How conductance is lost with time; None: not at all.
+        stuck: Which devices do not move; None: all do.
     """
 
     step: float = Field(0.001, gt=0, le=1)
@@ -127,6 +142,8 @@ class StepDevice(Device):
     lower_device_noise: float = Field(0.3, ge=0)
     write_noise: float = Field(0.0, ge=0)
     one_way: bool = False
+    retention: Retention | None = None
+    stuck: Stuck | None = None
 
     @model_validator(mode="after")
     def _bounds_enclose_a_range(self) -> Self:
@@ -143,6 +160,11 @@ class StepDevice(Device):
     def moves_one_way(self) -> bool:
         """As the config says."""
         return self.one_way
+
+    @property
+    def decay(self) -> Retention | None:
+        """As the config says."""
+        return self.retention
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -170,4 +192,6 @@ class StepDevice(Device):
             parameters[STEP_DOWN] = 0
         parameters[LOWER] = self.lower * np.abs(1 + self.lower_device_noise * normal(LOWER))
         parameters[UPPER] = self.upper * np.abs(1 + self.upper_device_noise * normal(UPPER))
+        if self.stuck:
+            self.stuck.hold(parameters, stream, part)
         return parameters

@@ -47,7 +47,8 @@ class ExpStepLaw(NamedTuple):
 
 def _step(law, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
-    z = np.float32(2) * law.a * w / (device[UPPER, j] - device[LOWER, j]) + law.b
+    span = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-6))  # 0 if it is stuck
+    z = np.float32(2) * law.a * w / span + law.b
     amplitude = law.a_up if up else law.a_down
     exponent = law.gamma_up if up else -law.gamma_down
     factor = max(np.float32(0), _ONE - amplitude * exponential(exponent * z))

@@ -3,11 +3,11 @@
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from tiles.devices.base import StepDevice
-from tiles.devices.law import STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
+from tiles.devices.base import Array
+from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
+from tiles.devices.referenced import ReferencedDevice, crossing
 from tiles.random import Purpose, Stream
 
 SLOPE_UP, SLOPE_DOWN = UPPER + 1, UPPER + 2
@@ -31,7 +31,7 @@ def _step(law, device, j, w, up):
 register(LinearStepLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
-class LinearStep(StepDevice):
+class LinearStep(ReferencedDevice):
     """Change per pulse ``step * (1 - gamma * w / bound)``, with noise.
 
     The law of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et
@@ -61,7 +61,7 @@ class LinearStep(StepDevice):
         """The shared numbers."""
         return LinearStepLaw(np.float32(self.cycle_noise), np.float32(self.multiplicative_noise))
 
-    def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
+    def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> Array:
         """Common parameters, then the change of the step per unit of ``w``, up and down."""
         parameters = super().sample(shape, stream, part)
         for row, gamma, bound in (
@@ -72,3 +72,8 @@ class LinearStep(StepDevice):
             slope = np.abs(gamma + self.gamma_device_noise * normal)
             parameters[row] = -slope / bound if bound else 0
         return parameters
+
+    def symmetry_points(self, values: Array) -> Array:
+        """From each device's own steps and slopes, held within its bounds."""
+        points = crossing(values[STEP_UP], values[STEP_DOWN], values[SLOPE_UP], values[SLOPE_DOWN])
+        return np.clip(points, values[LOWER], values[UPPER])

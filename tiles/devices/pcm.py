@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tiles.devices.base import Array, Device
 from tiles.devices.law import HISTORY, LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.devices.stuck import Stuck
 from tiles.random import Purpose, Stream
 
 
@@ -71,6 +72,7 @@ class Pcm(Device):
             published deviation contains it.
         read_noise_siemens: Deviation from read to read at conductance 0.
         read_noise_slope: Change of that deviation per change of conductance.
+        stuck: Which devices do not move; None: all do.
     """
 
     source: ClassVar[str] = "Nandakumar et al. 2018, doi 10.1063/1.5042408"
@@ -90,6 +92,7 @@ class Pcm(Device):
     device_noise: float = Field(0.0, ge=0)
     read_noise_siemens: float = Field(0.13e-6, ge=0)
     read_noise_slope: float = Field(0.03, ge=0)
+    stuck: Stuck | None = None
 
     @model_validator(mode="after")
     def _bounds_enclose_a_range(self) -> Self:
@@ -144,6 +147,8 @@ class Pcm(Device):
         parameters[STEP_UP] = self.granularity * np.abs(1 + self.device_noise * normal)
         parameters[STEP_DOWN] = 0
         parameters[LOWER], parameters[UPPER] = self.limits
+        if self.stuck:
+            self.stuck.hold(parameters, stream, part)
         return parameters
 
     def history_at(self, state: Array) -> Array:

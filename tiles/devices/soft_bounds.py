@@ -4,8 +4,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from tiles.devices.base import StepDevice
+from tiles.devices.base import Array
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
+from tiles.devices.referenced import ReferencedDevice, crossing
 
 
 class SoftBoundsLaw(NamedTuple):
@@ -27,7 +28,7 @@ def _step(law, device, j, w, up):
 register(SoftBoundsLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
-class SoftBounds(StepDevice):
+class SoftBounds(ReferencedDevice):
     """Change per pulse ``step * (1 - w / bound)``, with noise, ``bound`` the device's own.
 
     The law of aihwkit's ``SoftBoundsDevice``; a device saturates exponentially, and a pair of up
@@ -49,3 +50,9 @@ class SoftBounds(StepDevice):
     def law(self) -> Any:
         """The shared numbers."""
         return SoftBoundsLaw(np.float32(self.cycle_noise), np.float32(self.multiplicative_noise))
+
+    def symmetry_points(self, values: Array) -> Array:
+        """From each device's own steps and bounds."""
+        up, down, lower, upper = values[:4]
+        with np.errstate(divide="ignore"):
+            return crossing(up, down, -1 / upper, -1 / lower)
