@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tiles.devices import ConstantStep, ExpStep, Ideal, LinearStep, SoftBounds
+from tiles.devices import ConstantStep, ExpStep, Ideal, JumpTable, LinearStep, SoftBounds
 from tiles.frozen import Frozen
 
 PulsedDevice = Annotated[
-    ConstantStep | LinearStep | SoftBounds | ExpStep, Field(discriminator="kind")
+    ConstantStep | LinearStep | SoftBounds | ExpStep | JumpTable, Field(discriminator="kind")
 ]
 
 
@@ -27,5 +27,6 @@ class Pair(Frozen):
 
 
 Cell = Annotated[
-    Ideal | ConstantStep | LinearStep | SoftBounds | ExpStep | Pair, Field(discriminator="kind")
+    Ideal | ConstantStep | LinearStep | SoftBounds | ExpStep | JumpTable | Pair,
+    Field(discriminator="kind"),
 ]

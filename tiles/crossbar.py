@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiles.cells import Cell, Pair
-from tiles.devices import Device, Ideal
+from tiles.devices import Ideal, Pulsed
 from tiles.devices.law import LOWER, UPPER
 from tiles.parameters import Parameters
 from tiles.random import CHUNK, Purpose, Stream
@@ -91,7 +91,7 @@ class PulsedCrossbar:
 
     def __init__(
         self,
-        device: Device,
+        device: Pulsed,
         n_devices: int,
         shape: tuple[int, int],
         stream: Stream,

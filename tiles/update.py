@@ -239,8 +239,9 @@ def _pulse(scratch, law, most):
             if depends_on_state(law):
                 size = min(max(size - np.float32(k), np.float32(0)), one)
             w = min(max(scratch[_W, j], scratch[LOWER, j]), scratch[UPPER, j])
-            step = pulse_step(law, scratch, j, w, n >= np.float32(0))
-            noise = pulse_noise(law, scratch, j, w, step)
+            up = n >= np.float32(0)
+            step = pulse_step(law, scratch, j, w, up)
+            noise = pulse_noise(law, scratch, j, w, step, up)
             scratch[_W, j] = w + size * step
             scratch[_VARIANCE, j] += size * (noise * noise)
 

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from tiles.devices.base import Device
+from tiles.devices.base import Device, Pulsed
 from tiles.devices.constant_step import ConstantStep
 from tiles.devices.exp_step import ExpStep
 from tiles.devices.ideal import Ideal
+from tiles.devices.jump_table import JumpTable
 from tiles.devices.linear_step import LinearStep
 from tiles.devices.soft_bounds import SoftBounds
 
-PULSED: tuple[type[Device], ...] = (ConstantStep, LinearStep, SoftBounds, ExpStep)
-DEVICES: dict[str, type[Device] | type[Ideal]] = {
+PULSED: tuple[type[Pulsed], ...] = (ConstantStep, LinearStep, SoftBounds, ExpStep, JumpTable)
+DEVICES: dict[str, type[Pulsed] | type[Ideal]] = {
     Ideal.model_fields["kind"].default: Ideal,
     **{cls.model_fields["kind"].default: cls for cls in PULSED},
 }
@@ -24,6 +25,8 @@ __all__ = [
     "Device",
     "ExpStep",
     "Ideal",
+    "JumpTable",
     "LinearStep",
+    "Pulsed",
     "SoftBounds",
 ]

@@ -11,8 +11,38 @@ from tiles.frozen import Frozen
 from tiles.random import Purpose, Stream
 
 
-class Device(Frozen):
-    """One analog memory element; its normalised conductance ``w`` moves by pulses.
+class Pulsed(Frozen):
+    """One analog memory element; its normalised conductance ``w`` moves by pulses."""
+
+    n_parameters: ClassVar[int] = 4
+    source: ClassVar[str]
+
+    @property
+    def granularity(self) -> float:
+        """Change per pulse for which trains are scaled, in units of ``w``."""
+        raise NotImplementedError
+
+    def law(self) -> Any:
+        """The numbers shared by all devices, as the ``NamedTuple`` that selects the law."""
+        raise NotImplementedError
+
+    def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
+        """Draw every device of an array.
+
+        Args:
+            shape: Rows and columns.
+            stream: Random numbers of the tile.
+            part: Which of the cell's devices this array is.
+
+        Returns:
+            ``(n_parameters, rows, cols)``: what the law reads as step up and step down (both
+            positive), lower bound, upper bound, then the device's own.
+        """
+        raise NotImplementedError
+
+
+class Device(Pulsed):
+    """A device that has a mean step in each direction, and spreads of its parameters.
 
     Parameters mean what they mean in aihwkit (Rasch et al., 2021, arXiv 2104.02184), whose names
     are given in brackets, so that published parameters carry over. A spread "between devices" is
@@ -32,9 +62,6 @@ class Device(Frozen):
         lower: Mean lower bound of ``w`` [w_min].
         lower_device_noise: Spread of the lower bound between devices, relative [w_min_dtod].
     """
-
-    n_parameters: ClassVar[int] = 4
-    source: ClassVar[str]
 
     step: float = Field(0.001, gt=0, le=1)
     device_noise: float = Field(0.3, ge=0)
@@ -57,22 +84,8 @@ class Device(Frozen):
         """Change per pulse for which trains are scaled, in units of ``w``."""
         return self.step
 
-    def law(self) -> Any:
-        """The numbers shared by all devices, as the ``NamedTuple`` that selects the law."""
-        raise NotImplementedError
-
     def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
-        """Draw every device of an array.
-
-        Args:
-            shape: Rows and columns.
-            stream: Random numbers of the tile.
-            part: Which of the cell's devices this array is.
-
-        Returns:
-            ``(n_parameters, rows, cols)``: step up, step down (both positive), lower bound, upper
-            bound, then the device's own.
-        """
+        """Step up, step down, lower bound, upper bound; a device appends its own."""
 
         def normal(draw: int) -> NDArray[np.float32]:
             return stream.normal(Purpose.DEVICE, shape, draw=draw, part=part)

@@ -54,7 +54,7 @@ def _step(law, device, j, w, up):
     return factor * (step_up if up else -step_down)
 
 
-def _noise(law, device, j, w, step):
+def _noise(law, device, j, w, step, up):
     return law.cycle_noise * (abs(step) + law.noise_offset + law.noise_slope * abs(w))
 
 
