@@ -6,7 +6,7 @@ not: readings ``k`` pulses apart differ, beyond the mean response, with a varian
 variance grows faster at first; where it does, only readings further apart are compared.
 
 A fitted mean response follows some of the noise that stays, and a conductance is drawn back to
-it, so that cycle noise is found some 10 to 30 % low.
+it, so that cycle noise is found some 10 to 35 % low.
 """
 
 from typing import NamedTuple

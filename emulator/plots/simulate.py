@@ -23,6 +23,7 @@ _RATE = 1e3  # of updates, so large that every train holds its one pulse
 _MOST_PULSES = 16_384
 _SETTLED = 0.03  # of the whole way, left for the second half of the pulses
 _MARGIN = 0.02  # of the range, at both ends, where bounds cut steps short
+_FEWEST = 20  # devices that reach a conductance, for their steps there to be shown
 _REPEATS = 16  # of a pulse, to see its noise
 _NOISES = {"cycle_noise": 0.0, "write_noise": 0.0}
 
@@ -114,22 +115,29 @@ def steps(cell: Cell, seed: int, n_points: int = 41) -> Steps:
     upper = float(still.weights.mean())
     margin = _MARGIN * (upper - lower)
     points = np.linspace(lower + margin, upper - margin, n_points)
-    up, down = (_changes(still, points, up=rising) for rising in (True, False))
-    noisy = crossbar_of(cell, seed)
-    middle = points[n_points // 2 : n_points // 2 + 1]
-    many = np.concatenate([_changes(noisy, middle, up=True, first=k) for k in range(_REPEATS)])
-    many = many[:, np.isfinite(many).all(axis=0)]
-    mean = (np.nanmean(up[n_points // 2]) - np.nanmean(down[n_points // 2])) / 2
-    return Steps(points, up, down, math.sqrt(many.var(axis=0, ddof=1).mean()) / mean)
+    reached = np.array([_written(still, w) for w in points])
+    known = reached.sum(axis=1) >= _FEWEST
+    points, reached = points[known], reached[known]
+    up, down = (
+        np.where(reached, [_change(still, w, 0, up=rising) for w in points], np.nan)
+        for rising in (True, False)
+    )
+    noisy, at = crossbar_of(cell, seed), len(points) // 2
+    many = np.array([_change(noisy, points[at], k, up=True) for k in range(_REPEATS)])
+    noise = math.sqrt(many[:, reached[at]].var(axis=0, ddof=1).mean())
+    return Steps(points, up, down, 2 * noise / float(np.nanmean(up[at]) - np.nanmean(down[at])))
 
 
-def _changes(crossbar: Crossbar, points: Array, *, up: bool, first: int = 0) -> Array:
-    changes = []
-    for w in points:
-        wanted = np.full(SHAPE, w, np.float32)
-        crossbar.write(wanted)
-        before = crossbar.weights.copy()
-        pulse(crossbar, 1, first, up=up)
-        reached = np.isclose(before, wanted, atol=1e-6)
-        changes.append(np.where(reached, crossbar.weights - before, np.nan).ravel())
-    return np.array(changes, float)
+def _written(crossbar: Crossbar, w: float) -> NDArray[np.bool_]:
+    """Which devices hold ``w``, their bounds allowing it."""
+    wanted = np.full(SHAPE, w, np.float32)
+    crossbar.write(wanted)
+    return np.isclose(crossbar.weights, wanted, atol=1e-6).ravel()
+
+
+def _change(crossbar: Crossbar, w: float, number: int, *, up: bool) -> Array:
+    """Of every device by one pulse at ``w``; ``number`` keys its noise."""
+    crossbar.write(np.full(SHAPE, w, np.float32))
+    before = crossbar.weights.astype(float)
+    pulse(crossbar, 1, number, up=up)
+    return np.asarray((crossbar.weights - before).ravel())
