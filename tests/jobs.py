@@ -7,6 +7,27 @@ from emulator.config import RunConfig
 from emulator.job import Job, prepare
 from emulator.loading import merged, validated
 
+# Three devices as a measurement may find them.
+TABLES: list[dict[str, Any]] = [
+    {
+        "lower": -1.0, "upper": 0.9,
+        "up": [0.02, 0.014, 0.011, 0.006, 0.001], "up_noise": [0.004, 0.005, 0.004, 0.003, 0.001],
+        "down": [-0.002, -0.008, -0.01, -0.016, -0.03],
+        "down_noise": [0.0, 0.004, 0.006, 0.005, 0.008],
+    },
+    {
+        "lower": -0.7, "upper": 0.8,
+        "up": [0.03, 0.02, 0.012, 0.008, 0.0], "up_noise": [0.004, 0.005, 0.004, 0.003, 0.001],
+        "down": [0.0, -0.005, -0.008, -0.02, -0.04],
+        "down_noise": [0.001, 0.002, 0.003, 0.004, 0.005],
+    },
+    {
+        "lower": -0.9, "upper": 0.5,
+        "up": [0.009, 0.01, 0.008, 0.002, 0.0], "up_noise": [0.002, 0.002, 0.003, 0.003, 0.002],
+        "down": [0.0, -0.004, -0.009, -0.011, -0.012],
+        "down_noise": [0.001, 0.002, 0.002, 0.004, 0.004],
+    },
+]  # fmt: skip
 CELLS: dict[str, dict[str, Any]] = {
     "ideal": {"kind": "ideal"},
     "constant_step": {"kind": "constant_step", "step": 0.01},
@@ -19,6 +40,7 @@ CELLS: dict[str, dict[str, Any]] = {
         "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
     },
     "pcm_3t1c": {"kind": "pcm_3t1c", "transfer": {"every": 30, "examples_per_row": 1}},
+    "jump_table": {"kind": "jump_table", "tables": TABLES},
     "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
 }  # fmt: skip
 SCHEDULES: dict[str, dict[str, Any]] = {

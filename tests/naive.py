@@ -69,11 +69,21 @@ def _exp_factor(device, lower, upper, own, w, up):
     return max(0.0, 1 - device.a_down * math.exp(-device.gamma_down * z))
 
 
+def _table_factor(device, lower, upper, own, w, up):
+    return _tabled(device, lower, upper, own, w, "up" if up else "down") * (1 if up else -1)
+
+
+def _tabled(device, lower, upper, own, w, column):
+    values = getattr(device.tables[round(own[0])], column)
+    return float(np.interp(w, np.linspace(lower, upper, len(values)), values))
+
+
 FACTORS = {
     "constant_step": _constant_factor,
     "linear_step": _linear_factor,
     "soft_bounds": _soft_factor,
     "exp_step": _exp_factor,
+    "jump_table": _table_factor,
 }
 
 
@@ -82,6 +92,10 @@ def noise(device, parameters, w, up):
     mean = abs(step(device, parameters, w, up))
     if device.kind == "exp_step":
         return device.cycle_noise * (mean + device.noise_offset + device.noise_slope * abs(w))
+    if device.kind == "jump_table":
+        lower, upper, *own = (float(p) for p in parameters[2:])
+        measured = _tabled(device, lower, upper, own, w, "up_noise" if up else "down_noise")
+        return device.cycle_noise * float(parameters[0 if up else 1]) * measured
     if getattr(device, "multiplicative_noise", True):
         return device.cycle_noise * mean
     return device.cycle_noise * float(parameters[0 if up else 1])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tests import naive
+from tests.jobs import TABLES
 from tiles.cells import Cell, Pair
 from tiles.crossbar import build, reach
 from tiles.devices import (
@@ -21,6 +22,7 @@ from tiles.devices import (
     ConstantStep,
     ExpStep,
     Ideal,
+    JumpTable,
     LinearStep,
     Pcm,
     SoftBounds,
@@ -61,11 +63,16 @@ VARIANTS = {
         step=0.01, upper=2, lower=0, upper_device_noise=0.1, a_up=-27.235, a_down=-2.235,
         gamma_up=2.5, gamma_down=2.5, a=-1, b=0, noise_offset=0.042, noise_slope=0.108,
     ),
+    "jump_table": JumpTable(tables=TABLES),
+    "jump_table, more spread": JumpTable(tables=TABLES, device_noise=0.2),
 }  # fmt: skip
 variants = pytest.mark.parametrize("device", VARIANTS.values(), ids=VARIANTS)
+stepped = pytest.mark.parametrize("cls", STEPPING)
 
 
 def without_spread(device):
+    if isinstance(device, JumpTable):
+        return device.model_copy(update={"tables": device.tables[:1], "device_noise": 0.0})
     alike = {**ALIKE, "gamma_device_noise": 0.0} if isinstance(device, LinearStep) else ALIKE
     return device.model_copy(update=alike)
 
@@ -115,8 +122,9 @@ def folded(mean, deviation):
 
 
 def test_all_pulsed_devices_are_tested():
-    assert {type(device) for device in VARIANTS.values()} == set(STEPPING)
-    assert set(PULSED) - set(STEPPING) == {Pcm}  # which has tests of its own
+    assert {type(device) for device in VARIANTS.values()} == set(PULSED) - {
+        Pcm
+    }  # which has tests of its own
     assert set(DEVICES) == {"ideal", *(cls.model_fields["kind"].default for cls in PULSED)}
 
 
@@ -221,7 +229,7 @@ def test_sharing_a_draw_among_eight_pulses_changes_moments_little(device):
 
     The coarse devices are left out: their bounds are met within a group.
     """
-    if device.step > 0.001:
+    if isinstance(device, StepDevice) and device.step > 0.001:
         device = device.model_copy(update={"step": 0.001})
     exact, grouped = (
         crossbar_of(without_spread(device), (128, 128), Stream(seed=5, owner=owner))
@@ -240,7 +248,9 @@ def test_sharing_a_draw_among_eight_pulses_changes_moments_little(device):
 # Spread between devices
 
 
-@variants
+@pytest.mark.parametrize(
+    "device", [device for device in VARIANTS.values() if isinstance(device, StepDevice)]
+)
 def test_spread_between_devices_is_as_described(device):
     """Means and standard deviations of 65,536 devices within 5 standard errors."""
     parameters = device.sample((256, 256), STREAM, 0)
@@ -288,7 +298,8 @@ def test_bounds_are_drawn_independently():
 
 @variants
 def test_no_step_turns_its_sign(device):
-    wild = device.model_copy(update={"device_noise": 2.0, "upper_device_noise": 2.0})
+    spread = {name: 2.0 for name in type(device).model_fields if name.endswith("device_noise")}
+    wild = device.model_copy(update=spread)
     parameters = wild.sample((64, 64), STREAM, 0)
 
     assert np.all(parameters[STEP_UP] >= 0)
@@ -304,7 +315,7 @@ def test_asymmetry_shrinks_the_weaker_direction(asymmetry, up, down):
     np.testing.assert_allclose(parameters[:2], [0.001 * up, 0.001 * down], rtol=1e-6)
 
 
-@pytest.mark.parametrize("cls", STEPPING)
+@stepped
 def test_granularity_is_the_step_that_trains_are_scaled_for(cls):
     """``step``; for exponential steps the down step at zero, with its share of the asymmetry."""
     device = without_spread(cls(asymmetry=0.25))
@@ -426,7 +437,7 @@ def test_the_same_seed_makes_the_same_devices(cell):
 # Refusals
 
 
-@pytest.mark.parametrize("cls", STEPPING)
+@stepped
 @pytest.mark.parametrize(
     ("field", "value", "law"),
     [
@@ -507,7 +518,7 @@ def test_what_a_bound_of_zero_does_to_steps_towards_it(cls, bounds, up):
     np.testing.assert_allclose(crossbar.weights, start + 5 * step, rtol=1e-5)
 
 
-@pytest.mark.parametrize("cls", STEPPING)
+@stepped
 def test_bounds_must_enclose_a_range(cls):
     with pytest.raises(ValidationError, match=r"upper must be above lower \(0\.0\), got 0\.0"):
         cls(upper=0, lower=0)

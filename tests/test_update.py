@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests import naive
+from tests.jobs import TABLES
 from tiles.cells import Pair
 from tiles.crossbar import build
-from tiles.devices import ConstantStep, ExpStep, Ideal, LinearStep, SoftBounds
+from tiles.devices import ConstantStep, ExpStep, Ideal, JumpTable, LinearStep, SoftBounds
 from tiles.random import CHUNK, Purpose, Stream
 from tiles.update import MAX_PULSES, UpdateConfig, make_trains
 
@@ -36,6 +37,7 @@ QUIET = {
     "linear_step": LinearStep(cycle_noise=0, gamma_up=0.3, gamma_down=0.7, step=0.01),
     "soft_bounds": SoftBounds(cycle_noise=0, step=0.01),
     "exp_step": ExpStep(cycle_noise=0, step=0.01),
+    "jump_table": JumpTable(tables=TABLES, cycle_noise=0),
 }
 quiet = pytest.mark.parametrize("device", QUIET.values(), ids=QUIET)
 configs = st.builds(

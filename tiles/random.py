@@ -218,7 +218,10 @@ class Stream:
         part: int = 0,
         first: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        """Uniform numbers in (0, 1) of ``shape``, a window at ``first`` into an endless array."""
+        """Uniform numbers in (0, 1) of ``shape``, a window at ``first`` into an endless array.
+
+        ``draw`` tells several arrays of one key apart, normal ones too.
+        """
         out = np.empty(shape, np.float32)
         k0, k1 = self.key(purpose, part)
         _uniforms(out, k0, k1, draw, first)

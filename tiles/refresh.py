@@ -43,7 +43,7 @@ def _pulsed_to(wanted, g, device, law, max_pulses, at, key, example, first):
         step = pulse_step(law, device, 0, g, up)
         if abs(wanted - g) < np.float32(0.5) * abs(step) or step == np.float32(0):
             break
-        noise = pulse_noise(law, device, 0, g, step)
+        noise = pulse_noise(law, device, 0, g, step, up)
         g += step + noise * _normal(i, j, example, first + k, key)
         g = min(max(g, device[LOWER, 0]), device[UPPER, 0])
         if has_history(law):

@@ -249,14 +249,15 @@ def _pulse(scratch, law, most):
             if depends_on_state(law):
                 size = min(max(size - np.float32(k), np.float32(0)), one)
             w = min(max(scratch[_W, j], scratch[LOWER, j]), scratch[UPPER, j])
-            step = pulse_step(law, scratch, j, w, n >= np.float32(0))
-            noise = pulse_noise(law, scratch, j, w, step)
+            up = n >= np.float32(0)
+            step = pulse_step(law, scratch, j, w, up)
+            noise = pulse_noise(law, scratch, j, w, step, up)
             if depends_on_state(law):
                 scratch[_W, j] = w + size * step
             else:
                 scratch[_W, j] = w + train_step(law, scratch, j, size, step)
             if has_history(law) and size > np.float32(0):
-                scratch[HISTORY, j] = remembered(law, scratch, j, n >= np.float32(0))
+                scratch[HISTORY, j] = remembered(law, scratch, j, up)
             scratch[_VARIANCE, j] += size * (noise * noise)
 
 

@@ -31,7 +31,7 @@ def _step(law, device, j, w, up):
     return rise if up else fall
 
 
-def _noise(law, device, j, w, step):
+def _noise(law, device, j, w, step, up):
     return law.cycle_noise * step
 
 

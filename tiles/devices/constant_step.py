@@ -19,7 +19,7 @@ def _step(law, device, j, w, up):
     return step_up if up else -step_down
 
 
-def _noise(law, device, j, w, step):
+def _noise(law, device, j, w, step, up):
     return law.cycle_noise * step
 
 

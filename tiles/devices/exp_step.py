@@ -55,7 +55,7 @@ def _step(law, device, j, w, up):
     return factor * (step_up if up else -step_down)
 
 
-def _noise(law, device, j, w, step):
+def _noise(law, device, j, w, step, up):
     moves = step > np.float32(0) or device[STEP_DOWN, j] > np.float32(0)
     noise = law.cycle_noise * (abs(step) + law.noise_offset + law.noise_slope * abs(w))
     return noise if moves else np.float32(0)

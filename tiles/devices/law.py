@@ -24,7 +24,7 @@ class Functions(NamedTuple):
     Attributes:
         step: ``(law, device, j, w, up) -> float``: mean change of device ``j`` by one pulse when
             its normalised conductance is ``w``; positive for ``up``, negative otherwise.
-        noise: ``(law, device, j, w, step) -> float``: standard deviation of that change.
+        noise: ``(law, device, j, w, step, up) -> float``: standard deviation of that change.
         depends_on_state: Whether pulses are taken one by one, because either depends on ``w``; if
             not, a train moves at once.
         remember: ``(law, device, j, up) -> float``: what a device remembers after a pulse, given
@@ -58,9 +58,9 @@ def pulse_step(law: Any, device: Any, j: int, w: float, up: bool) -> float:
     return _known(law).step(law, device, j, w, up)
 
 
-def pulse_noise(law: Any, device: Any, j: int, w: float, step: float) -> float:
+def pulse_noise(law: Any, device: Any, j: int, w: float, step: float, up: bool) -> float:
     """Standard deviation of the change of device ``j`` by one pulse of mean ``step``."""
-    return _known(law).noise(law, device, j, w, step)
+    return _known(law).noise(law, device, j, w, step, up)
 
 
 def depends_on_state(law: Any) -> bool:
@@ -89,7 +89,7 @@ def _alike(law, device, j, n, step):
     return n * step
 
 
-def noise_of_step(law, device, j, w, step):
+def noise_of_step(law, device, j, w, step, up):
     """Noise for laws that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
 
     It is relative to the present step, or to the step at ``w == 0`` of the same direction.
@@ -105,7 +105,7 @@ def _pulse_step(law, device, j, w, up):
 
 
 @overload(pulse_noise, inline="always")
-def _pulse_noise(law, device, j, w, step):
+def _pulse_noise(law, device, j, w, step, up):
     return _known(law).noise
 
 

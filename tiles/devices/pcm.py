@@ -33,7 +33,7 @@ def _step(law, device, j, w, up):
     return max(rise, np.float32(0)) if up else np.float32(0)
 
 
-def _noise(law, device, j, w, step):
+def _noise(law, device, j, w, step, up):
     memory = device[HISTORY, j] * law.forgetting
     noise = law.noise_offset + law.noise_slope * w + law.noise_memory * memory
     return noise if step > np.float32(0) else np.float32(0)

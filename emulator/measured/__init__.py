@@ -1,0 +1,1 @@
+"""Devices from measurements: reading tables, fitting mean responses and noise."""

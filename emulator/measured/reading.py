@@ -1,0 +1,241 @@
+"""Tables of measured pulse responses, in CSV or Parquet, as they come from a laboratory."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from emulator.errors import ConfigError
+
+Array = NDArray[np.float64]
+
+FEWEST, MOST = 10, 10_000  # pulses of a device in one direction
+_LONG = ("device", "direction", "pulse", "conductance")
+_SHAPES = (
+    f"columns {', '.join(_LONG)}, or up_NAME and down_NAME for each device, "
+    "or two columns without names (up, down)"
+)
+
+
+class Measurement(NamedTuple):
+    """Conductances after pulses, in the unit of the file; NaN where there is no reading.
+
+    Attributes:
+        names: Of the devices.
+        up: ``(devices, cycles, pulses)`` after each of a row of up pulses.
+        down: ``(devices, cycles, pulses)`` after each of a row of down pulses.
+    """
+
+    names: list[str]
+    up: Array
+    down: Array
+
+
+class _Sheet(NamedTuple):
+    """Columns of a file.
+
+    Attributes:
+        path: The file.
+        names: Of the columns in small letters, or none.
+        columns: Cells; text in a CSV file.
+        rows: What each row is called.
+    """
+
+    path: Path
+    names: list[str]
+    columns: list[Sequence[Any]]
+    rows: list[str]
+
+    def column(self, name: str) -> Sequence[Any]:
+        """The cells of a column."""
+        if name not in self.names:
+            raise ConfigError(f"{self.path} must have a column {name}, got {_listed(self.names)}")
+        return self.columns[self.names.index(name)]
+
+    def number(self, cell: Any, row: int, name: str) -> float:
+        """The number in a cell."""
+        try:
+            value = float(cell)
+        except (TypeError, ValueError):
+            raise self.refusal(row, name, "be a number", cell) from None
+        if not np.isfinite(value):
+            raise self.refusal(row, name, "be finite", cell)
+        return value
+
+    def refusal(self, row: int, name: str, law: str, cell: Any) -> ConfigError:
+        """The error that names a cell."""
+        got = "nothing" if cell in {"", None} else repr(cell)
+        return ConfigError(f"{self.path} {self.rows[row]} column {name} must {law}, got {got}")
+
+
+def read_measurement(path: Path) -> Measurement:
+    """Read a measurement.
+
+    Raises:
+        ConfigError: With one line that names the file, the place in it, the law and the value.
+    """
+    try:
+        sheet = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise ConfigError(f"{path} must be a readable CSV or Parquet file: {error}") from None
+    if not sheet.rows:
+        raise ConfigError(f"{path} must hold readings, got none")
+    if "direction" in sheet.names:
+        return _from_long(sheet)
+    return _from_wide(sheet)
+
+
+def _csv(path: Path) -> _Sheet:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), skipinitialspace=True)
+        lines = [(reader.line_num, row) for row in reader if row and row[0][:1] != "#"]
+    names: list[str] = []
+    if lines and not any(_is_number(cell) for cell in lines[0][1]):
+        names = [cell.strip().lower() for cell in lines.pop(0)[1]]
+    width = len(names) or len(lines[0][1]) if lines else 0
+    for number, row in lines:
+        if len(row) != width:
+            raise ConfigError(f"{path} line {number} must have {width} columns, got {len(row)}")
+    columns: list[Sequence[Any]] = list(zip(*(row for _, row in lines), strict=True))
+    return _Sheet(path, names, columns, [f"line {number}" for number, _ in lines])
+
+
+def _parquet(path: Path) -> _Sheet:
+    table = pq.read_table(path)
+    names = [name.strip().lower() for name in table.column_names]
+    columns: list[Sequence[Any]] = [column.to_pylist() for column in table.columns]
+    return _Sheet(path, names, columns, [f"row {k + 1}" for k in range(table.num_rows)])
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_wide(sheet: _Sheet) -> Measurement:
+    """Two columns per device; a column may end before others."""
+    names = sheet.names or ["up", "down"]
+    if len(names) != len(sheet.columns):
+        raise ConfigError(
+            f"{sheet.path} without names of columns must have two (up, down), "
+            f"got {len(sheet.columns)}"
+        )
+    parts = [re.fullmatch(r"(up|down)(?:[_ -](.+))?", name) for name in names]
+    if not all(parts):
+        raise ConfigError(f"{sheet.path} must have {_SHAPES}, got {_listed(names)}")
+    devices = dict.fromkeys(part[2] or "1" for part in parts if part)
+    found = {(part[1], part[2] or "1"): k for k, part in enumerate(parts) if part}
+    readings: dict[str, list[list[Array]]] = {"up": [], "down": []}
+    for device in devices:
+        for direction, rows in readings.items():
+            if (direction, device) not in found:
+                raise ConfigError(
+                    f"{sheet.path} must have a column {direction} for device {device}, "
+                    f"got {_listed(names)}"
+                )
+            k = found[direction, device]
+            rows.append([_filled(sheet, names[k], sheet.columns[k])])
+    return _measurement(sheet, list(devices), readings)
+
+
+def _filled(sheet: _Sheet, name: str, cells: Sequence[Any]) -> Array:
+    """The numbers of a column up to its last that is given."""
+    n = max((k + 1 for k, cell in enumerate(cells) if cell not in {"", None}), default=0)
+    return np.array([sheet.number(cell, k, name) for k, cell in enumerate(cells[:n])])
+
+
+def _from_long(sheet: _Sheet) -> Measurement:
+    """One row per reading."""
+    device, direction, pulse, conductance = (sheet.column(name) for name in _LONG)
+    cycle = sheet.column("cycle") if "cycle" in sheet.names else [""] * len(device)
+    readings: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
+    for k in range(len(device)):
+        towards = str(direction[k]).strip().lower()
+        if towards not in {"up", "down"}:
+            raise sheet.refusal(k, "direction", "be up or down", direction[k])
+        number = sheet.number(pulse[k], k, "pulse")
+        if number != int(number) or number < 0:
+            raise sheet.refusal(k, "pulse", "be a whole number from 0", pulse[k])
+        groups = readings.setdefault(str(device[k]), {})
+        group = groups.setdefault((towards, str(cycle[k])), {})
+        if int(number) in group:
+            raise sheet.refusal(k, "pulse", "be new for this device and direction", pulse[k])
+        group[int(number)] = sheet.number(conductance[k], k, "conductance")
+    rows = {
+        towards: [
+            _cycles(sheet, name, [group for key, group in groups.items() if key[0] == towards])
+            for name, groups in readings.items()
+        ]
+        for towards in ("up", "down")
+    }
+    return _measurement(sheet, list(readings), rows)
+
+
+def _cycles(sheet: _Sheet, device: str, groups: list[dict[int, float]]) -> list[Array]:
+    """Readings of one device and direction by pulse, cycle after cycle."""
+    if not groups:
+        return [np.zeros(0)]
+    first, last = min(map(min, groups)), max(map(max, groups))
+    _check_pulses(sheet, device, last - first + 1)
+    rows = [np.full(last - first + 1, np.nan) for _ in groups]
+    for row, group in zip(rows, groups, strict=True):
+        row[np.array(list(group)) - first] = list(group.values())
+    return rows
+
+
+def _check_pulses(sheet: _Sheet, device: str, n: int) -> None:
+    if n > MOST:
+        raise ConfigError(
+            f"{sheet.path} must have at most {MOST} pulses in a direction, got {n} "
+            f"for device {device}"
+        )
+
+
+def _measurement(
+    sheet: _Sheet, names: list[str], readings: dict[str, list[list[Array]]]
+) -> Measurement:
+    for direction, devices in readings.items():
+        for name, rows in zip(names, devices, strict=True):
+            n = max(int(np.isfinite(row).sum()) for row in rows)
+            if n < FEWEST:
+                raise ConfigError(
+                    f"{sheet.path} must have at least {FEWEST} {direction} pulses for each "
+                    f"device, got {n} for device {name}"
+                )
+            _check_pulses(sheet, name, n)
+    measurement = Measurement(names, _stacked(readings["up"]), _stacked(readings["down"]))
+    for k, name in enumerate(names):
+        both = np.concatenate([measurement.up[k].ravel(), measurement.down[k].ravel()])
+        if np.nanmax(both) == np.nanmin(both):
+            raise ConfigError(
+                f"{sheet.path} must have conductances that change, "
+                f"got {np.nanmax(both):g} throughout for device {name}"
+            )
+    return measurement
+
+
+def _stacked(devices: list[list[Array]]) -> Array:
+    """``(devices, cycles, pulses)``, NaN where a device has fewer cycles or pulses."""
+    n_cycles = max(map(len, devices))
+    n_pulses = max(len(row) for rows in devices for row in rows)
+    stacked = np.full((len(devices), n_cycles, n_pulses), np.nan)
+    for d, rows in enumerate(devices):
+        for c, row in enumerate(rows):
+            stacked[d, c, : len(row)] = row
+    return stacked
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6]) or "no names"
+    return shown + (", ..." if len(names) > 6 else "")

@@ -1,0 +1,1 @@
+"""Plots for papers: vector output, and every line told apart without colour."""

@@ -1,0 +1,211 @@
+"""Jump-table device: the change per pulse at each conductance as it was measured."""
+
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from tiles.compiled import inlined
+from tiles.devices.base import Device
+from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.frozen import Frozen
+from tiles.random import Purpose, Stream
+
+TABLE = UPPER + 1
+_UP, _NOISE, _DOWN = np.int32(0), np.int32(1), np.int32(2)  # rows of a table
+
+Means = Annotated[list[float], Field(min_length=2)]
+Deviations = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2)]
+
+
+class Table(Frozen):
+    """One measured device. Points are equidistant in conductance, from ``lower`` to ``upper``.
+
+    Attributes:
+        lower: Lower bound of ``w``.
+        upper: Upper bound of ``w``.
+        up: Mean change by an up pulse at each point.
+        up_noise: Standard deviation of that change.
+        down: Mean change by a down pulse at each point, negative.
+        down_noise: Standard deviation of that change.
+    """
+
+    lower: float
+    upper: float
+    up: Means
+    up_noise: Deviations
+    down: Means
+    down_noise: Deviations
+
+    @model_validator(mode="after")
+    def _describes_a_device(self) -> Self:
+        if self.upper <= self.lower:
+            raise ValueError(f"upper must be above lower ({self.lower}), got {self.upper}")
+        for name in ("up_noise", "down", "down_noise"):
+            if len(getattr(self, name)) != len(self.up):
+                raise ValueError(
+                    f"{name} must have as many points as up ({len(self.up)}), "
+                    f"got {len(getattr(self, name))}"
+                )
+        if np.mean(self.up) <= 0:
+            raise ValueError(f"up must be above 0 on average, got {np.mean(self.up):.3g}")
+        if np.mean(self.down) >= 0:
+            raise ValueError(f"down must be below 0 on average, got {np.mean(self.down):.3g}")
+        return self
+
+    def change(self, w: float, *, up: bool) -> float:
+        """Mean change by a pulse at ``w``, or at the bound that is nearest."""
+        points = np.linspace(self.lower, self.upper, len(self.up))
+        return float(np.interp(w, points, self.up if up else self.down))
+
+
+class JumpTableLaw(NamedTuple):
+    """Shared numbers of a jump-table array.
+
+    Attributes:
+        cycle_noise: Factor of the measured noise.
+        intervals: Between the points of a table.
+        points: Every table's means up, noise up, means down, noise down, one after the other.
+    """
+
+    cycle_noise: np.float32
+    intervals: np.int32
+    points: NDArray[np.float32]
+
+
+@inlined
+def _interpolated(law, device, j, w, row):
+    """A row of a device's table at ``w``, between its points on a straight line."""
+    table = np.int32(device[TABLE, j] + np.float32(0.5))
+    # Columns of the scratch area that hold no device have a range of zero.
+    width = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-30))
+    position = (w - device[LOWER, j]) / width * np.float32(law.intervals)
+    left = min(max(np.int32(position), np.int32(0)), np.int32(law.intervals - np.int32(1)))
+    first = np.int32(np.int32(np.int32(4) * table + row) * np.int32(law.intervals + np.int32(1)))
+    at = np.uint32(first + left)
+    at_left, at_right = law.points[at], law.points[np.uint32(at + np.uint32(1))]
+    return at_left + (position - np.float32(left)) * (at_right - at_left)
+
+
+def _step(law, device, j, w, up):
+    factor = device[STEP_UP, j] if up else device[STEP_DOWN, j]
+    return factor * _interpolated(law, device, j, w, _UP if up else _DOWN)
+
+
+def _noise(law, device, j, w, step, up):
+    factor = device[STEP_UP, j] if up else device[STEP_DOWN, j]
+    return (
+        law.cycle_noise * factor * _interpolated(law, device, j, w, (_UP if up else _DOWN) + _NOISE)
+    )
+
+
+register(JumpTableLaw, Functions(_step, _noise, depends_on_state=True))
+
+
+class JumpTable(Device):
+    """Changes per pulse from tables, one for each device that was measured.
+
+    Every emulated device draws which measured one it is, each as likely as the others, so that
+    the spread between devices is that of the measurement. A change has the mean and the standard
+    deviation that the table gives at the present conductance, on straight lines between its
+    points. The tables come from ``crossmesh devices fit``; the default is one made up for show.
+
+    Attributes:
+        tables: The measured devices.
+        device_noise: Spread of all changes between devices, relative, beyond that of the tables.
+        cycle_noise: Factor of the noise in the tables; 0 leaves it out.
+        write_noise: Standard deviation of what a read sees about the state that pulses move,
+            drawn anew whenever a device is pulsed, in mean changes at ``w == 0``.
+        offset: Measured conductance at ``w == 0``, in ``unit``.
+        scale: Measured conductance per ``w``, in ``unit``.
+        unit: Of the measured conductance.
+    """
+
+    n_parameters: ClassVar[int] = 5
+    source: ClassVar[str] = "measurement; the default is assumed"
+
+    kind: Literal["jump_table"] = "jump_table"
+    tables: Annotated[list[Table], Field(min_length=1, max_length=32768)] = [  # noqa: RUF012  because models are frozen
+        Table(
+            lower=-1, upper=1, up=[0.02, 0.0], up_noise=[0.006, 0.0],
+            down=[0.0, -0.02], down_noise=[0.0, 0.006],
+        )
+    ]  # fmt: skip
+    device_noise: float = Field(0.0, ge=0)
+    cycle_noise: float = Field(1.0, ge=0)
+    write_noise: float = Field(0.0, ge=0)
+    offset: float = 0.0
+    scale: float = Field(1.0, gt=0)
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _tables_make_an_array(self) -> Self:
+        n_points = len(self.tables[0].up)
+        for k, table in enumerate(self.tables):
+            if len(table.up) != n_points:
+                raise ValueError(
+                    f"tables.{k} must have as many points as the first ({n_points}), "
+                    f"got {len(table.up)}"
+                )
+        if not self.lower < 0 < self.upper:
+            raise ValueError(
+                "tables must reach from below 0 to above 0 on average, "
+                f"got {self.lower:.3g} to {self.upper:.3g}"
+            )
+        if self.granularity <= 0:
+            raise ValueError(
+                "tables must move up by up pulses and down by down pulses at w == 0 on average, "
+                f"got {self.granularity:.3g}"
+            )
+        return self
+
+    @property
+    def lower(self) -> float:
+        """Mean lower bound of ``w``."""
+        return float(np.mean([table.lower for table in self.tables]))
+
+    @property
+    def upper(self) -> float:
+        """Mean upper bound of ``w``."""
+        return float(np.mean([table.upper for table in self.tables]))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Mean bounds."""
+        return self.lower, self.upper
+
+    @property
+    def write_deviation(self) -> float:
+        """Write noise in units of ``w``."""
+        return self.write_noise * self.granularity
+
+    @property
+    def granularity(self) -> float:
+        """Mean change at ``w == 0``, over devices and directions."""
+        rises = [table.change(0.0, up=True) for table in self.tables]
+        falls = [table.change(0.0, up=False) for table in self.tables]
+        return float(np.mean(rises) - np.mean(falls)) / 2
+
+    def law(self) -> Any:
+        """The shared numbers."""
+        rows = [
+            row
+            for table in self.tables
+            for row in (table.up, table.up_noise, table.down, table.down_noise)
+        ]
+        points = np.array(rows, np.float32)
+        intervals = np.int32(points.shape[1] - 1)
+        return JumpTableLaw(np.float32(self.cycle_noise), intervals, points.ravel())
+
+    def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
+        """Factor of up changes, factor of down changes, bounds, and the number of the table."""
+        uniform = stream.uniform(Purpose.DEVICE, shape, draw=TABLE, part=part)
+        drawn = np.minimum(uniform * len(self.tables), len(self.tables) - 1).astype(np.intp)
+        normal = stream.normal(Purpose.DEVICE, shape, draw=STEP_UP, part=part)
+        parameters = np.empty((self.n_parameters, *shape), np.float32)
+        parameters[STEP_UP] = parameters[STEP_DOWN] = np.abs(1 + self.device_noise * normal)
+        parameters[LOWER] = np.array([table.lower for table in self.tables], np.float32)[drawn]
+        parameters[UPPER] = np.array([table.upper for table in self.tables], np.float32)[drawn]
+        parameters[TABLE] = drawn
+        return parameters
