@@ -53,11 +53,16 @@ def test_a_new_kind_starts_its_object_afresh():
     assert merged(engine, {"engine": {"kind": "ray"}})["engine"]["address"] == "10.0.0.1:6379"
 
 
+RERAM_2022 = {
+    "upper": 1, "lower": -1, "device_noise_law": "log_normal", "multiplicative_noise": False,
+    "symmetry_referenced": True, "reference_noise": 0.05,
+}  # fmt: skip
 SHIPPED_DEVICES = {
     "capacitor-li-2018": LinearStep(
         step=0.005, device_noise=0.1, asymmetry_device_noise=0.06, upper=1, lower=-1,
         upper_device_noise=0.07, lower_device_noise=0.07, gamma_up=0.05, gamma_down=0.05,
         gamma_device_noise=0.01, multiplicative_noise=False,
+        retention={"time_s": 0.24, "device_noise": 0.3},
     ),
     "ecram-li-tang-2018": LinearStep(
         step=0.002, device_noise=0.1, upper=1.1724, lower=-0.8276, upper_device_noise=0.05,
@@ -72,13 +77,26 @@ SHIPPED_DEVICES = {
     "reram-es-gong-2018": ExpStep(
         step=0.00135, device_noise=0.2, cycle_noise=5, asymmetry=0.259359,
         asymmetry_device_noise=0.05, upper=1, lower=-1, a_up=-1.18445, a_down=-0.081404,
-        gamma_up=5, gamma_down=5, a=-0.5, b=-0.5,
+        gamma_up=5, gamma_down=5, a=-0.5, b=-0.5, write_noise=75,
+    ),
+    "reram-sb-gong-2018": SoftBounds(
+        step=0.002, cycle_noise=3.75, upper=1.25, upper_device_noise=0.24, lower=-0.75,
+        lower_device_noise=0.4, multiplicative_noise=False, write_noise=56,
+    ),
+    "reram-om-2022": SoftBounds(
+        step=0.0949, device_noise=0.7829, cycle_noise=0.4158, upper_device_noise=0.3499,
+        lower_device_noise=0.5695, write_noise=1.4113, **RERAM_2022,
+    ),
+    "reram-hfo2-2022": SoftBounds(
+        step=0.4622, device_noise=0.7125, cycle_noise=0.2174, upper_device_noise=0.4295,
+        lower_device_noise=0.5990, write_noise=0.5841, **RERAM_2022,
     ),
 }  # fmt: skip
 
 
 def test_all_shipped_devices_are_tested():
-    assert set(SHIPPED_DEVICES) <= set(presets())
+    cells = {"pcm-nandakumar-2018", "pcm-nandakumar-2020", "pcm-3t1c-ambrogio-2018"}
+    assert set(SHIPPED_DEVICES) | cells == set(presets())
 
 
 @pytest.mark.parametrize(("name", "device"), SHIPPED_DEVICES.items(), ids=SHIPPED_DEVICES)

@@ -38,7 +38,7 @@ def held(crossbar, k):
 
 def significant(**changes):
     device = ConstantStep(step=0.01, upper=0.2, lower=-0.2, **ALIKE)
-    return Pairs(pair=Pair(device=device), significances=(1, 4, 16), **changes)
+    return Pairs(pair=Pair(device=device), significances=[1.0, 4.0, 16.0], **changes)
 
 
 def test_a_weight_is_the_sum_of_its_pairs():
@@ -87,7 +87,7 @@ def test_carries_let_a_weight_pass_the_range_of_its_finest_pair():
     np.testing.assert_allclose(without.weights, 0.4, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("values", "told"), [((4, 1), "[4.0, 1.0]"), ((0, 1), "[0.0, 1.0]")])
+@pytest.mark.parametrize(("values", "told"), [([4, 1], "[4.0, 1.0]"), ([0, 1], "[0.0, 1.0]")])
 def test_significances_must_rise(values, told):
     with pytest.raises(ValidationError, match="significances must be above 0 and rise, got") as e:
         Pairs(significances=values)

@@ -42,6 +42,8 @@ def _drawn(cells: Mapping[str, Cell], seed: int) -> Figure:
 
 def band(axes: Axes, x: Array, values: Array, which: int, label: str | None = None) -> None:
     """Mean of ``(points, devices)`` values plus and minus their standard deviation."""
+    known = np.isfinite(values).any(axis=1)
+    x, values = x[known], values[known]
     mean, deviation = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
     style: dict[str, Any] = BANDS[which]
     axes.fill_between(x, mean - deviation, mean + deviation, linewidth=0, label=label, **style)
@@ -104,12 +106,15 @@ def symmetry_point(points: Array, asymmetry: Array) -> float | None:
 
 
 def _retention(axes: Axes, cell: Cell, seed: int) -> None:
-    """Weights over time, from several levels. No cell knows time yet, so none of them moves."""
-    crossbar = simulate.crossbar_of(cell, seed)
-    times_s = np.array([1.0, _YEAR_S])
+    """Weights over emulated time, from several levels, if nothing pulses them."""
+    times_s = np.logspace(-6, np.log10(_YEAR_S), 40)
+    keeps = True
     for level in np.linspace(-0.8, 0.8, 5):
-        crossbar.write(np.full(simulate.SHAPE, level, np.float32))
-        axes.plot(times_s, [crossbar.weights.mean()] * 2, **UP)
+        shown = simulate.waiting(cell, seed, level, times_s)
+        band(axes, times_s, shown, 0)
+        axes.plot(times_s, shown.mean(axis=1), **UP)
+        keeps = keeps and bool(np.ptp(shown, axis=0).max() < 1e-6)
     axes.set(xscale="log", xlabel="time after writing (s)", ylabel="conductance $w$")
     axes.margins(y=0.2)
-    note(axes, "keeps its state")
+    if keeps:
+        note(axes, "keeps its state")

@@ -23,7 +23,9 @@ _RATE = 1e3  # of updates, so large that every train holds its one pulse
 _MOST_PULSES = 16_384
 _SETTLED = 0.03  # of the whole way, left for the second half of the pulses
 _MARGIN = 0.02  # of the range, at both ends, where bounds cut steps short
+_CLOSE = 0.002  # of the range: a written conductance, so that its steps count
 _FEWEST = 20  # devices that reach a conductance, for their steps there to be shown
+_WAITED = 1000  # examples without pulses that make up a time
 _REPEATS = 16  # of a pulse, to see its noise
 _NOISES = {"cycle_noise": 0.0, "write_noise": 0.0}
 
@@ -51,18 +53,32 @@ def crossbar_of(cell: Cell, seed: int) -> Crossbar:
 
 def quiet(cell: Cell) -> Cell:
     """The same cell without noise from pulse to pulse."""
-    silent: Cell = _silenced(cell)
+    silent: Cell = _silenced(cell, _NOISES)
     return silent
 
 
-def _silenced(part: Any) -> Any:
+def _silenced(part: Any, noises: dict[str, float]) -> Any:
     if not isinstance(part, BaseModel):
         return part
     fields = {
-        name: _NOISES[name] if name in _NOISES else _silenced(getattr(part, name))
+        name: noises[name] if name in noises else _silenced(getattr(part, name), noises)
         for name in type(part).model_fields
     }
     return part.model_copy(update=fields)
+
+
+def waiting(cell: Cell, seed: int, level: float, times_s: Array) -> Array:
+    """Conductances ``(times, devices)`` at some times after ``level`` was written."""
+    rows, cols = SHAPE
+    x, d = np.zeros((_WAITED, rows), np.float32), np.zeros((_WAITED, cols), np.float32)
+    shown = []
+    for time_s in times_s:
+        stream = Stream(seed=seed, owner=0)
+        crossbar = build(quiet(cell), SHAPE, stream, _ONE_PULSE, time_s / _WAITED)
+        crossbar.write(np.full(SHAPE, level, np.float32))
+        crossbar.update(x, d, _RATE, 0)
+        shown.append(crossbar.weights.ravel().copy())
+    return np.array(shown, float)
 
 
 def pulse(crossbar: Crossbar, n: int, first: int, *, up: bool) -> None:
@@ -115,24 +131,24 @@ def steps(cell: Cell, seed: int, n_points: int = 41) -> Steps:
     upper = float(still.weights.mean())
     margin = _MARGIN * (upper - lower)
     points = np.linspace(lower + margin, upper - margin, n_points)
-    reached = np.array([_written(still, w) for w in points])
+    reached = np.array([_written(still, w, _CLOSE * (upper - lower)) for w in points])
     known = reached.sum(axis=1) >= _FEWEST
     points, reached = points[known], reached[known]
     up, down = (
         np.where(reached, [_change(still, w, 0, up=rising) for w in points], np.nan)
         for rising in (True, False)
     )
-    noisy, at = crossbar_of(cell, seed), len(points) // 2
+    noisy, at = crossbar_of(_silenced(cell, {"write_noise": 0.0}), seed), len(points) // 2
     many = np.array([_change(noisy, points[at], k, up=True) for k in range(_REPEATS)])
     noise = math.sqrt(many[:, reached[at]].var(axis=0, ddof=1).mean())
     return Steps(points, up, down, 2 * noise / float(np.nanmean(up[at]) - np.nanmean(down[at])))
 
 
-def _written(crossbar: Crossbar, w: float) -> NDArray[np.bool_]:
+def _written(crossbar: Crossbar, w: float, within: float) -> NDArray[np.bool_]:
     """Which devices hold ``w``, their bounds allowing it."""
     wanted = np.full(SHAPE, w, np.float32)
     crossbar.write(wanted)
-    return np.isclose(crossbar.weights, wanted, atol=1e-6).ravel()
+    return np.isclose(crossbar.weights, wanted, atol=within).ravel()
 
 
 def _change(crossbar: Crossbar, w: float, number: int, *, up: bool) -> Array:

@@ -28,7 +28,7 @@ class Pairs(Frozen):
 
     kind: Literal["pairs"] = "pairs"
     pair: Pair = Pair()
-    significances: tuple[float, ...] = Field((1.0, 4.0), min_length=2, max_length=8)
+    significances: list[float] = Field([1.0, 4.0], min_length=2, max_length=8)
     carry_every: int = Field(1000, ge=1)
     max_pulses: int = Field(1000, ge=1)
 
@@ -36,7 +36,7 @@ class Pairs(Frozen):
     def _significances_rise(self) -> Self:
         values = self.significances
         if values[0] <= 0 or any(a >= b for a, b in itertools.pairwise(values)):
-            raise ValueError(f"significances must be above 0 and rise, got {list(values)}")
+            raise ValueError(f"significances must be above 0 and rise, got {values}")
         return self
 
     @property

@@ -41,7 +41,7 @@ class Stuck(Frozen):
 
     fraction: float = Field(0.0, ge=0, le=1)
     at: Place = "random"
-    devices: tuple[StuckDevice, ...] = ()
+    devices: list[StuckDevice] = []  # noqa: RUF012  because models are frozen
 
     def hold(self, parameters: NDArray[np.float32], stream: Stream, part: int) -> None:
         """Give stuck devices bounds that hold them, and no steps.
