@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from emulator.config import RunConfig
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, RunError
 from emulator.executors import Executor, create
 from emulator.job import Job, prepare
 from emulator.laws import nearest
@@ -24,6 +23,8 @@ from tiles.inference import MODELS
 from tiles.measure import Progress
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
+_LONGEST_S = 1000 * UNITS_S["y"]
+_MOST_TICKS = 12  # on the axis of time
 SCHEMA = pa.schema(
     [("after_s", pa.float64()), ("compensated", pa.bool_()), ("repetition", pa.int64()),
      ("test_loss", pa.float64()), ("test_accuracy", pa.float64())]
@@ -61,7 +62,10 @@ def parse_times(text: str) -> tuple[float, ...]:
                 "--after must be times such as 1s,1h,30d with a unit of "
                 f"{', '.join(UNITS_S)}, got {part.strip() or repr(part)}"
             )
-        times.append(float(match[1]) * UNITS_S[match[2]])
+        seconds = float(match[1]) * UNITS_S[match[2]]
+        if seconds > _LONGEST_S:
+            raise ConfigError(f"--after must be at most 1000y, got {part.strip()}")
+        times.append(seconds)
     return tuple(sorted(set(times)))
 
 
@@ -117,7 +121,7 @@ def age(
     finally:
         executor.close()
     table = pa.Table.from_pylist(rows, SCHEMA)
-    pq.write_table(table, directory.path / "after.parquet")
+    directory.write_after(table)
     return Ages(table=table, trained_accuracy=history.rows[-1].test_accuracy)
 
 
@@ -211,8 +215,8 @@ def draw_ages(rows: Sequence[AgeRow], trained: float | None, title: str, path: P
         )  # fmt: skip
     if trained is not None:
         axes.axhline(scale * trained, color="0.35", linestyle=(0, (1, 1.5)), label="as trained")
-    times = sorted({row.after_s for row in rows})
     axes.set_xscale("log")
+    times = _apart(sorted({row.after_s for row in rows}))
     axes.set_xticks([max(t, 0.1) for t in times], [time_text(t) for t in times])
     axes.minorticks_off()
     axes.set_xlabel("time since programming")
@@ -220,4 +224,17 @@ def draw_ages(rows: Sequence[AgeRow], trained: float | None, title: str, path: P
     axes.set_title(title, loc="left", fontsize="medium")
     axes.grid(visible=True, color="0.9")
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _apart(times: Sequence[float]) -> list[float]:
+    """Those of rising times whose names have room on a logarithmic axis."""
+    shown = [times[0]]
+    least = max(times[-1] / max(times[0], 0.1), 1.0) ** (1 / _MOST_TICKS)
+    for time in times[1:]:
+        if time >= least * max(shown[-1], 0.1):
+            shown.append(time)
+    return shown

@@ -178,9 +178,12 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
         ),
     ] = None,
     inference: Annotated[
-        str, typer.Option(metavar="|".join(MODELS), help="The memories that --after programs.")
-    ] = "pcm",
-    repeats: Annotated[int, typer.Option(metavar="N", help="How often they are programmed.")] = 5,
+        str | None,
+        typer.Option(metavar="|".join(MODELS), help="The memories that --after programs: pcm."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(metavar="N", help="How often they are programmed: 5 times.")
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="PNG or SVG of --after; by default RUN/after.png."),
@@ -200,11 +203,13 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     directory = RunDirectory.existing(run)
     config = directory.config(_where(engine, address, data_dir))
     if after is None:
+        _refuse_without_after({"--inference": inference, "--repeats": repeats, "--plot": plot})
         with display(quiet=quiet) as listener:
             result = evaluate(directory, config, listener.note)
         print_json(result) if json_ else print_fields(result)
         return
-    times = parse_times(after)
+    times, inference = parse_times(after), inference or "pcm"
+    repeats = 5 if repeats is None else repeats
     picture = checked_picture(plot or directory.path / "after.png")
     with display(quiet=quiet) as listener:
         ages = age(directory, config, times, listener, inference=inference, repeats=repeats)
@@ -212,10 +217,18 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     title = f"{config.name}: weights programmed {repeats} times to {inference}"
     draw_ages(rows, ages.trained_accuracy, title, picture)
     if json_:
-        print_json([asdict(row) for row in rows])
+        told = {"inference": inference, "repeats": repeats, "plot": str(picture)}
+        trained = {"trained_accuracy": ages.trained_accuracy}
+        print_json(told | trained | {"ages": [asdict(row) for row in rows]})
     else:
         print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
         typer.echo(f"plot: {picture}")
+
+
+def _refuse_without_after(options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"{name} must come with --after, got {value} without it")
 
 
 @configs_app.callback(invoke_without_command=True)

@@ -113,6 +113,10 @@ class RunDirectory:
         table = tiles_table(reports)
         self._replace("tiles.parquet", lambda path: pq.write_table(table, path))
 
+    def write_after(self, table: pa.Table) -> None:
+        """Leave the tests on programmed memories."""
+        self._replace("after.parquet", lambda path: pq.write_table(table, path))
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Leave the summary."""
         text = json.dumps(summary, indent=2) + "\n"

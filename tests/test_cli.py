@@ -307,3 +307,27 @@ def test_an_interrupted_run_ends_in_order_and_resumes_with_the_same_bits(engine,
     whole = crossmesh("train", "digits", *more, "--set", "training.baseline=false", cwd=tmp_path)
     digest = json.loads(resumed.stdout)["state_digest"]
     assert digest == json.loads(whole.stdout)["state_digest"]
+
+
+def test_a_run_is_tested_on_memories_as_they_age(run, tmp_path):
+    assert (
+        run("train", "digits", "--engine", "local", "--run-dir", tmp_path / "r", "--epochs", 1)[0]
+        == 0
+    )
+    code, out, _ = run(
+        "evaluate", tmp_path / "r", "--engine", "local", "--after", "1s,1y", "--json"
+    )
+    told = json.loads(out)
+
+    assert code == 0
+    assert [row["after_s"] for row in told["ages"]] == [1, 1, 31536000, 31536000]
+    assert told["inference"] == "pcm"
+    assert (tmp_path / "r" / "after.png").stat().st_size > 10_000
+    for options, law in (
+        (("--inference", "pcm"), "--inference must come with --after, got pcm without it"),
+        (("--after", "1x"), "--after must be times such as 1s,1h,30d"),
+        (("--after", "1s", "--plot", "a.gif"), "--plot must end in .png or .svg, got a.gif"),
+    ):
+        code, _, error = run("evaluate", tmp_path / "r", *options)
+        assert code == 2
+        assert law in error
