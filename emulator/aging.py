@@ -110,10 +110,7 @@ def age(
     listener = listener or Silence()
     agings = list(_agings(after_s, inference, repeats))
     job = prepare(config)
-    found = directory.checkpoints(job).latest(listener.note)
-    if found is None:
-        raise ConfigError(f"RUN must have a checkpoint, got {directory.path}")
-    folder, history = found
+    folder, history = directory.newest(job, listener.note)
     executor = create(job)
     try:
         executor.load(folder)

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emulator.checkpoints import Checkpoints, MetricsRow, found
+from emulator.checkpoints import Checkpoints, History, MetricsRow, found
 from emulator.config import RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunLost
@@ -139,6 +139,17 @@ class RunDirectory:
     def checkpoints(self, job: Job) -> Checkpoints:
         """The run's checkpoints."""
         return Checkpoints(self.path / "checkpoints", job)
+
+    def newest(self, job: Job, warn: Callable[[str], None]) -> tuple[Path, History]:
+        """Folder and history of the newest whole checkpoint.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        latest = self.checkpoints(job).latest(warn)
+        if latest is None:
+            raise ConfigError(f"RUN must have a checkpoint, got {self.path}")
+        return latest
 
     @property
     def can_be_resumed(self) -> bool:

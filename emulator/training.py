@@ -237,10 +237,7 @@ def evaluate(
         ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.
     """
     job = prepare(config)
-    found = directory.checkpoints(job).latest(warn)
-    if found is None:
-        raise ConfigError(f"RUN must have a checkpoint, got {directory.path}")
-    folder, history = found
+    folder, history = directory.newest(job, warn)
     executor = create(job)
     try:
         executor.load(folder)
