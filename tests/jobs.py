@@ -42,6 +42,13 @@ CELLS: dict[str, dict[str, Any]] = {
     "pcm_3t1c": {"kind": "pcm_3t1c", "transfer": {"every": 30, "examples_per_row": 1}},
     "jump_table": {"kind": "jump_table", "tables": TABLES},
     "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
+    "shared_reference": {
+        "kind": "shared_reference", "reference_noise": 0.02,
+        "device": {
+            "kind": "soft_bounds", "step": 0.01, "lower": 0.0, "upper": 1.0, "write_noise": 2.0,
+            "retention": {"time_s": 1e-4, "device_noise": 0.3}, "stuck": {"fraction": 0.02},
+        },
+    },
 }  # fmt: skip
 SCHEDULES: dict[str, dict[str, Any]] = {
     "sequential": {"batch": 4},
@@ -51,7 +58,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 def small_config(
-    cell: str = "constant_step", schedule: str = "sequential", **changes: Any
+    cell: str | dict[str, Any] = "constant_step", schedule: str = "sequential", **changes: Any
 ) -> RunConfig:
     """Digits on a network of three layers whose tiles of 19 by 7 fit no layer evenly."""
     tree: dict[str, Any] = {
@@ -71,7 +78,7 @@ def small_config(
             "learning_rate": 0.05,
             **SCHEDULES[schedule],
         },
-        "tile": {"rows": 19, "cols": 7, "cell": CELLS[cell]},
+        "tile": {"rows": 19, "cols": 7, "cell": CELLS[cell] if isinstance(cell, str) else cell},
         "engine": {"kind": "local"},
     }
     return validated(merged(tree, changes))

@@ -45,7 +45,8 @@ def step(device, parameters, w, up):
     """
     step_up, step_down, lower, upper, *own = (float(p) for p in parameters)
     size = step_up if up else -step_down
-    return size * FACTORS[device.kind](device, lower, upper, own, w, up)
+    law = getattr(device, "kind", "capacitor")
+    return size * FACTORS[law](device, lower, upper, own, w, up)
 
 
 def _constant_factor(device, lower, upper, own, w, up):
@@ -78,7 +79,14 @@ def _tabled(device, lower, upper, own, w, column):
     return float(np.interp(w, np.linspace(lower, upper, len(values)), values))
 
 
+def _capacitor_factor(device, lower, upper, own, w, up):
+    middle, half = (lower + upper) / 2, (upper - lower) / 2
+    off = device.step_loss * (w - middle) / half
+    return 1 - off if up else 1 + off
+
+
 FACTORS = {
+    "capacitor": _capacitor_factor,
     "constant_step": _constant_factor,
     "linear_step": _linear_factor,
     "soft_bounds": _soft_factor,

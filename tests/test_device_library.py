@@ -13,7 +13,7 @@ from emulator.loading import load_cell, presets
 from tests import naive
 from tiles.cells import Cell, Pair, SharedReference
 from tiles.crossbar import EXAMPLE_S, build
-from tiles.devices import ConstantStep, Device, ExpStep, LinearStep, Pcm, SoftBounds, StepDevice
+from tiles.devices import ConstantStep, ExpStep, LinearStep, Pcm, SoftBounds, StepDevice
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER
 from tiles.random import Stream
 from tiles.update import UpdateConfig
@@ -58,26 +58,10 @@ def within(values, mean, deviation):
 
 
 @stepping
-def test_mean_responses_are_their_laws(name):
-    """Pulses up and down without noise, device by device, against the formula one by one."""
-    device = SHIPPED[name].model_copy(update={"cycle_noise": 0.0, "write_noise": 0.0})
-    shape = (3, 67)
-    crossbar = crossbar_of(device, shape)
-    parameters = naive.parameters_of(device, shape, STREAM)
-    expected = hidden(crossbar).astype(float)
-    for n, up in ((25, True), (40, False)):
-        pulse(crossbar, n, up=up)
-        for at in np.ndindex(shape):
-            for _ in range(n):
-                expected[at] = naive.pulse(device, parameters[:, *at], expected[at], up)
-
-    np.testing.assert_allclose(hidden(crossbar), expected, atol=2e-5, rtol=2e-5)
-
-
-@stepping
 def test_the_noise_of_a_pulse_is_its_law(name):
-    spread = [f for f in type(SHIPPED[name]).model_fields if f.endswith("device_noise")]
-    device = SHIPPED[name].model_copy(update=dict.fromkeys(spread, 0.0) | {"retention": None})
+    known = type(SHIPPED[name]).model_fields
+    off = {f: 0.0 for f in known if f.endswith("device_noise") or f == "reference_noise"}
+    device = SHIPPED[name].model_copy(update=off | {"retention": None})
     if device.cycle_noise * device.step > 0.1:
         pytest.skip("a single pulse meets the bounds")
     for up in (True, False):
@@ -87,37 +71,9 @@ def test_the_noise_of_a_pulse_is_its_law(name):
         pulse(crossbar, up=up)
         parameters = device.sample((1, 1), STREAM, 0)[:, 0, 0]
         w = float(start[0, 0])
-        if np.ptp(start) > 0:  # references differ from device to device
-            return
+        assert np.ptp(start) == 0
         moved = hidden(crossbar) - start
         within(moved, naive.step(device, parameters, w, up), naive.noise(device, parameters, w, up))
-
-
-@shipped
-def test_states_are_saved_and_loaded_exactly(name):
-    original, copy = (crossbar_of(SHIPPED[name], (5, 70)) for _ in range(2))
-    original.write(np.zeros((5, 70), np.float32))
-    pulse(original, 20)
-    copy.load({key: array.copy() for key, array in original.state().items()})
-    for crossbar in (original, copy):
-        pulse(crossbar, 30, 20, up=False)
-
-    np.testing.assert_array_equal(copy.weights, original.weights)
-    for key, array in original.state().items():
-        np.testing.assert_array_equal(copy.state()[key], array)
-
-
-@shipped
-def test_bounds_are_kept_whatever_the_noise(name):
-    crossbar = crossbar_of(SHIPPED[name], (8, 70))
-    pulse(crossbar, 60)
-    pulse(crossbar, 60, 60, up=False)
-    cell = SHIPPED[name]
-    if isinstance(cell, Device):
-        parameters = naive.parameters_of(cell, (8, 70), STREAM)
-        assert np.all(hidden(crossbar) >= parameters[LOWER])
-        assert np.all(hidden(crossbar) <= parameters[UPPER])
-    assert np.all(np.isfinite(crossbar.weights))
 
 
 @shipped

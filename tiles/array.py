@@ -111,15 +111,24 @@ class _Decay:
 
     The loss over the examples between is exact; a read within them sees at most 1 % of a time
     constant, or 32 examples, too little of it.
+
+    Args:
+        retention: How fast.
+        site: Where.
+        part: Which of the cell's devices these are.
+        stuck: ``(rows, cols)`` devices that lose nothing.
     """
 
-    def __init__(self, retention: Retention, site: Site, part: int) -> None:
+    def __init__(
+        self, retention: Retention, site: Site, part: int, stuck: NDArray[np.bool_]
+    ) -> None:
         examples = retention.time_s / site.example_s
         self._every = int(min(max(examples / 100, 1), 32))
         normal = site.stream.normal(Purpose.RETENTION, site.shape, part=part)
         spread = np.abs(1 + np.float32(retention.device_noise) * normal)
         with np.errstate(divide="ignore"):  # a time constant of 0 keeps nothing
             self._factor = np.exp(-np.float32(self._every / examples) / spread)
+        self._factor[stuck] = 1
 
     def change(self, state: Array, trains: Trains) -> Array | None:
         """Change of ``state`` that is due after some examples; None: nothing is due."""
@@ -162,7 +171,8 @@ class DeviceArray:
         self._reference = _NONE if reference is None else reference
         self._sees_all = not self._write_noise and reference is None
         self.seen = self.state if self._sees_all else np.zeros(shape, np.float32)
-        self._decay = _Decay(device.decay, site, part) if device.decay else None
+        stuck = values[LOWER] == values[UPPER]
+        self._decay = _Decay(device.decay, site, part, stuck) if device.decay else None
 
     def write(self, values: Array) -> None:
         """Set the devices so that ``values`` would be seen without noise, within their bounds."""

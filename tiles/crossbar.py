@@ -43,9 +43,10 @@ class Crossbar(Protocol):
         ...
 
     def arrays(self) -> list[tuple[Factor, Array]]:
-        """Arrays of conductances, 0 or more, with wires of their own, and their factors.
+        """Arrays of conductances with wires of their own, and their factors.
 
-        The sum of factor times conductances is ``weights``.
+        Conductances count from the lower bound of a typical device. The sum of factor times
+        conductances is ``weights``.
         """
         ...
 
