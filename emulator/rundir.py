@@ -1,7 +1,6 @@
 """The run directory: what a run leaves, written aside and renamed, so that no file is ever half."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from emulator.checkpoints import Checkpoints, History, MetricsRow, found
 from emulator.config import RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunLost
+from emulator.folders import InUse, locked
 from emulator.job import Job
 from emulator.loading import dumped, load_config
 from tiles.measure import TileReport
@@ -65,7 +65,7 @@ class RunDirectory:
         """
         before = list(self.path.absolute().parents)
         made = [folder for folder in before if not folder.exists()]
-        lock = self._claimed() if new else _locked(self.path)
+        lock = self._claimed() if new else self._locked()
         try:
             yield
         finally:
@@ -80,8 +80,8 @@ class RunDirectory:
             if number > 1:
                 self.path = first.with_name(f"{first.name}-{number}")
             try:
-                lock = _locked(self.path)
-            except _InUse:
+                lock = self._locked()
+            except InUse:
                 if self._numbered:
                     continue
                 raise
@@ -91,6 +91,9 @@ class RunDirectory:
             if not self._numbered:
                 raise ConfigError(f"--run-dir must be new or empty, got {self.path}")
         raise ConfigError(f"--run-dir must have room for another run, got {first.parent}")
+
+    def _locked(self) -> int:
+        return locked(self.path, "--run-dir", "run")
 
     def config(self, overrides: Sequence[str] = ()) -> RunConfig:
         """The run's config."""
@@ -155,32 +158,6 @@ class RunDirectory:
     def can_be_resumed(self) -> bool:
         """Whether there is a checkpoint, whole or not."""
         return bool(found(self.path / "checkpoints"))
-
-
-class _InUse(ConfigError):  # noqa: N818  because it names what is
-    """Another run holds the folder."""
-
-
-def _locked(path: Path) -> int:
-    """Make and lock a folder; the descriptor that holds the lock."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise ConfigError(
-            f"--run-dir must be a folder that can be written, got {path} ({error.strerror})"
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise _InUse(f"--run-dir must not be in use by another run, got {path}") from None
-    except OSError:
-        pass  # some network file systems cannot lock
-    if not path.is_dir():  # removed by a run that ended between the two steps above
-        os.close(lock)
-        return _locked(path)
-    return lock
 
 
 def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tiles import phase_change
 from tiles.frozen import Frozen
 
 Array = NDArray[np.float32]
@@ -100,13 +101,12 @@ class Pcm(InferenceModel):
 
     def scatter(self, g: Array, after_s: float) -> Array:
         """A parabola, in proportion to full scale."""
-        microsiemens = np.maximum(_polynomial((0.26348, 1.9650, -1.1731), g), 0)
-        return np.float32(self.full_scale_siemens / 25) * microsiemens
+        scale = np.float32(self.full_scale_siemens / phase_change.SCALE_SIEMENS)
+        return scale * phase_change.scatter(g)
 
     def exponent(self, g: Array) -> tuple[Array, Array]:
         """Falling with the logarithm of the conductance."""
-        mean = _logarithmic(-0.0155, 0.0244, (0.049, 0.1), g)
-        return mean, _logarithmic(-0.0125, -0.0059, (0.008, 0.045), g)
+        return phase_change.exponents(g)
 
     def fluctuation(self, g: Array) -> Array:
         """A power of the conductance."""

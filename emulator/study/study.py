@@ -1,10 +1,8 @@
 """Running a study: what is left to do, side by side, and what it came to."""
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 
 from emulator.data import DataConfig, load
 from emulator.errors import ConfigError, RunLost
+from emulator.folders import locked
 from emulator.listener import Listener, Silence
 from emulator.loading import dumped
 from emulator.study.config import Study
@@ -195,15 +194,8 @@ def _held(directory: Path) -> Iterator[int]:
     Raises:
         ConfigError: If the folder cannot be had.
     """
+    lock = locked(directory, "--output", "study", _LOCK_S)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory, os.O_RDONLY)
-    except OSError as error:
-        raise ConfigError(
-            f"--output must be a folder that can be written, got {directory} ({error.strerror})"
-        ) from None
-    try:
-        _lock(lock, directory)
         if any(directory.iterdir()) and not (directory / "study.yaml").is_file():
             raise ConfigError(
                 f"--output must be new, empty or the folder of a study, got {directory}"
@@ -223,23 +215,6 @@ def _writing(directory: Path) -> Iterator[None]:
     except OSError as error:
         told = f"{directory} cannot be written: {error.strerror or error}"
         raise RunLost(f"{told}; the same command goes on") from None
-
-
-def _lock(lock: int, directory: Path) -> None:
-    deadline = time.monotonic() + _LOCK_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ConfigError(
-                    f"--output must not be in use by another study, got {directory}"
-                ) from None
-            time.sleep(0.1)
-        except OSError:
-            return  # some network file systems cannot lock
-        else:
-            return
 
 
 def _read_json(path: Path) -> dict[str, Any]:

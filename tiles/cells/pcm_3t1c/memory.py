@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tiles import phase_change
 from tiles.array import Array
 from tiles.frozen import Frozen
+
+_SCALE = np.float32(1 / phase_change.SCALE_SIEMENS)
 
 
 class PcmMemory(Frozen):
@@ -70,10 +73,9 @@ class PcmMemory(Frozen):
         return result
 
     def _deviation(self, target: Array) -> Array:
-        g = np.clip(target, 0, self.range_siemens) * np.float32(1 / 25e-6)
-        scatter = np.maximum((-1.1731e-6 * g + 1.9650e-6) * g + 0.26348e-6, 0).astype(np.float32)
+        within = phase_change.scatter(np.clip(target, 0, self.range_siemens) * _SCALE)
         lost = np.float32(self.lost_siemens)
-        deviation = np.where(target > np.float32(self.range_siemens), lost, scatter)
+        deviation = np.where(target > np.float32(self.range_siemens), lost, within)
         return np.float32(self.write_noise) * deviation
 
     def exponents(self, conductance: Array, normal: Array) -> Array:
@@ -83,9 +85,7 @@ class PcmMemory(Frozen):
             conductance: As written, in siemens.
             normal: A standard normal number for each device.
         """
-        logarithm = np.log(np.maximum(conductance * np.float32(1 / 25e-6), 1e-6))
-        mean = np.clip(-0.0155 * logarithm + 0.0244, 0.049, 0.1)
-        spread = np.clip(-0.0125 * logarithm - 0.0059, 0.008, 0.045)
+        mean, spread = phase_change.exponents(conductance * _SCALE)
         return (self.drift * np.abs(mean + spread * normal)).astype(np.float32)
 
     def left(self, exponents: Array, age_s: NDArray[np.float64]) -> Array:
