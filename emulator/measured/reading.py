@@ -83,7 +83,8 @@ def read_measurement(path: Path) -> Measurement:
     try:
         sheet = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise ConfigError(f"{path} must be a readable CSV or Parquet file: {error}") from None
+        told = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} must be a readable CSV or Parquet file: {told}") from None
     if not sheet.rows:
         raise ConfigError(f"{path} must hold readings, got none")
     if "direction" in sheet.names:
