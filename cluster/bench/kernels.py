@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cluster.bench.figures import Figure, figure, ratios, take_turns
 from tiles.cells import Cell, Pair, Pcm3T1C
-from tiles.devices import ConstantStep, ExpStep, LinearStep, SoftBounds
+from tiles.devices import ConstantStep, ExpStep, LinearStep, Pcm, SoftBounds
 from tiles.random import Purpose, Stream
 from tiles.read import Converter, ReadConfig
 from tiles.tile import Block, Tile, TileConfig
@@ -19,13 +19,14 @@ EXAMPLES = 64
 RATE = 0.01
 CALLS = {"product": 50, "forward": 20, "backward": 20}  # per turn, so that it takes some 20 ms
 UPDATES = 4  # the same for the rest
-AIMS = {"forward": 2.5, "constant_step": 20.0}
+AIMS = {"forward": 2.5, "constant_step": 20.0, "exp_step": 150.0}
 CELLS: dict[str, Cell] = {
     "constant_step": ConstantStep(),
     "linear_step": LinearStep(),
     "soft_bounds": SoftBounds(),
     "exp_step": ExpStep(),
     "pair of soft_bounds": Pair(device=SoftBounds()),
+    "pair of pcm": Pair(device=Pcm()),
     "pcm_3t1c": Pcm3T1C(),
 }
 READ = ReadConfig(
