@@ -210,7 +210,9 @@ def test_what_is_varied_is_a_column_and_a_plot(folder):
     assert table["training.schedule"].to_pylist() == ["sequential", "asynchronous"] * 2
     assert table["title"][3].as_py() == "small, step=0.02, schedule=asynchronous"
     assert "schedule=asynchronous" in (folder / "out" / "vary.svg").read_text()
-    assert (folder / "out" / "accuracy.svg").is_file()
+    ends = (folder / "out" / "accuracy.svg").read_text()
+    assert "small, step=0.02" in ends
+    assert "epoch" not in ends, "one epoch is no curve"
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1, 1, 1)))
 _FLOAT32: dict[str, Any] = {"color": "0.35", "linewidth": 1.3, "linestyle": (0, (2, 2))}
 _WIDE = 20.0  # ratio of varied values from which on their axis is logarithmic
 _MOST_TICKS = 8  # for which all of them stand at the axis
+_MOST_CURVES = len(_MARKS)  # beyond which marks repeat, and lines cover each other
 _DPI = 150
 
 
@@ -118,22 +119,33 @@ def _curve(folder: Path, measure: str) -> NDArray[np.float64]:
 
 
 def _accuracy(series: list[Series], measure: str) -> Figure:
-    """Against epoch on the left; on the right the end of every run, which is the legend too."""
-    figure = Figure(figsize=(11, max(4.2, 1.4 + 0.34 * len(series))), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    for entry in series:
-        _line(left, np.arange(1, entry.curves.shape[1] + 1), entry.curves, entry.style)
-    _dots(right, series)
-    for baseline in sorted({float(np.mean(entry.baseline)) for entry in series if entry.baseline}):
-        left.axhline(baseline, **_FLOAT32)
-    left.set_xlabel("epoch")
-    left.set_ylabel(_name(measure))
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    right.set_xlabel(f"{_name(measure)}, at the end")
-    _finish(left)
-    _finish(right)
-    _caption(figure, "line and bar: mean; band and hollow marks: seeds", series)
+    """The end of every run, and beside it the way there where it can be told apart."""
+    height = max(4.2, 1.4 + 0.34 * len(series))
+    curves = max(entry.curves.shape[1] for entry in series) > 1 and len(series) <= _MOST_CURVES
+    figure = Figure(figsize=(11 if curves else 7, height), layout="constrained")
+    if curves:
+        left, end = figure.subplots(1, 2, width_ratios=(3, 2))
+        _epochs(left, series, measure)
+    else:
+        end = figure.subplots()
+    _dots(end, series)
+    end.set_xlabel(f"{_name(measure)}, at the end")
+    _finish(end)
+    marks = "line and bar: mean; band and hollow marks" if curves else "bar: mean; hollow marks"
+    _caption(figure, f"{marks}: seeds", series)
     return figure
+
+
+def _epochs(axes: Axes, series: list[Series], measure: str) -> None:
+    """Against epoch; the panel of the ends is the legend."""
+    for entry in series:
+        _line(axes, np.arange(1, entry.curves.shape[1] + 1), entry.curves, entry.style)
+    for baseline in sorted({float(np.mean(entry.baseline)) for entry in series if entry.baseline}):
+        axes.axhline(baseline, **_FLOAT32)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(_name(measure))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(axes)
 
 
 def _line(axes: Axes, x: NDArray[Any], curves: NDArray[np.float64], style: dict[str, Any]) -> None:
