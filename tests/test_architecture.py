@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = ("cluster", "emulator", "tiles", "interconnect")  # each may import itself and what follows
 PLACES = {
     "ray": ("tiles/actor.py", "emulator/executors/", "cluster/"),
-    "numba": ("tiles/",),
+    "numba": ("tiles/", "interconnect/compiled.py"),
 }
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNSAFE_YAML = {"load", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all"}

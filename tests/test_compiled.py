@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from interconnect import compiled
 from tests.jobs import CELLS
-from tiles import compiled
 from tiles.devices import DEVICES
 from tiles.read import Converter, ReadConfig
 from tiles.tile import Block, Tile, TileConfig

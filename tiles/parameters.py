@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.compiled import inlined, kernel
+from interconnect.compiled import inlined, kernel
 
 _HIGHEST = 65535
 

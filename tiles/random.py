@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.compiled import inlined, kernel
+from interconnect.compiled import inlined, kernel
 
 LANES = 8  # counters drawn together; each gives 4 words, i.e. 8 normals
 CHUNK = 8 * LANES  # columns that share one draw of noise

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tiles.compiled import inlined, kernel
+from interconnect.compiled import inlined, kernel
 from tiles.frozen import Frozen
 from tiles.random import CHUNK, fill_normals
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.compiled import inlined, kernel
+from interconnect.compiled import inlined, kernel
 from tiles.random import CHUNK, fill_normals
 from tiles.update import BITS, is_driven
 

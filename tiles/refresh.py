@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.compiled import inlined, kernel
+from interconnect.compiled import inlined, kernel
 from tiles.devices.law import (
     HISTORY,
     LOWER,

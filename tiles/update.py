@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tiles.compiled import inlined, kernel, popcount
+from interconnect.compiled import inlined, kernel, popcount
 from tiles.devices.law import (
     HISTORY,
     LOWER,

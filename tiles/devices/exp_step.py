@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiles.compiled import inlined
+from interconnect.compiled import inlined
 from tiles.devices.base import StepDevice
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
 

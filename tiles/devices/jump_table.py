@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from tiles.compiled import inlined
+from interconnect.compiled import inlined
 from tiles.devices.base import Device
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
 from tiles.frozen import Frozen

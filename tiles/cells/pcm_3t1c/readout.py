@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.compiled import inlined, kernel
+from interconnect.compiled import inlined, kernel
 from tiles.parameters import Parameters, value
 
 SLOPE, THRESHOLD, KEPT = range(3)  # parameters of a cell beside those of its steps

@@ -19,14 +19,18 @@ import numba
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+_KERNEL_MODULES = (b"interconnect.compiled", b"interconnect.flits", b"tiles.devices.law")
+
 
 def _digest() -> str:
-    """A name for the present sources of all kernels."""
+    """A name for the present sources of all kernels, wherever in the project they are."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        text = source.read_bytes()
-        if b"tiles.compiled" in text or b"tiles.devices.law" in text or source == Path(__file__):
-            digest.update(text)
+    here = Path(__file__)
+    for package in ("interconnect", "tiles"):
+        for source in sorted((here.parents[1] / package).rglob("*.py")):
+            text = source.read_bytes()
+            if any(name in text for name in _KERNEL_MODULES) or source == here:
+                digest.update(text)
     return digest.hexdigest()[:16]
 
 
@@ -65,6 +69,10 @@ FAST = {"contract"}
 
 kernel = njit(nogil=True, cache=_folder is not None, fastmath=FAST, error_model="numpy")
 inlined = njit(inline="always", fastmath=FAST, error_model="numpy")
+# Parts of one large kernel, in whose function they end up whole. They take tuples of many arrays,
+# whose references would otherwise be counted at every call: 18 times as slow, measured.
+_UNCOUNTED: dict[str, Any] = {"_nrt": False}
+part = njit(**_UNCOUNTED, nogil=True, forceinline=True, fastmath=FAST, error_model="numpy")
 
 
 @intrinsic
@@ -83,3 +91,21 @@ def popcount(x: Any) -> Any:
 @overload(popcount, inline="always")
 def _popcount(x):
     return lambda x: _population(x)  # type: ignore[call-arg]  # numba gives the context
+
+
+@intrinsic
+def _trailing_zeros(context, x):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], context.get_constant(types.boolean, 1))
+
+    return types.int64(types.int64), generate
+
+
+def lowest(x: Any) -> Any:
+    """Number of the lowest bit set in an int64 that is not zero."""
+    return (int(x) & -int(x)).bit_length() - 1
+
+
+@overload(lowest, inline="always")
+def _lowest(x):
+    return lambda x: _trailing_zeros(x)  # type: ignore[call-arg]  # numba gives the context

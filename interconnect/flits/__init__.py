@@ -1,0 +1,1 @@
+"""Flit level: routers with virtual channels and credits, cycle by cycle."""
