@@ -145,7 +145,9 @@ def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
     routes, root = ways
     created, order = _order(messages)
     ports, routers = topology.n_ports + 1, topology.n_routers
-    stays = messages.source == messages.destination[messages.first[:-1]]
+    stays = np.zeros(len(messages.source), np.bool_)
+    if len(stays):
+        stays = messages.source == messages.destination[messages.first[:-1]]
     stays &= np.diff(messages.first) == 1
     lengths, of_length = np.unique(2 * messages.flits + stays, return_inverse=True)
     streams = [

@@ -56,7 +56,8 @@ def build_routes(
     sources = np.asarray(sources)
     tree = np.repeat(np.arange(len(sources)), np.diff(first))
     leaf = np.arange(len(destinations)) - first[tree]
-    here, rows, depth = sources[tree], [], 0
+    here, depth = sources[tree], 0
+    rows = [np.zeros((7, 0), np.int64)]
     alive = np.arange(len(destinations))
     own = topology.n_ports
     while len(alive):
