@@ -118,7 +118,7 @@ def age(
     finally:
         executor.close()
     table = pa.Table.from_pylist(rows, SCHEMA)
-    directory.write_after(table)
+    directory.write_table("after", table)
     return Ages(table=table, trained_accuracy=history.rows[-1].test_accuracy)
 
 

@@ -1,6 +1,7 @@
 """The commands of ``crossmesh`` and their options."""
 
 import importlib.metadata
+import json
 import tempfile
 import traceback
 from dataclasses import asdict
@@ -11,6 +12,10 @@ import typer
 
 from emulator.aging import age, draw_ages, parse_times, summed_up
 from emulator.catalogue import configs
+from emulator.chip.plot import draw_chip
+from emulator.chip.printing import print_report
+from emulator.chip.report import chip_of
+from emulator.chip.trace import trace as make_trace
 from emulator.compiler import records
 from emulator.config import RunConfig
 from emulator.data import DataError
@@ -31,6 +36,7 @@ from emulator.printing import (
     print_table,
     record_json,
     record_line,
+    write_text,
 )
 from emulator.progress import display
 from emulator.rundir import RunDirectory
@@ -281,6 +287,41 @@ def program(
         typer.echo(RECORD_HEADER)
     for record in records(job.program, job.epoch(0).schedule, micro_batches):
         typer.echo(line(record))
+
+
+@app.command("chip")
+def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
+    config: Config,
+    data_dir: DataDirectory = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Schedule, instead of the config's.")
+    ] = None,
+    set_: Set = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write a timeline for Perfetto to this file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw floor plan, pipeline, energy and link width.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Time, energy and area of the chip that CONFIG describes, without training.
+
+    Examples: [bold]crossmesh chip digits[/bold], or
+    [bold]crossmesh chip mnist-2018 --set chip.flit_bits=32 --plot chip.png[/bold].
+    """
+    picture = checked_picture(plot) if plot else None
+    options = {"data.directory": data_dir, "training.schedule": schedule}
+    job = prepare(load_config(config, [*_overrides(options), *(set_ or ())]))
+    report = chip_of(job)
+    if json_:
+        print_json(report.summary)
+    else:
+        print_report(report)
+    if trace:
+        write_text(trace, json.dumps(make_trace(report), separators=(",", ":")) + "\n", "--trace")
+    if picture:
+        draw_chip(report, picture)
 
 
 def _where(engine: str | None, address: str | None, data_dir: Path | None) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from emulator.chip.config import Chip
 from emulator.data import DataConfig
 from tiles.frozen import Frozen
 from tiles.tile import TileConfig
@@ -156,6 +157,7 @@ class RunConfig(Frozen):
         loss: What is minimised.
         training: How.
         tile: What the tiles of the chip are.
+        chip: What lies between the tiles, and how long everything takes; no part of the values.
         engine: Where they are emulated.
     """
 
@@ -166,6 +168,7 @@ class RunConfig(Frozen):
     loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
     training: Training = Training()
     tile: TileConfig = TileConfig()
+    chip: Chip = Chip()
     engine: Engine = Engine()
 
 

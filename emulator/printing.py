@@ -44,6 +44,9 @@ def print_result(result: RunResult) -> None:
     table.add_row(
         "time", f"{emulation['wall_s']:.1f} s training, {emulation['start_s']:.1f} s start"
     )
+    chip = summary["chip"]
+    table.add_row("the chip's speed", f"{chip['examples_per_s']:,.0f} examples/s")
+    table.add_row("its energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
     table.add_row("run directory", str(result.path))
     Console().print(table)
 
@@ -104,6 +107,18 @@ def checked_picture(path: Path) -> Path:
     if not path.parent.is_dir():
         raise ConfigError(f"--plot must be in a folder that is there, got {path}")
     return path
+
+
+def write_text(path: Path, text: str, option: str) -> None:
+    """Write a file that an option names.
+
+    Raises:
+        ConfigError: If it cannot be written.
+    """
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"{option} must be writable, got {path}: {error.strerror}") from None
 
 
 def print_shipped_devices(catalogue: list[dict[str, Any]]) -> None:

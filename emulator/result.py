@@ -1,5 +1,6 @@
 """What a run gives."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,10 @@ class RunResult:
         test_accuracy: Share of the test examples that are right; None for a regression.
         baseline_test_accuracy: The same for a digital network, or None.
         emulation: How the emulation itself ran.
-        chip: None, until the chip's time is modelled.
+        chip: Emulated time, energy and area of the chip, in SI units but for mm².
         metrics: As ``metrics.parquet``.
         tiles: As ``tiles.parquet``.
+        links: As ``links.parquet``.
         path: The run directory, or None if none was asked for.
     """
 
@@ -69,14 +71,15 @@ class RunResult:
     test_accuracy: float | None
     baseline_test_accuracy: float | None
     emulation: Emulation
-    chip: None = None
+    chip: Mapping[str, Any]
     metrics: pa.Table
     tiles: pa.Table
+    links: pa.Table
     path: Path | None
 
     @property
     def summary(self) -> dict[str, Any]:
         """As ``summary.json``."""
-        beside = {"metrics", "tiles", "path"}
+        beside = {"metrics", "tiles", "links", "path"}
         summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
-        return {**summary, "emulation": asdict(self.emulation)}
+        return {**summary, "emulation": asdict(self.emulation), "chip": dict(self.chip)}

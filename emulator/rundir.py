@@ -24,8 +24,8 @@ _MOST_RUNS = 1_000_000  # of one name in one folder
 
 
 def config_digest(config: RunConfig) -> str:
-    """sha256 of what decides the result: neither the name nor where it runs or finds its data."""
-    exclude: dict[str, Any] = {"name": True, "engine": True, "data": set(PLACES)}
+    """sha256 of what decides the result: no name, no time, not where it runs or finds its data."""
+    exclude: dict[str, Any] = {"name": True, "engine": True, "chip": True, "data": set(PLACES)}
     tree = config.model_dump(mode="json", exclude=exclude)
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
@@ -111,14 +111,14 @@ class RunDirectory:
         table = metrics_table(rows)
         self._replace("metrics.parquet", lambda path: pq.write_table(table, path))
 
-    def write_tiles(self, reports: Sequence[TileReport]) -> None:
-        """Leave the tiles table."""
-        table = tiles_table(reports)
-        self._replace("tiles.parquet", lambda path: pq.write_table(table, path))
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Leave a table."""
+        self._replace(f"{name}.parquet", lambda path: pq.write_table(table, path))
 
-    def write_after(self, table: pa.Table) -> None:
-        """Leave the tests on programmed memories."""
-        self._replace("after.parquet", lambda path: pq.write_table(table, path))
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Leave a JSON file in one line."""
+        text = json.dumps(value, separators=(",", ":")) + "\n"
+        self._replace(f"{name}.json", lambda path: path.write_text(text, "utf-8"))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Leave the summary."""
@@ -167,11 +167,14 @@ def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:
     return _table(rows, MetricsRow._fields, types)
 
 
-def tiles_table(reports: Sequence[TileReport]) -> pa.Table:
-    """The tiles as an Arrow table."""
+def tiles_table(reports: Sequence[TileReport], columns: Mapping[str, pa.Array]) -> pa.Table:
+    """The tiles as an Arrow table, with more columns behind."""
     whole, real = pa.int64(), pa.float64()
     types = [whole, pa.string(), *[whole] * 5, *[real] * 5, whole]
-    return _table(reports, TileReport._fields, types)
+    table = _table(reports, TileReport._fields, types)
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
 
 
 def _table(rows: Sequence[tuple[Any, ...]], names: Sequence[str], types: list[Any]) -> pa.Table:

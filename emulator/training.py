@@ -13,6 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from emulator.baseline import accuracy, train_baseline
 from emulator.checkpoints import History, MetricsRow
+from emulator.chip.report import ChipReport, chip_of
+from emulator.chip.rows import links_table, tile_columns
+from emulator.chip.trace import trace
 from emulator.config import RunConfig
 from emulator.errors import ConfigError, RunLost
 from emulator.executors import Executor, create
@@ -90,6 +93,7 @@ class _Run:
         self._is_class = job.dataset.has_classes
         self._history = History()
         self._start_s = 0.0
+        self._resumed = 0  # examples that were trained before
 
     def result(self, *, resume: bool) -> RunResult:
         job, directory = self._job, self._directory
@@ -111,11 +115,21 @@ class _Run:
             emulation = self._emulation(executor)
         finally:
             executor.close()
-        result = self._summed_up(digests, reports, emulation)
+        self._listener.phase("timing the chip", 0)
+        chip = chip_of(self._job, self._pulses(reports))
+        result = self._summed_up(digests, reports, emulation, chip)
         if directory is not None:
-            directory.write_tiles(reports)
+            directory.write_table("tiles", result.tiles)
+            directory.write_table("links", result.links)
+            directory.write_json("trace", trace(chip))
             directory.write_summary(result.summary)
         return result
+
+    def _pulses(self, reports: list[TileReport]) -> tuple[float, ...] | None:
+        """Pulses of each tile per example, where some were counted."""
+        trained = self._history.examples - self._resumed
+        counted = any(report.pulses for report in reports)
+        return tuple(report.pulses / trained for report in reports) if counted else None
 
     def _begin(self, executor: Executor, *, resume: bool) -> None:
         found = None
@@ -131,6 +145,7 @@ class _Run:
                     f"has done already, got {self._job.config.training.epochs}"
                 )
             executor.load(folder)
+            self._resumed = self._history.examples
             self._listener.note(f"resumed after {self._history.examples} examples")
 
     def _epoch(self, executor: Executor, epoch: int) -> None:
@@ -202,7 +217,11 @@ class _Run:
         )
 
     def _summed_up(
-        self, digests: list[bytes], reports: list[TileReport], emulation: Emulation
+        self,
+        digests: list[bytes],
+        reports: list[TileReport],
+        emulation: Emulation,
+        chip: ChipReport,
     ) -> RunResult:
         config, last = self._job.config, self._history.rows[-1]
         return RunResult(
@@ -218,7 +237,9 @@ class _Run:
             baseline_test_accuracy=self._baseline(),
             emulation=emulation,
             metrics=metrics_table(self._history.rows),
-            tiles=tiles_table(reports),
+            chip=chip.summary,
+            tiles=tiles_table(reports, tile_columns(chip)),
+            links=links_table(chip),
             path=self._directory.path if self._directory else None,
         )
 

@@ -20,7 +20,8 @@ from interconnect.tasks import Plan, work_of
 from interconnect.topology import Integers, Topology
 
 _CONFIRMED = 2  # times that a pattern must recur before it is believed
-_MOST = 1 << 12  # micro-batches that are tried
+_DOUBLINGS = 3  # of the micro-batches that are timed, in search of the pattern
+_MOST_FLIT_HOPS = 20_000_000  # in one run, beyond which the search ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Steady:
         return self.timing.cycles + more * self.interval_cycles
 
 
-def time_flow(  # noqa: PLR0913, PLR0917  because a run is these six things
+def time_flow(
     topology: Topology,
     router: Router,
     flow: Flow,
@@ -160,33 +161,33 @@ def time_flow(  # noqa: PLR0913, PLR0917  because a run is these six things
 def steady(
     topology: Topology, router: Router, flow: Flow, schedule: Schedule, model: Model = "flit"
 ) -> Steady:
-    """Time a pipeline until its pattern recurs: every start and arrival, shifted by a constant.
+    """Time a pipeline until its pattern recurs: every start of a task, shifted by a constant.
 
-    What is under way at one time lies within as many micro-batches as are in flight. Once all of
-    these, and the ones after them, do the same at the same distances, so do all that follow.
+    What is under way at one time lies within as many micro-batches as are in flight. Once twice as
+    many do the same at the same distances, what follows is taken to do so too.
     """
     n_stages = 1 + max(flow.stages)
     step = schedule.micro_batches_per_update
     in_flight = 1 if step > 1 or schedule.name == "sequential" else 2 * n_stages
-    n = step * (in_flight + _CONFIRMED + 4)
-    while True:
+    n = step * (3 * in_flight + _CONFIRMED + 4)
+    for _ in range(_DOUBLINGS + 1):
         timing = time_flow(topology, router, flow, schedule, n, model)
         found = _recurrence(timing, step, in_flight)
         if found:
             return Steady(timing=timing, **found, recurs=True)
-        if n >= _MOST or n * len(flow.tasks) > 1 << 25:
-            return _mean(timing, step, in_flight)
         n *= 2
+        if n * int(timing.link_flits.sum()) > _MOST_FLIT_HOPS:
+            break
+    return _mean(timing, step, in_flight)
 
 
 def _recurrence(timing: Timing, step: int, in_flight: int) -> dict[str, int] | None:
-    """The shortest period in which everything repeats, looked at before the pipeline drains."""
-    events = np.concatenate([timing.started, timing.arrivals], axis=1)
-    drained = step if in_flight == 1 and step > 1 else 0 if in_flight == 1 else in_flight
-    events = events[: len(events) - drained] if drained and in_flight > 1 else events
+    """The shortest period in which every start repeats, looked at before the pipeline drains."""
+    drains = in_flight if in_flight > 1 else 0
+    events = timing.started[: len(timing.started) - drains]
     groups = len(events) // step
     for period in range(1, groups // (_CONFIRMED + 1)):
-        window = max(in_flight, period * _CONFIRMED) * step
+        window = max(in_flight, period) * _CONFIRMED * step
         shift = period * step
         if window + shift > len(events):
             break

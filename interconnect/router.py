@@ -29,6 +29,9 @@ class Router:
         switch_traversal_cycles: From the buffer to the link.
         credit_cycles: Handling of a credit that comes back.
         speculative: Whether the switch is asked for while the virtual channel is being allocated.
+        rotates: Whether a packet takes the free channel after the one that the last packet took,
+            as in BookSim 2, or the lowest. Where channels rotate, traffic that recurs meets them
+            in another order each time, and its timing may take long to recur.
     """
 
     virtual_channels: int = 16
@@ -39,6 +42,7 @@ class Router:
     switch_traversal_cycles: int = 1
     credit_cycles: int = 0
     speculative: bool = False
+    rotates: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -102,6 +102,7 @@ routers = st.builds(
     switch_traversal_cycles=st.integers(1, 2),
     credit_cycles=st.integers(0, 2),
     speculative=st.booleans(),
+    rotates=st.booleans(),
 )
 
 

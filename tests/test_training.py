@@ -113,6 +113,8 @@ def test_a_run_leaves_what_it_says(tmp_path):
         "metrics.parquet",
         "tiles.parquet",
         "summary.json",
+        "links.parquet",
+        "trace.json",
     }
     assert json.loads((directory.path / "summary.json").read_text()) == result.summary
     assert directory.config() == config
@@ -122,7 +124,11 @@ def test_a_run_leaves_what_it_says(tmp_path):
     assert tiles.num_rows == result.summary["emulation"]["tiles"]
     assert set(tiles["weight_scale"].to_pylist()) == {1.0}
     assert min(tiles["pulses"].to_pylist()) > 0
-    assert result.summary["chip"] is None
+    assert pq.read_table(directory.path / "links.parquet") == result.links
+    chip = result.summary["chip"]
+    assert chip["examples_per_s"] == pytest.approx(1 / chip["interval_s"])
+    assert chip["max_link_load"] == max(result.links["load"].to_pylist())
+    assert chip["mean_tile_busy"] == pytest.approx(np.mean(tiles["busy"].to_pylist()))
     assert result.summary["examples_trained"] == 100
     metrics = result.metrics.to_pydict()
     assert metrics["examples"][-1] == 100

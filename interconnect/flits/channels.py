@@ -115,7 +115,7 @@ def match_channels(fabric, traffic, net, router, n):
                     granted |= np.int64(1) << v
         if granted:
             start = net.vc_accept[vc] - p * fabric.channels
-            start = start if 0 <= start < fabric.channels else 0
+            start = start if fabric.rotates and 0 <= start < fabric.channels else 0
             net.asked[k, 2] = first_from(granted, start)
     for k in range(n):
         v = net.asked[k, 2]

@@ -35,6 +35,7 @@ class Fabric(NamedTuple):
     link: int
     granted: int  # cycles from the request for a channel to the request for the switch
     speculative: bool
+    rotates: bool
     down: Integers  # (output ports) the input port behind each
     up: Integers  # (input ports) the output port or source before each
 
@@ -148,6 +149,7 @@ def fabric_of(topology: Topology, router: Router) -> Fabric:
         link=topology.link_cycles,
         granted=vc - switch if router.speculative and vc > switch else vc,
         speculative=router.speculative and vc <= switch,
+        rotates=router.rotates,
         down=down.ravel(),
         up=up.ravel(),
     )

@@ -1,0 +1,1 @@
+"""The chip: how long, how much energy and how much area a run would take on it."""

@@ -1,0 +1,234 @@
+"""From a program to what the chip's resources do: tasks, messages, and counts of events.
+
+Every tile has three resources, each doing one thing at a time: its array (driven for a read, pulsed
+in an update, written in a transfer), its ADCs, and its digital unit. Their order is the program's.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+
+from emulator.chip.config import Chip
+from interconnect.flow import Flow, Send, Task
+from interconnect.schedule import Schedule
+from tiles.cells import Pcm3T1C
+from tiles.plan import edges, in_order
+from tiles.program import Kind, Operation, Program, Value
+from tiles.tile import Block, TileConfig
+
+
+class Part(StrEnum):
+    """Resources of a tile."""
+
+    ARRAY = "array"
+    ADC = "adc"
+    DIGITAL = "digital"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a task of the flow is, for people.
+
+    Attributes:
+        kind: What is done.
+        tile: By which tile,
+        part: and which resource of it.
+        node: For which layer.
+    """
+
+    kind: str
+    tile: int
+    part: Part
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A program on a chip.
+
+    Attributes:
+        flow: Tasks and messages; resource ``3 * tile + part``.
+        steps: What each task is.
+        kinds: What each message carries, in the words of the chip.
+        events: How often each event happens per example: a count by component for every tile.
+        place: Node of the interconnect that each tile lies at.
+    """
+
+    flow: Flow
+    steps: tuple[Step, ...]
+    kinds: tuple[str, ...]
+    events: tuple[Counter[str], ...]
+    place: tuple[int, ...]
+
+
+def flits_of(chip: Chip, bits: int) -> tuple[int, ...]:
+    """Lengths of the packets of a message; each has a head of one flit.
+
+    >>> flits_of(Chip(flit_bits=128, packet_flits=8), 10 * 128)
+    (8, 4)
+    """
+    payload = max(1, -(-bits // chip.flit_bits))
+    whole, rest = divmod(payload, chip.packet_flits - 1)
+    return (chip.packet_flits,) * whole + ((rest + 1,) if rest else ())
+
+
+class Builder:
+    """Builds the pipeline of a program.
+
+    Args:
+        program: The program.
+        tile: What tiles are.
+        chip: The chip.
+        schedule: Order of the slots.
+        micro_batch: Examples that move together.
+        place: Node of the interconnect that each tile lies at.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        tile: TileConfig,
+        chip: Chip,
+        schedule: Schedule,
+        micro_batch: int,
+        place: tuple[int, ...],
+    ) -> None:
+        self._program, self._tile, self._chip = program, tile, chip
+        self._n, self._place = micro_batch, place
+        self._operations = in_order(program, schedule)
+        self._tasks: list[Task] = []
+        self._steps: list[Step] = []
+        self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.blocks)
+        self._maker: dict[Value, int] = {}  # the task at whose end a value is there
+        self._first: list[int] = []  # the first task of each operation
+
+    def pipeline(self) -> Pipeline:
+        """All of it."""
+        for operation in self._operations:
+            self._first.append(self._add(operation))
+        sends, kinds = self._sends()
+        stage_of = {operation.tile: operation.stage for operation in self._operations}
+        stages = [stage_of.get(t, 0) for t in range(len(self._program.blocks)) for _ in Part]
+        flow = Flow(stages=stages, tasks=self._tasks, sends=sends)
+        return Pipeline(
+            flow=flow,
+            steps=tuple(self._steps),
+            kinds=kinds,
+            events=self._events,
+            place=self._place,
+        )
+
+    # Tasks
+
+    def _add(self, operation: Operation) -> int:
+        """The tasks of an operation; returns the first."""
+        block = self._program.blocks[operation.tile]
+        first = len(self._tasks)
+        if operation.kind in {Kind.READ, Kind.READ_BACK}:
+            inputs, outputs = block.shape
+            if operation.kind is Kind.READ_BACK:
+                inputs, outputs = outputs, inputs
+            self._read(operation, inputs, outputs)
+        elif operation.kind is Kind.PULSE:
+            self._pulse(operation, block)
+        else:
+            values = sum(take.stop - take.start for take in operation.takes) or operation.width
+            lanes = self._chip.phases.digital_lanes
+            self._task(operation, Part.DIGITAL, -(-values * self._n // lanes))
+            self._events[operation.tile]["digital"] += values
+        if operation.gives is not None:
+            self._maker[operation.gives] = len(self._tasks) - 1
+        return first
+
+    def _task(
+        self, operation: Operation, part: Part, cycles: int, *, after: int | None = None,
+        kind: str | None = None,
+    ) -> int:  # fmt: skip
+        number = len(self._tasks)
+        needs = [] if after is None else [after]
+        if after is None:
+            makers = (self._maker[take.value] for take in operation.takes)
+            near = {m for m in makers if self._steps[m].tile == operation.tile}
+            needs = sorted(near)
+        resource = len(Part) * operation.tile + list(Part).index(part)
+        self._tasks.append(Task(resource, operation.phase, cycles, tuple(needs)))
+        self._steps.append(Step(kind or operation.kind, operation.tile, part, operation.node))
+        return number
+
+    def _read(self, operation: Operation, inputs: int, outputs: int) -> None:
+        phases, chip = self._chip.phases, self._chip
+        drive = chip.cycles(phases.dac_s) + chip.cycles(phases.integration_s)
+        rounds = -(-outputs // self._lines_per_adc)
+        driven = self._task(operation, Part.ARRAY, self._n * drive)
+        convert = self._n * rounds * chip.cycles(phases.conversion_s)
+        self._task(operation, Part.ADC, convert, after=driven, kind=f"{operation.kind} adc")
+        self._events[operation.tile].update(
+            dac=inputs, crossbar_read=inputs * outputs, sample_hold=outputs, adc=outputs,
+            shift_add=outputs,
+        )  # fmt: skip
+
+    @property
+    def _lines_per_adc(self) -> int:
+        return self._chip.phases.lines_per_adc
+
+    def _pulse(self, operation: Operation, block: Block) -> None:
+        length = self._tile.update.length
+        chip = self._chip
+        cycles = self._n * length * chip.cycles(chip.phases.pulse_s)
+        pulsed = self._task(operation, Part.ARRAY, cycles)
+        self._events[operation.tile]["crossbar_pulse"] += length * sum(block.shape)
+        transfer = self._tile.cell.transfer if isinstance(self._tile.cell, Pcm3T1C) else None
+        if transfer:  # in turns, so that its mean is spread over the examples
+            seconds = block.shape[0] * chip.phases.transfer_row_s * self._n / transfer.every
+            self._task(operation, Part.ARRAY, chip.cycles(seconds), after=pulsed, kind="transfer")
+
+    # Messages
+
+    def _sends(self) -> tuple[tuple[Send, ...], tuple[str, ...]]:
+        """One message for all tiles that take the same columns of the same values."""
+        alone = tuple(range(len(self._program.blocks)))
+        groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        of_kind: dict[tuple[object, ...], str] = {}
+        for edge in edges(self._operations, alone):
+            key: tuple[object, ...] = (edge.source, edge.place, edge.parts)
+            if not self._chip.multicast:
+                key = (*key, edge.target)
+            groups[key].append(edge.target)
+            of_kind[key] = edge.kind
+        takers = self._takers()
+        sends = []
+        for key, targets in groups.items():
+            parts = key[2]
+            assert isinstance(parts, tuple)
+            columns = sum(take.stop - take.start for take in parts)
+            bits = columns * self._n * self._bits(of_kind[key])
+            sender = self._steps[self._maker[parts[0].value]].tile
+            for tile in (sender, *targets):  # written on one side and read on the other
+                self._events[tile]["buffer"] += bits // self._n
+            sends.append(
+                Send(
+                    task=max(self._maker[take.value] for take in parts),
+                    source=self._place[sender],
+                    flits=flits_of(self._chip, bits),
+                    takers={
+                        self._place[target]: tuple(
+                            sorted({t for take in parts for t in takers[target, take.value]})
+                        )
+                        for target in targets
+                    },
+                )
+            )
+        return tuple(sends), tuple(of_kind.values())
+
+    def _takers(self) -> dict[tuple[int, Value], list[int]]:
+        """The tasks of a tile that take a value."""
+        takers: dict[tuple[int, Value], list[int]] = defaultdict(list)
+        for operation, first in zip(self._operations, self._first, strict=True):
+            for take in operation.takes:
+                takers[operation.tile, take.value].append(first)
+        return takers
+
+    def _bits(self, kind: str) -> int:
+        chip = self._chip
+        known = {"activation": chip.activation_bits, "error": chip.error_bits}
+        return known.get(kind, chip.partial_sum_bits)

@@ -1,0 +1,38 @@
+"""The tables of a chip report: a row for each tile, and one for each link."""
+
+import pyarrow as pa
+
+from emulator.chip.pipeline import Part
+from emulator.chip.report import ChipReport
+
+
+def tile_columns(report: ChipReport) -> dict[str, pa.Array]:
+    """What the chip adds to the table of tiles."""
+    width, _ = report.chip.grid(len(report.program.blocks))
+    place = report.pipeline.place
+    busy = {
+        f"{part}_busy": pa.array(report.resource_busy[:, i].tolist()) for i, part in enumerate(Part)
+    }
+    return {
+        "place": pa.array(place, pa.int64()),
+        "x": pa.array([node % width for node in place], pa.int64()),
+        "y": pa.array([node // width for node in place], pa.int64()),
+        "busy": pa.array(report.tile_busy.tolist()),
+        **busy,
+        "energy_j_per_example": pa.array(report.tile_energy_j, pa.float64()),
+    }
+
+
+def links_table(report: ChipReport) -> pa.Table:
+    """Every link: routers that it joins, flits per example, load and energy."""
+    flits = report.steady.timing.link_flits / report.micro_batch
+    return pa.table(
+        {
+            "link": pa.array(range(len(flits)), pa.int64()),
+            "from": pa.array(report.topology.links[:, 0].tolist(), pa.int64()),
+            "to": pa.array(report.topology.links[:, 1].tolist(), pa.int64()),
+            "flits_per_example": pa.array(flits.tolist(), pa.float64()),
+            "load": pa.array(report.link_load.tolist(), pa.float64()),
+            "energy_j_per_example": pa.array(report.link_energy_j.tolist(), pa.float64()),
+        }
+    )

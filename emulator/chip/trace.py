@@ -1,0 +1,115 @@
+"""A timeline of the settled pipeline that Perfetto and chrome://tracing open.
+
+Chrome's trace format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
+A track for every resource that does one thing at a time, an arrow for every message.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from emulator.chip.pipeline import Part
+from emulator.chip.report import ChipReport
+from interconnect.schedule import Phase
+
+_PERIODS_SHOWN = 4  # micro-batches
+_MOST_SLICES = 20_000
+_COLORS = {
+    Phase.FORWARD: "thread_state_running",
+    Phase.LOSS: "terrible",
+    Phase.BACKWARD: "rail_response",
+    Phase.UPDATE: "rail_animation",
+}
+
+
+def trace(report: ChipReport) -> dict[str, Any]:
+    """Events of a few micro-batches, cut where the pattern recurs.
+
+    Every task that starts in that time is there whole, so the sum of a track's slices over the
+    time is the busy share of the report.
+    """
+    window = _Window(report)
+    return {
+        "traceEvents": [*window.labels(), *window.slices(), *window.arrows()],
+        "displayTimeUnit": "ns",
+        "otherData": {
+            "schedule": report.schedule.name,
+            "window_us": window.us(window.stop - window.start),
+            "recurs_exactly": report.steady.recurs,
+        },
+    }
+
+
+class _Window:
+    def __init__(self, report: ChipReport) -> None:
+        self._report = report
+        steady = report.steady
+        timing = steady.timing
+        n_tasks = max(1, len(report.pipeline.flow.tasks))
+        wanted = max(1, min(_PERIODS_SHOWN, _MOST_SLICES // n_tasks) // steady.micro_batches)
+        # The last period that was seen lies before the pipeline drains, and so do those before it.
+        first = steady.settled
+        self.start = int(timing.started[first].min())
+        known = (len(timing.started) - 1 - first) // steady.micro_batches
+        self.stop = self.start + max(1, min(wanted, known)) * steady.cycles
+        inside = (timing.started >= self.start) & (timing.started < self.stop)
+        self._found = [(int(m), int(k)) for m, k in zip(*inside.nonzero(), strict=True)]
+
+    def us(self, cycles: float) -> float:
+        """Microseconds of emulated time."""
+        return round(1e6 * cycles / self._report.chip.clock_hz, 9)
+
+    def labels(self) -> Iterator[dict[str, Any]]:
+        """Names of tiles and of their resources."""
+        shown = sorted({self._report.pipeline.steps[k].tile for _, k in self._found})
+        for tile in shown:
+            layer = self._report.program.blocks[tile].layer
+            name = {"name": f"tile {tile} ({layer})"}
+            yield {"name": "process_name", "ph": "M", "pid": tile, "tid": 0, "ts": 0, "args": name}
+            for number, part in enumerate(Part):
+                args = {"name": str(part)}
+                yield {
+                    "name": "thread_name", "ph": "M", "pid": tile, "tid": number, "ts": 0,
+                    "args": args,
+                }  # fmt: skip
+
+    def slices(self) -> Iterator[dict[str, Any]]:
+        """Tasks."""
+        timing = self._report.steady.timing
+        for m, k in self._found:
+            task, step = self._report.pipeline.flow.tasks[k], self._report.pipeline.steps[k]
+            if task.cycles:
+                yield {
+                    "name": f"{step.kind} {step.node}",
+                    "cat": task.phase.name.lower(),
+                    "cname": _COLORS[task.phase],
+                    "ph": "X",
+                    "ts": self.us(timing.started[m, k] - self.start),
+                    "dur": self.us(task.cycles),
+                    **self._track(k),
+                    "args": {"micro_batch": m},
+                }
+
+    def arrows(self) -> Iterator[dict[str, Any]]:
+        """Messages, from the task that sends to the tasks that wait."""
+        timing, flow = self._report.steady.timing, self._report.pipeline.flow
+        shown = {(m, k) for m, k in self._found if flow.tasks[k].cycles}
+        number = 0
+        micro_batches = sorted({m for m, _ in shown})
+        for send, kind in zip(flow.sends, self._report.pipeline.kinds, strict=True):
+            takers = [k for tasks in send.takers.values() for k in tasks]
+            for m in micro_batches:
+                for taker in takers:
+                    if (m, send.task) in shown and (m, taker) in shown:
+                        number += 1
+                        common = {"name": kind, "cat": "message", "id": number}
+                        sent = timing.ended[m, send.task] - 0.5 - self.start
+                        taken = timing.started[m, taker] + 0.5 - self.start
+                        yield {**common, "ph": "s", "ts": self.us(sent), **self._track(send.task)}
+                        yield {
+                            **common, "ph": "f", "bp": "e", "ts": self.us(taken),
+                            **self._track(taker),
+                        }  # fmt: skip
+
+    def _track(self, task: int) -> dict[str, int]:
+        resource = self._report.pipeline.flow.tasks[task].resource
+        return {"pid": resource // len(Part), "tid": resource % len(Part)}
