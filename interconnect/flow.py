@@ -20,8 +20,9 @@ from interconnect.tasks import Plan, work_of
 from interconnect.topology import Integers, Topology
 
 _CONFIRMED = 2  # times that a pattern must recur before it is believed
-_DOUBLINGS = 3  # of the micro-batches that are timed, in search of the pattern
-_MOST_FLIT_HOPS = 20_000_000  # in one run, beyond which the search ends
+_DOUBLINGS = 8  # of the micro-batches that are timed, in search of the pattern
+_MOST_FLIT_HOPS = 20_000_000  # in one run, beyond which the search ends,
+_MOST_TASKS = 4_000_000  # and so it does beyond so many tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def steady(
         if found:
             return Steady(timing=timing, **found, recurs=True)
         n *= 2
-        if n * int(timing.link_flits.sum()) > _MOST_FLIT_HOPS:
+        if n * int(timing.link_flits.sum()) > _MOST_FLIT_HOPS or n * len(flow.tasks) > _MOST_TASKS:
             break
     return _mean(timing, step, in_flight)
 

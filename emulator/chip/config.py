@@ -12,7 +12,7 @@ _GRIDS: dict[str, type[Mesh]] = {cls.name: cls for cls in (Mesh, Torus, CircuitM
 
 
 class RouterConfig(Frozen):
-    """Routers, as in ``interconnect.Router``, with four virtual channels, the lowest free one first.
+    """Routers, as in ``interconnect.Router``: four virtual channels, kept along the way.
 
     Attributes:
         virtual_channels: Of every link.

@@ -104,11 +104,11 @@ class ChipReport:
         flits = self.steady.timing.link_flits
         if len(flits) and flits.max():
             start, end = self.topology.links[int(np.argmax(flits))]
-            found[f"link {start} -> {end}"] = float(flits.max())
+            found[f"link router {start} -> router {end}"] = float(flits.max())
         into, out = self._own_ports
-        for name, port in (("into", into), ("out of", out)):
-            if port.max(initial=0):
-                found[f"port {name} node {int(np.argmax(port))}"] = float(port.max())
+        for name, flits in (("router {} -> tile", into), ("tile -> router {}", out)):
+            if flits.max(initial=0):
+                found["link " + name.format(int(np.argmax(flits)))] = float(flits.max())
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @cached_property
@@ -128,7 +128,7 @@ class ChipReport:
         if float(self.steady.interval_cycles) <= _NEAR * cycles:
             return name
         if self.schedule.name == "asynchronous":
-            return f"waiting: {name} comes nearest"
+            return f"round trips of the pipeline; {name} comes nearest"
         return f"the schedule {self.schedule.name}, which waits for updates"
 
     # Energy and area

@@ -114,8 +114,10 @@ def match_channels(fabric, traffic, net, router, n):
                 if _granted(fabric, traffic, net, router, n, p, v) == input_vc:
                     granted |= np.int64(1) << v
         if granted:
-            start = net.vc_accept[vc] - p * fabric.channels
-            start = start if fabric.rotates and 0 <= start < fabric.channels else 0
+            start = input_vc % fabric.channels
+            if fabric.rotates:
+                start = net.vc_accept[vc] - p * fabric.channels
+                start = start if 0 <= start < fabric.channels else 0
             net.asked[k, 2] = first_from(granted, start)
     for k in range(n):
         v = net.asked[k, 2]
