@@ -63,6 +63,7 @@ class History:
         wall_s: Seconds of training.
         recoveries: Failures survived.
         rows: Rows of the metrics.
+        pulses: Pulses that were sent to the lines of each tile; empty before the first epoch.
     """
 
     epoch: int = 0
@@ -70,6 +71,7 @@ class History:
     wall_s: float = 0.0
     recoveries: int = 0
     rows: list[MetricsRow] = field(default_factory=list)
+    pulses: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

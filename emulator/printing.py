@@ -79,10 +79,10 @@ def print_devices(catalogue: list[dict[str, Any]]) -> None:
         Console().print(table)
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of text; all but its first column to the right."""
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, wraps: bool = True) -> None:
+    """A table of text; all but its first column to the right, where only that one may wrap."""
     table = _table(*head)
-    table.columns[0].no_wrap = False
+    table.columns[0].no_wrap = not wraps
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for row in rows:

@@ -93,7 +93,7 @@ class _Run:
         self._is_class = job.dataset.has_classes
         self._history = History()
         self._start_s = 0.0
-        self._resumed = 0  # examples that were trained before
+        self._pulses_before: list[int] = []  # of each tile, in the run that is resumed
 
     def result(self, *, resume: bool) -> RunResult:
         job, directory = self._job, self._directory
@@ -111,7 +111,7 @@ class _Run:
             self._listener.phase("training", job.n_train * job.config.training.epochs)
             for epoch in range(self._history.epoch, job.config.training.epochs):
                 self._epoch(executor, epoch)
-            digests, reports = executor.digests(), executor.reports()
+            digests, reports = executor.digests(), self._reports(executor)
             emulation = self._emulation(executor)
         finally:
             executor.close()
@@ -125,11 +125,20 @@ class _Run:
             directory.write_summary(result.summary)
         return result
 
+    def _reports(self, executor: Executor) -> list[TileReport]:
+        """Rows of the tiles table; pulses are those of the whole run."""
+        reports = executor.reports()
+        before = self._pulses_before or [0] * len(reports)
+        return [
+            report._replace(pulses=report.pulses + earlier)
+            for report, earlier in zip(reports, before, strict=True)
+        ]
+
     def _pulses(self, reports: list[TileReport]) -> tuple[float, ...] | None:
-        """Pulses of each tile per example, where some were counted."""
-        trained = self._history.examples - self._resumed
+        """Pulses of each tile per example, where any were counted."""
         counted = any(report.pulses for report in reports)
-        return tuple(report.pulses / trained for report in reports) if counted else None
+        per_example = (report.pulses / self._history.examples for report in reports)
+        return tuple(per_example) if counted else None
 
     def _begin(self, executor: Executor, *, resume: bool) -> None:
         found = None
@@ -145,7 +154,7 @@ class _Run:
                     f"has done already, got {self._job.config.training.epochs}"
                 )
             executor.load(folder)
-            self._resumed = self._history.examples
+            self._pulses_before = self._history.pulses
             self._listener.note(f"resumed after {self._history.examples} examples")
 
     def _epoch(self, executor: Executor, epoch: int) -> None:
@@ -166,6 +175,7 @@ class _Run:
         history.epoch = epoch + 1
         history.examples += self._job.n_train
         history.wall_s += wall_s
+        history.pulses = [report.pulses for report in self._reports(executor)]
         end = rows[-1]
         known = math.nan if end.train_accuracy is None else end.train_accuracy
         self._listener.progress(Progress(history.examples, end.loss, known))

@@ -22,8 +22,8 @@ def engineering(value: float, unit: str) -> str:
 
 def print_report(report: ChipReport) -> None:
     """Time, energy and area in two tables."""
-    print_table(("figure", "value"), _figures(report))
-    print_table(("bound on the interval", "cycles per micro-batch"), _bounds(report))
+    print_table(("figure", "value"), _figures(report), wraps=False)
+    print_table(("bound on the interval", "cycles per micro-batch"), _bounds(report), wraps=False)
     total = report.energy_j_per_example
     rows = [(name, *_band(band, total)) for name, band in report.energy_j.items()]
     rows.sort(key=lambda row: -report.energy_j[row[0]].value)

@@ -65,6 +65,11 @@ class ChipReport:
     # Time
 
     @property
+    def staleness(self) -> int:
+        """Updates of the first stage between a forward read and the update that it leads to."""
+        return 2 * (self.program.n_stages - 1) if self.schedule.name == "asynchronous" else 0
+
+    @property
     def interval_s(self) -> float:
         """Seconds from one example to the next."""
         return float(self.steady.interval_cycles) / self.chip.clock_hz / self.micro_batch
@@ -106,9 +111,9 @@ class ChipReport:
             start, end = self.topology.links[int(np.argmax(flits))]
             found[f"link router {start} -> router {end}"] = float(flits.max())
         into, out = self._own_ports
-        for name, flits in (("router {} -> tile", into), ("tile -> router {}", out)):
-            if flits.max(initial=0):
-                found["link " + name.format(int(np.argmax(flits)))] = float(flits.max())
+        for name, through in (("router {} -> tile", into), ("tile -> router {}", out)):
+            if through.max(initial=0):
+                found["link " + name.format(int(np.argmax(through)))] = float(through.max())
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @cached_property
@@ -271,6 +276,7 @@ class ChipReport:
         rate = 1 / self.interval_s
         return {
             "schedule": self.schedule.name,
+            "staleness": self.staleness,
             "interval_s": self.interval_s,
             "latency_s": self.latency_s,
             "examples_per_s": rate,

@@ -13,12 +13,13 @@ from emulator.study.plan import Trial
 _FIGURES = ("test_accuracy", "test_loss", "train_loss", "baseline_test_accuracy")
 _HEAD = (
     "run", "seeds", "accuracy", "std", "lowest to highest", "float32", "difference", "test loss",
-    "examples/s",
+    "examples/s", "staleness", "chip's examples/s", "chip's nJ per example",
 )  # fmt: skip
-_WIDE = {"lowest to highest", "test loss"}  # columns for which a terminal has no room
+_WIDE = {"lowest to highest", "test loss", *_HEAD[-3:]}  # for which a terminal has no room
 _LEGEND = (
     "Test accuracy in percent, mean over the seeds, and their standard deviation; `float32`: the "
-    "same network trained digitally; `difference` to it in points."
+    "same network trained digitally; `difference` to it in points; `examples/s` of the emulation; "
+    "`staleness`: updates by which the first stage errs behind; `chip`: emulated."
 )
 
 
@@ -59,6 +60,9 @@ _COLUMNS = {
     "examples_trained": pa.int64(),
     "examples_per_s": pa.float64(),
     "wall_s": pa.float64(),
+    "chip_staleness": pa.int64(),
+    "chip_examples_per_s": pa.float64(),
+    "chip_energy_j_per_example": pa.float64(),
     "config_digest": pa.string(),
     "state_digest": pa.string(),
 }
@@ -68,6 +72,8 @@ def _figure(name: str, outcome: Outcome) -> Any:
     if name == "baseline_test_accuracy":
         return outcome.baseline
     summary = outcome.summary or {}
+    if name.startswith("chip_"):
+        return (summary.get("chip") or {}).get(name.removeprefix("chip_"))
     return summary.get("emulation", {}).get(name) if name in _EMULATION else summary.get(name)
 
 
@@ -102,6 +108,9 @@ class Summary:
         difference: Mean over the seeds of accuracy less that of the baseline.
         test_loss: Mean.
         examples_per_s: Mean.
+        staleness: Mean, of the first stage.
+        chip_examples_per_s: Mean, of the chip.
+        chip_energy_j_per_example: Mean.
     """
 
     title: str
@@ -115,6 +124,9 @@ class Summary:
     difference: float | None
     test_loss: float | None
     examples_per_s: float | None
+    staleness: float | None
+    chip_examples_per_s: float | None
+    chip_energy_j_per_example: float | None
 
 
 def summaries(table: pa.Table) -> list[Summary]:
@@ -143,6 +155,9 @@ def _summary(title: str, rows: list[dict[str, Any]]) -> Summary:
         difference=_mean(differences),
         test_loss=_mean(_known(row["test_loss"] for row in rows)),
         examples_per_s=_mean(_known(row["examples_per_s"] for row in rows)),
+        staleness=_mean(_known(row["chip_staleness"] for row in rows)),
+        chip_examples_per_s=_mean(_known(row["chip_examples_per_s"] for row in rows)),
+        chip_energy_j_per_example=_mean(_known(row["chip_energy_j_per_example"] for row in rows)),
     )
 
 
@@ -173,8 +188,15 @@ def _cells(summary: Summary) -> tuple[str, ...]:
         _percent(summary.baseline),
         _percent(summary.difference, "+"),
         "-" if summary.test_loss is None else f"{summary.test_loss:.4f}",
-        "-" if summary.examples_per_s is None else f"{summary.examples_per_s:,.0f}",
+        _number(summary.examples_per_s),
+        _number(summary.staleness),
+        _number(summary.chip_examples_per_s),
+        _number(summary.chip_energy_j_per_example, 1e9),
     )
+
+
+def _number(value: float | None, scale: float = 1.0) -> str:
+    return "-" if value is None else f"{scale * value:,.0f}"
 
 
 def _percent(share: float | None, sign: str = "") -> str:

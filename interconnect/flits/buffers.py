@@ -76,6 +76,12 @@ def enter(fabric, traffic, net, vc, packet, node, now):
         bit = np.int64(1) << (vc - port * fabric.channels)
         net.sending[port] |= net.active[port] & bit
     net.load[router] += 1
+    wake(net, router)
+
+
+@part
+def wake(net, router):
+    """Something has come to a router: it takes part in the cycles that follow."""
     if net.awake[router] == 0:
         net.awake[router] = 1
         net.awake_list[net.counters[AWAKE]] = router

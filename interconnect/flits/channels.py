@@ -3,6 +3,7 @@
 import numpy as np
 
 from interconnect.compiled import lowest, part
+from interconnect.flits.state import BUSY
 from interconnect.routes import ANY
 
 
@@ -70,6 +71,7 @@ def ask(fabric, traffic, net, router, now):
             mask &= mask - 1
             vc = port * fabric.channels + v
             if net.ready[vc] > now:
+                net.counters[BUSY] = 1
                 continue
             if net.pending[vc] == 1:
                 net.asked[n, 0] = p * fabric.channels + v
@@ -85,6 +87,7 @@ def ask(fabric, traffic, net, router, now):
 def activate(fabric, net, port, vc, v):
     """A channel that asked has been allocated one: its flits may go."""
     bit = np.int64(1) << v
+    net.counters[BUSY] = 1
     net.asking[port] &= ~bit
     net.active[port] |= bit
     net.sending[port] |= bit

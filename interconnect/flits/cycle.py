@@ -18,9 +18,10 @@ from interconnect.flits.buffers import (
     post_credit,
     post_flit,
     post_tail,
+    wake,
 )
 from interconnect.flits.channels import activate, ask, match_channels, take_channel
-from interconnect.flits.state import AWAKE, CREDITS, FLITS, MOVED, SOURCES, TAILS, WHEELED
+from interconnect.flits.state import AWAKE, BUSY, CREDITS, FLITS, MOVED, SOURCES, TAILS, WHEELED
 from interconnect.flits.switch import gather_guesses, gather_wants, grant_switch
 from interconnect.tasks import NEVER, delivered, end_next, look_at, next_end, start_what_can
 
@@ -158,8 +159,14 @@ def _turn_wheel(fabric, traffic, net, plan, work, now):
     for i in range(net.wheel[slot, FLITS]):
         vc, node = net.flit_at[slot, i], net.flit_node[slot, i]
         enter(fabric, traffic, net, vc, net.flit_packet[slot, i], node, now)
+    outputs = net.link_flits.shape[0] * fabric.channels
     for i in range(net.wheel[slot, CREDITS]):
-        net.credits[net.credit_at[slot, i]] += 1
+        vc = net.credit_at[slot, i]
+        net.credits[vc] += 1
+        if vc < outputs:
+            router = vc // (fabric.ports * fabric.channels)
+            if net.load[router]:
+                wake(net, router)
     for kind in range(3):
         net.counters[WHEELED] -= net.wheel[slot, kind]
         net.wheel[slot, kind] = 0
@@ -193,13 +200,20 @@ def _sources(fabric, traffic, net, now):
 
 @part
 def _routers(fabric, traffic, net, now):
-    """Every router with flits does a cycle; those without leave the list."""
+    """Every router with flits does a cycle.
+
+    Those without leave the list, and so do those in which nothing could move: what they wait for
+    is a credit or a flit, which wakes them. Where stages take several cycles all stay, since even
+    what waits in vain takes part in their batches.
+    """
     kept = 0
+    sleeps = max(fabric.vc, fabric.switch, fabric.routing) <= 1
     for i in range(net.counters[AWAKE]):
         router = net.awake_list[i]
+        net.counters[BUSY] = 0
         if net.load[router]:
             _step(fabric, traffic, net, router, now)
-        if net.load[router]:
+        if net.load[router] and (net.counters[BUSY] or not sleeps):
             net.awake_list[kept] = router
             kept += 1
         else:
@@ -225,7 +239,7 @@ def run_flits(fabric, traffic, net, plan, work):
             if n_created < traffic.order.shape[0]:
                 ahead = min(ahead, traffic.created[traffic.order[n_created]])
             if ahead == NEVER:
-                return now
+                return now if net.load.sum() == 0 else -now
             now = max(now, ahead)
             net.counters[MOVED] = now
         elif busy and now - net.counters[MOVED] > STALLED:

@@ -14,7 +14,7 @@ MOST_PORTS = 62  # of a router, its tile's own among them: they are bits of an i
 LONG_AGO = -(1 << 40)
 
 FLITS, CREDITS, TAILS = 0, 1, 2  # what lies in the wheel
-WHEELED, AWAKE, SOURCES, MOVED, WAITING = 0, 1, 2, 3, 4  # counters
+WHEELED, AWAKE, SOURCES, MOVED, WAITING, BUSY = range(6)  # counters; BUSY is of a router's cycle
 
 
 class Fabric(NamedTuple):
@@ -217,7 +217,7 @@ def network_at_rest(fabric: Fabric, traffic: Traffic, n_packets: int, n_arrivals
         tail_leaf=small(slots, routers),
         link_flits=large(ports),
         arrivals=large(n_arrivals, fill=-1),
-        counters=large(5),
+        counters=large(6),
         wants=small(fabric.ports**2, fill=-1),
         wants_mask=large(fabric.ports),
         takes=small(fabric.ports),

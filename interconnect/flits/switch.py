@@ -4,6 +4,7 @@ import numpy as np
 
 from interconnect.compiled import lowest, part
 from interconnect.flits.channels import class_of, first_from
+from interconnect.flits.state import BUSY
 
 
 @part
@@ -20,6 +21,7 @@ def _want(fabric, net, router, p, o, v):
         later = (v - offset) % fabric.channels >= (other - offset) % fabric.channels
         if guesses > rival_guesses or (guesses == rival_guesses and later):
             return
+    net.counters[BUSY] = 1
     net.wants[p * fabric.ports + o] = v
     net.wants_mask[o] |= np.int64(1) << p
 
@@ -40,6 +42,7 @@ def gather_wants(fabric, traffic, net, router, now):
             mask &= mask - 1
             vc = port * fabric.channels + v
             if net.ready[vc] > now:
+                net.counters[BUSY] = 1
                 continue
             takes_part = True
             branches, k = net.pending[vc], 0
