@@ -20,19 +20,21 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from cluster.bench.cells import cells
 from cluster.bench.examples import mnist_or_stand_in
 from cluster.bench.figures import Figure
+from cluster.bench.interconnect import interconnect
 from cluster.bench.kernels import kernels
 from cluster.bench.startup import startup
 from cluster.bench.training import on_ray, training
 from emulator.data import DataError
 
 SCHEMA = 1
-SUITES = ("kernels", "cells", "training", "ray", "startup")
+SUITES = ("kernels", "cells", "training", "interconnect", "ray", "startup")
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
     "cells": "The cell of 2018 and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
-    "ray": "The same on Ray, one tile per actor",
+    "interconnect": "The interconnect, flit by flit, on one core",
+    "ray": "Training on Ray, one tile per actor",
     "startup": "From the command to the first trained example",
 }
 
@@ -80,6 +82,8 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         yield from cells(rounds, data, quick=quick)
     if "training" in suites:
         yield from training(rounds, data, quick=quick)
+    if "interconnect" in suites:
+        yield from interconnect(rounds, quick=quick)
     if "ray" in suites:
         yield from on_ray(rounds, data, quick=quick)
     if "startup" in suites:
