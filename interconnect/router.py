@@ -29,10 +29,10 @@ class Router:
         switch_traversal_cycles: From the buffer to the link.
         credit_cycles: Handling of a credit that comes back.
         speculative: Whether the switch is asked for while the virtual channel is being allocated.
-        rotates: Whether a router's packets take the free channel after the one that the last packet
-            took, as in BookSim 2, or the one with the number that they have, if it is free. Where
-            channels rotate at every hop, traffic that recurs meets others in another order each
-            time, and its timing may take long to recur.
+        rotates: Whether packets take the free channel after the one that the last packet took, as
+            in BookSim 2. Otherwise each begins with a channel by its number and keeps it where it is
+            free: where channels rotate at every hop, traffic that recurs meets others in another
+            order each time, and its timing may take long to recur.
     """
 
     virtual_channels: int = 16

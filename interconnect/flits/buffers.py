@@ -113,7 +113,7 @@ def inject(fabric, traffic, net, source, now):
     out = net.link_flits.shape[0] + source
     node = -1
     if net.src_vc[source] < 0:
-        last = net.src_last[source]
+        last = net.src_last[source] if fabric.rotates else message % fabric.channels
         for i in range(1, fabric.channels + 1):
             v = (last + i) % fabric.channels if last >= 0 else 0
             if not (net.in_use[out] >> v) & 1 and net.credits[out * fabric.channels + v] > 0:
