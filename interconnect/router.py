@@ -30,9 +30,9 @@ class Router:
         credit_cycles: Handling of a credit that comes back.
         speculative: Whether the switch is asked for while the virtual channel is being allocated.
         rotates: Whether packets take the free channel after the one that the last packet took, as
-            in BookSim 2. Otherwise each begins with a channel by its number and keeps it where it is
-            free: where channels rotate at every hop, traffic that recurs meets others in another
-            order each time, and its timing may take long to recur.
+            in BookSim 2. Otherwise each begins with a channel by its number and keeps it where it
+            is free: where channels rotate at every hop, traffic that recurs meets others in
+            another order each time, and its timing may take long to recur.
     """
 
     virtual_channels: int = 16
