@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from emulator.aging import age, draw_ages, parse_times, summed_up
 from emulator.catalogue import configs
@@ -313,7 +314,8 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     picture = checked_picture(plot) if plot else None
     options = {"data.directory": data_dir, "training.schedule": schedule}
     job = prepare(load_config(config, [*_overrides(options), *(set_ or ())]))
-    report = chip_of(job)
+    with Console(stderr=True).status("timing the chip"):
+        report = chip_of(job)
     if json_:
         print_json(report.summary)
     else:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from emulator.baseline import accuracy, train_baseline
 from emulator.checkpoints import History, MetricsRow
-from emulator.chip.report import ChipReport, chip_of
+from emulator.chip.report import ChipReport, check_chip, chip_of
 from emulator.chip.rows import links_table, tile_columns
 from emulator.chip.trace import trace
 from emulator.config import RunConfig
@@ -63,6 +63,7 @@ def train(
     if isinstance(directory, Path | str):
         directory = RunDirectory(directory)
     job = prepare(config)
+    check_chip(job)
     with contextlib.ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))
         if directory is not None:

@@ -20,6 +20,7 @@ from emulator.errors import ConfigError
 from emulator.executors.local import LocalExecutor
 from emulator.job import prepare
 from emulator.loading import load_config
+from emulator.training import train
 from interconnect import TOPOLOGIES
 from interconnect.flow import time_flow
 from tests.jobs import SCHEDULES, small_job
@@ -355,6 +356,26 @@ def test_the_command_prints_draws_and_writes(tmp_path):
 def test_impossible_chips_are_refused(override, message):
     with pytest.raises(ConfigError, match=message):
         report(override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["chip={width: 1, height: 2}", "chip.table=nowhere", "chip.interval_s=1e-12",
+     "chip={topology: point_to_point, width: 100}"],
+)  # fmt: skip
+def test_an_impossible_chip_is_refused_before_anything_is_trained(override, tmp_path):
+    directory = tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"chip|ports"):
+        train(load_config("digits", ["engine.kind=local", override]), directory)
+    assert not directory.exists()
+
+
+def test_transfers_have_a_color_of_their_own():
+    cell = "tile.cell={kind: pcm_3t1c, transfer: {every: 40, examples_per_row: 1}}"
+    timed = report(cell, "training.batch=1")
+    categories = {e.get("cat") for e in trace(timed)["traceEvents"]}
+
+    assert "transfer" in categories
 
 
 def test_a_table_that_is_not_complete_is_refused(tmp_path):

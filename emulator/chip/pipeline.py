@@ -42,6 +42,11 @@ class Step:
     node: str
 
 
+def purpose(task: Task, step: Step) -> str:
+    """What pictures color a task by: its phase, or that it is a transfer."""
+    return "transfer" if step.kind == "transfer" else task.phase.name.lower()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """A program on a chip.

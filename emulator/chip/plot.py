@@ -7,17 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
-from emulator.chip.pipeline import Part
+from emulator.chip.pipeline import Part, purpose
 from emulator.chip.report import ChipReport, report_chip
 from emulator.plots.style import note, panels, save, styled
-from interconnect.schedule import Phase
 
 _WIDTHS = (16, 32, 64, 128, 256, 512)  # bits of a link
 _HUES = {
-    Phase.FORWARD: "#4477aa",
-    Phase.LOSS: "0.5",
-    Phase.BACKWARD: "#cc6677",
-    Phase.UPDATE: "#ddaa33",
+    "forward": "#4477aa",
+    "loss": "0.5",
+    "backward": "#cc6677",
+    "update": "#ddaa33",
+    "transfer": "#228833",
 }
 _SHOWN = 6  # intervals of the pipeline chart
 _MOST_NUMBERED = 144  # tiles whose numbers fit
@@ -84,24 +84,25 @@ def _pipeline(axes: Axes, report: ChipReport) -> None:
         if part is Part.ADC or not task.cycles:
             continue
         stage = flow.stages[task.resource]
+        hue = _HUES[purpose(task, report.pipeline.steps[k])]
         for m in range(len(timing.started)):
             start = timing.started[m, k] - first
             if -task.cycles < start < span:
                 y, height = (stage - 0.4, 0.5) if part is Part.ARRAY else (stage + 0.12, 0.26)
                 box = Rectangle(
                     (start * to_ns, y), task.cycles * to_ns, height,
-                    facecolor=_HUES[task.phase], edgecolor="white", linewidth=0.3,
+                    facecolor=hue, edgecolor="white", linewidth=0.3,
                 )  # fmt: skip
                 axes.add_patch(box)
-    for phase, hue in _HUES.items():
-        axes.plot([], [], color=hue, linewidth=5, label=phase.name.lower())
+    for name, hue in _HUES.items():
+        axes.plot([], [], color=hue, linewidth=5, label=name)
     axes.set_xlim(0, span * to_ns)
     axes.set_ylim(max(flow.stages) + 0.6, -0.6)
     axes.set_yticks(range(max(flow.stages) + 1))
     axes.set_xlabel("emulated time (ns)")
     axes.set_ylabel("stage: arrays above, digital units below")
     axes.set_title(f"{report.schedule.name}: an example every {report.interval_s * 1e9:,.4g} ns")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(_HUES))
 
 
 def _energy(axes: Axes, report: ChipReport) -> None:

@@ -15,6 +15,7 @@ from emulator.chip.placement import place_tiles
 from emulator.errors import ConfigError
 from emulator.job import Job
 from interconnect import Topology, Torus, Tree
+from interconnect.flits.state import fabric_of
 from interconnect.flow import Steady, steady
 from interconnect.schedule import Schedule
 from tiles.plan import in_order
@@ -336,6 +337,24 @@ def report_chip(
             f"sustained (bound by {report.bound_by}), got {chip.interval_s:.6g}"
         )
     return report
+
+
+def check_chip(job: Job) -> None:
+    """Refuse a chip that cannot be, before anything is trained.
+
+    Raises:
+        ConfigError: If the chip cannot hold the program or sustain the interval asked for.
+    """
+    chip = job.config.chip
+    load_table(chip.table)
+    try:
+        topology = chip.interconnect(len(job.program.blocks))
+        if chip.model == "flit":
+            fabric_of(topology, chip.router.router)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if chip.interval_s is not None:
+        chip_of(job)
 
 
 def chip_of(job: Job, pulses: tuple[float, ...] | None = None) -> ChipReport:

@@ -7,17 +7,17 @@ A track for every resource that does one thing at a time, an arrow for every mes
 from collections.abc import Iterator
 from typing import Any
 
-from emulator.chip.pipeline import Part
+from emulator.chip.pipeline import Part, purpose
 from emulator.chip.report import ChipReport
-from interconnect.schedule import Phase
 
 _PERIODS_SHOWN = 4  # micro-batches
 _MOST_SLICES = 20_000
 _COLORS = {
-    Phase.FORWARD: "thread_state_running",
-    Phase.LOSS: "terrible",
-    Phase.BACKWARD: "rail_response",
-    Phase.UPDATE: "rail_animation",
+    "forward": "thread_state_running",
+    "loss": "terrible",
+    "backward": "rail_response",
+    "update": "rail_animation",
+    "transfer": "bad",
 }
 
 
@@ -80,8 +80,8 @@ class _Window:
             if task.cycles:
                 yield {
                     "name": f"{step.kind} {step.node}",
-                    "cat": task.phase.name.lower(),
-                    "cname": _COLORS[task.phase],
+                    "cat": purpose(task, step),
+                    "cname": _COLORS[purpose(task, step)],
                     "ph": "X",
                     "ts": self.us(timing.started[m, k] - self.start),
                     "dur": self.us(task.cycles),
