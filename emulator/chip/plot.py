@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 
 from emulator.chip.pipeline import Part, purpose
@@ -19,6 +21,7 @@ _HUES = {
     "update": "#ddaa33",
     "transfer": "#228833",
 }
+_LOADS = ListedColormap(colormaps["YlOrRd"](np.linspace(0.3, 1, 256)))  # an idle link can be seen
 _SHOWN = 6  # intervals of the pipeline chart
 _MOST_NUMBERED = 144  # tiles whose numbers fit
 
@@ -51,7 +54,8 @@ def _floor_plan(axes: Axes, report: ChipReport) -> None:
     axes.figure.colorbar(image, ax=axes, shrink=0.8, label="busy share of a tile")
     if len(report.link_load) and report.topology.n_routers == columns * rows:
         _links(axes, report, columns)
-    axes.set_title(f"floor plan; bound by {report.bound_by}")
+    axes.set_title("floor plan")
+    axes.set_xlabel("bound by " + report.bound_by.replace("; ", ";\n"))
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -66,8 +70,9 @@ def _links(axes: Axes, report: ChipReport, columns: int) -> None:
     way = stop - start
     aside = 0.09 * np.stack([-way[:, 1], way[:, 0]], axis=1)
     lines = np.stack([start + 0.28 * way + aside, stop - 0.28 * way + aside], axis=1)
-    collection = LineCollection(list(lines), array=load, cmap="YlOrRd", linewidths=0.8 + 3 * load)
-    collection.set_clim(-0.4, 1)  # so that an idle link can be seen
+    collection = LineCollection(
+        list(lines), array=load, cmap=_LOADS, clim=(0, 1), linewidths=0.8 + 3 * load
+    )
     axes.add_collection(collection)
     axes.figure.colorbar(collection, ax=axes, shrink=0.8, label="load of a link, flits per cycle")
 
@@ -94,15 +99,17 @@ def _pipeline(axes: Axes, report: ChipReport) -> None:
                     facecolor=hue, edgecolor="white", linewidth=0.3,
                 )  # fmt: skip
                 axes.add_patch(box)
-    for name, hue in _HUES.items():
-        axes.plot([], [], color=hue, linewidth=5, label=name)
+    tasks = zip(flow.tasks, report.pipeline.steps, strict=True)
+    shown = {purpose(task, step) for task, step in tasks if task.cycles}
+    for name in (name for name in _HUES if name in shown):
+        axes.plot([], [], color=_HUES[name], linewidth=5, label=name)
     axes.set_xlim(0, span * to_ns)
     axes.set_ylim(max(flow.stages) + 0.6, -0.6)
     axes.set_yticks(range(max(flow.stages) + 1))
     axes.set_xlabel("emulated time (ns)")
     axes.set_ylabel("stage: arrays above, digital units below")
     axes.set_title(f"{report.schedule.name}: an example every {report.interval_s * 1e9:,.4g} ns")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(_HUES))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
 
 
 def _energy(axes: Axes, report: ChipReport) -> None:
