@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from interconnect.carry import Messages, Model, carry
 from interconnect.router import Router
 from interconnect.tasks import no_plan
 from interconnect.topology import Integers, Topology
 
-_GROWTH = 0.02  # cycles of latency per cycle of time from which on a network is called unstable
+_GROWTH = 0.02  # of the packets of the second half
+_SCATTER = 3.0  # standard deviations of a count
 
 
 class Packets:
@@ -69,7 +70,7 @@ class Run:
         latency_cycles: ``(n,)`` from its creation until then.
         link_flits: ``(links,)`` flits over each of the topology's ``links``.
         cycles: Cycle of the last arrival.
-        stable: Whether latencies did not grow from the first packets to the last.
+        stable: Whether the packets under way did not become more and more, see ``is_stable``.
     """
 
     arrival_cycles: Integers
@@ -103,13 +104,14 @@ def simulate(topology: Topology, router: Router, packets: Packets, model: Model 
     carried = carry(topology, router, load.messages, plan, work, model)
     arrivals = np.empty(len(packets), np.int64)
     arrivals[load.entries] = carried.arrivals
-    latency = arrivals - packets.created
+    longest = int(packets.flits.max(initial=1))
+    fill = router.zero_load_cycles(topology.diameter, longest, topology.link_cycles)
     return Run(
         arrival_cycles=arrivals,
-        latency_cycles=latency,
+        latency_cycles=arrivals - packets.created,
         link_flits=carried.link_flits,
         cycles=int(arrivals.max(initial=0)),
-        stable=is_stable(packets.created, latency),
+        stable=is_stable(packets.created, arrivals, fill),
     )
 
 
@@ -153,9 +155,28 @@ class _Load:
         )
 
 
-def is_stable(created: Integers, latency: NDArray[np.int64]) -> bool:
-    """Whether latency does not grow with time, by the slope of a straight line through it."""
-    if len(created) < 2 or created.min() == created.max():
+def is_stable(created: Integers, arrivals: Integers, fill_cycles: int) -> bool:
+    """Whether packets under way become no more in the second half of the time they are created in.
+
+    Growth counts where it is more than scatter and more than 2 % of the packets of that half. Too
+    short a time to tell is taken to be stable.
+
+    Args:
+        created: Cycle in which each packet was created.
+        arrivals: Cycle in which each arrived.
+        fill_cycles: Longest latency of a lone packet: the time that a network takes to fill.
+    """
+    if not len(created):
         return True
-    centred = created - created.mean()
-    return bool(centred @ latency < _GROWTH * (centred @ centred))
+    end = int(created.max())
+    middle = (int(created.min()) + end) // 2
+    if end - middle < 2 * fill_cycles:
+        return True
+
+    def under_way(cycle: int) -> int:
+        return int(np.count_nonzero(created <= cycle) - np.count_nonzero(arrivals <= cycle))
+
+    before, after = under_way(middle), under_way(end)
+    scatter = _SCATTER * float(after) ** 0.5
+    later = int(np.count_nonzero(created > middle))
+    return after - before <= _GROWTH * later + scatter

@@ -38,6 +38,11 @@ class Topology(ABC):
 
     @property
     @abstractmethod
+    def diameter(self) -> int:
+        """Links of the longest route."""
+
+    @property
+    @abstractmethod
     def neighbors(self) -> Integers:
         """``(routers, ports)``: where each port leads, -1 where nowhere."""
 
@@ -129,6 +134,11 @@ class Mesh(Topology):
         """One place per router."""
         return self.width * self.height
 
+    @property
+    def diameter(self) -> int:
+        """From corner to corner."""
+        return self.width + self.height - 2
+
     @cached_property
     def neighbors(self) -> Integers:
         """Ports 0 to 3 lead to x + 1, x - 1, y + 1 and y - 1."""
@@ -188,6 +198,11 @@ class Torus(Mesh):
     link_cycles: int = 2
 
     @property
+    def diameter(self) -> int:
+        """Half way round both rings."""
+        return self.width // 2 + self.height // 2
+
+    @property
     def has_rings(self) -> bool:
         """Rows and columns are rings."""
         return True
@@ -242,6 +257,11 @@ class Tree(Topology):
     def n_nodes(self) -> int:
         """One place per leaf."""
         return self.leaves
+
+    @property
+    def diameter(self) -> int:
+        """Up to the root and down."""
+        return 2 * (len(self._levels) - 1)
 
     @cached_property
     def _levels(self) -> list[int]:
@@ -317,6 +337,11 @@ class PointToPoint(Topology):
     def n_nodes(self) -> int:
         """As asked for."""
         return self.nodes
+
+    @property
+    def diameter(self) -> int:
+        """Every other node is next door."""
+        return min(1, self.nodes - 1)
 
     @cached_property
     def neighbors(self) -> Integers:

@@ -305,8 +305,11 @@ def test_the_same_packets_give_the_same_cycles():
 
 
 def test_an_overloaded_network_is_not_stable():
-    for rate, stable in ((0.3, True), (0.6, False)):
-        load = packets("uniform", rate, 4, 4_000)
+    for kind, rate, stable in (
+        ("uniform", 0.3, True), ("uniform", 0.6, False), ("uniform", 0.01, True),
+        ("all_to_node0", 0.01, True), ("all_to_node0", 0.05, False),
+    ):  # fmt: skip
+        load = packets(kind, rate, 4, 6_000)
         assert simulate(MESH, ROUTERS["vc4_buf8"], load).stable is stable
 
 

@@ -43,6 +43,16 @@ def test_every_route_is_made_of_links_from_source_to_destination(topology):
 
 
 @every
+def test_the_diameter_is_the_longest_route(topology):
+    nodes = range(topology.n_nodes)
+    longest = max(len(topology.route(a, b)) for a in nodes for b in nodes)
+
+    # A tree whose last level is not full may have a root that no route needs.
+    assert topology.diameter == longest or isinstance(topology, Tree)
+    assert topology.diameter >= longest
+
+
+@every
 def test_trees_reach_each_destination_once_over_the_links_of_its_route(topology):
     draw = np.random.default_rng(0)
     n = topology.n_nodes
