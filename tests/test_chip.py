@@ -1,5 +1,6 @@
 """The chip report: its order, its counts, its timeline, and what it refuses."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -282,7 +283,7 @@ def test_the_timeline_is_sound_and_as_busy_as_the_report(schedule):
     timeline = json.loads(json.dumps(trace(timed)))
 
     assert list(problems(timeline)) == []
-    assert timeline["otherData"]["recurs_exactly"]
+    assert timeline["otherData"]["whole_periods"]
     window = timeline["otherData"]["window_us"]
     spent = defaultdict(float)
     for event in timeline["traceEvents"]:
@@ -368,6 +369,18 @@ def test_an_impossible_chip_is_refused_before_anything_is_trained(override, tmp_
     with pytest.raises(ConfigError, match=r"chip|ports"):
         train(load_config("digits", ["engine.kind=local", override]), directory)
     assert not directory.exists()
+
+
+def test_a_timeline_is_bounded_however_late_the_pattern_recurs():
+    timed = report("training.schedule=asynchronous", "training.batch=1")
+    late = dataclasses.replace(timed.steady, recurs=False, cycles=10 * timed.steady.cycles,
+                               micro_batches=10 * timed.steady.micro_batches)  # fmt: skip
+    timeline = trace(dataclasses.replace(timed, steady=late))
+    slices = [event for event in timeline["traceEvents"] if event["ph"] == "X"]
+
+    assert not timeline["otherData"]["whole_periods"]
+    assert 0 < len(slices) <= 5 * len(timed.pipeline.flow.tasks)
+    assert list(problems(timeline)) == []
 
 
 def test_transfers_have_a_color_of_their_own():

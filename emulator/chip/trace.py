@@ -22,10 +22,10 @@ _COLORS = {
 
 
 def trace(report: ChipReport) -> dict[str, Any]:
-    """Events of a few micro-batches, cut where the pattern recurs.
+    """Events of a few micro-batches, cut where the pattern recurs, if that is soon.
 
-    Every task that starts in that time is there whole, so the sum of a track's slices over the
-    time is the busy share of the report.
+    Every task that starts in that time is there whole, so over whole periods the sum of a track's
+    slices over the time is the busy share of the report.
     """
     window = _Window(report)
     return {
@@ -34,7 +34,7 @@ def trace(report: ChipReport) -> dict[str, Any]:
         "otherData": {
             "schedule": report.schedule.name,
             "window_us": window.us(window.stop - window.start),
-            "recurs_exactly": report.steady.recurs,
+            "whole_periods": window.is_whole,
         },
     }
 
@@ -45,12 +45,15 @@ class _Window:
         steady = report.steady
         timing = steady.timing
         n_tasks = max(1, len(report.pipeline.flow.tasks))
-        wanted = max(1, min(_PERIODS_SHOWN, _MOST_SLICES // n_tasks) // steady.micro_batches)
+        shown = max(1, min(_PERIODS_SHOWN, _MOST_SLICES // n_tasks))
         # The last period that was seen lies before the pipeline drains, and so do those before it.
         first = steady.settled
         self.start = int(timing.started[first].min())
         known = (len(timing.started) - 1 - first) // steady.micro_batches
-        self.stop = self.start + max(1, min(wanted, known)) * steady.cycles
+        periods = max(1, min(shown // steady.micro_batches, known))
+        self.is_whole = steady.recurs and steady.micro_batches * n_tasks <= _MOST_SLICES
+        span = periods * steady.cycles if self.is_whole else shown * steady.interval_cycles
+        self.stop = self.start + int(span)
         inside = (timing.started >= self.start) & (timing.started < self.stop)
         self._found = [(int(m), int(k)) for m, k in zip(*inside.nonzero(), strict=True)]
 
