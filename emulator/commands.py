@@ -13,7 +13,6 @@ from rich.console import Console
 
 from emulator.aging import age, draw_ages, parse_times, summed_up
 from emulator.catalogue import configs
-from emulator.chip.plot import draw_chip
 from emulator.chip.printing import print_report
 from emulator.chip.report import chip_of
 from emulator.chip.trace import trace as make_trace
@@ -323,6 +322,8 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     if trace:
         write_text(trace, json.dumps(make_trace(report), separators=(",", ":")) + "\n", "--trace")
     if picture:
+        from emulator.chip.plot import draw_chip  # Matplotlib takes a second to import
+
         draw_chip(report, picture)
 
 
