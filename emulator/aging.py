@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from emulator.config import RunConfig
+from emulator.course import test_network
 from emulator.errors import ConfigError, RunError
 from emulator.executors import Executor, create
 from emulator.job import Job, prepare
 from emulator.laws import nearest
 from emulator.listener import Listener, Silence
 from emulator.rundir import RunDirectory
-from emulator.training import test_network
 from tiles.aging import Aging
 from tiles.inference import MODELS
 from tiles.measure import Progress
@@ -110,16 +110,15 @@ def age(
     listener = listener or Silence()
     agings = list(_agings(after_s, inference, repeats))
     job = prepare(config)
-    folder, history = directory.newest(job, listener.note)
     executor = create(job)
     try:
-        executor.load(folder)
+        history = directory.restore(job, executor, listener.note)
         rows = list(_tests(job, executor, agings, listener))
     finally:
         executor.close()
     table = pa.Table.from_pylist(rows, SCHEMA)
     directory.write_table("after", table)
-    return Ages(table=table, trained_accuracy=history.rows[-1].test_accuracy)
+    return Ages(table=table, trained_accuracy=history.test_accuracy)
 
 
 def _agings(after_s: Sequence[float], inference: str, repeats: int) -> Iterator[Aging]:

@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 import msgpack
 from pydantic import TypeAdapter, ValidationError
@@ -15,63 +12,32 @@ from pydantic import TypeAdapter, ValidationError
 from emulator.config import RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunError
+from emulator.history import History
 from emulator.job import Job
-from tiles.checkpoint import file_name
+from tiles.checkpoint import Damaged, file_name
+from tiles.storage import NotWritten, Storage
 
-KEPT = 2
 _MANIFEST = "manifest.msgpack"
 # Neither changes a bit of the chip's state, so a run may go on with other values.
 _FREE: dict[str, Any] = {
     "name": True,
     "engine": True,
+    "checkpoint": True,
     "data": set(PLACES),
     "training": {"epochs", "baseline", "log_every", "test_examples", "evaluation_batch"},
 }
 
 
-class MetricsRow(NamedTuple):
-    """A row of ``metrics.parquet``.
+class Tiles(Protocol):
+    """Whoever holds the tiles and has their hosts write and read them."""
 
-    Attributes:
-        epoch: Epochs begun.
-        examples: Examples trained so far.
-        loss: Mean training loss since the row before.
-        train_accuracy: Share of training examples right since the row before.
-        test_loss: Mean loss of the test set, where it was tested.
-        test_accuracy: Accuracy on the test set, where it was tested.
-        wall_s: Seconds of training so far, without tests.
-        examples_per_s: Examples per second since the row before.
-    """
+    def save(self, folder: str) -> dict[str, str]:
+        """Have the state of every tile written to a folder; sha256 of each file by its name."""
+        ...
 
-    epoch: int
-    examples: int
-    loss: float
-    train_accuracy: float | None
-    test_loss: float | None
-    test_accuracy: float | None
-    wall_s: float
-    examples_per_s: float
-
-
-@dataclass
-class History:
-    """What a run knows of its past, saved with every checkpoint.
-
-    Attributes:
-        epoch: Epochs finished.
-        examples: Examples trained.
-        wall_s: Seconds of training.
-        recoveries: Failures survived.
-        rows: Rows of the metrics.
-        pulses: Pulses that were sent to the lines of each tile; empty before the first epoch.
-    """
-
-    epoch: int = 0
-    examples: int = 0
-    wall_s: float = 0.0
-    recoveries: int = 0
-    rows: list[MetricsRow] = field(default_factory=list)
-    pulses: list[int] = field(default_factory=list)
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
+        """Have the state of every tile read; ``Damaged`` if a file is not what was written."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +52,7 @@ class Manifest:
         files: sha256 of each tile's file, by name.
     """
 
-    schema: Literal[1]
+    schema: Literal[2]
     config: str
     data: str
     history: History
@@ -96,145 +62,166 @@ class Manifest:
 _MANIFESTS = TypeAdapter(Manifest)
 
 
+def digest(config: RunConfig, exclude: dict[str, Any]) -> str:
+    """sha256 of a config without what is excluded, and of where its pipeline is drained."""
+    tree = config.model_dump(mode="json", exclude=exclude)
+    if config.drained_every is not None:
+        tree["drained_every"] = config.drained_every
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
 def lineage(config: RunConfig) -> str:
     """sha256 of what decides the chip's state after a number of examples."""
-    tree = config.model_dump(mode="json", exclude=_FREE)
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+    return digest(config, _FREE)
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        folder: Where they are.
+        storage: Where they are.
         job: The job that they belong to.
     """
 
-    def __init__(self, folder: Path, job: Job) -> None:
-        self._folder = folder
+    def __init__(self, storage: Storage, job: Job) -> None:
+        self._storage = storage
         self._job = job
 
-    def save(self, history: History, write: Callable[[Path], None]) -> None:
-        """Have ``write`` leave the tiles' files in a folder, add a manifest, make both visible."""
-        aside = self._folder / ".part"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        write(aside)
-        missing = self._names() - {path.name for path in aside.iterdir()}
-        if missing:
-            raise RunError(
-                f"--run-dir must be in a folder that all nodes share, got {aside.parent} without "
-                f"{min(missing)} after its tile host had written it"
-            )
-        manifest = Manifest(
-            schema=1,
-            config=lineage(self._job.config),
-            data=self._job.data_digest,
-            history=history,
-            files={name: _sha256(aside / name) for name in sorted(self._names())},
-        )
-        _write_manifest(aside / _MANIFEST, manifest)
-        _sync(aside)
-        final = self._folder / f"step-{history.examples:012d}"
-        # What stands at this step or beyond was not whole when the run went on from before it.
-        for stale in (path for path in found(self._folder) if path.name >= final.name):
-            shutil.rmtree(stale)
-        aside.replace(final)
-        _sync(self._folder)
-        for old in found(self._folder)[:-KEPT]:
-            shutil.rmtree(old)
+    def save(self, history: History, tiles: Tiles) -> None:
+        """Have the tiles written, add a manifest, and make both visible.
 
-    def latest(self, warn: Callable[[str], None]) -> tuple[Path, History] | None:
-        """The newest whole checkpoint, or None if there has never been one.
+        Raises:
+            NotWritten: If there is no room, or no permission; those before are still there.
+            RunError: If the folder is not the same one for all tile hosts.
+        """
+        name = f"step-{history.examples:012d}"
+        # What stands at this step or beyond was not whole when the run went on from before it.
+        for stale in (old for old in found(self._storage) if old >= name):
+            self._storage.folder(stale).remove()
+        aside = self._storage.begin(name)
+        try:
+            files = tiles.save(aside.where)
+            self._check_shared(aside)
+            aside.write(_MANIFEST, self._manifest(history, files))
+            self._storage.publish(aside, name)
+        except NotWritten:
+            aside.remove()
+            raise
+        for old in found(self._storage)[: -self._job.config.checkpoint.keep]:
+            self._storage.folder(old).remove()
+
+    def restore(self, tiles: Tiles, warn: Callable[[str], None]) -> History | None:
+        """Load the newest whole checkpoint, or None if there has never been one.
 
         Args:
+            tiles: What to load it into.
             warn: Told of each that is damaged.
 
         Raises:
             ConfigError: If there are checkpoints and none can be used.
         """
-        folders = found(self._folder)
-        for folder in reversed(folders):
+        names = found(self._storage)
+        for name in reversed(names):
+            folder = self._storage.folder(name)
             try:
-                manifest = self._verified(folder)
-            except ValueError as error:
-                warn(f"checkpoint {folder.name} is damaged and not used: {error}")
-                continue
-            self._check_origin(folder, manifest)
-            return folder, manifest.history
-        if folders:
+                manifest = self._read(folder)
+                tiles.load(folder.where, manifest.files)
+            except Damaged as error:
+                warn(f"checkpoint {name} is damaged and not used: {error}")
+            else:
+                return manifest.history
+        if names:
             raise ConfigError(
-                f"RUN must have a checkpoint that is whole, got {len(folders)} damaged in "
-                f"{self._folder}; without that folder the run begins again"
+                f"RUN must have a checkpoint that is whole, got {len(names)} damaged in "
+                f"{self._storage}; without that folder the run begins again"
             )
         return None
 
-    def _verified(self, folder: Path) -> Manifest:
-        manifest = _read_manifest(folder / _MANIFEST)
-        if manifest.files.keys() != self._names() and manifest.config == lineage(self._job.config):
-            raise ValueError("its manifest does not name the file of every tile")
-        for name, digest in manifest.files.items():
-            path = folder / name
-            if not path.is_file() or _sha256(path) != digest:
-                raise ValueError(f"{name} does not have the checksum that was written")
-        return manifest
-
-    def _check_origin(self, folder: Path, manifest: Manifest) -> None:
+    def _read(self, folder: Storage) -> Manifest:
+        """The manifest of a checkpoint that belongs to the job."""
+        manifest = _read_manifest(folder)
         if manifest.config != lineage(self._job.config):
             raise ConfigError(
                 f"config.yaml must be what {folder.name} was trained with, but for name, engine, "
-                "places of data, epochs, logging and tests; got other values"
+                "checkpoint, places of data, epochs, logging and tests; got other values"
             )
         if manifest.data != self._job.data_digest:
             raise ConfigError(
                 f"data must be the examples that {folder.name} was trained with, "
                 f"got others from {self._job.dataset.name}"
             )
+        epochs = self._job.config.training.epochs
+        if manifest.history.epoch > epochs:
+            raise ConfigError(
+                f"training.epochs must be at least {manifest.history.epoch}, which {folder.name} "
+                f"has done already, got {epochs}"
+            )
+        if manifest.files.keys() != self._names():
+            raise Damaged("its manifest does not name the file of every tile")
+        return manifest
+
+    def _manifest(self, history: History, files: dict[str, str]) -> bytes:
+        manifest = Manifest(
+            schema=2,
+            config=lineage(self._job.config),
+            data=self._job.data_digest,
+            history=history,
+            files=dict(sorted(files.items())),
+        )
+        body = msgpack.packb({**asdict(manifest), "history": _plain(history)})
+        packed: bytes = msgpack.packb({"sha256": hashlib.sha256(body).hexdigest(), "body": body})
+        return packed
+
+    def _check_shared(self, aside: Storage) -> None:
+        missing = self._names() - set(aside.names())
+        if missing:
+            raise RunError(
+                "checkpoint.storage must be a folder that all nodes share, got "
+                f"{self._storage} without {min(missing)} after its tile host had written it"
+            )
 
     def _names(self) -> set[str]:
         return {file_name(tile) for tile in range(len(self._job.program.blocks))}
 
 
-def found(folder: Path) -> list[Path]:
-    """Folders of the checkpoints, oldest first, whole or not."""
-    return sorted(folder.glob("step-*"))
+def found(storage: Storage) -> list[str]:
+    """Names of the checkpoints, oldest first, whole or not.
 
-
-def _write_manifest(path: Path, manifest: Manifest) -> None:
-    body = msgpack.packb({**asdict(manifest), "history": _plain(manifest.history)})
-    with path.open("wb") as file:
-        file.write(msgpack.packb({"sha256": hashlib.sha256(body).hexdigest(), "body": body}))
-        file.flush()
-        os.fsync(file.fileno())
+    Raises:
+        ConfigError: If the folder cannot be read.
+    """
+    try:
+        names = storage.names()
+    except OSError as error:
+        reason = str(error.strerror or error).partition("; ")[0]
+        raise ConfigError(
+            f"checkpoint.storage must be a folder that can be read, got {storage} ({reason})"
+        ) from None
+    return [name for name in names if name.startswith("step-")]
 
 
 def _plain(history: History) -> dict[str, Any]:
-    return {**asdict(history), "rows": [tuple(row) for row in history.rows]}
+    return {
+        **asdict(history),
+        "rows": [tuple(row) for row in history.rows],
+        "recoveries": [tuple(row) for row in history.recoveries],
+        "measured": tuple(history.measured),
+    }
 
 
-def _read_manifest(path: Path) -> Manifest:
-    """The manifest in a file; ValueError if it is not one, as it was written."""
+def _read_manifest(folder: Storage) -> Manifest:
+    """The manifest in a folder.
+
+    Raises:
+        Damaged: If there is none, as it was written.
+    """
     try:
-        outer = msgpack.unpackb(path.read_bytes())
+        outer = msgpack.unpackb(folder.read(_MANIFEST))
         body = outer["body"]
         if hashlib.sha256(body).hexdigest() != outer["sha256"]:
             raise ValueError("its checksum differs")
         return _MANIFESTS.validate_python(msgpack.unpackb(body))
     except ValidationError as error:
-        raise ValueError(f"its manifest cannot be read ({error.errors()[0]['msg']})") from None
+        raise Damaged(f"its manifest cannot be read ({error.errors()[0]['msg']})") from None
     except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
-        raise ValueError(f"its manifest cannot be read ({error})") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder reach the disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        raise Damaged(f"its manifest cannot be read ({error})") from None

@@ -345,7 +345,7 @@ def _train(
         try:
             result = train(config, directory, listener, resume=resume)
         except Interrupted:
-            _say_interrupted(directory)
+            _say_interrupted(directory, config)
             raise
     if json_:
         print_json(result.summary)
@@ -353,8 +353,8 @@ def _train(
         print_result(result)
 
 
-def _say_interrupted(directory: RunDirectory) -> None:
-    if directory.can_be_resumed:
+def _say_interrupted(directory: RunDirectory, config: RunConfig) -> None:
+    if directory.can_be_resumed(config):
         typer.echo(f"interrupted; go on with: crossmesh resume {directory.path}", err=True)
     else:
         typer.echo("interrupted before the first checkpoint", err=True)

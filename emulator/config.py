@@ -134,16 +134,53 @@ class Engine(Frozen):
 
     Attributes:
         kind: ``local``: all in this process. ``ray``: in actors of a Ray cluster.
-        tiles_per_actor: Tiles that share an actor: a number, ``all``, or ``auto``: one, and more
-            only where the machine has no room for so many processes.
+        tiles_per_actor: Tiles that share an actor: a number, ``all``, or ``auto``: one while the
+            cluster has room for so many processes, and beyond that one actor per CPU.
+        actors: Exactly so many actors, with about the same work each, instead.
         address: Address of a running Ray cluster; by default a private one is started.
+        nodes: Wait for so many nodes of the cluster; by default those are used that are there.
+        code: How the code of crossmesh reaches other nodes: ``installed`` there, or ``shipped``
+            by Ray when the run starts; what crossmesh depends on must be installed in any case.
         timeout_s: Longest wait for the cluster to start or to answer.
+        recoveries_per_hour: So often may a run recover from lost actors and nodes before it ends.
     """
 
     kind: Literal["local", "ray"] = "ray"
     tiles_per_actor: Annotated[int, Field(ge=1)] | Literal["auto", "all"] = "auto"
+    actors: int | None = Field(None, ge=1)
     address: str | None = None
+    nodes: int | None = Field(None, ge=1)
+    code: Literal["installed", "shipped"] = "installed"
     timeout_s: float = Field(120.0, gt=0)
+    recoveries_per_hour: int = Field(20, ge=0)
+
+    @model_validator(mode="after")
+    def _actors_are_counted_once(self) -> Self:
+        if self.actors is not None and self.tiles_per_actor != "auto":
+            raise ValueError(
+                f"actors must come without tiles_per_actor ({self.tiles_per_actor}), "
+                f"got {self.actors}"
+            )
+        return self
+
+
+class CheckpointConfig(Frozen):
+    """When the state of all tiles is saved, besides the end of every epoch.
+
+    Attributes:
+        every_examples: After so many examples of an epoch. The schedule ``asynchronous`` drains its
+            pipeline there, which is a part of the result; under the others nothing changes.
+        every_s: When the last is so many seconds of wall clock old and the pipeline is drained; the
+            schedule ``asynchronous`` drains only after ``every_examples``. By default 5 minutes.
+        keep: The newest so many are kept.
+        storage: Where they lie, for all nodes: a folder, or an address such as s3://bucket/folder
+            of a file system that pyarrow knows; by default the folder checkpoints of the run.
+    """
+
+    every_examples: int | None = Field(None, ge=1)
+    every_s: float | None = Field(300.0, gt=0)
+    keep: int = Field(2, ge=1)
+    storage: str | None = Field(None, min_length=1)
 
 
 class RunConfig(Frozen):
@@ -159,6 +196,7 @@ class RunConfig(Frozen):
         tile: What the tiles of the chip are.
         chip: What lies between the tiles, and how long everything takes; no part of the values.
         engine: Where they are emulated.
+        checkpoint: When and where the state of all tiles is saved.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -170,6 +208,13 @@ class RunConfig(Frozen):
     tile: TileConfig = TileConfig()
     chip: Chip = Chip()
     engine: Engine = Engine()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @property
+    def drained_every(self) -> int | None:
+        """Examples after which a pipeline is drained that otherwise would not be."""
+        is_endless = self.training.schedule == "asynchronous"
+        return self.checkpoint.every_examples if is_endless else None
 
 
 SHIPPED = Path(__file__).parent / "configs"

@@ -11,3 +11,7 @@ class RunError(RuntimeError):
 
 class RunLost(RunError):  # noqa: N818  because it names what happened
     """A run failed through no fault of its own: resumed, it may well succeed."""
+
+
+class HostLost(RunLost):
+    """An actor, a node or a channel is lost; what is left can go on from the last checkpoint."""

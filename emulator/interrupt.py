@@ -37,6 +37,12 @@ def requested() -> bool:
     return _requested
 
 
+def check() -> None:
+    """Raise ``Interrupted`` if a signal came, also inside ``deferred``."""
+    if _requested:
+        _raise()
+
+
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Let a signal wait until the end of the block, which then raises ``Interrupted``."""

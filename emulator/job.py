@@ -15,7 +15,7 @@ from emulator.feed import ShuffledFeed
 from emulator.mapping import initial_weights
 from emulator.network import Network, build_network
 from interconnect.schedule import Evaluation, schedule
-from tiles.program import Program, Span
+from tiles.program import NOTHING, Program, Span, Sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +69,32 @@ class Job:
         return partial(initial_weights, self.network, self.config.seed)
 
     def epoch(self, number: int) -> Span:
-        """The span that trains one epoch."""
+        """The span that trains a whole epoch."""
+        return self.span(number, 0, self.n_train, NOTHING)
+
+    def span(self, epoch: int, start: int, stop: int, measured: Sums) -> Span:
+        """The span that trains the examples from ``start`` to ``stop`` of an epoch.
+
+        Args:
+            epoch: Number of the epoch.
+            start: First position in the epoch's order.
+            stop: One past the last.
+            measured: What was measured since the last row of the metrics, before this span.
+        """
         training = self.config.training
         per_update = training.batch // training.examples_together
         return Span(
             schedule=schedule(training.schedule, per_update),
             micro_batch=training.examples_together,
-            n_examples=self.n_train,
-            epoch=number,
-            first=0,
-            first_example=number * self.n_train,
-            learning_rate=training.rate(number),
+            n_examples=stop - start,
+            epoch=epoch,
+            first=start,
+            first_example=epoch * self.n_train + start,
+            learning_rate=training.rate(epoch),
             evaluation=None,
             log_every=training.log_every or max(1, self.n_train // 10),
+            measured=measured,
+            is_last=stop == self.n_train,
         )
 
     def evaluation(self, number: int) -> Span:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from emulator.checkpoints import MetricsRow
+from emulator.history import MetricsRow
 from tiles.measure import Progress
 
 

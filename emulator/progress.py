@@ -7,7 +7,7 @@ import time
 from rich import progress as rich
 from rich.console import Console
 
-from emulator.checkpoints import MetricsRow
+from emulator.history import MetricsRow
 from emulator.listener import Silence
 from tiles.measure import Progress
 

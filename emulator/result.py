@@ -56,6 +56,7 @@ class RunResult:
         metrics: As ``metrics.parquet``.
         tiles: As ``tiles.parquet``.
         links: As ``links.parquet``.
+        recoveries: As ``recoveries.parquet``.
         path: The run directory, or None if none was asked for.
     """
 
@@ -75,11 +76,12 @@ class RunResult:
     metrics: pa.Table
     tiles: pa.Table
     links: pa.Table
+    recoveries: pa.Table
     path: Path | None
 
     @property
     def summary(self) -> dict[str, Any]:
         """As ``summary.json``."""
-        beside = {"metrics", "tiles", "links", "path"}
+        beside = {"metrics", "tiles", "links", "recoveries", "path"}
         summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
         return {**summary, "emulation": asdict(self.emulation), "chip": dict(self.chip)}

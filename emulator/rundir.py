@@ -1,7 +1,6 @@
 """The run directory: what a run leaves, written aside and renamed, so that no file is ever half."""
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,23 +10,28 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emulator.checkpoints import Checkpoints, History, MetricsRow, found
-from emulator.config import RunConfig
+from emulator.checkpoints import Checkpoints, Tiles, digest, found
+from emulator.config import CheckpointConfig, RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunLost
 from emulator.folders import InUse, locked
+from emulator.history import History, MetricsRow, Recovery
 from emulator.job import Job
 from emulator.loading import dumped, load_config
 from tiles.measure import TileReport
+from tiles.storage import Storage
 
 _MOST_RUNS = 1_000_000  # of one name in one folder
 
 
 def config_digest(config: RunConfig) -> str:
     """sha256 of what decides the result: no name, no time, not where it runs or finds its data."""
-    exclude: dict[str, Any] = {"name": True, "engine": True, "chip": True, "data": set(PLACES)}
-    tree = config.model_dump(mode="json", exclude=exclude)
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+    places = {"name": True, "engine": True, "checkpoint": True, "data": set(PLACES)}
+    return digest(config, {**places, "chip": True})
+
+
+class NotSaved(RunLost):
+    """A file of the run directory could not be written."""
 
 
 class RunDirectory:
@@ -101,15 +105,28 @@ class RunDirectory:
 
     def write_config(self, config: RunConfig) -> None:
         """Leave the resolved config, which loads again in any folder."""
-        text = dumped(config.model_copy(update={"data": config.data.absolute}))
+        here = {"data": config.data.absolute, "checkpoint": self._absolute(config)}
+        text = dumped(config.model_copy(update=here))
         if (self.path / "config.yaml").is_file() and self.config().training == config.training:
             return  # resumed, perhaps elsewhere: where is no part of the run
         self._replace("config.yaml", lambda path: path.write_text(text, "utf-8"))
+
+    @staticmethod
+    def _absolute(config: RunConfig) -> CheckpointConfig:
+        """Where checkpoints lie, seen from any folder."""
+        checkpoint = config.checkpoint
+        if checkpoint.storage is None:
+            return checkpoint
+        return checkpoint.model_copy(update={"storage": Storage(checkpoint.storage).where})
 
     def write_metrics(self, rows: Sequence[MetricsRow]) -> None:
         """Leave the metrics."""
         table = metrics_table(rows)
         self._replace("metrics.parquet", lambda path: pq.write_table(table, path))
+
+    def write_recoveries(self, recoveries: Sequence[Recovery]) -> None:
+        """Leave what the run has survived."""
+        self.write_table("recoveries", recoveries_table(recoveries))
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Leave a table."""
@@ -119,6 +136,17 @@ class RunDirectory:
         """Leave a JSON file in one line."""
         text = json.dumps(value, separators=(",", ":")) + "\n"
         self._replace(f"{name}.json", lambda path: path.write_text(text, "utf-8"))
+
+    def write_live(self, value: Mapping[str, Any]) -> None:
+        """Say how a running run goes, for ``crossmesh watch``; a full disk is no reason to stop."""
+        with contextlib.suppress(NotSaved):
+            self.write_json("live", value)
+
+    def remove_live(self) -> None:
+        """The run no longer runs."""
+        for name in ("live.json", ".live.json.part"):
+            with contextlib.suppress(OSError):
+                (self.path / name).unlink(missing_ok=True)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Leave the summary."""
@@ -137,27 +165,43 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
-            raise RunLost(f"{self.path} cannot be written: {error.strerror or error}") from None
+            reason = error.strerror or error
+            raise NotSaved(f"{self.path} cannot be written: {reason}") from None
+
+    def storage(self, config: RunConfig) -> Storage:
+        """Where the run's checkpoints lie.
+
+        Raises:
+            ConfigError: If there is no such file system.
+        """
+        where = config.checkpoint.storage
+        try:
+            return Storage(where or str(self.path / "checkpoints"))
+        except (ValueError, OSError) as error:
+            reason = str(error).partition(". ")[0]
+            raise ConfigError(
+                f"checkpoint.storage must be a folder or an address such as s3://bucket/folder, "
+                f"got {where} ({reason})"
+            ) from None
 
     def checkpoints(self, job: Job) -> Checkpoints:
         """The run's checkpoints."""
-        return Checkpoints(self.path / "checkpoints", job)
+        return Checkpoints(self.storage(job.config), job)
 
-    def newest(self, job: Job, warn: Callable[[str], None]) -> tuple[Path, History]:
-        """Folder and history of the newest whole checkpoint.
+    def restore(self, job: Job, tiles: Tiles, warn: Callable[[str], None]) -> History:
+        """Load the newest whole checkpoint, and give its history.
 
         Raises:
             ConfigError: If there is none.
         """
-        latest = self.checkpoints(job).latest(warn)
-        if latest is None:
+        history = self.checkpoints(job).restore(tiles, warn)
+        if history is None:
             raise ConfigError(f"RUN must have a checkpoint, got {self.path}")
-        return latest
+        return history
 
-    @property
-    def can_be_resumed(self) -> bool:
+    def can_be_resumed(self, config: RunConfig) -> bool:
         """Whether there is a checkpoint, whole or not."""
-        return bool(found(self.path / "checkpoints"))
+        return bool(found(self.storage(config)))
 
 
 def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:
@@ -165,6 +209,12 @@ def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:
     real = pa.float64()
     types = [pa.int64(), pa.int64(), real, real, real, real, real, real]
     return _table(rows, MetricsRow._fields, types)
+
+
+def recoveries_table(recoveries: Sequence[Recovery]) -> pa.Table:
+    """What a run has survived as an Arrow table."""
+    real, whole = pa.float64(), pa.int64()
+    return _table(recoveries, Recovery._fields, [real, real, whole, whole, pa.string()])
 
 
 def tiles_table(reports: Sequence[TileReport], columns: Mapping[str, pa.Array]) -> pa.Table:

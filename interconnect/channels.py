@@ -20,10 +20,11 @@ change under way.
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TypeVar
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from interconnect.interfaces import Gate, Interface, Keys, Socket, check_key
 from interconnect.messages import MAX_PAYLOAD_BYTES, Message, decode, encode
@@ -32,11 +33,15 @@ from interconnect.messages import MAX_PAYLOAD_BYTES, Message, decode, encode
 PATIENCE_S = 0.1
 # Asked of the kernel at each end of a channel, on top of its queue; Linux takes it twice.
 KERNEL_BUFFER_BYTES = 1 << 18
+CONNECT_POLL_S = 0.005
+# How often an end asks whether the other still lives, and how long it waits for the answer; a
+# frozen process and a cut cable are noticed so.
+HEARTBEAT_S = 1.0
+SILENCE_S = 3.0
 # ZeroMQ counts its own framing and encryption in the size of a frame.
 _MAX_FRAME_BYTES = MAX_PAYLOAD_BYTES + 1024
-_LOSSES = (
-    zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_CLOSED
+_REFUSALS = (
+    zmq.EVENT_CLOSED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -50,7 +55,19 @@ class ChannelStopped(Exception):  # noqa: N818  because it is asked for, not an 
 
 
 class ChannelLost(ConnectionError):  # noqa: N818  because it names what happened
-    """The other end of a channel is gone, or never let us in."""
+    """The other end of a channel is gone, or never let us in.
+
+    Attributes:
+        peer: The host at the other end.
+    """
+
+    def __init__(self, message: str, peer: int) -> None:
+        super().__init__(message, peer)
+        self.message = message
+        self.peer = peer
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Channels:
@@ -91,7 +108,7 @@ class Channels:
         self._sockets: list[Socket] = []
         self._incoming: dict[int, Socket] = {}
         self._outgoing: dict[int, Socket] = {}
-        self._monitors: dict[int, Socket] = {}
+        self._watches: dict[Socket, _Watch] = {}
         self._addresses: list[str] = []
 
     def listen(self, peer: int, interface: Interface) -> str:
@@ -103,6 +120,7 @@ class Channels:
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_FRAME_BYTES)
         # A name of its own, because binding a taken ipc path would quietly replace its file.
         address = interface.bind(socket, f"{self.generation}-{peer}-{token_hex(4)}", self._gate)
+        self._watch(socket, listens=True)
         self._incoming[peer] = socket
         self._addresses.append(address)
         return address
@@ -129,11 +147,24 @@ class Channels:
         socket.setsockopt(zmq.SNDHWM, max(1, self._capacity // 2))
         # Connecting again would hide that what was on its way is lost.
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
-        monitor = socket.get_monitor_socket(_LOSSES)
-        self._sockets.append(monitor)
+        self._watch(socket, listens=False)
         socket.connect(address)
-        self._monitors[peer] = monitor
         self._outgoing[peer] = socket
+
+    def await_peers(self, timeout_s: float) -> None:
+        """Wait until every peer that this host listens for is connected and let in.
+
+        Raises:
+            ChannelStopped: ``stop`` was called.
+            ChannelLost: A peer, which its ``peer`` names, is still missing after ``timeout_s``.
+        """
+        deadline = perf_counter() + timeout_s
+        for peer, socket in self._incoming.items():
+            while not self._watches[socket].is_met:
+                self._check_running()
+                if perf_counter() > deadline:
+                    raise ChannelLost(f"host {peer} has not connected", peer)
+                sleep(CONNECT_POLL_S)
 
     def send(self, peer: int, message: Message) -> None:
         """Queue ``message`` for ``peer``; block while the queue is full.
@@ -158,18 +189,16 @@ class Channels:
     def receive(self, peer: int) -> Message:
         """The next message from ``peer`` of this generation; block until there is one.
 
-        A peer that is gone is not noticed here, only by ``send``: whoever watches the hosts calls
-        ``stop``.
-
         Raises:
             ChannelStopped: ``stop`` was called.
+            ChannelLost: The peer was connected and is gone, or has been silent for ``SILENCE_S``,
+                and all that it sent has been received.
             ValueError: What arrived is not a message.
             RuntimeError: The message is of a newer generation.
         """
-        socket = self._incoming[peer]
-        message = self._receive_any(socket)
+        message = self._receive_any(peer)
         while message.generation < self.generation:
-            message = self._receive_any(socket)
+            message = self._receive_any(peer)
         if message.generation > self.generation:
             raise RuntimeError(
                 f"message from host {peer} must be of generation {self.generation}, "
@@ -207,6 +236,9 @@ class Channels:
             (zmq.RCVTIMEO, round(PATIENCE_S * 1e3)),
             (zmq.SNDBUF, KERNEL_BUFFER_BYTES),
             (zmq.RCVBUF, KERNEL_BUFFER_BYTES),
+            (zmq.HANDSHAKE_IVL, round(SILENCE_S * 1e3)),
+            (zmq.HEARTBEAT_IVL, round(HEARTBEAT_S * 1e3)),
+            (zmq.HEARTBEAT_TIMEOUT, round(SILENCE_S * 1e3)),
         ):
             socket.setsockopt(option, value)
         return socket
@@ -217,20 +249,41 @@ class Channels:
 
     def _send_header(self, peer: int, header: bytes) -> None:
         """Wait a little for room in the queue for ``peer``."""
-        if self._monitors[peer].poll(0):
-            raise ChannelLost(f"the channel to host {peer} is lost: it left or refused our key")
-        self._outgoing[peer].send(header, zmq.SNDMORE)
+        socket = self._outgoing[peer]
+        if self._watches[socket].is_lost:
+            raise ChannelLost(
+                f"the channel to host {peer} is lost: it left or refused our key", peer
+            )
+        socket.send(header, zmq.SNDMORE)
 
-    def _receive_any(self, socket: Socket) -> Message:
+    def _receive_any(self, peer: int) -> Message:
         """The next message, of whatever generation."""
         self._check_running()
+        socket = self._incoming[peer]
         try:
             frames = [socket.recv(zmq.NOBLOCK, copy=False)]
         except zmq.Again:
-            frames = [self._wait(lambda: socket.recv(copy=False))]
+            frames = [self._wait(lambda: self._receive_frame(peer, socket))]
         while frames[-1].more:
             frames.append(socket.recv(zmq.NOBLOCK, copy=False))
         return decode([frame.buffer for frame in frames])
+
+    def _receive_frame(self, peer: int, socket: Socket) -> zmq.Frame:
+        """Wait a little for the first frame of a message from ``peer``."""
+        is_lost = self._watches[socket].is_lost  # looked at first: what was sent before comes out
+        try:
+            return socket.recv(copy=False)
+        except zmq.Again:
+            if is_lost:
+                raise ChannelLost(f"the channel from host {peer} is lost", peer) from None
+            raise
+
+    def _watch(self, socket: Socket, *, listens: bool) -> None:
+        """Notice the loss of a socket's only connection."""
+        events = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED if listens else _REFUSALS
+        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | events)
+        self._sockets.append(monitor)
+        self._watches[socket] = _Watch(monitor, listens=listens)
 
     def _wait(self, attempt: Callable[[], T]) -> T:
         """Repeat ``attempt``, which blocks for ``PATIENCE_S``, until it succeeds or we stop."""
@@ -243,3 +296,42 @@ class Channels:
                     self._check_running()
         finally:
             self.wait_s += perf_counter() - start
+
+
+class _Watch:
+    """Whether the peer of a socket is there, and whether it is gone.
+
+    A listener is also met by strangers, who are turned away; its peer is gone when nobody is
+    connected any more.
+    """
+
+    def __init__(self, monitor: Socket, *, listens: bool) -> None:
+        self._monitor = monitor
+        self._listens = listens
+        self._open: set[int] = set()  # descriptors of what a listener has accepted
+        self._met = False
+        self._lost = False
+
+    @property
+    def is_met(self) -> bool:
+        """Whether a listener has let its peer in."""
+        self._look()
+        return self._met
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended, or was refused by the other side."""
+        self._look()
+        return self._lost
+
+    def _look(self) -> None:
+        while self._monitor.poll(0):
+            message = recv_monitor_message(self._monitor)
+            event, descriptor = message["event"], int(message["value"])
+            if event == zmq.EVENT_ACCEPTED:
+                self._open.add(descriptor)
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._met = True
+            else:
+                self._open.discard(descriptor)
+                self._lost = not self._listens or (self._met and not self._open)

@@ -39,6 +39,11 @@ class Schedule(Protocol):
         """Micro-batches between two versions of the weights."""
         ...
 
+    @property
+    def round(self) -> int | None:
+        """Micro-batches after which every stage is drained; None: only at a run's end."""
+        ...
+
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot of a drained run of ``n_micro_batches``, in order."""
         ...
@@ -58,6 +63,7 @@ class Sequential:
 
     name: ClassVar[str] = "sequential"
     micro_batches_per_update: int = 1
+    round: ClassVar[int] = 1
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -86,6 +92,11 @@ class Synchronous:
 
     name: ClassVar[str] = "synchronous"
     micro_batches_per_update: int
+
+    @property
+    def round(self) -> int:
+        """A batch."""
+        return self.micro_batches_per_update
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -127,6 +138,7 @@ class Asynchronous:
 
     name: ClassVar[str] = "asynchronous"
     micro_batches_per_update: int = 1
+    round: ClassVar[None] = None
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -150,6 +162,7 @@ class Evaluation:
 
     name: ClassVar[str] = "evaluation"
     micro_batches_per_update: int = 1
+    round: ClassVar[None] = None
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""

@@ -89,6 +89,11 @@ def small_job(*arguments: Any, **changes: Any) -> Job:
     return prepare(small_config(*arguments, **changes))
 
 
+def steps(folder: Path) -> list[Path]:
+    """Folders of the checkpoints in a run directory, oldest first."""
+    return sorted((folder / "checkpoints").glob("step-*"))
+
+
 def run_folder(folder: Path) -> set[str]:
     """Names of what a run left, without its checkpoints."""
     return {path.name for path in folder.iterdir()} - {"checkpoints"}

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.checkpoints import Checkpoints, found
 from emulator.errors import ConfigError, RunError
+from emulator.executors.local import LocalExecutor
+from emulator.history import History
 from emulator.listener import Silence
 from emulator.rundir import RunDirectory
 from emulator.training import train
-from tests.jobs import small_config, small_job
+from tests.jobs import small_config, small_job, steps
 
 
 class Notes(Silence):
@@ -24,7 +25,7 @@ class Notes(Silence):
 
 
 def names(path):
-    return [folder.name for folder in found(path / "checkpoints")]
+    return [folder.name for folder in steps(path)]
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +85,11 @@ def test_a_run_never_goes_on_with_other_data(tmp_path, run):
     inputs = job.dataset.train.inputs
     inputs[7, 7] += 1
     with pytest.raises(ConfigError, match="data must be the examples that step-000000000150 was"):
-        Checkpoints(run[0] / "checkpoints", job).latest(lambda text: None)
+        RunDirectory(run[0]).restore(job, LocalExecutor(job), lambda text: None)
 
 
 def test_without_a_whole_checkpoint_nothing_begins_anew(run):
-    for folder in found(run[0] / "checkpoints"):
+    for folder in steps(run[0]):
         (folder / "manifest.msgpack").write_bytes(b"")
     with pytest.raises(ConfigError, match="RUN must have a checkpoint that is whole, got 2 damage"):
         resume(run[0])
@@ -118,21 +119,21 @@ def test_damaged_ones_never_push_out_new_ones(run):
 @given(choice=st.data())
 def test_any_flipped_bit_is_noticed(finished, choice):
     path, _ = finished
-    newest = found(path / "checkpoints")[-1]
+    newest = steps(path)[-1]
     file = choice.draw(st.sampled_from(sorted(newest.iterdir())))
     content = bytearray(file.read_bytes())
     at = choice.draw(st.integers(0, len(content) - 1))
     changed = content.copy()
     changed[at] ^= 1 << choice.draw(st.integers(0, 7))
     job = small_job(training={"epochs": 3})
-    notes = []
+    executor, notes = LocalExecutor(job), []
     file.write_bytes(changed)
     try:
-        folder, history = Checkpoints(path / "checkpoints", job).latest(notes.append)
+        history = RunDirectory(path).restore(job, executor, notes.append)
     finally:
         file.write_bytes(content)
 
-    assert (folder.name, history.examples) == ("step-000000000100", 100)
+    assert history.examples == 100
     assert len(notes) == 1
 
 
@@ -147,7 +148,7 @@ def test_any_flipped_bit_is_noticed(finished, choice):
     ],
 )
 def test_what_is_no_manifest_is_damaged(run, manifest):
-    newest = found(run[0] / "checkpoints")[-1]
+    newest = steps(run[0])[-1]
     (newest / "manifest.msgpack").write_bytes(msgpack.packb(manifest))
     _, notes = resume(run[0])
     assert "its manifest cannot be read" in notes[0]
@@ -156,7 +157,15 @@ def test_what_is_no_manifest_is_damaged(run, manifest):
 
 def test_a_tile_host_that_writes_elsewhere_is_noticed(tmp_path):
     job = small_job()
+
+    class Elsewhere(LocalExecutor):
+        def save(self, folder):
+            return super().save(str(tmp_path / "another node"))
+
+    (tmp_path / "another node").mkdir()
     checkpoints = RunDirectory(tmp_path).checkpoints(job)
-    with pytest.raises(RunError, match="--run-dir must be in a folder that all nodes share, got "):
-        checkpoints.save(history=None, write=lambda folder: None)
+    with pytest.raises(
+        RunError, match=r"checkpoint\.storage must be a folder that all nodes share"
+    ):
+        checkpoints.save(History(), Elsewhere(job))
     assert names(tmp_path) == []

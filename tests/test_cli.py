@@ -15,7 +15,7 @@ import pytest
 from emulator import commands
 from emulator.loading import dumped, load_config, shipped
 
-COMMAND = [sys.executable, "-m", "emulator.cli"]
+COMMAND = [sys.executable, "-m", "cluster.cli"]
 ENVIRONMENT = {**os.environ, "XDG_DATA_HOME": "", "COLUMNS": "100"}
 SMALL = ["train", "digits", "--engine", "local", "--examples", "64", "--epochs", "1"]
 
@@ -228,7 +228,7 @@ def test_quiet_evaluation_prints_no_warnings(run, monkeypatch, tmp_path):
 def test_a_signal_while_the_command_loads_ends_it_in_order():
     program = """
 import os, signal, sys
-from emulator.cli import main
+from cluster.cli import main
 
 class Finder:
     def find_spec(self, name, *rest):

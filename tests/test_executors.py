@@ -34,7 +34,7 @@ def local(job):
         row[:3]
         for number in range(2)
         for span in (job.epoch(number), job.evaluation(number))
-        for row in executor.run(span, ignore)
+        for row in executor.run(span, ignore).rows
     ]
     digests = executor.digests()
     executor.close()
@@ -72,7 +72,7 @@ def in_threads(job, host_of, folder):
     def work(host):
         with stopping_all(channels):
             host.write(job.initial())
-            rows[host.host] = [row[:3] for span in spans for row in host.run(span)]
+            rows[host.host] = [row[:3] for span in spans for row in host.run(span).rows]
 
     threads = [threading.Thread(target=work, args=(host,)) for host in hosts]
     for thread in threads:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from emulator import progress as shown
-from emulator.checkpoints import MetricsRow
+from emulator.history import MetricsRow
 from emulator.progress import Bar, PlainLines, Quiet, display, learning
 from emulator.training import train
 from tests.jobs import small_config

@@ -1,5 +1,6 @@
 """Ray as users meet it: clusters that run already, tokens, deaths, and what passes through."""
 
+import importlib.metadata
 import json
 import os
 import pickle
@@ -28,7 +29,7 @@ def environment(**changes):
 
 
 def crossmesh(*arguments, cwd, **changes):
-    command = [sys.executable, "-m", "emulator.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cluster.cli", *map(str, arguments)]
     return subprocess.run(
         command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, check=False
     )
@@ -92,7 +93,7 @@ def test_a_wrong_token_is_a_sentence_about_the_token(cluster, tmp_path):
 def started(arguments, cwd, checkpoints=1):
     """A run on Ray that has left checkpoints already."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "emulator.cli", "train", "digits", "--engine", "ray", *arguments],
+        [sys.executable, "-m", "cluster.cli", "train", "digits", "--engine", "ray", *arguments],
         cwd=cwd,
         env=environment(TMPDIR=str(cwd)),
         stdout=subprocess.PIPE,
@@ -122,8 +123,9 @@ def short_folder():
         yield Path(folder)
 
 
-def test_a_killed_actor_is_named_and_the_run_can_go_on(short_folder):
-    run = started(["--json", "--set", "training.baseline=false"], short_folder)
+def test_a_killed_actor_is_named_where_no_recovery_is_allowed(short_folder):
+    never = ["--set", "engine.recoveries_per_hour=0"]
+    run = started(["--json", "--set", "training.baseline=false", *never], short_folder)
     victim = next(p for p, command in processes(run.pid).items() if "ray::TileActor" in command)
     os.kill(victim, signal.SIGKILL)
     out, errors = run.communicate(timeout=60)
@@ -168,10 +170,16 @@ def test_the_coordinator_never_carries_activations():
     sizes = []
 
     class Weighing(RayExecutor):
-        def _get(self, futures, *arguments, **options):
-            answers = super()._get(futures, *arguments, **options)
-            sizes.append(len(pickle.dumps(answers)))
-            return answers
+        def _start(self):
+            super()._start()
+            get = self._members.answers
+
+            def answers(*arguments, **options):
+                found = get(*arguments, **options)
+                sizes.append(len(pickle.dumps(found)))
+                return found
+
+            self._members.answers = answers
 
     job = small_job(training={"examples": 500}, engine={"kind": "ray", "tiles_per_actor": 3})
     executor = Weighing(job)
@@ -179,8 +187,34 @@ def test_the_coordinator_never_carries_activations():
         executor.write_initial_weights()
         sizes.clear()
         executor.run(job.epoch(0), lambda progress: None)
-        sent = executor.counters()["bytes"]
+        sent = sum(host.bytes for host in executor.hosts())
     finally:
         executor.close()
     assert sizes[0] < 2_000
     assert sent > 100_000
+
+
+@pytest.mark.multinode
+def test_a_cluster_with_other_versions_is_a_sentence_about_them(cluster, tmp_path):
+    address, token = cluster
+    script = tmp_path / "other.py"
+    script.write_text(
+        "import ray\nray.__version__ = '2.99.9'\n"
+        "from emulator import load_config, train\n"
+        "train(load_config('digits', ['engine.kind=ray', f'engine.address={ADDRESS}']))\n".replace(
+            "{ADDRESS}", address
+        )
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment(**token),
+                          capture_output=True, text=True, check=False)  # fmt: skip
+
+    version, python = ray_version(), sys.version.split()[0]
+    assert done.stderr.splitlines()[-1] == (
+        "emulator.errors.ConfigError: engine.address must be that of a cluster with Ray 2.99.9 and "
+        f"Python {python}, as here, got {address} with Ray {version} and Python {python}"
+    )
+
+
+def ray_version():
+    """Without importing Ray here, which reads the environment when it is imported."""
+    return importlib.metadata.version("ray")

@@ -10,9 +10,9 @@ import yaml
 from emulator import RunDirectory, train
 from emulator.errors import ConfigError, RunLost
 from emulator.loading import dumped
-from tests.jobs import small_config
+from tests.jobs import small_config, steps
 
-COMMAND = (sys.executable, "-m", "emulator.cli", "train")
+COMMAND = (sys.executable, "-m", "cluster.cli", "train")
 
 
 def test_a_folder_that_is_left_empty_is_removed_again(tmp_path):
@@ -75,12 +75,12 @@ def test_a_place_that_cannot_be_written_is_refused(place, tmp_path):
 
 
 def test_a_full_disk_is_told_in_one_line_with_the_way_on(tmp_path, monkeypatch):
-    """The disk fills up after the first checkpoint."""
+    """The disk fills up after the first checkpoint, and stays so until the end."""
     directory = RunDirectory(tmp_path / "run")
     write = RunDirectory.write_metrics
 
     def fill(self, rows):
-        if self.can_be_resumed:
+        if steps(self.path):
             with self.writing():
                 raise OSError(28, "No space left on device")
         write(self, rows)

@@ -22,7 +22,7 @@ from emulator.study.pool import Task, perform
 from emulator.study.table import cells, failures, markdown, summaries
 from tests.jobs import small_config
 
-COMMAND = [sys.executable, "-m", "emulator.cli", "study"]
+COMMAND = [sys.executable, "-m", "cluster.cli", "study"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "100"}
 SMALL = {
     "name": "tiny",

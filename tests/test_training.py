@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.baseline import FloatNetwork, accuracy, train_baseline
-from emulator.checkpoints import found
 from emulator.errors import ConfigError
 from emulator.executors.local import LocalExecutor
 from emulator.listener import Silence
 from emulator.loading import load_config
 from emulator.rundir import RunDirectory, config_digest
 from emulator.training import evaluate, train
-from tests.jobs import SCHEDULES, run_folder, small_config, small_job
+from tests.jobs import SCHEDULES, run_folder, small_config, small_job, steps
 
 IDEAL_READ = {
     "noise_management": "none",
@@ -115,6 +114,7 @@ def test_a_run_leaves_what_it_says(tmp_path):
         "summary.json",
         "links.parquet",
         "trace.json",
+        "recoveries.parquet",
     }
     assert json.loads((directory.path / "summary.json").read_text()) == result.summary
     assert directory.config() == config
@@ -161,7 +161,7 @@ def test_a_resumed_run_gives_the_same_bits(schedule, tmp_path):
 
     with pytest.raises(Cut):
         train(config, directory, Cutter())
-    assert len(found(directory.path / "checkpoints")) == 2
+    assert len(steps(directory.path)) == 2
     resumed = train(directory.config(), directory, resume=True)
 
     for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "examples_trained"):
@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path):
     config = small_config(training={"epochs": 3})
     directory = RunDirectory(tmp_path / "run")
     whole = train(config, directory)
-    newest = found(directory.path / "checkpoints")[-1] / "tile-000003.arrow"
+    newest = steps(directory.path)[-1] / "tile-000003.arrow"
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)

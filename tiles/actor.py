@@ -1,8 +1,11 @@
 """The Ray actor around a tile host: it moves calls and messages, the host does the work."""
 
+import importlib.metadata
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +17,9 @@ from interconnect.interfaces import Ipc, Keys, Tcp
 from tiles.aging import Aging
 from tiles.binding import Feed
 from tiles.host import Assignment, TileHost
-from tiles.measure import Measurement, Progress, TileReport
+from tiles.measure import HostReport, Outcome, Progress, TileReport
 from tiles.program import Span
+from tiles.storage import Storage
 
 
 class Spot(NamedTuple):
@@ -23,6 +27,8 @@ class Spot(NamedTuple):
 
     node: str
     ip: str
+    pid: int
+    version: str
     key: bytes
 
 
@@ -30,32 +36,36 @@ class TileActor:
     """Hosts tiles in a process of its own. Created through ``actor_class``.
 
     Args:
-        assignment: What the host holds and does.
-        train: Training examples, if the host needs them.
-        test: Test examples, if the host needs them.
-        generation: Generation of the messages, raised by every recovery.
-        capacity: Messages queued per channel before its source waits.
+        assignment: What hosts hold and do.
+        host: Which of them this one is.
+        feeds: Examples to train on and to test on, None where the host needs none.
     """
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        train: Feed | None,
-        test: Feed | None,
-        generation: int,
-        capacity: int,
-    ) -> None:
+    def __init__(self, assignment: Assignment, host: int, *feeds: Feed | None) -> None:
         threadpool_limits(1)  # law 1: the same bits however many cores there are
         self._keys = Keys.generate()
         self._folder: Path | None = None  # of the sockets within this node
-        self._channels = Channels(generation=generation, capacity=capacity, keys=self._keys)
-        feeds = {name: feed for name, feed in (("train", train), ("test", test)) if feed}
-        self._host = TileHost(assignment, feeds, self._channels)
+        self._channels: Channels | None = None
+        needed = {name: feed for name, feed in zip(("train", "test"), feeds, strict=True) if feed}
+        self._host = TileHost(replace(assignment, host=host), needed)
 
-    def spot(self) -> Spot:
-        """Where this actor runs; its answer also says that it is ready."""
+    def join(self, generation: int, capacity: int) -> Spot:
+        """Leave all channels, and be ready for others.
+
+        Args:
+            generation: Of their messages, raised by every recovery.
+            capacity: Messages queued per channel before its source waits.
+
+        Returns:
+            Where this actor runs.
+        """
+        self.close()
+        self._channels = Channels(generation=generation, capacity=capacity, keys=self._keys)
+        self._host.join(self._channels)
         context = ray.get_runtime_context()
-        return Spot(context.get_node_id(), ray.util.get_node_ip_address(), self._keys.public)
+        version = importlib.metadata.version("crossmesh")
+        ip = ray.util.get_node_ip_address()
+        return Spot(context.get_node_id(), ip, os.getpid(), version, self._keys.public)
 
     def listen(self, peers: dict[int, Spot], folder: str) -> dict[int, str]:
         """Open a channel from every peer.
@@ -72,8 +82,9 @@ class TileActor:
         if any(spot.node == here for spot in peers.values()):
             self._folder = Path(tempfile.gettempdir()) / folder
             self._folder.mkdir(mode=0o700)
+        channels = self._open
         return {
-            peer: self._channels.listen(
+            peer: channels.listen(
                 peer,
                 Ipc(folder=self._folder)
                 if self._folder and spot.node == here
@@ -85,40 +96,57 @@ class TileActor:
     def connect(self, peers: dict[int, tuple[str, bytes]]) -> None:
         """Open a channel to every peer, given its address and public key."""
         for peer, (address, key) in peers.items():
-            self._channels.connect(peer, address, key)
+            self._open.connect(peer, address, key)
 
-    def run(self, span: Span) -> list[Measurement]:
-        """Perform this host's part of a span; an empty list after ``stop``."""
+    def await_peers(self, timeout_s: float) -> None:
+        """Wait until all peers have connected."""
+        self._open.await_peers(timeout_s)
+
+    @property
+    def _open(self) -> Channels:
+        assert self._channels is not None
+        return self._channels
+
+    def run(self, span: Span) -> tuple[Outcome, HostReport]:
+        """Perform this host's part of a span; nothing after ``stop``."""
         try:
-            return self._host.run(span)
+            outcome = self._host.run(span)
         except ChannelStopped:
-            return []
+            outcome = Outcome([], span.measured)
+        return outcome, self._report()
 
-    def progress(self) -> Progress:
-        """How far the running span is."""
-        return self._host.meter.progress
+    def status(self) -> tuple[Progress, HostReport]:
+        """How far the running span is, and how the time went."""
+        return self._host.meter.progress, self._report()
+
+    def _report(self) -> HostReport:
+        node = ray.get_runtime_context().get_node_id()
+        return self._host.report()._replace(node=node, ip=ray.util.get_node_ip_address())
 
     def stop(self) -> None:
         """Make a running span end soon."""
-        self._channels.stop()
+        if self._channels:
+            self._channels.stop()
 
     def close(self) -> None:
         """Close all channels."""
-        self._channels.close()
+        if self._channels:
+            self._channels.close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def write(self, weights: Callable[..., Any]) -> None:
         """Set every tile from a function of (layer, corner, shape)."""
         self._host.write(weights)
 
-    def save(self, folder: str) -> None:
-        """Write every tile's state to a folder."""
-        self._host.save(Path(folder))
+    def save(self, folder: str) -> dict[str, str]:
+        """Write every tile's state to a folder; sha256 of each file by its name."""
+        return self._host.save(Storage(folder))
 
-    def load(self, folder: str) -> None:
-        """Read every tile's state from a folder."""
-        self._host.load(Path(folder))
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
+        """Read every tile's state from a folder, given the sha256 of each file by its name."""
+        self._host.load(Storage(folder), files)
 
     def age(self, aging: Aging | None) -> None:
         """Read every tile from programmed memories that have aged; None: from its crossbar."""
@@ -132,22 +160,13 @@ class TileActor:
         """Rows of the tiles table."""
         return self._host.reports()
 
-    def counters(self) -> dict[str, float]:
-        """Messages and bytes sent, and seconds spent waiting for channels."""
-        channels = self._channels
-        return {
-            "messages": channels.n_sent,
-            "bytes": channels.bytes_sent,
-            "wait_s": channels.wait_s,
-        }
-
 
 def actor_class() -> Any:
     """``TileActor`` as a Ray actor class: never restarted, since a restarted one would be empty.
 
     Calls named in the group ``control`` are answered while a span runs.
     """
-    for name in ("progress", "stop"):
+    for name in ("status", "stop"):
         method = ray.method(concurrency_group="control")(getattr(TileActor, name))
         setattr(TileActor, name, method)
     remote: Any = ray.remote  # its types do not know concurrency groups

@@ -1,6 +1,7 @@
 """Arrays of devices, one device per crosspoint, and the pulse trains that move them."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from tiles.devices.base import Device, Retention
 from tiles.devices.law import LOWER, UPPER
-from tiles.parameters import Parameters
+from tiles.parameters import Parameters, level_bytes
 from tiles.random import CHUNK, Purpose, Stream
 from tiles.readout import driven, redraw
 from tiles.refresh import pulse_to
@@ -20,6 +21,7 @@ State = dict[str, NDArray[np.generic]]
 Factor = float | Array  # of an array of conductances in a weight; one, or ``(rows, 1)``
 _SIGN = np.uint32(0x80000000)
 _NONE = np.zeros((0, 0), np.float32)
+FLOAT_BYTES = 4
 
 
 class Site(NamedTuple):
@@ -70,6 +72,26 @@ class Trains(NamedTuple):
         return (self.last_example + 1) // every - self.first_example // every
 
 
+class _Words(threading.local):
+    """Room for the trains of one call: tiles pulse one after the other, so a thread needs it once.
+
+    Lines that a crossbar does not have stay zero, since crossbars of other widths write elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], NDArray[np.uint32]] = {}
+
+    def room(self, side: str, n: int, lines: int, words: int) -> NDArray[np.uint32]:
+        """``(n, words)`` for so many lines of one side."""
+        kept = self._kept.get((side, lines))
+        if kept is None or len(kept) < n:
+            kept = self._kept[side, lines] = np.zeros((n, words), np.uint32)
+        return kept[:n]
+
+
+_WORDS = _Words()
+
+
 class Pulser:
     """The pulse generators of a tile.
 
@@ -80,7 +102,6 @@ class Pulser:
 
     def __init__(self, site: Site, granularity: float) -> None:
         update, stream = site.update, site.stream
-        rows, cols = site.shape
         self.pulses = 0
         self._granularity = granularity
         self._config = (
@@ -90,16 +111,13 @@ class Pulser:
             update.length_management,
         )
         self._keys = np.stack([stream.key(Purpose.ROW_TRAIN), stream.key(Purpose.COLUMN_TRAIN)])
-        self._rows = np.zeros((0, rows), np.uint32)
-        self._columns = np.zeros((0, -(-cols // CHUNK) * CHUNK), np.uint32)
 
     def trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:
-        """Draw the trains of some examples; they hold until the next call."""
-        n = len(x)
-        if len(self._rows) < n:
-            self._rows = np.zeros((n, self._rows.shape[1]), np.uint32)
-            self._columns = np.zeros((n, self._columns.shape[1]), np.uint32)
-        rows, columns = self._rows[:n], self._columns[:n]
+        """Draw the trains of some examples; they hold until any tile's next call."""
+        n, lines = x.shape
+        rows = _WORDS.room("rows", n, lines, lines)
+        lines = d.shape[1]
+        columns = _WORDS.room("columns", n, lines, -(-lines // CHUNK) * CHUNK)
         self.pulses += make_trains(
             x, d, rate, self._granularity, self._config, first_example, self._keys, rows, columns
         )
@@ -124,16 +142,39 @@ class _Decay:
     ) -> None:
         examples = retention.time_s / site.example_s
         self._every = int(min(max(examples / 100, 1), 32))
-        normal = site.stream.normal(Purpose.RETENTION, site.shape, part=part)
-        spread = np.abs(1 + np.float32(retention.device_noise) * normal)
+        spread = np.ones((1, 1), np.float32)  # of all devices, where they are alike
+        if retention.device_noise or stuck.any():
+            normal = site.stream.normal(Purpose.RETENTION, site.shape, part=part)
+            spread = np.abs(1 + np.float32(retention.device_noise) * normal)
         with np.errstate(divide="ignore"):  # a time constant of 0 keeps nothing
             self._factor = np.exp(-np.float32(self._every / examples) / spread)
-        self._factor[stuck] = 1
+        if stuck.any():
+            self._factor[stuck] = 1
 
     def change(self, state: Array, trains: Trains) -> Array | None:
         """Change of ``state`` that is due after some examples; None: nothing is due."""
         times = trains.crossings(self._every)
         return state * (self._factor**times - 1) if times else None
+
+
+def device_bytes(device: Device) -> int:
+    """Bytes that a ``DeviceArray`` keeps per device.
+
+    Which parameters differ, a few devices tell; where some may be stuck, all are taken to.
+    """
+    n_varying = device.n_parameters
+    if not device.may_be_stuck:
+        few = device.sample((1, CHUNK), Stream(seed=0, owner=0), 0)
+        n_varying = int(np.count_nonzero(np.ptp(few, axis=(1, 2))))
+    decay = device.decay
+    floats = [
+        True,  # the state
+        device.has_history,
+        device.has_references,
+        device.has_references or device.write_deviation > 0,  # what is seen beside the state
+        decay is not None and (decay.device_noise > 0 or device.may_be_stuck),
+    ]
+    return FLOAT_BYTES * sum(floats) + level_bytes(n_varying)
 
 
 class DeviceArray:

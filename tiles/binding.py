@@ -5,6 +5,7 @@ in stores, one per value, and the last use frees a value, so memory follows the 
 """
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -55,6 +56,9 @@ class Binder:
         feeds: Where examples come from, by ``train`` and ``test``.
         channels: Connections to the other hosts, or None if there are none.
         count: Told the loss, the hits and the size of every micro-batch.
+
+    Attributes:
+        channel_s: Wall seconds within sends and receives, with what they waited.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Binder:
         self._feeds = feeds
         self._channels = channels
         self._count = count
+        self.channel_s = 0.0
         self._stores: dict[Value, Store] = {}
         self._early: dict[tuple[int, int], Array] = {}
 
@@ -189,10 +194,12 @@ class Binder:
         assert channels is not None
 
         def send(m: int, first: int, span: Span) -> None:
+            started = time.perf_counter()
             arrays = [part.get(m) for part in parts]
             payload = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
             message = Message(channels.generation, m, edge.number, edge.kind, payload)
             channels.send(edge.target, message)
+            self.channel_s += time.perf_counter() - started
 
         return send
 
@@ -206,6 +213,7 @@ class Binder:
         ]
 
         def receive(m: int, first: int, span: Span) -> None:
+            started = time.perf_counter()
             payload = self._early.pop((edge.number, m), None)
             while payload is None:
                 message = channels.receive(edge.source)
@@ -215,6 +223,7 @@ class Binder:
                     self._early[message.edge, message.micro_batch] = message.payload
             for store, start, stop in targets:
                 store[m] = payload[:, start:stop].copy()
+            self.channel_s += time.perf_counter() - started
 
         return receive
 

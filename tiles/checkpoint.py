@@ -1,14 +1,13 @@
 """A tile's state on disk: one Arrow file per tile, so that no packing of tiles shows in it."""
 
-import os
-from pathlib import Path
+import hashlib
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tiles.array import State
+from tiles.storage import Storage
 
 _SCHEMA = pa.schema(
     [("name", pa.string()), ("type", pa.string()), ("shape", pa.list_(pa.int64())),
@@ -17,43 +16,64 @@ _SCHEMA = pa.schema(
 _TYPES = {np.dtype(t).str: np.dtype(t) for t in (np.float32, np.int64)}
 
 
+class Damaged(ValueError):  # noqa: N818  because it names what happened
+    """A file is not what was written; the message says which and why."""
+
+
 def file_name(tile: int) -> str:
     """Name of a tile's file in a checkpoint."""
     return f"tile-{tile:06d}.arrow"
 
 
-def save_state(path: Path, state: State) -> None:
-    """Write arrays as rows of a file, through to the disk."""
+def save_state(folder: Storage, name: str, state: State) -> str:
+    """Write arrays as rows of a file, through to the disk, and give the file's sha256."""
     arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
-    table = pa.table(
-        {
-            "name": list(arrays),
-            "type": [array.dtype.str for array in arrays.values()],
-            "shape": [list(array.shape) for array in arrays.values()],
-            "values": [array.tobytes() for array in arrays.values()],
-        },
-        schema=_SCHEMA,
-    )
-    with path.open("wb") as sink:
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        sink.flush()
-        os.fsync(sink.fileno())
+    values = [pa.py_buffer(array.reshape(-1).view(np.uint8)) for array in arrays.values()]
+    offsets = np.cumsum([0, *(buffer.size for buffer in values)], dtype=np.int64)
+    joined = pa.py_buffer(b"".join(values)) if len(values) != 1 else values[0]
+    columns = [
+        pa.array(list(arrays), pa.string()),
+        pa.array([array.dtype.str for array in arrays.values()], pa.string()),
+        pa.array([list(array.shape) for array in arrays.values()], pa.list_(pa.int64())),
+        pa.LargeBinaryArray.from_buffers(
+            pa.large_binary(), len(arrays), [None, pa.py_buffer(offsets), joined]
+        ),
+    ]
+    table = pa.Table.from_arrays(columns, schema=_SCHEMA)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, _SCHEMA) as writer:
+        writer.write_table(table)
+    body = sink.getvalue()
+    folder.write(name, body)
+    return sha256(body)
 
 
-def load_state(path: Path) -> State:
+def load_state(folder: Storage, name: str, digest: str) -> State:
     """Read what ``save_state`` wrote.
 
+    Args:
+        folder: Where the file is.
+        name: Its name.
+        digest: Its sha256.
+
     Raises:
-        ValueError: If the file is not such a file.
+        Damaged: If the file is not the one that was written.
     """
     try:
-        with pa.memory_map(str(path)) as source:
-            rows = pa.ipc.open_file(source).read_all().to_pylist()
-            return {row["name"]: _array(row) for row in rows}
-    except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path} must be a tile's state: {error}") from None
+        body = folder.read(name)
+    except OSError as error:
+        raise Damaged(f"{name} cannot be read: {error.strerror or error}") from None
+    if sha256(body) != digest:
+        raise Damaged(f"{name} does not have the checksum that was written")
+    rows = pa.ipc.open_file(pa.BufferReader(body)).read_all()
+    names, types, shapes = (rows[column].to_pylist() for column in ("name", "type", "shape"))
+    arrays = (
+        np.frombuffer(values.as_buffer(), _TYPES[kind]).reshape(shape)
+        for kind, shape, values in zip(types, shapes, rows["values"], strict=True)
+    )
+    return dict(zip(names, arrays, strict=True))
 
 
-def _array(row: dict[str, Any]) -> NDArray[np.generic]:
-    return np.frombuffer(row["values"], _TYPES[row["type"]]).reshape(row["shape"])
+def sha256(body: Any) -> str:
+    """sha256 of bytes, in hexadecimal digits."""
+    return hashlib.sha256(body).hexdigest()

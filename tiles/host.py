@@ -1,8 +1,10 @@
 """The tile host: a plain object that holds tiles and performs its part of a program."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,14 @@ from interconnect.schedule import Phase, Schedule
 from tiles.aging import Aging
 from tiles.binding import Binder, Feed, Steps
 from tiles.checkpoint import file_name, load_state, save_state
-from tiles.measure import Measurement, Meter, TileReport, Trace
+from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
 from tiles.plan import Action, in_order, plans
 from tiles.program import Kind, Operation, Program, Span
+from tiles.storage import Storage
 from tiles.tile import Tile, TileConfig
 
 Array = NDArray[np.float32]
+_FILES_AT_ONCE = 4  # written or read by one host, so that checksums and the disk overlap
 
 
 class TileError(RuntimeError):
@@ -69,15 +73,22 @@ class TileHost:
             for block in program.blocks
             if self._host_of[block.tile] == self.host
         }
-        self.meter = Meter(1, 0)
+        self.meter = Meter(1)
         self.trace: list[Trace] | None = None
-        self._binder = Binder(program, self.tiles, feeds, channels, self._count)
-        self._bound: dict[Schedule, Steps] = {}
+        self._feeds = feeds
         self._updates = dict.fromkeys(self.tiles, 0)
+        self.join(channels)
+
+    def join(self, channels: Channels | None) -> None:
+        """Use other channels from now on, forget what is under way, and count time anew."""
+        self._channels = channels
+        self._binder = Binder(self.program, self.tiles, self._feeds, channels, self._count)
+        self._bound: dict[Schedule, Steps] = {}
+        self._run_s, self._operations, self._began = 0.0, 0, 0.0
 
     # Running
 
-    def run(self, span: Span, watch: Callable[[], None] | None = None) -> list[Measurement]:
+    def run(self, span: Span, watch: Callable[[], None] | None = None) -> Outcome:
         """Perform this host's part of a span, in program order.
 
         Args:
@@ -85,27 +96,47 @@ class TileHost:
             watch: Called after every micro-batch's loss, where the loss is computed.
 
         Returns:
-            Rows of the metrics, where the loss is computed; otherwise none.
+            What was measured, where the loss is computed.
         """
-        self.meter = Meter(span.log_every, span.n_examples)
+        self.meter = meter = Meter(span.log_every, span.measured)
         for tile in self.tiles.values():
             tile.begin(span.evaluation)
         steps = self._steps(span.schedule)
         action: Action | None = None
-        try:
-            with np.errstate(all="ignore"):  # what is not finite shows in the loss
-                for slot in span.schedule.slots(self.program.n_stages, span.n_micro_batches):
-                    m = slot.micro_batch
+        with self._timed(), np.errstate(all="ignore"):  # what is not finite shows in the loss
+            try:
+                for _, phase, stage, m in span.schedule.slots(
+                    self.program.n_stages, span.n_micro_batches
+                ):
                     first = span.first_example + m * span.micro_batch
-                    for action, step in steps[slot.phase][slot.stage]:
+                    actions = steps[phase][stage]
+                    for action, step in actions:
                         step(m, first, span)
                         if self.trace is not None:
                             self._record(action, m, span)
-                    if slot.phase is Phase.LOSS and watch is not None:
+                    self._operations += len(actions)
+                    if phase is Phase.LOSS and watch is not None:
                         watch()
-        except (FloatingPointError, ValueError, MemoryError, ArithmeticError) as error:
-            raise TileError(f"{self._describe(action)}: {error}") from error
-        return self.meter.rows
+            except (FloatingPointError, ValueError, MemoryError, ArithmeticError) as error:
+                raise TileError(f"{self._describe(action)}: {error}") from error
+        if span.is_last:
+            meter.cut()
+        return Outcome(meter.rows, meter.sums)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the time of the block as spent within spans."""
+        self._began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._run_s, self._began = self.run_s, 0.0
+
+    @property
+    def run_s(self) -> float:
+        """Wall seconds within spans, with the running one."""
+        began = self._began
+        return self._run_s + (time.perf_counter() - began if began else 0.0)
 
     def _steps(self, schedule: Schedule) -> Steps:
         if schedule not in self._bound:
@@ -143,19 +174,58 @@ class TileHost:
         for tile in self.tiles.values():
             tile.age(aging)
 
-    def save(self, folder: Path) -> None:
-        """Write every tile's state to ``folder``."""
-        for number, tile in self.tiles.items():
-            save_state(folder / file_name(number), tile.crossbar.state())
+    def save(self, folder: Storage) -> dict[str, str]:
+        """Write every tile's state to a folder, and give the sha256 of each file by its name.
 
-    def load(self, folder: Path) -> None:
-        """Read every tile's state from ``folder``."""
-        for number, tile in self.tiles.items():
-            tile.load(load_state(folder / file_name(number)))
+        Raises:
+            NotWritten: If the folder does not take them.
+        """
+
+        def write(tile: Tile) -> tuple[str, str]:
+            name = file_name(tile.block.tile)
+            return name, save_state(folder, name, tile.state())
+
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            return dict(pool.map(write, self.tiles.values()))
+
+    def load(self, folder: Storage, files: Mapping[str, str]) -> None:
+        """Read every tile's state from a folder.
+
+        Args:
+            folder: Where ``save`` wrote.
+            files: sha256 of each file by its name.
+
+        Raises:
+            Damaged: If a file is not what was written.
+        """
+
+        def read(tile: Tile) -> None:
+            name = file_name(tile.block.tile)
+            tile.load(load_state(folder, name, files[name]))
+
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            list(pool.map(read, self.tiles.values()))
 
     def digests(self) -> dict[int, bytes]:
         """sha256 of each tile's device state."""
         return {number: tile.digest() for number, tile in self.tiles.items()}
+
+    def report(self) -> HostReport:
+        """How this host's time went since it joined its channels."""
+        channels = self._channels
+        wait_s = channels.wait_s if channels else 0.0
+        return HostReport(
+            host=self.host,
+            node="",
+            ip="",
+            tiles=len(self.tiles),
+            run_s=self.run_s,
+            message_s=max(0.0, self._binder.channel_s - wait_s),
+            wait_s=wait_s,
+            messages=channels.n_sent if channels else 0,
+            bytes=channels.bytes_sent if channels else 0,
+            operations=self._operations,
+        )
 
     def reports(self) -> list[TileReport]:
         """Rows of the tiles table."""
@@ -176,5 +246,5 @@ class TileHost:
             weight_std=float(w.std(dtype=np.float64)),
             weight_min=float(w.min()),
             weight_max=float(w.max()),
-            pulses=tile.crossbar.pulses,
+            pulses=tile.pulses,
         )

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tiles.program import Kind
+from tiles.program import NOTHING, Kind, Sums
 
 
 class Measurement(NamedTuple):
@@ -22,6 +22,51 @@ class Measurement(NamedTuple):
     loss: float
     accuracy: float
     wall_s: float
+
+
+class Outcome(NamedTuple):
+    """What was measured in a span, where the loss is computed.
+
+    Attributes:
+        rows: Rows of the metrics.
+        rest: What was measured since the last row.
+    """
+
+    rows: list[Measurement]
+    rest: Sums
+
+
+class HostReport(NamedTuple):
+    """Where a host is, and how its time went since it joined its channels.
+
+    Attributes:
+        host: Number of the host.
+        node: Name of the machine in the cluster; empty in the process itself.
+        ip: Its address.
+        tiles: Tiles that it holds.
+        run_s: Wall seconds within spans.
+        message_s: Of these, in sending and receiving, without waiting.
+        wait_s: Of these, blocked for a message or for room in a queue.
+        messages: Messages sent.
+        bytes: Their bytes.
+        operations: Steps of the program that it performed, with sending and receiving.
+    """
+
+    host: int
+    node: str
+    ip: str
+    tiles: int
+    run_s: float
+    message_s: float
+    wait_s: float
+    messages: int
+    bytes: int
+    operations: int
+
+    @property
+    def compute_s(self) -> float:
+        """Wall seconds of work on tiles and in digital units."""
+        return self.run_s - self.message_s - self.wait_s
 
 
 class Progress(NamedTuple):
@@ -67,36 +112,43 @@ class TileReport(NamedTuple):
 
 @dataclass
 class Meter:
-    """Sums of loss and hits, cut into rows."""
+    """Sums of loss and hits, cut into rows.
+
+    Attributes:
+        log_every: Examples between two rows.
+        sums: What was measured since the last row, perhaps in the span before.
+        started: When the span began.
+        rows: Rows so far.
+        examples: Examples of the span so far.
+    """
 
     log_every: int
-    n_examples: int
+    sums: Sums = NOTHING
     started: float = field(default_factory=time.perf_counter)
     rows: list[Measurement] = field(default_factory=list)
     examples: int = 0
-    _loss: float = 0.0
-    _correct: int = 0
-    _since: int = 0
 
     @property
     def progress(self) -> Progress:
         """Examples so far, and their latest loss and accuracy."""
-        if self._since:
-            return Progress(self.examples, self._loss / self._since, self._correct / self._since)
+        if n := self.sums.examples:
+            return Progress(self.examples, self.sums.loss / n, self.sums.correct / n)
         if self.rows:
             return Progress(self.examples, self.rows[-1].loss, self.rows[-1].accuracy)
         return Progress(self.examples)
 
     def add(self, loss: float, correct: int, n: int) -> None:
         """Count one micro-batch."""
-        self._loss += loss
-        self._correct += correct
-        self._since += n
+        before = self.sums
+        self.sums = Sums(before.loss + loss, before.correct + correct, before.examples + n)
         self.examples += n
-        if self._since >= self.log_every or self.examples == self.n_examples:
+        if self.sums.examples >= self.log_every:
+            self.cut()
+
+    def cut(self) -> None:
+        """End a row, if it has any examples."""
+        loss, correct, n = self.sums
+        if n:
             wall_s = time.perf_counter() - self.started
-            row = Measurement(
-                self.examples, self._loss / self._since, self._correct / self._since, wall_s
-            )
-            self.rows.append(row)
-            self._loss, self._correct, self._since = 0.0, 0, 0
+            self.rows.append(Measurement(self.examples, loss / n, correct / n, wall_s))
+            self.sums = NOTHING

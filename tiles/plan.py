@@ -4,7 +4,7 @@ Pure decisions, no arrays: the same program and placement give the same plan on 
 ends of a message agree about it without a word.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -159,11 +159,13 @@ def messages_in_flight(program: Program, schedule: Schedule, host_of: tuple[int,
     If every host were exactly at one place of the program's order, so many messages would lie in
     the fullest channel, sent and not yet wanted. Channels that hold them, and more to let hosts run
     ahead, leave the host that is furthest behind always free to go on.
+
+    A round ends with empty channels, so one is like the other. Without rounds, channels are as
+    full as ever once every place has a micro-batch, which leaves after two ticks per stage.
     """
     at = _messages(plans(in_order(program, schedule), host_of, set(host_of)))
     traffic = _Traffic()
-    n_micro_batches = 4 * program.n_stages + 2 * schedule.micro_batches_per_update
-    for slot in schedule.slots(program.n_stages, n_micro_batches):
+    for slot in schedule.slots(program.n_stages, schedule.round or 2 * program.n_stages):
         pending = [deque(messages) for messages in at.get((slot.phase, slot.stage), ())]
         while pending:
             for messages in pending:
@@ -178,22 +180,25 @@ class _Traffic:
 
     def __init__(self) -> None:
         self.most = 0
-        self._queues: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._queues: defaultdict[tuple[int, int], deque[tuple[int, int]]] = defaultdict(deque)
         self._taken: set[tuple[int, int]] = set()
 
     def passes(self, action: Send | Receive, micro_batch: int) -> bool:
         """Whether an action can be done now; if so, its message is put in or taken out."""
         edge = action.edge
-        queue = self._queues.setdefault((edge.source, edge.target), [])
-        message = (edge.number, micro_batch)
+        queue, message = self._queues[edge.source, edge.target], (edge.number, micro_batch)
         if isinstance(action, Send):
             queue.append(message)
             self.most = max(self.most, len(queue))
-        elif message in queue:
-            end = queue.index(message) + 1
-            self._taken.update(queue[:end])
-            del queue[:end]
-        return isinstance(action, Send) or message in self._taken
+            return True
+        if message in self._taken:
+            self._taken.remove(message)
+            return True
+        if message not in queue:
+            return False
+        while (first := queue.popleft()) != message:
+            self._taken.add(first)
+        return True
 
 
 def _messages(

@@ -91,6 +91,23 @@ class Program:
     loss: str
 
 
+class Sums(NamedTuple):
+    """What was measured since the last row of the metrics.
+
+    Attributes:
+        loss: Sum of the examples' losses.
+        correct: Examples whose class was right.
+        examples: How many there were.
+    """
+
+    loss: float = 0.0
+    correct: int = 0
+    examples: int = 0
+
+
+NOTHING = Sums()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """Micro-batches that are run together, from drained tiles to drained tiles.
@@ -105,6 +122,8 @@ class Span:
         learning_rate: For every example's outer product.
         evaluation: Number of the evaluation, or None for training.
         log_every: Examples between two rows of the metrics.
+        measured: What was measured since the last row, before this span.
+        is_last: Whether the rest becomes a row, since an epoch ends with the span.
     """
 
     schedule: Schedule
@@ -116,6 +135,8 @@ class Span:
     learning_rate: float
     evaluation: int | None
     log_every: int
+    measured: Sums = NOTHING
+    is_last: bool = True
 
     @property
     def n_micro_batches(self) -> int:

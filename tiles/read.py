@@ -8,6 +8,7 @@ conductances to the device's, outputs to their product. Rules and defaults as in
 is not finite is NaN at the end, whatever converters lie between, so that it shows in the loss.
 """
 
+import threading
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -191,6 +192,29 @@ def sense(
     return any_saturated
 
 
+_Scratch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
+
+
+class _Scratches(threading.local):
+    """Room for one read: tiles are read one after the other, so a thread needs it once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], _Scratch] = {}
+
+    def room(self, n: int, lines: int) -> _Scratch:
+        """Driven lines, scales and saturation flags: arrays that no result refers to."""
+        if (n, lines) not in self._kept:
+            self._kept[n, lines] = (
+                np.empty((n, lines), np.float32),
+                np.empty(n, np.float32),
+                np.empty(n, np.bool_),
+            )
+        return self._kept[n, lines]
+
+
+_SCRATCHES = _Scratches()
+
+
 class _Cells(NamedTuple):
     """What is read: weights, and their variance from read to read, ``(inputs, outputs)`` each."""
 
@@ -222,9 +246,6 @@ class Reader:
             dac.range if dac else 0.0,
             float(config.input_noise),
         )
-        self._scratches: dict[
-            int, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
-        ] = {}
         self._sense = (
             adc.step if adc else 0.0,
             adc.range if adc else 0.0,
@@ -272,7 +293,7 @@ class Reader:
         repetition: int,
         reduction: float,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        driven, scale, flags = self._scratch(*x.shape)
+        driven, scale, flags = _SCRATCHES.room(*x.shape)
         drive(x, driven, scale, self._drive, first_example, keys[0], (repetition, reduction))
         y = driven @ cells.weights
         scatter = _NONE
@@ -282,18 +303,6 @@ class Reader:
             y, driven, scale, self._sense, first_example, keys[1], repetition, scatter, flags
         )
         return y, flags if any_saturated else None
-
-    def _scratch(
-        self, n: int, lines: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """Driven lines, scales and saturation flags: arrays that no result refers to."""
-        if n not in self._scratches:
-            self._scratches[n] = (
-                np.empty((n, lines), np.float32),
-                np.empty(n, np.float32),
-                np.empty(n, np.bool_),
-            )
-        return self._scratches[n]
 
     def _reduced(
         self,

@@ -29,8 +29,8 @@ def _normal(i, j, example, draw, key):
 
 @inlined
 def _load(device, parameters, memory, i, j):
-    for p in range(parameters.levels.shape[1]):
-        device[p, 0] = value(parameters, p, i, j)
+    for p in range(parameters.place.shape[0]):
+        device[p, 0] = value(parameters, p, parameters.place[p], i, j)
     device[HISTORY, 0] = np.float32(memory)
 
 

@@ -19,6 +19,8 @@ from tiles.read import ReadConfig, Reader
 from tiles.update import UpdateConfig
 from tiles.wires import effective
 
+_PULSES = "pulses"  # in a checkpoint, beside the arrays of the crossbar
+
 
 class TileConfig(Frozen):
     """What all tiles of a chip are.
@@ -113,6 +115,7 @@ class Tile:
         self._wire_resistance = config.read.wire_resistance
         self._behind_wires: Array | None = None
         self._aged: Aged | None = None
+        self._pulses_before = 0  # less those that the crossbar had counted then
 
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
         return np.stack([self._stream.key(purpose, part) for purpose in purposes])
@@ -148,12 +151,25 @@ class Tile:
     def write(self, weights: NDArray[np.float32]) -> None:
         """Set the network's weights ``(rows, cols)`` as far as the devices reach."""
         self.crossbar.write(weights / self._scale)
-        self._behind_wires = None
+        self._begin_anew(pulses=0)
+
+    def state(self) -> State:
+        """What a checkpoint holds: the state of the devices, and the pulses sent so far."""
+        return {**self.crossbar.state(), _PULSES: np.array([self.pulses], np.int64)}
 
     def load(self, state: State) -> None:
-        """Take over a saved device state."""
-        self.crossbar.load(state)
+        """Take over what ``state`` gave."""
+        self.crossbar.load({name: array for name, array in state.items() if name != _PULSES})
+        self._begin_anew(int(state[_PULSES][0]))
+
+    def _begin_anew(self, pulses: int) -> None:
         self._behind_wires = None
+        self._pulses_before = pulses - self.crossbar.pulses
+
+    @property
+    def pulses(self) -> int:
+        """Pulses sent to all lines since the weights were written."""
+        return self._pulses_before + self.crossbar.pulses
 
     def age(self, aging: Aging | None) -> None:
         """Read the weights from programmed memories that have aged; None: from the crossbar.

@@ -263,9 +263,10 @@ def _pulse(scratch, law, most):
 
 @inlined
 def _load(scratch, law, w, history, parameters, i, first, width):
-    for p in range(parameters.levels.shape[1]):
+    for p in range(parameters.place.shape[0]):
+        place = parameters.place[p]
         for j in range(width):
-            scratch[p, j] = value(parameters, p, i, first + j)
+            scratch[p, j] = value(parameters, p, place, i, first + j)
     for j in range(width):
         scratch[_W, j] = w[i, first + j]
         scratch[_VARIANCE, j] = np.float32(0)

@@ -22,12 +22,13 @@ from cluster.bench.examples import mnist_or_stand_in
 from cluster.bench.figures import Figure
 from cluster.bench.interconnect import interconnect
 from cluster.bench.kernels import kernels
+from cluster.bench.scaling import scaling
 from cluster.bench.startup import startup
 from cluster.bench.training import on_ray, training
 from emulator.data import DataError
 
 SCHEMA = 1
-SUITES = ("kernels", "cells", "training", "interconnect", "ray", "startup")
+SUITES = ("kernels", "cells", "training", "interconnect", "ray", "scaling", "startup")
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
@@ -35,6 +36,7 @@ TITLES = {
     "training": "Training 528-250-125-10 in one process, constant-step devices",
     "interconnect": "The interconnect, flit by flit, on one core",
     "ray": "Training on Ray, one tile per actor",
+    "scaling": "Scaling of 24 tiles of 512 x 512 at batch 64",
     "startup": "From the command to the first trained example",
 }
 
@@ -86,6 +88,8 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         yield from interconnect(rounds, quick=quick)
     if "ray" in suites:
         yield from on_ray(rounds, data, quick=quick)
+    if "scaling" in suites:
+        yield from scaling(rounds, quick=quick)
     if "startup" in suites:
         yield from startup(5)
 

@@ -30,7 +30,7 @@ def _until_trained(engine: str, environment: "os._Environ[str] | dict[str, str]"
     """Seconds until the command says that its only epoch, of one example, is done."""
     with tempfile.TemporaryDirectory(prefix="crossmesh-") as folder:
         options = ("--engine", engine, "--run-dir", str(Path(folder) / "run"))
-        command = (sys.executable, "-m", "emulator.cli", "train", "digits", *options, *ONE_EXAMPLE)
+        command = (sys.executable, "-m", "cluster.cli", "train", "digits", *options, *ONE_EXAMPLE)
         started = time.perf_counter()
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment

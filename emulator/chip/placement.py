@@ -43,34 +43,92 @@ def _improved(
     places: NDArray[np.int64], traffic: dict[tuple[int, int], int], width: int, n_tiles: int
 ) -> NDArray[np.int64]:
     """Places after swaps that shorten the ways; those beyond ``n_tiles`` are empty."""
-    places = places.copy()
     if not traffic:
         return places
-    one, two = np.array(list(traffic)).T
-    values = np.array(list(traffic.values()), np.float64)
-    start, end = np.concatenate([one, two]), np.concatenate([two, one])
-    weight = np.concatenate([values, values])
-    order = np.argsort(start, kind="stable")
-    start, end, weight = start[order], end[order], weight[order]
-    first = np.searchsorted(start, np.arange(n_tiles + 1))
+    plan = _Plan(places, traffic, width, n_tiles)
     for _ in range(_PASSES if len(places) * n_tiles <= _MOST else 1):
-        swapped = False
-        for tile in range(n_tiles):
-            near = slice(first[tile], first[tile + 1])
-            x, y = places % width, places // width
-            ways = np.abs(x[end[near], None] - x) + np.abs(y[end[near], None] - y)
-            mine = weight[near] @ ways  # if this tile lay at the place of each other
-            away = np.abs(x[end] - x[tile]) + np.abs(y[end] - y[tile])
-            now = np.abs(x[end] - x[start]) + np.abs(y[end] - y[start])
-            theirs = np.bincount(start, weight * (away - now), len(places))
-            between = np.bincount(end[near], weight[near], len(places))
-            distance = np.abs(x - x[tile]) + np.abs(y - y[tile])
-            gain = mine - mine[tile] + theirs + 2 * between * distance
-            gain[tile] = 0
-            best = int(np.argmin(gain))
-            if gain[best] < -1e-9:
-                places[[tile, best]] = places[[best, tile]]
-                swapped = True
-        if not swapped:
+        swaps = [plan.improve(tile) for tile in range(n_tiles)]
+        if not any(swaps):
             break
-    return places
+    return plan.places
+
+
+class _Plan:
+    """A floor plan that swaps change.
+
+    The cost of a tile is the sum over its partners of values times links. On a grid that is a sum
+    over columns and one over rows, so two small tables say what a tile costs anywhere. All are
+    whole numbers, which float64 adds exactly in any order.
+
+    Args:
+        places: Node of each tile; those beyond ``n_tiles`` are empty.
+        traffic: Values between pairs of tiles.
+        width: Of the floor plan.
+        n_tiles: How many tiles there are.
+    """
+
+    def __init__(
+        self,
+        places: NDArray[np.int64],
+        traffic: dict[tuple[int, int], int],
+        width: int,
+        n_tiles: int,
+    ) -> None:
+        self.places = places.copy()
+        self._y, self._x = np.divmod(self.places, width)
+        one, two = np.array(list(traffic)).T
+        values = np.array(list(traffic.values()), np.float64)
+        tile, partner = np.concatenate([one, two]), np.concatenate([two, one])
+        order = np.argsort(tile, kind="stable")
+        tile, self._partner = tile[order], partner[order]
+        self._values = np.concatenate([values, values])[order]
+        self._first = np.searchsorted(tile, np.arange(n_tiles + 1))
+        self._tables = tuple(  # (tiles, columns) and (tiles, rows): cost at each of them
+            _costs(tile, along[self._partner], self._values, (n_tiles, int(along.max()) + 1))
+            for along in (self._x, self._y)
+        )
+
+    def improve(self, tile: int) -> bool:
+        """Swap a tile with what lies where it gains the most, if it gains anything."""
+        across, down = self._tables
+        x, y, n = self._x, self._y, len(across)
+        near = slice(self._first[tile], self._first[tile + 1])
+        gain = across[tile][x] + down[tile][y]  # this tile at the place of each other
+        gain -= gain[tile]
+        every = np.arange(n)
+        gain[:n] += across[:, x[tile]] + down[:, y[tile]]  # each other at the place of this one
+        gain[:n] -= across[every, x[:n]] + down[every, y[:n]]
+        partner = self._partner[near]
+        links = np.abs(x[partner] - x[tile]) + np.abs(y[partner] - y[tile])
+        gain[partner] += 2 * self._values[near] * links  # a swap leaves them as far apart
+        gain[tile] = 0
+        best = int(np.argmin(gain))
+        if gain[best] >= 0:
+            return False
+        self._swap(tile, best)
+        return True
+
+    def _swap(self, one: int, two: int) -> None:
+        """Exchange the places of two tiles, or of a tile and an empty place."""
+        both = [one, two]
+        for along, costs in zip((self._x, self._y), self._tables, strict=True):
+            every = np.arange(costs.shape[1])
+            for moved, to in ((one, along[two]), (two, along[one])):
+                if moved < len(costs):
+                    near = slice(self._first[moved], self._first[moved + 1])
+                    change = np.abs(every - to) - np.abs(every - along[moved])
+                    costs[self._partner[near]] += np.outer(self._values[near], change)
+        for array in (self.places, self._x, self._y):
+            array[both] = array[both[::-1]]
+
+
+def _costs(
+    tile: NDArray[np.int64],
+    partner_at: NDArray[np.int64],
+    values: NDArray[np.float64],
+    shape: tuple[int, int],
+) -> NDArray[np.float64]:
+    """Values times distance of each tile to all of its partners, at each column or row."""
+    there = np.bincount(tile * shape[1] + partner_at, values, shape[0] * shape[1]).reshape(shape)
+    every = np.arange(shape[1], dtype=np.float64)
+    return np.asarray(there @ np.abs(every - every[:, None]))

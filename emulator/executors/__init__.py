@@ -1,13 +1,12 @@
 """Executors run a program; which one never changes a bit of the result."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from emulator.executors import environment
 from emulator.job import Job
 from tiles.aging import Aging
-from tiles.measure import Measurement, Progress, TileReport
+from tiles.measure import HostReport, Outcome, Progress, TileReport
 from tiles.program import Span
 
 Watch = Callable[[Progress], None]
@@ -18,30 +17,56 @@ class Executor(Protocol):
 
     Attributes:
         engine: Name of the kind.
-        n_actors: Ray actors that host tiles; 0 if there are none.
-        n_nodes: Machines that host tiles.
         notice: What a user should know of how the tiles were placed; may be empty.
     """
 
     engine: str
-    n_actors: int
-    n_nodes: int
     notice: str
+
+    @property
+    def n_actors(self) -> int:
+        """Ray actors that host tiles; 0 if there are none."""
+        ...
+
+    @property
+    def n_nodes(self) -> int:
+        """Machines that host tiles."""
+        ...
 
     def write_initial_weights(self) -> None:
         """Set every tile to the network's initial weights."""
         ...
 
-    def run(self, span: Span, watch: Watch) -> list[Measurement]:
-        """Run a span; ``watch`` is called now and then with how far it is."""
+    def run(self, span: Span, watch: Watch) -> Outcome:
+        """Run a span; ``watch`` is called now and then with how far it is.
+
+        Raises:
+            HostLost: If a tile host, or the way to it, is lost; ``recover`` is due then.
+        """
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write the state of every tile to ``folder``."""
+    def recover(self) -> None:
+        """Replace hosts that are lost; all tiles must be loaded or written afterwards."""
         ...
 
-    def load(self, folder: Path) -> None:
-        """Read the state of every tile from ``folder``."""
+    def save(self, folder: str) -> dict[str, str]:
+        """Write the state of every tile to ``folder``; sha256 of each file by its name.
+
+        Raises:
+            NotWritten: If there is no room, or no permission.
+        """
+        ...
+
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
+        """Read the state of every tile from ``folder``.
+
+        Args:
+            folder: What ``save`` wrote to.
+            files: What it gave.
+
+        Raises:
+            Damaged: If a file is not what was written.
+        """
         ...
 
     def age(self, aging: Aging | None) -> None:
@@ -56,8 +81,8 @@ class Executor(Protocol):
         """Rows of the tiles table, in tile order."""
         ...
 
-    def counters(self) -> dict[str, float]:
-        """Messages and bytes sent between hosts, and seconds that hosts waited for them."""
+    def hosts(self) -> list[HostReport]:
+        """Where every host is and how its time went, as last heard of, in their order."""
         ...
 
     def close(self) -> None:

@@ -1,30 +1,36 @@
 """The Ray instance that actors live in: a private one, or a cluster that runs already."""
 
 import contextlib
+import importlib.metadata
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
 
 from emulator import interrupt
+from emulator.config import Engine
 from emulator.errors import ConfigError, RunError
 from emulator.executors import environment
+from tiles.actor import Spot
 
 REACH_S = 3.0  # longest wait for an address to accept a connection
+_VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
 _LAW = "engine.address must be host:port of a running Ray cluster, or auto"
 
 
-def connect(address: str | None, object_store_bytes: int) -> bool:
+def connect(engine: Engine, object_store_bytes: int) -> bool:
     """Connect this process to the cluster at an address, or start an instance of its own.
 
     Args:
-        address: ``host:port`` or ``auto``; None for an instance of its own, unless this process
-            is connected already.
+        engine: Its address, ``host:port`` or ``auto``; None for an instance of its own, unless this
+            process is connected already. And how the code reaches other nodes.
         object_store_bytes: Memory for objects of an instance of its own.
 
     Returns:
@@ -34,6 +40,7 @@ def connect(address: str | None, object_store_bytes: int) -> bool:
         ConfigError: If the address cannot be used.
         RunError: If no instance can be started.
     """
+    address = engine.address
     if address is not None:
         _check_reachable(address)
     if ray.is_initialized():
@@ -46,6 +53,10 @@ def connect(address: str | None, object_store_bytes: int) -> bool:
             "num_cpus": os.cpu_count(),
             "object_store_memory": object_store_bytes,
         }
+    if engine.code == "shipped":
+        root = Path(__file__).parents[2]
+        modules = [str(root / name) for name in ("cluster", "emulator", "tiles", "interconnect")]
+        options["runtime_env"] = {"py_modules": modules}
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         with interrupt.deferred(), _muted():
@@ -65,6 +76,21 @@ def connect(address: str | None, object_store_bytes: int) -> bool:
     return True
 
 
+def check_version(spots: Iterable[Spot | None]) -> None:
+    """Refuse nodes that have another version of crossmesh installed than this one.
+
+    Raises:
+        ConfigError: If there are such.
+    """
+    ours = importlib.metadata.version("crossmesh")
+    for spot in spots:
+        if spot is not None and spot.version != ours:
+            raise ConfigError(
+                f"crossmesh must be {ours} on all nodes, as here, got {spot.version} on {spot.ip}; "
+                "install it there, or set engine.code=shipped"
+            )
+
+
 def disconnect() -> None:
     """Leave the cluster, or end the instance of this process."""
     ray.shutdown()
@@ -74,6 +100,12 @@ def _refused(address: str | None, error: Exception) -> Exception:
     reason = first_line(error)
     if address is None:
         return RunError(f"Ray could not be started: {reason}")
+    if versions := _VERSIONS.findall(str(error)):
+        (theirs, their_python), (ours, our_python) = versions
+        return ConfigError(
+            f"engine.address must be that of a cluster with Ray {ours} and Python {our_python}, as "
+            f"here, got {address} with Ray {theirs} and Python {their_python}"
+        )
     return ConfigError(
         f"{_LAW}, got {address} ({reason}); check that both sides run the same Ray and Python, and "
         "that the token agrees: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE="

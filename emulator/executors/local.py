@@ -1,7 +1,7 @@
 """The local executor: every tile in this process."""
 
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
 from threadpoolctl import threadpool_limits
 
@@ -10,8 +10,9 @@ from emulator.executors import Watch
 from emulator.job import Job
 from tiles.aging import Aging
 from tiles.host import Assignment, TileError, TileHost
-from tiles.measure import Measurement, TileReport
+from tiles.measure import HostReport, Outcome, TileReport
 from tiles.program import Span
+from tiles.storage import Storage
 
 WATCH_EVERY_S = 0.1
 
@@ -41,7 +42,7 @@ class LocalExecutor:
         """Set every tile to the network's initial weights."""
         self.host.write(self._job.initial())
 
-    def run(self, span: Span, watch: Watch) -> list[Measurement]:
+    def run(self, span: Span, watch: Watch) -> Outcome:
         """Run a span."""
         due = time.perf_counter() + WATCH_EVERY_S
 
@@ -56,13 +57,16 @@ class LocalExecutor:
         except TileError as error:
             raise RunError(str(error)) from error
 
-    def save(self, folder: Path) -> None:
-        """Write the state of every tile."""
-        self.host.save(folder)
+    def recover(self) -> None:
+        """Nothing can be lost."""
 
-    def load(self, folder: Path) -> None:
+    def save(self, folder: str) -> dict[str, str]:
+        """Write the state of every tile."""
+        return self.host.save(Storage(folder))
+
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
         """Read the state of every tile."""
-        self.host.load(folder)
+        self.host.load(Storage(folder), files)
 
     def age(self, aging: Aging | None) -> None:
         """Read every tile from programmed memories that have aged."""
@@ -76,9 +80,9 @@ class LocalExecutor:
         """Rows of the tiles table, in tile order."""
         return sorted(self.host.reports())
 
-    def counters(self) -> dict[str, float]:
-        """Nothing is sent."""
-        return {"messages": 0, "bytes": 0, "wait_s": 0.0}
+    def hosts(self) -> list[HostReport]:
+        """How the time of the only host went."""
+        return [self.host.report()]
 
     def close(self) -> None:
         """Give BLAS its threads back."""

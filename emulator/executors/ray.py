@@ -4,37 +4,32 @@ Ray places the actors, watches them and carries calls; activations, partial sums
 pass through this process.
 """
 
-import contextlib
 import math
-import secrets
-import shutil
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from emulator import interrupt
-from emulator.errors import RunError, RunLost
+from emulator.errors import HostLost, RunError
 from emulator.executors import Watch
-from emulator.executors.instance import connect, disconnect, first_line
-from emulator.executors.placement import place
+from emulator.executors.instance import check_version, connect, disconnect
+from emulator.executors.members import Members, Unreachable
+from emulator.executors.nodes import Reservations, await_machines, machines
+from emulator.executors.placement import PROCESS_BYTES, place, replaced
 from emulator.job import Job
-from interconnect.channels import ChannelLost
-from tiles.actor import Spot, actor_class
+from tiles.actor import actor_class
 from tiles.aging import Aging
 from tiles.host import Assignment
-from tiles.measure import Measurement, Progress, TileReport
+from tiles.measure import HostReport, Outcome, Progress, TileReport
 from tiles.plan import edges, in_order, messages_in_flight
-from tiles.program import Program, Span
+from tiles.program import Span
 
 CAPACITY = 32  # messages queued per channel, so far may hosts run ahead (assumed)
-POLL_S = 0.25  # between two looks at signals, failures and progress
-GRACE_S = 2.0  # a lost channel is a symptom: so long may its cause take to show
-CLOSE_S = 5.0  # longest wait for actors to close their channels
-GENERATION = 0  # of the messages; a recovery raises it
+LOOK_S = 1.0  # between two looks at how far the actors are
+PATIENCE_S = 10.0  # a signal waits so long for a span that ends soon
 OBJECT_STORE_BYTES = 256 << 20  # besides the examples
 
 
@@ -46,245 +41,235 @@ class RayExecutor:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._engine = job.config.engine
-        self._actors: list[Any] = []
-        self._spots: list[Spot] = []
-        self._folders: set[Path] = set()
+        self._generation = 0  # of the messages; a recovery raises it
+        self._reservations = Reservations()
+        self._avoided: set[str] = set()  # nodes that others cannot reach
+        self._members: Members | None = None
         self._owns_ray = False
         try:
-            memory = OBJECT_STORE_BYTES + 2 * job.dataset.n_bytes
-            self._owns_ray = connect(self._engine.address, memory)
-            n_cpus = int(ray.cluster_resources().get("CPU", 1))
-            self._host_of, self.notice = place(
-                len(job.program.blocks), self._engine.tiles_per_actor, n_cpus
-            )
-            self.n_actors = self._host_of[-1] + 1
-            self._create_actors(n_cpus)
-            self._spots = self._all("spot")
-            self.n_nodes = len({spot.node for spot in self._spots})
-            self._connect_actors()
+            self._owns_ray = connect(self._engine, OBJECT_STORE_BYTES + 2 * job.dataset.n_bytes)
+            self._start()
+        except Unreachable as error:
+            self.close()
+            raise RunError(str(error)) from None
         except BaseException:
             self.close()
             raise
 
     # Starting
 
-    def _create_actors(self, n_cpus: int) -> None:
-        job, program = self._job, self._job.program
-        feeds = {name: ray.put(feed) for name, feed in job.feeds.items()}
-        needs_examples = {
-            self._host_of[op.tile] for op in program.operations if op.kind in ("input", "loss")
-        }
-        share = min(1.0, int(1000 * n_cpus / self.n_actors) / 1000)
-        actor = actor_class().options(num_cpus=share)
-        capacity = self._capacity()
-        for host in range(self.n_actors):
-            given = feeds if host in needs_examples else {}
-            assignment = Assignment(
-                program=program,
+    def _start(self) -> None:
+        program = self._job.program
+        found = await_machines(self._engine.nodes, self._engine.timeout_s)
+        self._sizes = [12 * block.shape[0] * block.shape[1] for block in program.blocks]
+        self._placement = place(self._sizes, self._engine, found)
+        self.notice = self._placement.notice
+        self._capacity = self._room()
+        self._pairs = self._channels()
+        self._give_out()
+        self._members = Members(self._placement, self._engine.timeout_s)
+        self._reports: dict[int, HostReport] = {}
+        self._make(list(range(self._placement.n_hosts)))
+        self._members.join(self._generation, self._capacity)
+        check_version(self._members.spots)
+        self._members.connect(self._pairs)
+
+    @property
+    def n_actors(self) -> int:
+        """Actors that host tiles."""
+        return self._placement.n_hosts
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes that they are on."""
+        return len(set(self._placement.node_of))
+
+    @property
+    def _all(self) -> Members:
+        assert self._members is not None
+        return self._members
+
+    def _give_out(self) -> None:
+        """Lay what actors need into the object store, once for all of them."""
+        job, host_of = self._job, self._placement.host_of
+        operations = job.program.operations
+        self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]
+        self._fed = {host_of[op.tile] for op in operations if op.kind in ("input", "loss")}
+        self._assignment = ray.put(
+            Assignment(
+                program=job.program,
                 tile=job.config.tile,
                 seed=job.config.seed,
-                host_of=self._host_of,
-                host=host,
+                host_of=host_of,
+                host=0,
             )
-            self._actors.append(
-                actor.remote(
-                    assignment, given.get("train"), given.get("test"), GENERATION, capacity
-                )
-            )
-
-    def _connect_actors(self) -> None:
-        """Open every channel that some schedule uses."""
-        spots, hosts = self._spots, range(self.n_actors)
-        sources: dict[int, set[int]] = {host: set() for host in hosts}
-        for edge in self._edges(self._job.program):
-            sources[edge[1]].add(edge[0])
-        token = secrets.token_hex(8)
-        addresses: list[dict[int, str]] = self._get(
-            [
-                self._actors[host].listen.remote(
-                    {peer: spots[peer] for peer in sources[host]}, f"crossmesh-{token}-{host}"
-                )
-                for host in hosts
-            ]
         )
-        self._folders = {
-            Path(address.removeprefix("ipc://")).parent
-            for answer in addresses
-            for address in answer.values()
-            if address.startswith("ipc://")
-        }
-        connecting = [
-            self._actors[host].connect.remote(
-                {
-                    peer: (addresses[peer][host], spots[peer].key)
-                    for peer in hosts
-                    if host in sources[peer]
-                }
-            )
-            for host in hosts
-        ]
-        self._get(connecting)
 
-    def _capacity(self) -> int:
+    def _make(self, hosts: list[int]) -> None:
+        """Make the actors of some hosts on the nodes where they are placed."""
+        node_of, host_of = self._placement.node_of, self._placement.host_of
+        cpus = {machine.node: machine.cpus for machine in machines()}
+        wanted: dict[str, dict[str, float]] = {}
+        for node in node_of:
+            there = {host for host, its in enumerate(node_of) if its == node}
+            tiles = sum(self._sizes[t] for t, host in enumerate(host_of) if host in there)
+            n_cpus = min(len(there), cpus.get(node, 1))
+            wanted[node] = {"CPU": n_cpus, "memory": tiles + PROCESS_BYTES * len(there)}
+        self._reservations.take(wanted, self._engine.timeout_s)
+        make = actor_class()
+
+        def create(host: int) -> Any:
+            strategy = self._reservations.on(node_of[host])
+            feeds = self._feeds if host in self._fed else [None, None]
+            placed = make.options(num_cpus=0, scheduling_strategy=strategy)
+            return placed.remote(self._assignment, host, *feeds)
+
+        self._all.make(hosts, create)
+
+    def _room(self) -> int:
         """Messages per channel: room to run ahead, and never fewer than keep hosts going.
 
         ZeroMQ gives room back by halves of a queue, at both ends, hence the factor of four.
         """
-        spans = (self._job.epoch(0), self._job.evaluation(0))
-        program, host_of = self._job.program, self._host_of
-        needed = max(messages_in_flight(program, span.schedule, host_of) for span in spans)
+        program, host_of = self._job.program, self._placement.host_of
+        schedules = (self._job.epoch(0).schedule, self._job.evaluation(0).schedule)
+        needed = max(messages_in_flight(program, each, host_of) for each in schedules)
         return max(CAPACITY, 4 * needed)
 
-    def _edges(self, program: Program) -> set[tuple[int, int]]:
-        spans = (self._job.epoch(0), self._job.evaluation(0))
+    def _channels(self) -> set[tuple[int, int]]:
+        """Source and target of every channel that some schedule uses."""
+        program, host_of = self._job.program, self._placement.host_of
         return {
             (edge.source, edge.target)
-            for span in spans
-            for edge in edges(in_order(program, span.schedule), self._host_of)
+            for span in (self._job.epoch(0), self._job.evaluation(0))
+            for edge in edges(in_order(program, span.schedule), host_of)
         }
 
     # Running
 
     def write_initial_weights(self) -> None:
         """Set every tile to the network's initial weights."""
-        self._all("write", self._job.initial())
+        self._all.all("write", self._job.initial())
 
-    def run(self, span: Span, watch: Watch) -> list[Measurement]:
+    def run(self, span: Span, watch: Watch) -> Outcome:
         """Run a span on all actors; on any failure stop them all and raise what caused it."""
         loss = next(op for op in self._job.program.operations if op.kind == "loss")
-        judge = self._host_of[loss.tile]
+        judge = self._placement.host_of[loss.tile]
         stalled = _Stall(self._engine.timeout_s)
+        due = time.monotonic() + LOOK_S
 
         def look() -> None:
-            progress = self._progress(judge)
-            stalled.check(progress.examples)
-            watch(progress)
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            heard = self._all.heard("status", wait_s=0.2)
+            self._reports.update({host: report for host, (_, report) in heard.items()})
+            if judge in heard:
+                progress: Progress = heard[judge][0]
+                stalled.check(progress.examples)
+                watch(progress)
+            due = time.monotonic() + LOOK_S
 
-        futures = [actor.run.remote(span) for actor in self._actors]
-        rows: list[list[Measurement]] = self._get(futures, timeout_s=math.inf, meanwhile=look)
-        return rows[judge]
+        patience_s = PATIENCE_S if span.schedule.round is not None else 0.0
+        done: list[tuple[Outcome, HostReport]] = self._all.all(
+            "run", span, timeout_s=math.inf, meanwhile=look, patience_s=patience_s
+        )
+        self._reports = {host: report for host, (_, report) in enumerate(done)}
+        outcome = done[judge][0]
+        watch(Progress(span.n_examples, *_latest(outcome)))
+        return outcome
 
-    def _progress(self, judge: int) -> Progress:
-        try:
-            return Progress(*ray.get(self._actors[judge].progress.remote(), timeout=5))
-        except RayError:
-            return Progress(0)  # ``run`` meets the failure itself and names it
+    # Recovering
 
-    def _all(self, method: str, *arguments: Any) -> list[Any]:
-        return self._get([getattr(actor, method).remote(*arguments) for actor in self._actors])
+    def recover(self) -> None:
+        """Replace lost hosts, elsewhere if their node is gone, and open all channels anew.
 
-    def _get(
-        self,
-        futures: list[Any],
-        timeout_s: float | None = None,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> list[Any]:
-        """Wait for an answer of every actor, and look after signals.
-
-        Args:
-            futures: One per actor, in their order.
-            timeout_s: Longest wait, by default that of the config.
-            meanwhile: Called now and then.
+        Raises:
+            HostLost: If more is lost meanwhile.
         """
-        deadline = time.monotonic() + (timeout_s or self._engine.timeout_s)
-        pending = futures
-        with interrupt.deferred():
-            while pending and not interrupt.requested():
-                done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
-                if any(_failure(future) for future in done):
-                    raise self._cause(futures, pending)
-                if pending and time.monotonic() > deadline:
-                    raise RunLost(
-                        f"{len(pending)} actors did not answer within engine.timeout_s "
-                        f"({self._engine.timeout_s:g} s): the cluster may lack CPUs or memory"
-                    )
-                if pending:
-                    meanwhile()
-        return list(ray.get(futures))
+        self._generation += 1
+        lost = self._all.leave(self._generation, self._capacity)
+        lost = sorted({*lost, *self._on_avoided()})
+        there = [machine for machine in machines() if machine.node not in self._avoided]
+        if lost:
+            nodes = list(self._placement.node_of)
+            for host, node in zip(lost, replaced(lost, nodes, there), strict=True):
+                nodes[host] = node
+            self._placement = replace(self._placement, node_of=tuple(nodes))
+            self._reservations.keep(set(nodes) & {machine.node for machine in there})
+            self._make(lost)
+            self._all.join(self._generation, self._capacity)
+        try:
+            self._all.connect(self._pairs)
+        except Unreachable as error:
+            self._avoid_one_of(error.pair)
+            raise
 
-    def _cause(self, futures: list[Any], pending: list[Any]) -> RunError:
-        """What failed first, after stopping all actors; lost channels only if nothing else did."""
-        if pending:
-            ray.wait(pending, num_returns=len(pending), timeout=GRACE_S)
-        self._stop_all()
-        done, _ = ray.wait(futures, num_returns=len(futures), timeout=0)
-        failures = {
-            host: error for host, future in enumerate(futures) if (error := _failure(future, done))
-        }
-        host = min(failures, key=lambda host: _is_symptom(failures[host]))
-        return self._translated(host, failures[host])
+    def _on_avoided(self) -> list[int]:
+        node_of = self._placement.node_of
+        return [host for host, node in enumerate(node_of) if node in self._avoided]
 
-    def _translated(self, host: int, error: RayError) -> RunError:
-        """A Ray exception as one of ours: what, where, why."""
-        if isinstance(error, RayTaskError):
-            return RunError(str(error.cause or error))
-        tiles = [tile for tile, there in enumerate(self._host_of) if there == host]
-        name = f"tile {tiles[0]}" if len(tiles) == 1 else f"tiles {tiles[0]} to {tiles[-1]}"
-        where = f" on {self._spots[host].ip}" if self._spots else ""
-        if isinstance(error, RayActorError):
-            return RunLost(f"the actor of {name}{where} died: {_reason(error)}")
-        return RunLost(f"the actor of {name}{where} failed: {first_line(error)}")
+    def _avoid_one_of(self, pair: tuple[int, int]) -> None:
+        """Of two nodes that cannot reach each other, use that with fewer hosts no more."""
+        here, node_of = ray.get_runtime_context().get_node_id(), self._placement.node_of
+        nodes = {node_of[host] for host in pair} - {here}
+        if len({node_of[host] for host in pair}) > 1:
+            self._avoided.add(min(sorted(nodes), key=node_of.count))
 
     # State
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str) -> dict[str, str]:
         """Have every actor write the state of its tiles."""
-        self._all("save", str(folder.resolve()))
+        parts = self._all.all("save", folder, patience_s=math.inf)
+        return {name: digest for part in parts for name, digest in part.items()}
 
-    def load(self, folder: Path) -> None:
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
         """Have every actor read the state of its tiles."""
-        self._all("load", str(folder.resolve()))
+        self._all.all("load", folder, files)
 
     def age(self, aging: Aging | None) -> None:
         """Have every actor read its tiles from programmed memories that have aged."""
-        self._all("age", aging)
+        self._all.all("age", aging)
 
     def digests(self) -> list[bytes]:
         """sha256 of each tile's device state, in tile order."""
-        digests = {tile: digest for part in self._all("digests") for tile, digest in part.items()}
+        digests = {
+            tile: digest for part in self._all.all("digests") for tile, digest in part.items()
+        }
         return [digests[tile] for tile in sorted(digests)]
 
     def reports(self) -> list[TileReport]:
         """Rows of the tiles table, in tile order."""
-        return sorted(TileReport(*row) for part in self._all("reports") for row in part)
+        return sorted(TileReport(*row) for part in self._all.all("reports") for row in part)
 
-    def counters(self) -> dict[str, float]:
-        """Messages and bytes sent between actors, and seconds that actors waited for them."""
-        parts = self._all("counters")
-        return {name: sum(part[name] for part in parts) for name in parts[0]}
+    def hosts(self) -> list[HostReport]:
+        """Where every actor is and how its time went, as last heard of."""
+        return [HostReport(*report) for _, report in sorted(self._reports.items())]
 
     # Ending
-
-    def _stop_all(self) -> None:
-        for actor in self._actors:
-            with contextlib.suppress(Exception):
-                actor.stop.remote()
 
     def close(self) -> None:
         """Stop and end the actors, and the Ray instance if it is ours; signals wait for it."""
         with interrupt.deferred():
             try:
-                self._close_actors()
+                if self._members is not None:
+                    self._members.close()
+                if ray.is_initialized():
+                    self._reservations.keep(set())
             finally:
                 if self._owns_ray:
                     self._owns_ray = False
                     disconnect()
-                for folder in self._folders:  # what an actor that was killed has left
-                    shutil.rmtree(folder, ignore_errors=True)
 
-    def _close_actors(self) -> None:
-        actors, self._actors = self._actors, []
-        if not actors or not ray.is_initialized():
-            return
-        for actor in actors:
-            with contextlib.suppress(Exception):
-                actor.stop.remote()
-        closing = [actor.close.remote() for actor in actors]
-        with contextlib.suppress(Exception):
-            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
-        for actor in actors:
-            with contextlib.suppress(Exception):
-                ray.kill(actor)
+
+def _latest(outcome: Outcome) -> tuple[float, float]:
+    """Loss and accuracy of the last examples of a span, as far as they are known."""
+    loss, correct, n = outcome.rest
+    if n:
+        return loss / n, correct / n
+    if outcome.rows:
+        return outcome.rows[-1].loss, outcome.rows[-1].accuracy
+    return math.nan, math.nan
 
 
 class _Stall:
@@ -300,30 +285,7 @@ class _Stall:
         if examples != self._examples:
             self._examples, self._since = examples, time.monotonic()
         elif time.monotonic() - self._since > self._timeout_s:
-            raise RunLost(
+            raise HostLost(
                 f"no micro-batch was completed within engine.timeout_s ({self._timeout_s:g} s), "
                 f"after {examples} examples; a larger value helps where one takes so long"
             )
-
-
-def _failure(future: Any, done: list[Any] | None = None) -> RayError | None:
-    """How a call failed, or None if it did not, or is not among those that are done."""
-    if done is not None and future not in done:
-        return None
-    try:
-        ray.get(future)
-    except RayError as error:
-        return error
-    return None
-
-
-def _is_symptom(error: RayError) -> bool:
-    """Whether the failure only says that another host has failed."""
-    return isinstance(error, RayTaskError) and isinstance(error.cause, ChannelLost)
-
-
-def _reason(error: RayActorError) -> str:
-    """The sentence of Ray's message that says why an actor died."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "because" in line or "detail" in line.lower()]
-    return (telling or lines or [type(error).__name__])[0].partition(". ")[0]

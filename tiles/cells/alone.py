@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from tiles.array import Array, DeviceArray, Factor, Pulser, Site, State
+from tiles.array import FLOAT_BYTES, Array, DeviceArray, Factor, Pulser, Site, State, device_bytes
 from tiles.devices import ConstantStep, Device, PulsedDevice
 from tiles.frozen import Frozen
 from tiles.random import Purpose
@@ -43,11 +43,21 @@ class SharedReference(Frozen):
         lower, upper = self.device.limits
         return min(upper - self.middle, self.middle - lower) or upper - lower
 
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell: those of a device alone, and the weight."""
+        return alone_bytes(self.device) + FLOAT_BYTES
+
     def crossbar(self, site: Site) -> "AloneCrossbar":
         """A crossbar of such cells."""
         normal = site.stream.normal(Purpose.REFERENCE, (site.shape[0], 1))
         references = np.float32(self.middle) + np.float32(self.reference_noise) * normal
         return AloneCrossbar(self.device, site, references)
+
+
+def alone_bytes(device: Device) -> int:
+    """Bytes that a crossbar keeps per cell that is a device alone, read against nothing."""
+    return device_bytes(device) + FLOAT_BYTES * any(device.read_noise)
 
 
 class AloneCrossbar:

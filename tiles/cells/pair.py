@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from tiles.array import Array, DeviceArray, Factor, Pulser, Site, State, Trains
+from tiles.array import (
+    FLOAT_BYTES,
+    Array,
+    DeviceArray,
+    Factor,
+    Pulser,
+    Site,
+    State,
+    Trains,
+    device_bytes,
+)
 from tiles.devices import ConstantStep, PulsedDevice
 from tiles.frozen import Frozen
 from tiles.random import Purpose
@@ -81,6 +91,11 @@ class Pair(Frozen):
         """Largest weight that a typical cell holds in both directions."""
         lower, upper = self.device.limits
         return upper - lower if self.is_one_sided else 2 * min(upper, -lower)
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell: two devices, the weight, and its variance."""
+        return 2 * device_bytes(self.device) + FLOAT_BYTES * (1 + any(self.device.read_noise))
 
     def crossbar(self, site: Site) -> "PairCrossbar":
         """A crossbar of such cells."""

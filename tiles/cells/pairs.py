@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiles.array import Array, Factor, Pulser, Site, State
+from tiles.array import FLOAT_BYTES, Array, Factor, Pulser, Site, State
 from tiles.cells.pair import Pair, PairCrossbar
 from tiles.frozen import Frozen
 
@@ -43,6 +43,12 @@ class Pairs(Frozen):
     def reach(self) -> float:
         """Largest weight that a typical cell holds in both directions."""
         return sum(self.significances) * self.pair.reach
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell: its pairs, the weight, and its variance."""
+        own = FLOAT_BYTES * (1 + any(self.pair.device.read_noise))
+        return len(self.significances) * self.pair.cell_bytes + own
 
     def crossbar(self, site: Site) -> "PairsCrossbar":
         """A crossbar of such cells."""

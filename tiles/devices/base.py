@@ -74,6 +74,16 @@ class Device(Frozen):
         """How conductance is lost with time; None: not at all."""
         return None
 
+    @property
+    def may_be_stuck(self) -> bool:
+        """Whether some devices do not move."""
+        return False
+
+    @property
+    def has_references(self) -> bool:
+        """Whether each device is read against a reference of its own."""
+        return False
+
     def law(self) -> Any:
         """The numbers shared by all devices, as the ``NamedTuple`` that selects the law."""
         raise NotImplementedError
@@ -165,6 +175,11 @@ class StepDevice(Device):
     def decay(self) -> Retention | None:
         """As the config says."""
         return self.retention
+
+    @property
+    def may_be_stuck(self) -> bool:
+        """As the config says."""
+        return self.stuck is not None
 
     @property
     def limits(self) -> tuple[float, float]:

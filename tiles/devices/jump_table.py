@@ -1,5 +1,6 @@
 """Jump-table device: the change per pulse at each conductance as it was measured."""
 
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -188,7 +189,11 @@ class JumpTable(Device):
         return float(np.mean(rises) - np.mean(falls)) / 2
 
     def law(self) -> Any:
-        """The shared numbers."""
+        """The shared numbers; all arrays of a config have the same tables."""
+        return self._law
+
+    @cached_property
+    def _law(self) -> JumpTableLaw:
         rows = [
             row
             for table in self.tables

@@ -119,6 +119,11 @@ class Pcm(Device):
         return True
 
     @property
+    def may_be_stuck(self) -> bool:
+        """As the config says."""
+        return self.stuck is not None
+
+    @property
     def fresh_history(self) -> float:
         """P after a RESET."""
         return 1.0

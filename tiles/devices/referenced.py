@@ -22,13 +22,18 @@ class ReferencedDevice(StepDevice):
     reference_mean: float = 0.0
     reference_noise: float = Field(0.0, ge=0)
 
+    @property
+    def has_references(self) -> bool:
+        """As the config says."""
+        return bool(self.symmetry_referenced or self.reference_mean or self.reference_noise)
+
     def symmetry_points(self, values: Array) -> Array:
         """``(rows, cols)`` conductance at which up and down steps are equal, within the bounds."""
         raise NotImplementedError
 
     def references(self, values: Array, stream: Stream, part: int) -> Array | None:
         """``(rows, cols)`` conductance that each device is read against."""
-        if not (self.symmetry_referenced or self.reference_mean or self.reference_noise):
+        if not self.has_references:
             return None
         normal = stream.normal(Purpose.REFERENCE, (values.shape[1], values.shape[2]), part=part)
         reference: Array = (

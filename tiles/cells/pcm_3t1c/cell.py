@@ -4,11 +4,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tiles.array import Site
+from tiles.array import FLOAT_BYTES, Site, device_bytes
 from tiles.cells.pcm_3t1c.crossbar import Pcm3T1CCrossbar
 from tiles.cells.pcm_3t1c.memory import PcmMemory
 from tiles.devices.capacitor import Capacitor
 from tiles.frozen import Frozen
+from tiles.parameters import level_bytes
 
 
 class Transfer(Frozen):
@@ -84,6 +85,19 @@ class Pcm3T1C(Frozen):
     def reach(self) -> float:
         """What the pair holds in both directions."""
         return 1.0
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell.
+
+        A capacitor, its transistor and its leak, two memories as written, the pair as it has
+        drifted, the weight, and its variance.
+        """
+        cell = self.capacitor
+        spreads = (cell.slope_noise, cell.threshold_noise_v, cell.leak_s and cell.leak_noise)
+        floats = 4 + self.pcm.fluctuates
+        n_varying = sum(map(bool, spreads))
+        return device_bytes(cell) + level_bytes(n_varying) + FLOAT_BYTES * floats
 
     def crossbar(self, site: Site) -> Pcm3T1CCrossbar:
         """A crossbar of such cells."""

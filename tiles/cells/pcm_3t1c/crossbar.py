@@ -51,12 +51,7 @@ class Pcm3T1CCrossbar:
         self._cells = Parameters.packed(np.stack([slope / self._unit, threshold, kept]))
         self._shared_cells = capacitor.transistors((rows, 1), site.stream, _SHARED)
         self._pulser = Pulser(site, cell.granularity)
-        self._drift_normal = [
-            site.stream.normal(Purpose.RETENTION, site.shape, draw=1 + part)
-            for part in (_PLUS, _MINUS)
-        ]
         self._written = [np.zeros(site.shape, np.float32) for _ in (_PLUS, _MINUS)]
-        self._exponents = [np.zeros(site.shape, np.float32) for _ in (_PLUS, _MINUS)]
         self._pairs = np.zeros(site.shape, np.float32)
         self._polarity = np.ones(rows, np.float32)
         self._reversal = np.zeros(rows, np.uint32)
@@ -64,8 +59,7 @@ class Pcm3T1CCrossbar:
         self._shared = np.zeros(rows, np.float32)
         self._count = 0
         self.weights = np.zeros(site.shape, np.float32)
-        noisy = cell.pcm.read_noise_siemens or cell.pcm.read_noise_slope
-        self.variance = np.zeros(site.shape, np.float32) if noisy else None
+        self.variance = np.zeros(site.shape, np.float32) if cell.pcm.fluctuates else None
 
     @property
     def pulses(self) -> int:
@@ -135,7 +129,6 @@ class Pcm3T1CCrossbar:
             draws = self._draws(rows, index, Purpose.TRANSFER, 1 + part)
             siemens = pcm.written(sign * target, draws)
             self._written[part][rows] = siemens * (gain / self._unit)
-            self._expect_drift(part, rows)
         self._pairs[rows] = self._written[_PLUS][rows] - self._written[_MINUS][rows]
         self._correct(rows, wanted - self._pairs[rows], index)
         self._scatter(rows)
@@ -198,13 +191,6 @@ class Pcm3T1CCrossbar:
         slope, threshold = (part[:, 0] for part in self._shared_cells)
         self._shared = slope / self._unit * self._over(voltage - threshold)
 
-    def _expect_drift(self, part: int, rows: slice) -> None:
-        """Drift exponents of memories that have been written."""
-        pcm = self._cell.pcm
-        if pcm.drift:
-            siemens = self._written[part][rows] * (self._unit / np.float32(self._cell.gain))
-            self._exponents[part][rows] = pcm.exponents(siemens, self._drift_normal[part][rows])
-
     def _drift(self, written: NDArray[np.int64]) -> None:
         """Let the phase-change memories drift, given when each word line was last written."""
         if self._cell.pcm.drift:
@@ -218,9 +204,16 @@ class Pcm3T1CCrossbar:
             return plus, minus
         last = self._count // DRIFT_EVERY * DRIFT_EVERY
         age = np.maximum(last - written, 0)[:, np.newaxis] * self._site.example_s
-        nu_plus, nu_minus = self._exponents
-        pcm = self._cell.pcm
-        return plus * pcm.left(nu_plus, age), minus * pcm.left(nu_minus, age)
+        if not age.any():
+            return plus, minus
+        return self._aged(_PLUS, age), self._aged(_MINUS, age)
+
+    def _aged(self, part: int, age: NDArray[np.float64]) -> Array:
+        """Memories that have drifted; their exponents are drawn again each time, never kept."""
+        pcm, written, site = self._cell.pcm, self._written[part], self._site
+        normal = site.stream.normal(Purpose.RETENTION, site.shape, draw=1 + part)
+        siemens = written * (self._unit / np.float32(self._cell.gain))
+        return written * pcm.left(pcm.exponents(siemens, normal), age)
 
     def _scatter(self, rows: slice) -> None:
         """Variance of the pairs from read to read; that of drifted ones is as when written."""
@@ -281,7 +274,6 @@ class Pcm3T1CCrossbar:
         self._voltage[:] = state["voltage"]
         for part, name in ((_PLUS, "plus"), (_MINUS, "minus")):
             self._written[part][:] = state[name]
-            self._expect_drift(part, slice(None))
         np.subtract(self._written[_PLUS], self._written[_MINUS], out=self._pairs)
         self._settle()
         self._drift(self._clock.written(self._count))

@@ -53,6 +53,11 @@ class PcmMemory(Frozen):
     read_noise_siemens: float = Field(0.13e-6, ge=0)
     read_noise_slope: float = Field(0.03, ge=0)
 
+    @property
+    def fluctuates(self) -> bool:
+        """Whether conductances differ from read to read."""
+        return bool(self.read_noise_siemens or self.read_noise_slope)
+
     def written(self, target: Array, normal: Callable[[int], Array]) -> Array:
         """Conductances after writing, in siemens.
 

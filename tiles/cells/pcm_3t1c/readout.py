@@ -24,9 +24,10 @@ def leak(
 ) -> None:
     """Let every capacitor leak for as long as ``KEPT`` stands for."""
     end = np.float32(asymptote)
+    place = cells.place[KEPT]
     for i in range(voltage.shape[0]):
         for j in range(voltage.shape[1]):
-            voltage[i, j] = end + (voltage[i, j] - end) * value(cells, KEPT, i, j)
+            voltage[i, j] = end + (voltage[i, j] - end) * value(cells, KEPT, place, i, j)
 
 
 @kernel
@@ -42,10 +43,11 @@ def read_cells(
 ) -> None:
     """``W = pair + p * (g - g_shared)``."""
     soft = np.float32(softness)
+    slope, threshold = cells.place[SLOPE], cells.place[THRESHOLD]
     for i in range(weights.shape[0]):
         if not touched[i]:
             continue
         for j in range(weights.shape[1]):
-            over = _overdrive(voltage[i, j] - value(cells, THRESHOLD, i, j), soft)
-            g = value(cells, SLOPE, i, j) * over
+            over = _overdrive(voltage[i, j] - value(cells, THRESHOLD, threshold, i, j), soft)
+            g = value(cells, SLOPE, slope, i, j) * over
             weights[i, j] = pairs[i, j] + polarity[i] * (g - shared[i])

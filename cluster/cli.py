@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command; from here on a signal ends it in order, also while it still loads."""
     interrupt.install()
     try:
-        from emulator.commands import run
+        from cluster.commands import run
 
         code = run()
     except (interrupt.Interrupted, KeyboardInterrupt):

@@ -1,0 +1,1 @@
+"""Clusters by config: starting nodes here, and generating what starts them elsewhere."""

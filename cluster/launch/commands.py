@@ -1,0 +1,178 @@
+"""The command that launches a training on a cluster."""
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.launch import existing, kubernetes, machines, slurm
+from cluster.launch.config import (
+    AnyCluster,
+    AwsCluster,
+    ExistingCluster,
+    GcpCluster,
+    KubernetesCluster,
+    LocalCluster,
+    OnPremisesCluster,
+    SlurmCluster,
+)
+from cluster.launch.files import Plan
+from cluster.launch.loading import load_cluster
+from cluster.launch.local import LocalNodes
+from cluster.launch.order import Order
+from emulator import interrupt
+from emulator.commands import app
+from emulator.errors import ConfigError
+
+# What typer needs to know, so that options behind CONFIG go on to the training.
+PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
+_SDKS = {"aws": "boto3", "gcp": "googleapiclient"}  # by which Ray makes machines
+
+
+def launch(
+    context: typer.Context,
+    cluster: Annotated[
+        str, typer.Argument(metavar="CLUSTER", help="A YAML file, or a shipped cluster's name.")
+    ],
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG [TRAIN OPTIONS]",
+            help="What is trained; behind it come options as of crossmesh train.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
+    ] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="Folder of generated files; by default launched/CLUSTER-RUN."),
+    ] = None,
+) -> None:
+    """Train on a cluster: nodes on this machine, a running one, machines by ssh, clouds, queues.
+
+    Examples: [bold]crossmesh launch local digits --epochs 3[/bold], or
+    [bold]crossmesh launch mine.yaml mnist-2018 --seed 1 --dry-run[/bold]. With --dry-run and
+    --files, the generated files are written but nothing is started.
+    """
+    chosen = load_cluster(cluster)
+    order = Order(chosen, config, tuple(context.args))
+    order.config  # noqa: B018  so that a mistake in it is told before anything starts
+    if isinstance(chosen, LocalCluster | ExistingCluster):
+        code = _train_from_here(chosen, order, dry_run=dry_run)
+    else:
+        code = _start_elsewhere(chosen, order, files, dry_run=dry_run)
+    if code:
+        raise typer.Exit(code)
+
+
+def _train_from_here(
+    cluster: LocalCluster | ExistingCluster, order: Order, *, dry_run: bool
+) -> int:
+    if dry_run:
+        typer.echo(_described(cluster, order))
+        return 0
+    if isinstance(cluster, ExistingCluster):
+        existing.check(cluster)
+        os.environ.update(cluster.variables)
+        return _train(order, cluster.address, {})
+    nodes = LocalNodes(
+        cluster.nodes,
+        cpus_per_node=cluster.cpus_per_node,
+        object_store_bytes=cluster.object_store_bytes,
+        variables=cluster.variables,
+        token=cluster.token,
+        port=cluster.port,
+        timeout_s=cluster.timeout_s,
+    )
+    if not order.given["quiet"]:
+        typer.echo(f"starting {cluster.nodes} Ray nodes on this machine", err=True)
+    with nodes:
+        return _train(order, nodes.address, {**cluster.variables, **nodes.environment})
+
+
+def _train(order: Order, address: str, environment: Mapping[str, str]) -> int:
+    """Train in this process, so that signals, progress and errors are those of the training."""
+    for name in ("RAY_ADDRESS", *(("RAY_AUTH_TOKEN",) if environment else ())):
+        os.environ.pop(name, None)  # which would count instead
+    os.environ.update(environment)
+    return app(order.arguments(address), standalone_mode=False) or 0
+
+
+def _described(cluster: LocalCluster | ExistingCluster, order: Order) -> str:
+    if isinstance(cluster, ExistingCluster):
+        address, what = cluster.address, f"on the cluster at {cluster.address}"
+    else:
+        address = "HOST:PORT"
+        what = f"on {cluster.nodes} Ray nodes of this machine, {cluster.cpus_per_node} CPUs each"
+    command = shlex.join(["crossmesh", *order.arguments(address)])
+    return f"Would train {what}:\n{command}"
+
+
+def _start_elsewhere(
+    cluster: AnyCluster, order: Order, files: Path | None, *, dry_run: bool
+) -> int:
+    if order.is_resumed:
+        raise ConfigError(
+            f"CONFIG must be a config, which goes on by itself if its run directory is there, got "
+            f"the run directory {order.source}"
+        )
+    folder = files or Path("launched") / f"{cluster.name}-{order.config.name}"
+    plan = _plan(cluster, order, folder.absolute())
+    if dry_run and files is None:
+        plan.show()
+        return 0
+    plan.write()
+    if dry_run:
+        typer.echo(f"written to {folder}; start with: bash {folder / plan.script}\n{plan.after}")
+        return 0
+    _check_tools(cluster, plan)
+    code = _run(plan)
+    typer.echo(plan.after, err=True)
+    return code
+
+
+def _plan(cluster: AnyCluster, order: Order, folder: Path) -> Plan:
+    match cluster:
+        case OnPremisesCluster() | AwsCluster() | GcpCluster():
+            return machines.plan(cluster, order, folder)
+        case KubernetesCluster():
+            return kubernetes.plan(cluster, order, folder)
+        case SlurmCluster():
+            return slurm.plan(cluster, order, folder)
+    raise AssertionError(cluster.kind)
+
+
+def _check_tools(cluster: AnyCluster, plan: Plan) -> None:
+    for tool in plan.tools:
+        if shutil.which(tool, path=_path()) is None:
+            raise ConfigError(
+                f"launching on {cluster.kind} needs the program {tool}, which is not on the path; "
+                f"the files are in {plan.folder}"
+            )
+    sdk = _SDKS.get(cluster.kind)
+    if sdk is not None and importlib.util.find_spec(sdk) is None:
+        raise ConfigError(
+            f"launching on {cluster.kind} needs the Python package {sdk} beside Ray; the files are "
+            f"in {plan.folder}"
+        )
+
+
+def _path() -> str:
+    """Where programs are found: Ray's lies beside this Python."""
+    beside = str(Path(sys.executable).parent)
+    return os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
+
+
+def _run(plan: Plan) -> int:
+    """Run the script to its end, also if a signal comes, since it gives back what it has taken."""
+    with interrupt.deferred():
+        command = ["bash", str(plan.folder / plan.script)]
+        return subprocess.run(command, env={**os.environ, "PATH": _path()}, check=False).returncode

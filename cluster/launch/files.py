@@ -1,0 +1,109 @@
+"""Generated files: written to a folder, or shown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from cluster.launch.tokens import write_token
+from emulator.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class File:
+    """A generated file.
+
+    Attributes:
+        name: Where it lies in the folder.
+        text: What it holds.
+        mode: Who may do what with it.
+    """
+
+    name: str
+    text: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What starts a training somewhere else.
+
+    Attributes:
+        folder: Where the files lie.
+        files: The files.
+        script: Name of the one that starts everything.
+        tools: Programs that the script needs here.
+        after: What a user can do when it has been started.
+        token: Where in the folder a token is made, or None.
+    """
+
+    folder: Path
+    files: tuple[File, ...]
+    script: str
+    tools: tuple[str, ...]
+    after: str
+    token: str | None = None
+
+    def write(self) -> None:
+        """Write the files, and make the token unless there is one.
+
+        Raises:
+            ConfigError: If that cannot be done.
+        """
+        try:
+            for file in self.files:
+                path = self.folder / file.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(file.text, "utf-8")
+                path.chmod(file.mode)
+            if self.token is not None:
+                write_token(self.folder / self.token)
+        except OSError as error:
+            raise ConfigError(
+                f"--files must be a folder that can be written, got {self.folder} "
+                f"({(error.strerror or str(error)).lower()})"
+            ) from None
+
+    def show(self) -> None:
+        """Print all files and what to do next; the token is not made."""
+        for file in self.files:
+            typer.echo(f"---- {self.folder / file.name} (mode {file.mode:04o})")
+            typer.echo(file.text)
+        if self.token is not None:
+            typer.echo(f"---- {self.folder / self.token} (mode 0600)")
+            typer.echo("(the token, which is made when the files are written)\n")
+        typer.echo(f"Start with: bash {self.folder / self.script}\n{self.after}")
+
+
+def lines(*parts: str | Iterable[str]) -> str:
+    """Text of lines, and of lists of lines."""
+    flat: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            flat.append(part)
+        else:
+            flat.extend(part)
+    return "\n".join(flat) + "\n"
+
+
+def yaml_text(tree: dict[str, Any]) -> str:
+    """A mapping as YAML; text of several lines stays readable."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper with literal blocks, and without anchors, which Ray and people read badly."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

@@ -1,0 +1,184 @@
+"""Kubernetes: a RayJob for the KubeRay operator, with the config and the script in a ConfigMap.
+
+Fields: docs.ray.io/en/latest/cluster/kubernetes/getting-started/rayjob-quick-start.html and, for
+the token, docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.html.
+"""
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import Any
+
+from cluster.launch import scripts
+from cluster.launch.config import KubernetesCluster
+from cluster.launch.files import File, Plan, lines, yaml_text
+from cluster.launch.order import Order
+from cluster.launch.settings import NODE
+from emulator.errors import ConfigError
+
+MOUNTED = "/etc/crossmesh"  # where the pods find the ConfigMap
+_MOST_BYTES = 900_000  # of a ConfigMap, whose limit is 1 MiB
+_USER = 1000  # ``ray`` in the images of the Ray project
+_STOP_S = 120  # what a training gets to save its state, before its pod or job is killed
+_PID_FILE = "/tmp/crossmesh-train.pid"
+_HEAD_VARIABLES = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_S), "CROSSMESH_PID_FILE": _PID_FILE}
+
+
+def plan(pods: KubernetesCluster, order: Order, folder: Path) -> Plan:
+    """The manifest, and the script that applies it.
+
+    Raises:
+        ConfigError: If the config is too large for a ConfigMap.
+    """
+    job = _job_name(pods, order)
+    run_dir = order.run_dir or ""
+    train = scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', ())
+    config = scripts.config_file(order, "")
+    if len(train) + len(config.text) > _MOST_BYTES:
+        raise ConfigError(
+            f"CONFIG must fit a ConfigMap ({_MOST_BYTES} bytes), got {len(config.text)} bytes"
+        )
+    data = {config.name: config.text, "train.sh": train, "stop.sh": _STOP}
+    documents = [_config_map(pods, job, data), ray_job(pods, job)]
+    texts = [yaml_text(document) for document in documents]
+    namespace = f"--namespace={pods.namespace}"
+    return Plan(
+        folder=folder,
+        files=(
+            File("rayjob.yaml", _HEADER + "---\n".join(texts)),
+            File("launch.sh", _launch_script(job, namespace), 0o755),
+        ),
+        script="launch.sh",
+        tools=("kubectl",),
+        after=_AFTER.format(job=job, namespace=namespace),
+    )
+
+
+def ray_job(pods: KubernetesCluster, name: str) -> dict[str, Any]:
+    """The RayJob."""
+    secret = {} if pods.secret is None else {"secretName": pods.secret}
+    cpus = str(pods.cpus_per_node)
+    head: dict[str, Any] = {
+        # The operator and the submitter ask the dashboard, which demands the token.
+        "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": cpus},
+        "template": _pod(pods, name, "ray-head", _HEAD_VARIABLES),
+    }
+    stop = {"exec": {"command": ["bash", f"{MOUNTED}/stop.sh"]}}
+    head["template"]["spec"]["containers"][0]["lifecycle"] = {"preStop": stop}
+    spec: dict[str, Any] = {
+        "entrypoint": f"bash {MOUNTED}/train.sh",
+        "submissionMode": "K8sJobMode",
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": pods.ttl_s,
+        "backoffLimit": pods.retries,
+        "rayClusterSpec": {
+            "rayVersion": importlib.metadata.version("ray"),
+            "authOptions": {"mode": "token", **secret},
+            "headGroupSpec": head,
+            "workerGroupSpecs": _workers(pods, name),
+        },
+    }
+    if pods.packages:
+        spec["runtimeEnvYAML"] = yaml_text({"pip": pods.packages})
+    metadata = {"name": name, "namespace": pods.namespace}
+    return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
+
+
+def _workers(pods: KubernetesCluster, name: str) -> list[dict[str, Any]]:
+    n_workers = pods.nodes - 1
+    if not n_workers:
+        return []
+    return [
+        {
+            "groupName": "workers",
+            "replicas": n_workers,
+            "minReplicas": n_workers,
+            "maxReplicas": n_workers,
+            "rayStartParams": {"num-cpus": str(pods.cpus_per_node)},
+            "template": _pod(pods, name, "ray-worker", {}),
+        }
+    ]
+
+
+def _pod(
+    pods: KubernetesCluster, job: str, container: str, variables: dict[str, str]
+) -> dict[str, Any]:
+    """A pod's template: nothing privileged, and as much as it asks for at most."""
+    size = {"cpu": str(pods.cpus_per_node), "memory": pods.memory}
+    volumes: list[dict[str, Any]] = [{"name": "config", "configMap": {"name": job}}]
+    mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": MOUNTED, "readOnly": True}]
+    if pods.claim is not None:
+        claim = {"claimName": pods.claim.name}
+        volumes.append({"name": "shared", "persistentVolumeClaim": claim})
+        mounts.append({"name": "shared", "mountPath": pods.claim.path})
+    everything = {**NODE, **variables, **pods.variables}
+    spec: dict[str, Any] = {
+        "containers": [
+            {
+                "name": container,
+                "image": pods.image,
+                "env": [{"name": key, "value": value} for key, value in everything.items()],
+                "resources": {"requests": size, "limits": dict(size)},
+                "volumeMounts": mounts,
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+        "volumes": volumes,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationGracePeriodSeconds": _STOP_S,
+    }
+    if pods.service_account is not None:
+        spec["serviceAccountName"] = pods.service_account
+    return {"spec": spec}
+
+
+def _config_map(pods: KubernetesCluster, name: str, files: dict[str, str]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": pods.namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+
+
+def _job_name(pods: KubernetesCluster, order: Order) -> str:
+    """A name that Kubernetes admits, for the job and the ConfigMap; at most 47 characters."""
+    run = re.sub(r"[^a-z0-9]+", "-", order.config.name.lower()).strip("-")
+    return f"{pods.name}-{run}"[:47].rstrip("-")
+
+
+def _launch_script(job: str, namespace: str) -> str:
+    return lines(
+        "#!/usr/bin/env bash",
+        "# Hands the job to Kubernetes, which runs it on its own from then on.",
+        "set -e",
+        'cd "$(dirname "${BASH_SOURCE[0]}")"',
+        "kubectl apply -f rayjob.yaml",
+        f"kubectl get {namespace} rayjob {job}",
+    )
+
+
+_HEADER = """\
+# For kubectl apply, with the KubeRay operator in the cluster: 1.5.1 or newer, and 1.6 or newer if
+# authOptions names a secret. Without one, the operator makes a token for each cluster of pods and
+# hands it to all of them; it stands in no file.
+"""
+
+_AFTER = """\
+Look at it:  kubectl get {namespace} rayjob {job};  kubectl logs {namespace} -f job/{job}
+End it, with its state saved:  kubectl delete {namespace} rayjob {job}"""
+
+_STOP = f"""\
+#!/usr/bin/env bash
+# Run before the head's pod ends: the training saves its state first.
+pid=$(cat {_PID_FILE} 2>/dev/null) || exit 0
+kill -TERM "$pid" 2>/dev/null || exit 0
+for _ in $(seq {_STOP_S - 10}); do
+  kill -0 "$pid" 2>/dev/null || exit 0
+  sleep 1
+done
+"""

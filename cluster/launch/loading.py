@@ -1,0 +1,76 @@
+"""Reading the description of a cluster: YAML, ``extends``, and errors of one line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cluster.launch.config import CLUSTERS, AnyCluster
+from emulator.errors import ConfigError
+from emulator.laws import nearest, sentence
+from emulator.loading import merged, read_mapping
+from tiles.frozen import Frozen
+
+PLACES = ("token", "wheel")  # fields that are paths of this machine
+
+
+class _ClusterFile(Frozen):
+    """A description under the name that errors leave out."""
+
+    cluster: AnyCluster
+
+
+def shipped_clusters() -> dict[str, Path]:
+    """The shipped clusters by name."""
+    return {path.stem: path for path in sorted(CLUSTERS.glob("*.yaml"))}
+
+
+def load_cluster(source: str) -> AnyCluster:
+    """Read a cluster's file, or a shipped cluster by name.
+
+    Raises:
+        ConfigError: With one line that names the file, the field, the law and the value.
+    """
+    path = _found(source, Path(), "CLUSTER")
+    try:
+        return _ClusterFile.model_validate({"cluster": _read(path, ())}).cluster
+    except ValidationError as error:
+        law = sentence(error, _ClusterFile).removeprefix("cluster.")
+        raise ConfigError(f"{path.name}: {law}") from None
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise ConfigError(f"{path.name}: extends must not lead back to itself, got {path}")
+    tree = _placed(read_mapping(path), path.parent)
+    if "extends" not in tree:
+        return tree
+    base = tree.pop("extends")
+    if not isinstance(base, str):
+        raise ConfigError(f"{path.name}: extends must be a file or a shipped name, got {base!r}")
+    found = _found(base, path.parent, f"{path.name}: extends")
+    return merged(_read(found, (*seen, path)), tree, variants=())
+
+
+def _placed(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """``tree`` with paths that are relative to the folder of its file."""
+    paths = {
+        field: str(folder / value)
+        for field in PLACES
+        if isinstance(value := tree.get(field), str) and not value.startswith("~")
+    }
+    return {**tree, **paths}
+
+
+def _found(source: str, folder: Path, field: str) -> Path:
+    named = shipped_clusters()
+    for path in (folder / source, Path(source)):
+        if path.is_file():
+            return path.resolve()
+    if source in named:
+        return named[source]
+    raise ConfigError(
+        f"{field} must be a file or a shipped name ({', '.join(named)}), got {source}"
+        f"{nearest(source, named)}"
+    )

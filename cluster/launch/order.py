@@ -1,0 +1,109 @@
+"""What is to be trained: a config and options as ``crossmesh train`` takes them, checked here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cluster.launch.config import AnyCluster, LaunchedCluster
+from emulator.commands import app
+from emulator.config import RunConfig
+from emulator.errors import ConfigError
+from emulator.loading import load_config, overrides
+
+# Options of the train command that become fields of the config.
+_FIELDS = {
+    "data_dir": "data.directory",
+    "seed": "seed",
+    "examples": "training.examples",
+    "epochs": "training.epochs",
+}
+_LEFT_TO_THE_CLUSTER = {"engine": "--engine", "address": "--address"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """A training for a cluster.
+
+    Attributes:
+        cluster: Where.
+        source: Config file or shipped name; or a run directory, to go on with it.
+        options: The user's options, as ``crossmesh train`` or ``crossmesh resume`` takes them.
+    """
+
+    cluster: AnyCluster
+    source: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the source is a run that goes on."""
+        return (Path(self.source) / "config.yaml").is_file()
+
+    @cached_property
+    def given(self) -> Mapping[str, Any]:
+        """The options by name."""
+        verb = "resume" if self.is_resumed else "train"
+        command = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]  # a group
+        given: dict[str, Any] = command.make_context(verb, [self.source, *self.options]).params
+        for name, option in _LEFT_TO_THE_CLUSTER.items():
+            if given[name] is not None:
+                raise ConfigError(f"{option} must be left to the cluster, got {given[name]}")
+        return given
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The config with everything that cluster and options say."""
+        source = Path(self.source) / "config.yaml" if self.is_resumed else self.source
+        plain = load_config(source, self._changes())
+        return load_config(source, [*overrides(self._settings(plain)), *self._changes()])
+
+    def arguments(self, address: str) -> list[str]:
+        """The command that trains from this machine; where options meet, the user's count."""
+        verb = "resume" if self.is_resumed else "train"
+        where = ["--engine", "ray", "--address", address]
+        if self.cluster.data_dir is not None:
+            where += ["--data-dir", self.cluster.data_dir]
+        if not self.is_resumed:
+            settings = overrides(self._settings(self.config))
+            where += [word for text in settings for word in ("--set", text)]
+            if (folder := self.run_dir) is not None:
+                where += ["--run-dir", folder]
+        return [verb, self.source, *where, *self.options]
+
+    @property
+    def run_dir(self) -> str | None:
+        """Where the run directory lies; None for where ``crossmesh train`` puts it."""
+        if (own := self.given.get("run_dir")) is not None:
+            return str(own)
+        if self.cluster.run_dir is not None:
+            return self.cluster.run_dir
+        shared = self.cluster.shared_folder
+        return None if shared is None else f"{shared.rstrip('/')}/{self.config.name}"
+
+    def _changes(self) -> list[str]:
+        """What the user's options, and the cluster's data folder, change in the config."""
+        given = {"data_dir": self.cluster.data_dir}
+        given |= {name: value for name, value in self.given.items() if value is not None}
+        fields = {field: given.get(name) for name, field in _FIELDS.items()}
+        changes = {field: value for field, value in fields.items() if value is not None}
+        return [*overrides(changes), *(self.given.get("set_") or ())]
+
+    def _settings(self, config: RunConfig) -> dict[str, object]:
+        """Fields of a config that follow from the cluster; options of the user's count for more."""
+        settings: dict[str, object] = {"engine.nodes": self.cluster.nodes}
+        if isinstance(self.cluster, LaunchedCluster):
+            settings["engine.timeout_s"] = max(self.cluster.timeout_s, config.engine.timeout_s)
+        if self.cluster.code != "installed":
+            settings["engine.code"] = self.cluster.code
+        storage = self.cluster.storage
+        if storage is not None and (self._has_run_dir or self.cluster.shared_folder is None):
+            settings["checkpoint.storage"] = f"{storage.rstrip('/')}/{config.name}/checkpoints"
+        return settings
+
+    @property
+    def _has_run_dir(self) -> bool:
+        return self.given.get("run_dir") is not None or self.cluster.run_dir is not None

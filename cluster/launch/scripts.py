@@ -1,0 +1,86 @@
+"""Pieces of shell script that several kinds of cluster have in common; everything is quoted."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+
+from cluster.launch.files import File, lines
+from cluster.launch.order import Order
+from cluster.launch.settings import NODE
+from emulator.loading import dumped
+
+CONFIG = "run.yaml"
+_RESUMABLE = {"epochs": "--epochs", "data_dir": "--data-dir"}  # options that a resume takes too
+_FLAGS = {"json_": "--json", "quiet": "--quiet"}
+
+
+def quoted(words: Iterable[object]) -> str:
+    """A command as a shell reads it."""
+    return shlex.join(map(str, words))
+
+
+def path(text: str) -> str:
+    """A path as a shell reads it; ``~`` at its beginning means the home there."""
+    if text.startswith("~/"):
+        return f'"$HOME"/{shlex.quote(text[2:])}'
+    return shlex.quote(text)
+
+
+def exports(variables: Mapping[str, str]) -> list[str]:
+    """Lines that set environment variables."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+
+
+def environment_file(variables: Mapping[str, str], activate: Iterable[str]) -> File:
+    """What every script of a node begins with."""
+    text = lines(
+        "# Read by the other scripts, which set $here to their folder.",
+        exports(NODE),
+        "export RAY_AUTH_MODE=token",
+        'export RAY_AUTH_TOKEN_PATH="$here/token"',
+        'chmod 600 "$RAY_AUTH_TOKEN_PATH"',
+        exports(variables),
+        activate,
+    )
+    return File("node/env.sh", text)
+
+
+def config_file(order: Order, folder: str) -> File:
+    """The config of the run, complete."""
+    head = "# The whole config of the run, as crossmesh launch has resolved it.\n"
+    return File(f"{folder}{CONFIG}", head + dumped(order.config))
+
+
+def training_script(order: Order, run_dir: str, address: str, prologue: Iterable[str]) -> str:
+    """A script that trains, or goes on with the run if its directory is there already.
+
+    Args:
+        order: What is trained.
+        run_dir: Where the run directory lies.
+        address: Of the cluster, as a shell expands it.
+        prologue: What comes first; it may count on ``$here``.
+    """
+    given = order.given
+    flags = [option for name, option in _FLAGS.items() if given[name]]
+    kept = [
+        word
+        for name, option in _RESUMABLE.items()
+        if (value := given.get(name) or getattr(order.cluster, name, None)) is not None
+        for word in (option, str(value))
+    ]
+    is_shipped = order.cluster.code == "shipped"
+    command = "python3 -m cluster.cli" if is_shipped else "crossmesh"
+    where = f"--engine ray --address {address}"
+    return lines(
+        "#!/usr/bin/env bash",
+        "# Trains, or goes on if the run directory is there already: after a lost head, or when a",
+        "# queue runs the job again. Another run needs another run directory.",
+        "set -e",
+        'here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)',
+        prologue,
+        f"run={path(run_dir)}",
+        '[ -z "${CROSSMESH_PID_FILE:-}" ] || echo $$ > "$CROSSMESH_PID_FILE"',
+        'if [ -e "$run/config.yaml" ]; then',
+        f'  exec {command} resume "$run" {where} {quoted([*kept, *flags])}'.rstrip(),
+        "fi",
+        f'exec {command} train "$here/{CONFIG}" {where} --run-dir "$run" {quoted(flags)}'.rstrip(),
+    )

@@ -1,0 +1,113 @@
+"""The command ``crossmesh scale``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.scaling.folder import claimed
+from cluster.scaling.plan import Plan, counts
+from emulator.commands import Address, Config, DataDirectory, Quietly, Set
+from emulator.device_commands import Json
+from emulator.loading import load_config, overrides
+from emulator.printing import print_json
+from emulator.progress import display
+from emulator.rundir import RunDirectory
+
+
+def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
+    config: Config,
+    actors: Annotated[
+        str, typer.Option(metavar="1,2,4", help="Numbers of actors to measure.")
+    ] = "1,2",
+    weak: Annotated[
+        bool, typer.Option("--weak", help="Widen hidden layers with the number of actors.")
+    ] = False,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds.")] = 5,
+    examples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Examples of a round; by default some seconds' worth."
+        ),
+    ] = None,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent",
+            help="Measure as many independent processes too: the most that this machine gives.",
+        ),
+    ] = False,
+    project: Annotated[
+        str | None,
+        typer.Option(
+            metavar="8,16,32", help="Numbers of actors to project to; by default up to 64."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to leave the figures; by default runs/NAME-scale.")
+    ] = None,
+    address: Address = None,
+    data_dir: DataDirectory = None,
+    set_: Set = None,
+    json_: Json = False,
+    quiet: Quietly = False,
+) -> None:
+    """Measure how the throughput of the emulation grows with the number of actors.
+
+    The same examples are trained by every number of actors in turns, and by
+    this process without Ray. It leaves tables, a plot, and a cost model with its
+    error and a projection to more actors.
+
+    [bold]crossmesh scale synthetic-scaling --actors 1,2,4[/bold]
+
+    [bold]crossmesh scale synthetic-scaling --actors 1,2 --weak --independent[/bold]
+
+    Ray's actors train the same bits whatever their number: what differs is time.
+    """
+    options = {"engine.address": address, "data.directory": data_dir and str(data_dir)}
+    given = overrides({field: value for field, value in options.items() if value is not None})
+    plan = Plan(
+        config=load_config(config, [*given, *(set_ or ())]),
+        actors=counts(actors, "--actors"),
+        is_weak=weak,
+        repeats=repeats,
+        examples=examples,
+        with_independent=independent,
+    )
+    targets = None if project is None else counts(project, "--project")
+    with claimed(output, plan.config.name) as directory:
+        _measure(plan, targets, directory, json_=json_, quiet=quiet)
+
+
+def _measure(
+    plan: Plan,
+    targets: tuple[int, ...] | None,
+    directory: RunDirectory,
+    *,
+    json_: bool,
+    quiet: bool,
+) -> None:
+    # Imported here, so that other commands need not load what only this one uses.
+    from cluster.scaling.explain import explain, target_jobs
+    from cluster.scaling.measure import measure
+    from cluster.scaling.plot import draw
+    from cluster.scaling.printing import print_scaling
+    from cluster.scaling.tables import hosts_table, scaling_table, summary
+
+    jobs = target_jobs(plan, targets)  # what is asked for is checked before anything is measured
+    with display(quiet=quiet) as listener:
+        measured = measure(plan, listener)
+    explained = explain(measured, jobs)
+    figures = summary(measured, explained)
+    directory.write_config(plan.config)
+    directory.write_table("scaling", scaling_table(measured))
+    directory.write_table("hosts", hosts_table(measured, explained))
+    directory.write_json("scale", figures)
+    draw(measured, explained, directory.path / "scaling.png")
+    if json_:
+        print_json({**figures, "path": str(directory.path)})
+        return
+    print_scaling(measured, explained, Console(width=None if sys.stdout.isatty() else 110))
+    typer.echo(f"tables and plot: {directory.path}")

@@ -1,0 +1,209 @@
+"""The cost model of a measurement: its fit, its errors, and what it expects of more actors."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cluster.scaling.load import devices_of, host_loads, load_of
+from cluster.scaling.measured import Measured
+from cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
+from cluster.scaling.plan import Plan, check_room
+from cluster.scaling.replay import pace
+from cluster.scaling.turns import Contestant, Turn
+from emulator.executors.placement import balanced
+from emulator.job import Job
+
+MOST = 64  # actors that are projected to unless asked for more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projected:
+    """What the model expects of a number of actors that was not measured.
+
+    Attributes:
+        actors: Tile hosts, each with a processor of its own.
+        nodes: Machines like those that were measured, on average, that have so many processors.
+        examples_per_s: Examples per second.
+        low: The same, less the model's error.
+        high: The same, and the model's error.
+        speed_up: Devices updated per second over those measured for the smallest number of actors.
+        efficiency: Speed-up per actor.
+        busy: Mean share of time that hosts are busy.
+    """
+
+    actors: int
+    nodes: int
+    examples_per_s: float
+    low: float
+    high: float
+    speed_up: float
+    efficiency: float
+    busy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """A model of a measurement.
+
+    Attributes:
+        model: Its prices.
+        predicted: Examples per second that it gives for each contestant but independent ones.
+        hosts: Errors of its predictions of the seconds in which hosts are busy.
+        throughput: Errors of its predictions of examples per second.
+        left_out: The same for numbers of actors that it was not fitted to, each left out in turn.
+        crowded: The same where actors share processors, which it is never fitted to.
+        projections: What it expects of more actors.
+        prices_messages: Whether any host that it was fitted to sent messages.
+    """
+
+    model: CostModel
+    predicted: dict[str, float]
+    hosts: Errors | None
+    throughput: Errors | None
+    left_out: Errors | None
+    crowded: Errors | None
+    projections: list[Projected]
+    prices_messages: bool
+
+    @property
+    def error(self) -> float:
+        """The largest relative error of a throughput, left out or not."""
+        return max(e.largest for e in (self.throughput, self.left_out) if e is not None)
+
+
+def target_jobs(plan: Plan, targets: Sequence[int] | None) -> dict[int, Job]:
+    """The jobs to project to, by number of actors.
+
+    Args:
+        plan: What is measured.
+        targets: Numbers of actors; by default powers of two, as far as there are tiles.
+
+    Raises:
+        ConfigError: If there are fewer tiles than one of them.
+    """
+    if targets is None:
+        wanted = [2**k for k in range(MOST.bit_length()) if 2**k > plan.actors[-1]]
+        found = plan.jobs(wanted).items()
+        return {n: job for n, job in found if n <= len(job.program.blocks)}
+    jobs = plan.jobs(targets)
+    check_room("--project", jobs)
+    return jobs
+
+
+def explain(measured: Measured, targets: Mapping[int, Job]) -> Explained:
+    """Fit the model, try it, and project.
+
+    Args:
+        measured: A measurement.
+        targets: The jobs to project to, by number of actors.
+    """
+    fitted = [c for c in measured.contestants if c.kind != "independent"]
+    quiet = [c for c in fitted if not measured.is_crowded(c)]
+    rows = {c.name: list(_rows(measured, c)) for c in quiet}
+    model = fit(_joined(rows.values()))
+    predicted = {c.name: _rate(measured, model, c) for c in fitted}
+    throughput = _throughput_errors(measured, predicted, quiet)
+    left_out = _throughput_errors(measured, dict(_left_out(measured, rows, quiet)), quiet)
+    every = _joined(rows.values())
+    hosts = errors([model.seconds(row.load) for row in every], [row.busy_s for row in every])
+    crowded = [c for c in fitted if c not in quiet]
+    largest = max((e.largest for e in (throughput, left_out) if e), default=0.0)
+    return Explained(
+        model=model,
+        predicted=predicted,
+        hosts=hosts,
+        throughput=throughput,
+        left_out=left_out,
+        crowded=_throughput_errors(measured, predicted, crowded),
+        projections=[_projected(measured, model, largest, n, job) for n, job in targets.items()],
+        prices_messages=any(row.load.messages for row in every),
+    )
+
+
+def placed(job: Job, actors: int) -> tuple[int, ...]:
+    """Host of each tile; this process for no actors."""
+    sizes = [block.shape[0] * block.shape[1] for block in job.program.blocks]
+    return balanced(sizes, max(1, actors))
+
+
+def costs(turn: Turn) -> list[HostCost]:
+    """What each host did in a turn."""
+    job, actors = turn.contestant.job, turn.contestant.actors
+    loads = host_loads(job.program, turn.span, placed(job, actors))
+    return [
+        HostCost(load=load, compute_s=report.compute_s, message_s=report.message_s)
+        for load, report in zip(loads, turn.hosts, strict=True)
+    ]
+
+
+def _rows(measured: Measured, contestant: Contestant) -> Iterable[HostCost]:
+    for turn in measured.turns:
+        if turn.contestant is contestant:
+            yield from costs(turn)
+
+
+def _joined(rows: Iterable[Iterable[HostCost]]) -> list[HostCost]:
+    return [row for some in rows for row in some]
+
+
+def _left_out(
+    measured: Measured, rows: dict[str, list[HostCost]], contestants: Sequence[Contestant]
+) -> Iterable[tuple[str, float]]:
+    """Examples per second by models that know the other contestants only."""
+    for contestant in contestants:
+        others = _joined(some for name, some in rows.items() if name != contestant.name)
+        sends = any(row.load.messages for row in rows[contestant.name])
+        if others and (not sends or any(row.load.messages for row in others)):
+            yield contestant.name, _rate(measured, fit(others), contestant)
+
+
+def _throughput_errors(
+    measured: Measured, predicted: dict[str, float], contestants: Sequence[Contestant]
+) -> Errors | None:
+    some = [c for c in contestants if c.name in predicted]
+    rates = [measured.rate(c).median for c in some]
+    return errors([predicted[c.name] for c in some], rates)
+
+
+def _rate(measured: Measured, model: CostModel, contestant: Contestant) -> float:
+    """Examples per second of a turn."""
+    span = measured.trainings(contestant)[0].span
+    seconds = _seconds(model, contestant.job, contestant.actors, span.n_examples, measured.cpus)
+    return span.n_examples / seconds
+
+
+def _seconds(
+    model: CostModel, job: Job, actors: int, n_examples: int, cpus: int | None = None
+) -> float:
+    span = job.epoch(0)
+    host_of = placed(job, actors)
+    blocks, size = job.program.blocks, span.micro_batch
+    expected = pace(
+        job.program,
+        span.schedule,
+        host_of,
+        lambda action: model.seconds(load_of(action, blocks, size)),
+        cpus,
+    )
+    return expected.seconds(n_examples / size)
+
+
+def _projected(
+    measured: Measured, model: CostModel, error: float, actors: int, job: Job
+) -> Projected:
+    seconds = _seconds(model, job, actors, job.n_train)
+    rate = job.n_train / seconds
+    first = measured.first
+    before = devices_of(first.job) * measured.rate(first).median
+    speed_up = devices_of(job) * rate / before
+    loads = host_loads(job.program, job.epoch(0), placed(job, actors))
+    busy = sum(model.seconds(load) for load in loads)
+    return Projected(
+        actors=actors,
+        nodes=-(-actors * measured.nodes // measured.cpus),
+        examples_per_s=rate,
+        low=rate / (1 + error),
+        high=rate * (1 + error),
+        speed_up=speed_up,
+        efficiency=speed_up * first.actors / actors,
+        busy=busy / actors / seconds,
+    )

@@ -1,0 +1,74 @@
+"""Measuring: one Ray instance, rounds in which all contestants take turns."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from threadpoolctl import threadpool_limits
+
+from cluster.scaling.measured import Measured
+from cluster.scaling.plan import Plan, check_room, engine
+from cluster.scaling.turns import Contestant, Turn, enough, takes
+from emulator.executors import environment
+from emulator.job import Job
+from emulator.listener import Listener
+from tiles.tile import warm_up
+
+_OBJECT_STORE_BYTES = 512 << 20  # besides the examples, which each executor brings once more
+
+
+def measure(plan: Plan, listener: Listener) -> Measured:
+    """Measure throughput for every number of actors of a plan.
+
+    Raises:
+        ConfigError: If config, data, tiles and cluster do not fit.
+        RunError: If a tile or the cluster fails.
+    """
+    listener.phase("compiling", 0)
+    jobs = plan.jobs((0, *plan.actors))
+    check_room("--actors", jobs)
+    warm_up(plan.config.tile)
+    contestants = list(_contestants(plan, jobs))
+    with threadpool_limits(1), _cluster(plan, jobs[0]) as (cpus, nodes):
+        examples = plan.examples or enough(jobs[0])
+        for actors in (n for n in plan.actors if n > cpus):
+            listener.note(
+                f"{actors} actors share {cpus} CPUs: this says nothing of {actors} CPUs, and the "
+                "cost model leaves it out"
+            )
+        turns = list(_rounds(contestants, examples, plan.repeats, listener))
+    return Measured(plan=plan, contestants=contestants, turns=turns, cpus=cpus, nodes=nodes)
+
+
+def _contestants(plan: Plan, jobs: dict[int, Job]) -> Iterator[Contestant]:
+    yield Contestant(kind="local", actors=0, job=jobs[0])
+    for n in plan.actors:
+        yield Contestant(kind="ray", actors=n, job=jobs[n])
+        if plan.with_independent and n > 1:  # a single one is as good as this process
+            yield Contestant(kind="independent", actors=n, job=plan.alone(jobs[n]))
+
+
+def _rounds(
+    contestants: Sequence[Contestant], examples: int, repeats: int, listener: Listener
+) -> Iterator[Turn]:
+    for repeat in range(repeats):
+        for contestant in contestants:
+            listener.phase(f"round {repeat + 1} of {repeats}: {contestant.name}", 0)
+            yield from takes(contestant, examples, repeat)
+
+
+@contextlib.contextmanager
+def _cluster(plan: Plan, job: Job) -> Iterator[tuple[int, int]]:
+    """The Ray instance of all turns: its processors and its machines."""
+    place = engine(plan.config.engine, plan.actors[0])
+    environment.prepare(place.address)
+    # Imported here, because Ray looks at the environment when it is imported.
+    from emulator.executors.instance import connect, disconnect
+    from emulator.executors.nodes import await_machines
+
+    owns = connect(place, _OBJECT_STORE_BYTES + 4 * job.dataset.n_bytes)
+    try:
+        machines = await_machines(place.nodes, place.timeout_s)
+        yield sum(machine.cpus for machine in machines), len(machines)
+    finally:
+        if owns:
+            disconnect()

@@ -1,0 +1,135 @@
+"""What is measured: numbers of actors, and how the work grows with them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from emulator.config import Engine, Layer, Linear, RunConfig
+from emulator.errors import ConfigError
+from emulator.job import Job, prepare
+
+GROWTH = {
+    False: "nothing grows: the same network for every number of actors",
+    True: "hidden layers are wider by the square root of the number of actors over the smallest",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A measurement.
+
+    Attributes:
+        config: What is trained.
+        actors: Numbers of actors, rising.
+        is_weak: Whether the network grows with them.
+        repeats: How often each is measured.
+        examples: Examples of a repeat; by default as many as take some seconds.
+        with_independent: Whether as many independent processes are measured too.
+    """
+
+    config: RunConfig
+    actors: tuple[int, ...]
+    is_weak: bool = False
+    repeats: int = 5
+    examples: int | None = None
+    with_independent: bool = False
+
+    @property
+    def growth(self) -> str:
+        """What grows with the number of actors, in words."""
+        return GROWTH[self.is_weak]
+
+    def job(self, actors: int) -> Job:
+        """The job for so many actors; 0: for this process, of the smallest size."""
+        config = self.config
+        if self.is_weak and actors:
+            network = grown(config.network, actors / self.actors[0])
+            config = config.model_copy(update={"network": network})
+        return prepare(config.model_copy(update={"engine": engine(config.engine, actors)}))
+
+    def alone(self, job: Job) -> Job:
+        """A job for a process of its own."""
+        config = job.config.model_copy(update={"engine": engine(job.config.engine, 0)})
+        return replace(job, config=config)
+
+    def jobs(self, numbers: Iterable[int]) -> dict[int, Job]:
+        """A job for every number of actors; where nothing grows, they share all but the engine."""
+        first = self.job(0)
+        if self.is_weak:
+            return {n: self.job(n) if n else first for n in numbers}
+        engines = {n: engine(self.config.engine, n) for n in numbers}
+        return {
+            n: replace(first, config=self.config.model_copy(update={"engine": engines[n]}))
+            for n in engines
+        }
+
+
+def engine(base: Engine, actors: int) -> Engine:
+    """The same place with so many actors; 0: this process."""
+    kind = "ray" if actors else "local"
+    changes = {"kind": kind, "tiles_per_actor": "auto", "actors": actors or None}
+    return base.model_copy(update=changes)
+
+
+def counts(text: str, option: str) -> tuple[int, ...]:
+    """The numbers of a list such as ``1,2,4``.
+
+    Raises:
+        ConfigError: If it is none.
+
+    >>> counts("1,2,4", "--actors")
+    (1, 2, 4)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
+    if len(numbers) < len(parts) or numbers != sorted(set(numbers)) or not numbers[0]:
+        raise ConfigError(f"{option} must be rising whole numbers like 1,2,4, got {text}")
+    return tuple(numbers)
+
+
+def check_room(option: str, jobs: Mapping[int, Job]) -> None:
+    """Refuse more actors than there are tiles.
+
+    Args:
+        option: What the user wrote the numbers of actors behind.
+        jobs: The job of each.
+    """
+    for actors, job in jobs.items():
+        tiles = len(job.program.blocks)
+        if actors > tiles:
+            raise ConfigError(
+                f"{option} must be at most {tiles}, the number of tiles of {job.config.name}, "
+                f"got {actors}"
+            )
+
+
+def grown(layers: Sequence[Layer], factor: float) -> list[Layer]:
+    """A network with about ``factor`` times the devices between its hidden layers.
+
+    Every linear layer but that of the output becomes wider by the square root of ``factor``; inputs
+    and outputs stay as they are.
+
+    Raises:
+        ConfigError: If there is no hidden layer.
+    """
+    last = _output(layers)
+    hidden = [i for i, layer in enumerate(layers) if isinstance(layer, Linear) and i != last]
+    if not hidden:
+        raise ConfigError("--weak must have a hidden layer that can grow, got a network without")
+    scale = math.sqrt(factor)
+    return [
+        layer.model_copy(update={"outputs": round(scale * layer.outputs)})
+        if i in hidden and isinstance(layer, Linear)
+        else layer
+        for i, layer in enumerate(layers)
+    ]
+
+
+def _output(layers: Sequence[Layer]) -> int:
+    """Number of the linear layer whose width is that of the output."""
+    names = [layer.name or f"{layer.kind}{i}" for i, layer in enumerate(layers)]
+    at = len(layers) - 1
+    while at >= 0 and not isinstance(layers[at], Linear):
+        feeder = layers[at].input
+        at = names.index(feeder) if feeder in names else at - 1
+    return at

@@ -1,0 +1,129 @@
+"""A measurement as tables for people."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cluster.scaling.explain import Explained, Projected
+from cluster.scaling.measured import Measured, Spread
+from cluster.scaling.model import CostModel, Errors
+from cluster.scaling.turns import Contestant
+
+_THROUGHPUT = ("", "examples/s", "range", "speed-up", "efficiency", "model")
+_HOSTS = ("", "host", "on", "tiles", "compute", "messages", "waiting")
+_PROJECTION = ("actors", "nodes", "examples/s", "model's error", "speed-up", "efficiency", "busy")
+_MOST_HOSTS = 8  # for which each has a line; of more, the busiest and the least busy
+
+
+def print_scaling(measured: Measured, explained: Explained, console: Console) -> None:
+    """Throughput, where the time went, the model, and its projection."""
+    kind = "weak" if measured.plan.is_weak else "strong"
+    title = f"{measured.plan.config.name}: {kind} scaling, {measured.plan.repeats} rounds"
+    console.print(_table(title, _THROUGHPUT, _throughput(measured, explained)), "")
+    console.print(_table("Where the time goes", _HOSTS, _hosts(measured)), "")
+    for line in remarks(measured, explained):
+        console.print(escape(line), highlight=False)
+    if explained.projections:
+        rows = map(_projected, explained.projections)
+        console.print("", _table("Projection by the model; not measured", _PROJECTION, rows))
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None)
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _throughput(measured: Measured, explained: Explained) -> Iterator[tuple[str, ...]]:
+    for contestant in measured.contestants:
+        rate = measured.rate(contestant)
+        predicted = explained.predicted.get(contestant.name)
+        relative = contestant.kind == "ray"
+        yield (
+            contestant.name + (" (crowded)" if measured.is_crowded(contestant) else ""),
+            f"{rate.median:,.0f}",
+            f"{rate.low:,.0f} to {rate.high:,.0f}",
+            f"{measured.speed_up(contestant).median:.2f}" if relative else "",
+            f"{100 * measured.efficiency(contestant).median:.0f} %" if relative else "",
+            "" if predicted is None else f"{predicted:,.0f}",
+        )
+
+
+def _hosts(measured: Measured) -> Iterator[tuple[str, ...]]:
+    for contestant in measured.contestants:
+        if contestant.kind != "independent":
+            yield from _hosts_of(measured, contestant)
+
+
+def _hosts_of(measured: Measured, contestant: Contestant) -> Iterator[tuple[str, ...]]:
+    hosts, name = measured.shares(contestant), contestant.name
+    if len(hosts) > _MOST_HOSTS:
+        by_load = sorted(hosts, key=lambda host: host.busy)
+        hosts = [by_load[-1], by_load[0]]
+        name += ", the busiest and the least busy"
+    for host in hosts:
+        shares = (f"{100 * share:.0f} %" for share in (host.compute, host.message, host.wait))
+        yield (name, str(host.host), host.ip or "here", str(host.tiles), *shares)
+        name = ""
+
+
+def remarks(measured: Measured, explained: Explained) -> Iterator[str]:
+    """What the figures say, in sentences."""
+    plan = measured.plan
+    if plan.is_weak:
+        yield f"{plan.growth}; speed-up and efficiency count devices updated per second"
+    if (over := measured.ray_over_local) is not None:
+        yield f"one actor takes {_ranged(over)} times as long as this process without Ray"
+    for contestant in measured.contestants:
+        if (share := measured.of_independent(contestant)) is not None:
+            yield f"{contestant.name}: {_ranged(share)} of as many independent processes together"
+    yield _prices(explained.model)
+    if not explained.prices_messages:
+        yield "messages have no price: measure two actors or more, each with a CPU of its own"
+    yield from _errors(explained)
+
+
+def _ranged(value: Spread) -> str:
+    return f"{value.median:.3f} ({value.low:.3f} to {value.high:.3f})"
+
+
+def _prices(model: CostModel) -> str:
+    return (
+        f"cost model: {1e12 * model.read_s:.3g} ps per crosspoint and example read, "
+        f"{1e12 * model.update_s:.3g} ps updated; {1e6 * model.operation_s:.3g} us per step; "
+        f"{1e6 * model.message_s:.3g} us and {1e9 * model.byte_s:.3g} ns per byte for each end of "
+        "a message"
+    )
+
+
+def _errors(explained: Explained) -> Iterator[str]:
+    known = {
+        "busy seconds of hosts": explained.hosts,
+        "throughput": explained.throughput,
+        "throughput of numbers of actors left out of the fit": explained.left_out,
+        "throughput of crowded actors, never in the fit": explained.crowded,
+    }
+    for what, errors in known.items():
+        if errors is not None:
+            yield f"model's error in {what}: {_error(errors)}"
+
+
+def _error(errors: Errors) -> str:
+    return f"median {100 * errors.median:.1f} %, largest {100 * errors.largest:.1f} %"
+
+
+def _projected(projected: Projected) -> tuple[str, ...]:
+    return (
+        str(projected.actors),
+        str(projected.nodes),
+        f"{projected.examples_per_s:,.0f}",
+        f"{projected.low:,.0f} to {projected.high:,.0f}",
+        f"{projected.speed_up:.2f}",
+        f"{100 * projected.efficiency:.0f} %",
+        f"{100 * projected.busy:.0f} %",
+    )

@@ -1,0 +1,172 @@
+"""What can be seen of a run: what it writes to ``live.json``, and whether it still runs."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, ValidationError
+
+from emulator.errors import ConfigError
+from tiles.frozen import Frozen
+
+SCHEMA = 1  # of live.json
+STALE_S = 10.0  # without an update, from which on a run may have ended
+
+
+class _Told(Frozen):
+    """What a file says; a newer version may say more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Host(_Told):
+    """Where a tile host is, and where its time went since the file before.
+
+    Attributes:
+        host: Its number.
+        node: Its machine in the cluster.
+        ip: The machine's address.
+        tiles: Tiles that it holds.
+        compute: Share of work on tiles.
+        message: Share of sending and receiving.
+        wait: Share of waiting for others.
+    """
+
+    host: int
+    node: str
+    ip: str
+    tiles: int
+    compute: float
+    message: float
+    wait: float
+
+    @property
+    def busy(self) -> float:
+        """Share of anything but waiting: the busiest host is the one that others wait for."""
+        return self.compute + self.message
+
+
+class Live(_Told):
+    """``live.json``.
+
+    Attributes:
+        phase: What the run does.
+        epoch: Epochs finished.
+        epochs: Epochs of the run.
+        examples: Examples trained.
+        total: Examples of the run.
+        examples_per_s: Of late, once known.
+        loss: Of late, once known.
+        accuracy: Of late, once known.
+        updated: When, in seconds since 1970.
+        recoveries: Losses survived.
+        checkpoint: Examples trained at the newest checkpoint, if there is one.
+        hosts: The tile hosts.
+    """
+
+    phase: str
+    epoch: int
+    epochs: int
+    examples: int
+    total: int
+    examples_per_s: float | None
+    loss: float | None
+    accuracy: float | None
+    updated: float
+    recoveries: int
+    checkpoint: int | None
+    hosts: list[Host]
+
+    @property
+    def slowest_first(self) -> list[Host]:
+        """Hosts by how busy they are."""
+        return sorted(self.hosts, key=lambda host: (-host.busy, host.host))
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What can be seen of a run.
+
+    Attributes:
+        kind: ``running``; ``stale``: it no longer says how it goes; ``quiet``: it says nothing, but
+            its process is there; ``over``: it has left its summary; ``gone``: it left nothing.
+        live: What it said last.
+        age_s: Seconds since then.
+        is_held: Whether a process of this machine holds the directory.
+    """
+
+    kind: Literal["running", "stale", "quiet", "over", "gone"]
+    live: Live | None
+    age_s: float
+    is_held: bool
+
+
+class Eye:
+    """Looks at a run directory, and knows since when it has not changed.
+
+    Clocks of two machines may differ, so once a change has been seen, its age is told by the clock
+    of this one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: Live | None = None
+        self._changed: float | None = None
+
+    def look(self) -> State:
+        """What can be seen now."""
+        live = read(self._path / "live.json")
+        if live is None:
+            return self._without_file()
+        if self._last is not None and live.updated != self._last.updated:
+            self._changed = time.monotonic()
+        self._last = live
+        age_s = time.time() - live.updated
+        if self._changed is not None:
+            age_s = time.monotonic() - self._changed
+        kind: Literal["stale", "running"] = "stale" if age_s > STALE_S else "running"
+        held = kind == "stale" and is_held(self._path)
+        return State(kind=kind, live=live, age_s=max(0.0, age_s), is_held=held)
+
+    def _without_file(self) -> State:
+        held = is_held(self._path)
+        kind: Literal["quiet", "over", "gone"] = "quiet" if held else "gone"
+        if not held and (self._path / "summary.json").is_file():
+            kind = "over"
+        return State(kind=kind, live=self._last, age_s=0.0, is_held=held)
+
+
+def read(path: Path) -> Live | None:
+    """What the file says, or None if it is not there.
+
+    Raises:
+        ConfigError: If it says something else.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path} must be readable: {error.strerror}") from None
+    try:
+        tree = json.loads(text)
+        schema = tree.get("schema")
+        if schema != SCHEMA:
+            raise ConfigError(f"{path} must be of schema {SCHEMA}, got {schema}")
+        return Live.model_validate(tree)
+    except (ValidationError, json.JSONDecodeError, AttributeError):
+        raise ConfigError(f"{path} must be what a run writes, got something else") from None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process of this machine has locked the directory, as runs do."""
+    try:
+        number = path.stat().st_ino
+        locks = Path("/proc/locks").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    # Such as "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"; the device is that of the disk,
+    # which differs from what ``stat`` says where file systems lie on top of each other.
+    return any("FLOCK" in lock and f":{number} " in lock for lock in locks)

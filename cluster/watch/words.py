@@ -1,0 +1,95 @@
+"""A run that is watched, in words."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster.watch.state import Host, Live, State
+
+
+def line(state: State, path: Path) -> str:
+    """A state in one line."""
+    if state.kind != "running" or state.live is None:
+        return remark(state, path)
+    live = state.live
+    parts = [headline(live), *figures(live)]
+    if len(live.hosts) > 1:
+        parts.append(f"slowest: {named(live.slowest_first[0], live)}")
+    return ", ".join(parts)
+
+
+def headline(live: Live) -> str:
+    """How far a run is."""
+    epoch = min(live.epoch + 1, live.epochs)
+    done = f"{live.examples:,} of {live.total:,} examples" if live.total else ""
+    return ", ".join(filter(None, (f"{live.phase}, epoch {epoch} of {live.epochs}", done)))
+
+
+def figures(live: Live) -> Iterator[str]:
+    """What is known of a run."""
+    if live.examples_per_s is not None:
+        yield f"{live.examples_per_s:,.0f} examples/s"
+    if live.examples_per_s:
+        left_s = max(0, live.total - live.examples) / live.examples_per_s
+        yield f"{duration(left_s)} left"
+    if live.loss is not None:
+        yield f"loss {live.loss:.4f}"
+    if live.accuracy is not None:
+        yield f"accuracy {100 * live.accuracy:.1f} %"
+    if live.checkpoint is None:
+        yield "no checkpoint yet"
+    else:
+        ago = max(0, live.examples - live.checkpoint)
+        rate = live.examples_per_s
+        yield f"checkpoint {ago:,} examples ago" + (f" ({duration(ago / rate)})" if rate else "")
+    if live.recoveries:
+        yield f"{live.recoveries} recover{'y' if live.recoveries == 1 else 'ies'}"
+
+
+def remark(state: State, path: Path) -> str:
+    """What to know of a run that does not say how it goes."""
+    again = f"go on with: crossmesh resume {path}"
+    if state.kind == "stale" and state.is_held:
+        return f"not updated for {state.age_s:.0f} s: the run recovers, or is busy"
+    if state.kind == "stale":
+        return f"not updated for {state.age_s:.0f} s: the run may have ended; {again}"
+    if state.kind == "quiet":
+        return "the run is starting" if state.live is None else "the run is summing up"
+    if state.kind == "gone":
+        return f"the run has ended before its last epoch; {again}"
+    return f"the run has ended: {_summed_up(path)}"
+
+
+def _summed_up(path: Path) -> str:
+    summary = json.loads((path / "summary.json").read_text("utf-8"))
+    emulation, accuracy = summary["emulation"], summary["test_accuracy"]
+    told = [f"{summary['examples_trained']:,} examples", f"test loss {summary['test_loss']:.4f}"]
+    if accuracy is not None:
+        told.append(f"test accuracy {100 * accuracy:.2f} %")
+    return ", ".join([*told, f"{emulation['examples_per_s']:,.0f} examples/s"])
+
+
+def named(host: Host, live: Live) -> str:
+    """A host, and where its time goes."""
+    shares = f"compute {100 * host.compute:.0f} %, messages {100 * host.message:.0f} %"
+    return f"host {host.host} on {place(host, live)} ({shares}, waiting {100 * host.wait:.0f} %)"
+
+
+def place(host: Host, live: Live) -> str:
+    """The machine of a host; by address, and by name where several share one."""
+    nodes = {other.node for other in live.hosts if other.ip == host.ip}
+    where = host.ip or "this machine"
+    return f"{where} {host.node[:6]}" if len(nodes) > 1 else where
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(5.2), duration(75), duration(7300)
+    ('5 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,122 @@
+"""Calls of actors: waiting for their answers, and what it means if one does not come."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from emulator import interrupt
+from emulator.errors import HostLost, RunError
+from emulator.executors.instance import first_line
+from interconnect.channels import ChannelLost
+from tiles.checkpoint import Damaged
+from tiles.storage import NotWritten
+
+POLL_S = 0.25  # between two looks at signals, failures and progress
+GRACE_S = 1.0  # a lost channel is a symptom: so long may its cause take to show
+
+
+class Failure(Exception):  # noqa: N818  because it names what happened
+    """Some of several calls failed.
+
+    Attributes:
+        errors: Ray's error of each call that failed, by its place in the list.
+    """
+
+    def __init__(self, errors: dict[int, RayError]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+    def reason(self, name: Callable[[int], str]) -> Exception:
+        """What failed first, as an error of ours; a lost channel only if nothing else did.
+
+        Args:
+            name: What to call the actor behind a call.
+        """
+        index = min(self.errors, key=lambda i: _is_symptom(self.errors[i]))
+        error = self.errors[index]
+        if isinstance(error, RayTaskError):
+            cause = error.cause
+            if isinstance(cause, Damaged | NotWritten):
+                return cause
+            if isinstance(cause, ChannelLost):
+                return HostLost(f"{name(index)}: {cause}")
+            return RunError(str(cause or error))
+        if isinstance(error, RayActorError):
+            return HostLost(f"{name(index)} died: {_death(error)}")
+        return HostLost(f"{name(index)} failed: {first_line(error)}")
+
+
+def answers(
+    futures: list[Any],
+    timeout_s: float,
+    meanwhile: Callable[[], None] = lambda: None,
+    patience_s: float = 0.0,
+) -> list[Any]:
+    """Wait for the answers to calls.
+
+    Args:
+        futures: One per call.
+        timeout_s: Longest wait.
+        meanwhile: Called now and then.
+        patience_s: How long a signal waits for them; infinite: it waits until they are there.
+
+    Returns:
+        The answers, in order.
+
+    Raises:
+        Failure: If a call fails.
+        TimeoutError: If answers are missing in the end.
+        Interrupted: If a signal has waited long enough.
+    """
+    deadline, impatient = time.monotonic() + timeout_s, math.inf
+    pending = futures
+    with interrupt.deferred():
+        while pending:
+            done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
+            if any(failure(future) for future in done):
+                raise _failed(futures, pending)
+            if not pending:
+                break
+            now = time.monotonic()
+            if interrupt.requested():
+                impatient = min(impatient, now + patience_s)
+                if now >= impatient:
+                    interrupt.check()
+            if now > deadline:
+                raise TimeoutError(f"{len(pending)} of {len(futures)} calls were not answered")
+            meanwhile()
+    return list(ray.get(futures))
+
+
+def _failed(futures: list[Any], pending: list[Any]) -> Failure:
+    """What failed, after a while in which the cause of it may fail too."""
+    if pending:
+        ray.wait(pending, num_returns=len(pending), timeout=GRACE_S)
+    done, _ = ray.wait(futures, num_returns=len(futures), timeout=0)
+    errors = {i: failure(future) for i, future in enumerate(futures) if future in set(done)}
+    return Failure({i: error for i, error in errors.items() if error})
+
+
+def failure(future: Any) -> RayError | None:
+    """How a call that is done failed; None: it did not."""
+    try:
+        ray.get(future)
+    except RayError as error:
+        return error
+    return None
+
+
+def _is_symptom(error: RayError) -> bool:
+    """Whether the failure only says that another host has failed."""
+    return isinstance(error, RayTaskError) and isinstance(error.cause, ChannelLost)
+
+
+def _death(error: RayActorError) -> str:
+    """The sentence of Ray's message that says why an actor died."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "because" in line or "detail" in line.lower()]
+    return (telling or lines or [type(error).__name__])[0].partition(". ")[0]

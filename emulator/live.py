@@ -1,0 +1,99 @@
+"""``live.json``: how a running run goes, for whoever watches it from elsewhere."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from emulator.history import History
+from emulator.rundir import RunDirectory
+from tiles.measure import HostReport, Progress
+
+SCHEMA = 1
+EVERY_S = 1.0
+
+
+class LiveFile:
+    """Rewrites the file about once per second.
+
+    Args:
+        directory: The run's; None: nothing is written.
+        epochs: Epochs of the run.
+    """
+
+    def __init__(self, directory: RunDirectory | None, epochs: int) -> None:
+        self._directory = directory
+        self._epochs = epochs
+        self._phase, self._total = "", 0
+        self._due = 0.0
+        self._before: dict[int, HostReport] = {}
+        self._speed = _Speed()
+        self.checkpoint: int | None = None
+
+    def phase(self, name: str, total: int) -> None:
+        """A part of the run begins."""
+        self._phase, self._total = name, total
+        self._due, self._speed = 0.0, _Speed()
+
+    def update(
+        self, progress: Progress, history: History, hosts: Sequence[HostReport] = ()
+    ) -> None:
+        """Say how far the run is, if the file is old enough; ``progress`` is that of the run."""
+        now = time.monotonic()
+        if self._directory is None or now < self._due:
+            return
+        self._due = now + EVERY_S
+        self._directory.write_live(
+            {
+                "schema": SCHEMA,
+                "phase": self._phase,
+                "epoch": history.epoch,
+                "epochs": self._epochs,
+                "examples": progress.examples,
+                "total": self._total,
+                "examples_per_s": self._speed.of(progress.examples, now),
+                "loss": _known(progress.loss),
+                "accuracy": _known(progress.accuracy),
+                "updated": time.time(),
+                "recoveries": len(history.recoveries),
+                "checkpoint": self.checkpoint,
+                "hosts": [self._shares(host) for host in hosts],
+            }
+        )
+
+    def close(self) -> None:
+        """Remove the file: the run has ended."""
+        if self._directory is not None:
+            self._directory.remove_live()
+
+    def _shares(self, host: HostReport) -> dict[str, Any]:
+        """Where a host is, and where its time went since the file before."""
+        before = self._before.get(host.host)
+        if before and before.run_s > host.run_s:  # it has joined anew, after a recovery
+            before = None
+        self._before[host.host] = host
+        spent = {
+            "compute": host.compute_s - (before.compute_s if before else 0.0),
+            "message": host.message_s - (before.message_s if before else 0.0),
+            "wait": host.wait_s - (before.wait_s if before else 0.0),
+        }
+        total = sum(spent.values())
+        shares = {name: max(0.0, s) / total if total > 0 else 0.0 for name, s in spent.items()}
+        where = {"host": host.host, "node": host.node, "ip": host.ip, "tiles": host.tiles}
+        return {**where, **shares}
+
+
+class _Speed:
+    """Examples per second since the call before; None at first."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+
+    def of(self, examples: int, now: float) -> float | None:
+        last, self._last = self._last, (examples, now)
+        if last is None or now <= last[1]:
+            return None
+        return max(0.0, (examples - last[0]) / (now - last[1]))
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value  # noqa: PLR0124  because only NaN differs from itself

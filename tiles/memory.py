@@ -1,0 +1,47 @@
+"""How much memory a tile takes, from its config alone: what placement asks before a start.
+
+What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and why it is enough.
+"""
+
+from tiles.array import FLOAT_BYTES
+from tiles.cells import Cell
+from tiles.cells.alone import alone_bytes
+from tiles.devices import Device, Ideal
+from tiles.tile import TileConfig
+
+OBJECT_BYTES = 24 << 10  # of a tile: Python objects, keys, numbers per line (measured)
+BUILD_BYTES = 64  # per crosspoint, at most, while a tile is built, written or loaded (measured)
+
+
+def bytes_per_cell(cell: Cell) -> int:
+    """Bytes that a tile keeps per crosspoint.
+
+    >>> from tiles.devices import ConstantStep
+    >>> bytes_per_cell(ConstantStep())  # the conductance, and four parameters in 16 bits each
+    12
+    """
+    if isinstance(cell, Ideal):
+        return FLOAT_BYTES
+    return alone_bytes(cell) if isinstance(cell, Device) else cell.cell_bytes
+
+
+def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:
+    """Bytes that a tile keeps, as long as it lives.
+
+    Args:
+        config: What tiles are.
+        shape: Word lines and bit lines that the tile uses.
+    """
+    behind_wires = FLOAT_BYTES if config.read.wire_resistance else 0
+    return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES
+
+
+def build_bytes(shape: tuple[int, int]) -> int:
+    """Bytes more, at most, that a process needs while it builds, writes or loads a tile.
+
+    A process builds one tile after the other, so it needs this once, for its largest.
+
+    Args:
+        shape: Word lines and bit lines that the tile uses.
+    """
+    return shape[0] * shape[1] * BUILD_BYTES

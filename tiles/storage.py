@@ -1,0 +1,133 @@
+"""Where checkpoints lie: a folder of any file system that pyarrow knows, seen by all hosts."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs
+
+
+class NotWritten(OSError):  # noqa: N818  because it names what happened
+    """A file or folder could not be written; the message says where and why."""
+
+
+class Storage:
+    """A folder, which need not exist.
+
+    Args:
+        where: A path, or an address that pyarrow takes, such as ``s3://bucket/folder``, perhaps
+            with options behind a question mark, such as ``?region=eu-central-1``.
+
+    Raises:
+        ValueError: If pyarrow knows no such file system.
+    """
+
+    def __init__(self, where: str) -> None:
+        if "://" in where:
+            self._base, mark, options = where.partition("?")
+            self._options = mark + options
+            self._base = self._base.rstrip("/")
+            self._files, self._path = fs.FileSystem.from_uri(self.where)
+        else:
+            self._base, self._options = str(Path(where).absolute()), ""
+            self._files, self._path = fs.LocalFileSystem(), self._base
+        self._is_local = isinstance(self._files, fs.LocalFileSystem)
+
+    def __str__(self) -> str:
+        return self.where
+
+    @property
+    def where(self) -> str:
+        """Its path or address, as other processes take it."""
+        return self._base + self._options
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self._base.rpartition("/")[2]
+
+    def folder(self, name: str) -> "Storage":
+        """A folder in this one."""
+        return Storage(f"{self._base}/{name}{self._options}")
+
+    def names(self) -> list[str]:
+        """What lies in the folder, in order; nothing if there is no such folder."""
+        found = self._files.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
+        return sorted(entry.base_name for entry in found)
+
+    def read(self, name: str) -> pa.Buffer:
+        """A whole file; OSError if there is none."""
+        with self._files.open_input_file(f"{self._path}/{name}") as source:
+            return source.read_buffer()
+
+    def write(self, name: str, body: pa.Buffer | bytes) -> None:
+        """Write a file, through to the disk.
+
+        Raises:
+            NotWritten: If that fails.
+        """
+        path = f"{self._path}/{name}"
+        try:
+            with self._files.open_output_stream(path, compression=None) as sink:
+                sink.write(body)
+            self._sync(path)
+        except OSError as error:
+            raise self._not_written(error) from None
+
+    def begin(self, name: str) -> "Storage":
+        """An empty folder in which to write what ``publish`` makes visible as ``name``.
+
+        It lies aside where folders can be renamed. In an object store they cannot; there the file
+        that is written last says that the others are whole.
+
+        Raises:
+            NotWritten: If it cannot be had.
+        """
+        aside = self.folder(f".{name}.part") if self._is_local else self.folder(name)
+        aside.remove()
+        try:
+            self._files.create_dir(aside._path, recursive=True)
+        except OSError as error:
+            raise self._not_written(error) from None
+        return aside
+
+    def publish(self, aside: "Storage", name: str) -> None:
+        """Make visible, at once, what was written in a folder that ``begin`` gave.
+
+        Raises:
+            NotWritten: If that fails.
+        """
+        if not self._is_local:
+            return
+        try:
+            self._sync(aside._path)
+            self._files.move(aside._path, f"{self._path}/{name}")
+            self._sync(self._path)
+        except OSError as error:
+            raise self._not_written(error) from None
+
+    def remove(self) -> None:
+        """Delete the folder and what is in it, if it is there.
+
+        Raises:
+            NotWritten: If that fails.
+        """
+        try:
+            self._files.delete_dir(self._path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._not_written(error) from None
+
+    def _sync(self, path: str) -> None:
+        """Have a file, or the names in a folder, reach the disk."""
+        if self._is_local:
+            number = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+
+    def _not_written(self, error: OSError) -> NotWritten:
+        reason = os.strerror(error.errno) if error.errno else str(error).partition(". Detail")[0]
+        return NotWritten(f"{self.where} cannot be written: {reason}")
