@@ -224,7 +224,9 @@ class Course:
         history.rows[-1] = row
         self._listener.row(row)
         known = math.nan if row.train_accuracy is None else row.train_accuracy
-        self._listener.progress(Progress(history.examples, row.loss, known))
+        told = Progress(history.examples, row.loss, known)
+        self._listener.progress(told)
+        self._live.update(told, history, self._executor.hosts())
 
     # Saving
 

@@ -1,6 +1,7 @@
 """``live.json``: how a running run goes, for whoever watches it from elsewhere."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,16 +84,17 @@ class LiveFile:
 
 
 class _Speed:
-    """Examples per second since the call before; None at first."""
+    """Examples per second over the last few looks; None at first."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
+        self._looks: deque[tuple[int, float]] = deque(maxlen=10)
 
     def of(self, examples: int, now: float) -> float | None:
-        last, self._last = self._last, (examples, now)
-        if last is None or now <= last[1]:
-            return None
-        return max(0.0, (examples - last[0]) / (now - last[1]))
+        if self._looks and examples < self._looks[-1][0]:  # after a recovery
+            self._looks.clear()
+        self._looks.append((examples, now))
+        first, since = self._looks[0]
+        return (examples - first) / (now - since) if now > since else None
 
 
 def _known(value: float) -> float | None:

@@ -101,6 +101,7 @@ class Channels:
         self.n_received = 0
         self.bytes_sent = 0
         self.wait_s = 0.0
+        self._waiting_since = 0.0
         self._capacity = capacity
         self._stopped = False
         self._context: zmq.Context[Socket] = zmq.Context()
@@ -110,6 +111,12 @@ class Channels:
         self._outgoing: dict[int, Socket] = {}
         self._watches: dict[Socket, _Watch] = {}
         self._addresses: list[str] = []
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of the wait under way, which ``wait_s`` does not count yet."""
+        since = self._waiting_since
+        return perf_counter() - since if since else 0.0
 
     def listen(self, peer: int, interface: Interface) -> str:
         """Open the channel from ``peer`` and return the address to which it must connect."""
@@ -250,11 +257,14 @@ class Channels:
     def _send_header(self, peer: int, header: bytes) -> None:
         """Wait a little for room in the queue for ``peer``."""
         socket = self._outgoing[peer]
-        if self._watches[socket].is_lost:
-            raise ChannelLost(
-                f"the channel to host {peer} is lost: it left or refused our key", peer
-            )
-        socket.send(header, zmq.SNDMORE)
+        try:
+            socket.send(header, zmq.SNDMORE)
+        except zmq.Again:
+            if self._watches[socket].is_lost:
+                raise ChannelLost(
+                    f"the channel to host {peer} is lost: it left or refused our key", peer
+                ) from None
+            raise
 
     def _receive_any(self, peer: int) -> Message:
         """The next message, of whatever generation."""
@@ -270,13 +280,15 @@ class Channels:
 
     def _receive_frame(self, peer: int, socket: Socket) -> zmq.Frame:
         """Wait a little for the first frame of a message from ``peer``."""
-        is_lost = self._watches[socket].is_lost  # looked at first: what was sent before comes out
         try:
             return socket.recv(copy=False)
         except zmq.Again:
-            if is_lost:
-                raise ChannelLost(f"the channel from host {peer} is lost", peer) from None
-            raise
+            if not self._watches[socket].is_lost:
+                raise
+        try:  # what it sent before it was lost
+            return socket.recv(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            raise ChannelLost(f"the channel from host {peer} is lost", peer) from None
 
     def _watch(self, socket: Socket, *, listens: bool) -> None:
         """Notice the loss of a socket's only connection."""
@@ -287,7 +299,7 @@ class Channels:
 
     def _wait(self, attempt: Callable[[], T]) -> T:
         """Repeat ``attempt``, which blocks for ``PATIENCE_S``, until it succeeds or we stop."""
-        start = perf_counter()
+        self._waiting_since = start = perf_counter()
         try:
             while True:
                 try:
@@ -295,6 +307,7 @@ class Channels:
                 except zmq.Again:
                     self._check_running()
         finally:
+            self._waiting_since = 0.0
             self.wait_s += perf_counter() - start
 
 

@@ -167,18 +167,20 @@ def test_a_flipped_byte_is_noticed_and_the_checkpoint_before_is_used(cluster, tm
 
 
 def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluster, tmp_path):
-    run = training(cluster, tmp_path, "sequential", "checkpoint.every_s=4")
+    run = training(cluster, tmp_path, "sequential", "checkpoint.every_s=600")
     run.wait_until_it_trains()
-    run.wait_until_it_trains(beyond=run.checkpoints()[-1])
+    victim, before = cluster[VICTIM].actors()[0], run.checkpoints()[-1]
+    run.wait_for(lambda: run.checkpoints()[-1] > before, 30, "one more checkpoint")
     newest = run.newest()
     for path in newest.glob("tile*"):
         flip(path)
 
-    cluster[VICTIM].actors()[0].signal(signal.SIGKILL)
+    victim.signal(signal.SIGKILL)  # before there is another, after an epoch
 
     run.wait_until_recovered(1)
     assert run.end()["state_digest"] == undisturbed(run.overrides)
     assert f"checkpoint {newest.name} is damaged and not used" in run.notes
+    assert f"recovered; {before} examples are trained" in run.notes
 
 
 def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):

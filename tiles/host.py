@@ -221,7 +221,7 @@ class TileHost:
             tiles=len(self.tiles),
             run_s=self.run_s,
             message_s=max(0.0, self._binder.channel_s - wait_s),
-            wait_s=wait_s,
+            wait_s=wait_s + (channels.waiting_s if channels else 0.0),
             messages=channels.n_sent if channels else 0,
             bytes=channels.bytes_sent if channels else 0,
             operations=self._operations,

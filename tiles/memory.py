@@ -3,6 +3,8 @@
 What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and why it is enough.
 """
 
+import ctypes
+
 from tiles.array import FLOAT_BYTES
 from tiles.cells import Cell
 from tiles.cells.alone import alone_bytes
@@ -45,3 +47,14 @@ def build_bytes(shape: tuple[int, int]) -> int:
         shape: Word lines and bit lines that the tile uses.
     """
     return shape[0] * shape[1] * BUILD_BYTES
+
+
+def give_back() -> None:
+    """Give memory that is free within this process back to the system.
+
+    Arrays that live for a moment leave holes between those that stay. The C library keeps the
+    holes, if it is glibc until it is told; others have nothing to call, and nothing is done.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
