@@ -153,11 +153,12 @@ def test_an_existing_cluster_is_used_and_its_token_is_asked_for(command, folder)
         assert code == 0, errors
         assert json.loads(out)["emulation"]["nodes"] == 2
 
-        law = f"error: token must be that of the cluster at {nodes.address}, got "
-        ending = "; give the file as token, or by RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH\n"
-        wrong = launched("wrong.yaml", token=tokens["wrong"])
-        assert wrong == (2, "", f"{law}the one in {tokens['wrong']}{ending}")
-        assert launched("none.yaml", home=folder) == (2, "", f"{law}your own, or none{ending}")
+        refused = (
+            f"error: the token must be that of the cluster at {nodes.address}, got another one, or "
+            "none: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with it\n"
+        )
+        assert launched("wrong.yaml", token=tokens["wrong"]) == (2, "", refused)
+        assert launched("none.yaml", home=folder) == (2, "", refused)
 
         code, _, errors = launched("more.yaml", token=tokens["right"], nodes=3)
         assert code == 2

@@ -1,18 +1,16 @@
 """A cluster that runs already: whether it can be reached, and has what its description promises."""
 
-import contextlib
 import os
 import socket
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 from cluster.launch.config import ExistingCluster
 from cluster.launch.tokens import checked_token, token_variables
 from emulator.errors import ConfigError
 from emulator.executors import environment
+from emulator.executors.reach import alive_nodes, check_reachable
 
-REACH_S = 5.0  # longest wait for an answer
+_LAW = "address must be where a Ray cluster listens"
 
 
 def check(cluster: ExistingCluster) -> None:
@@ -26,43 +24,9 @@ def check(cluster: ExistingCluster) -> None:
     if cluster.token is not None:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # which would count instead
         os.environ.update(token_variables(checked_token(cluster.token, "token")))
-    _check_reachable(cluster.address)
+    check_reachable(cluster.address, _LAW)
     environment.prepare(cluster.address)
-    _check_nodes(cluster, _alive(cluster))
-
-
-def _check_reachable(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_S).close()
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "no answer"
-        raise ConfigError(
-            f"address must be where a Ray cluster listens, got {address} ({reason.lower()}); a "
-            "port that does not answer may be blocked by a firewall"
-        ) from None
-
-
-def _alive(cluster: ExistingCluster) -> list[Any]:
-    """The nodes that live, as Ray describes them."""
-    # Ray is imported when the environment is set, and not before.
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
-    from ray.exceptions import AuthenticationError, RpcError
-
-    try:
-        with _muted():
-            nodes = GcsClient(address=cluster.address).get_all_node_info(timeout=REACH_S)
-    except AuthenticationError:
-        shown = f"the one in {cluster.token}" if cluster.token else "your own, or none"
-        raise ConfigError(
-            f"token must be that of the cluster at {cluster.address}, got {shown}; give the file "
-            "as token, or by RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
-        ) from None
-    except (RpcError, RuntimeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        law = "address must be where a Ray cluster listens"
-        raise ConfigError(f"{law}, got {cluster.address} ({reason})") from None
-    return [node for node in nodes.values() if node.state == 0]
+    _check_nodes(cluster, alive_nodes(cluster.address, _LAW))
 
 
 def _check_nodes(cluster: ExistingCluster, nodes: list[Any]) -> None:
@@ -91,17 +55,3 @@ def _is_ours(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def _muted() -> Iterator[None]:
-    """Keep what Ray's C++ side writes to stderr from the user: failures are told in our words."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

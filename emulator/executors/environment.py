@@ -4,6 +4,8 @@ import os
 import stat
 from pathlib import Path
 
+from emulator.errors import ConfigError
+
 _TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps the user's token
 
 
@@ -12,12 +14,31 @@ def prepare(address: str | None) -> None:
 
     Ray turns tokens on by itself for an instance that it starts, but not for an address. It looks
     at the environment when it is imported, so later calls change nothing.
+
+    Raises:
+        ConfigError: If a token is demanded and there is none, which would abort the process.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         return
+    _check_token()
     if _TOKEN.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _check_token() -> None:
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN)
+    try:
+        is_there = bool(path.read_text("utf-8").strip())
+    except (OSError, UnicodeError):
+        is_there = False
+    if not is_there:
+        raise ConfigError(
+            "RAY_AUTH_MODE=token must come with a token in RAY_AUTH_TOKEN, or in the file of "
+            f"RAY_AUTH_TOKEN_PATH, got none in {path}"
+        )
 
 
 def protect_token() -> None:

@@ -1,14 +1,11 @@
 """The Ray instance that actors live in: a private one, or a cluster that runs already."""
 
-import contextlib
 import importlib.metadata
 import logging
 import os
 import re
 import secrets
-import socket
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,9 @@ from emulator import interrupt
 from emulator.config import Engine
 from emulator.errors import ConfigError, RunError
 from emulator.executors import environment
+from emulator.executors.reach import alive_nodes, check_reachable, muted
 from tiles.actor import Spot
 
-REACH_S = 3.0  # longest wait for an address to accept a connection
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
 _LAW = "engine.address must be host:port of a running Ray cluster, or auto"
 
@@ -41,8 +38,9 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         RunError: If no instance can be started.
     """
     address = engine.address
-    if address is not None:
-        _check_reachable(address)
+    if address is not None and address != "auto":
+        check_reachable(address, _LAW)
+        alive_nodes(address, _LAW)
     if ray.is_initialized():
         _check_connected(address)
         return False
@@ -59,7 +57,7 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         options["runtime_env"] = {"py_modules": modules}
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        with interrupt.deferred(), _muted():
+        with interrupt.deferred(), muted():
             ray.init(
                 **options,
                 include_dashboard=None if address else False,
@@ -108,23 +106,8 @@ def _refused(address: str | None, error: Exception) -> Exception:
         )
     return ConfigError(
         f"{_LAW}, got {address} ({reason}); check that both sides run the same Ray and Python, and "
-        "that the token agrees: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE="
-        "disabled for a cluster without"
+        "that this machine is a node of the cluster"
     )
-
-
-@contextlib.contextmanager
-def _muted() -> Iterator[None]:
-    """Keep what Ray's C++ side writes to stderr from the user: failures are told in our words."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def _silence_raylet() -> None:
@@ -137,20 +120,6 @@ def _silence_raylet() -> None:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _check_reachable(address: str) -> None:
-    """Refuse an address at which nothing listens, before Ray waits for it."""
-    if address == "auto":
-        return
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdigit() or "/" in address:
-        raise ConfigError(f"{_LAW}, got {address}")
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_S).close()
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "no answer"
-        raise ConfigError(f"{_LAW}, got {address} ({reason.lower()})") from None
 
 
 def _check_connected(address: str | None) -> None:

@@ -1,0 +1,73 @@
+"""Whether a cluster can be reached at an address, and lets this process in; without joining it."""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from emulator.errors import ConfigError
+
+REACH_S = 5.0  # longest wait for an address to accept a connection, and for an answer
+
+
+def check_reachable(address: str, law: str) -> None:
+    """Refuse an address at which nothing listens, before Ray waits for it.
+
+    Args:
+        address: ``host:port``.
+        law: What an error says before what it got.
+
+    Raises:
+        ConfigError: If that is so.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit() or "/" in address:
+        raise ConfigError(f"{law}, got {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "no answer"
+        raise ConfigError(
+            f"{law}, got {address} ({reason.lower()}); a port that does not answer may be blocked "
+            "by a firewall"
+        ) from None
+
+
+def alive_nodes(address: str, law: str) -> list[Any]:
+    """The nodes of a cluster that live, as Ray describes them, asked for without joining it.
+
+    Raises:
+        ConfigError: If the cluster has another token, or does not answer.
+    """
+    # Ray is imported when the environment is set, and not before.
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
+    from ray.exceptions import AuthenticationError, RpcError
+
+    try:
+        with muted():
+            nodes = GcsClient(address=address).get_all_node_info(timeout=REACH_S)
+    except AuthenticationError:
+        raise ConfigError(
+            f"the token must be that of the cluster at {address}, got another one, or none: set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with it"
+        ) from None
+    except (RpcError, RuntimeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(f"{law}, got {address} ({reason})") from None
+    return [node for node in nodes.values() if node.state == 0]
+
+
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Keep what Ray's C++ side writes to stderr from the user: failures are told in our words."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
