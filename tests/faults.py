@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from emulator.loading import load_config
 from emulator.training import train
-from tests.hosts import Host, Hosts, wait_for
+from tests.hosts import Host, Hosts, Process, wait_for
 
 # Six tiles in six actors, two on each of three hosts: layers of 1, 2, 2 and 1 tiles, so that the
 # errors of a layer are added across a cable, and there are channels between any two neighbours.
@@ -165,25 +165,31 @@ def _options(overrides: Sequence[str]) -> list[str]:
 # Faults. Each is done to a host other than the head, whose loss no run survives.
 
 
+def actor_of(host: Host) -> Process:
+    """A tile actor on a host; not one that was frozen before, which Ray takes its time to end."""
+    return next(actor for actor in host.actors() if not actor.is_frozen)
+
+
 def kill_actor(run: Training, host: Host) -> None:
     """SIGKILL of a tile actor."""
-    host.actors()[0].signal(signal.SIGKILL)
+    actor_of(host).signal(signal.SIGKILL)
 
 
 def freeze_actor(run: Training, host: Host) -> None:
     """SIGSTOP of a tile actor."""
-    host.actors()[0].signal(signal.SIGSTOP)
+    actor_of(host).signal(signal.SIGSTOP)
 
 
 def kill_actor_that_saves(run: Training, host: Host) -> None:
     """SIGKILL of a tile actor while a checkpoint is written."""
+    victim = actor_of(host)
     run.wait_until_it_saves()
-    kill_actor(run, host)
+    victim.signal(signal.SIGKILL)
 
 
 def freeze_actor_that_saves(run: Training, host: Host) -> None:
     """SIGSTOP of a tile actor while a checkpoint is written."""
-    victim = host.actors()[0]
+    victim = actor_of(host)
     run.wait_until_it_saves()
     victim.signal(signal.SIGSTOP)
 

@@ -56,6 +56,15 @@ class Process:
     pid: int
     command: str
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether SIGSTOP has stopped it."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing if it is gone."""
         with contextlib.suppress(ProcessLookupError):
@@ -286,6 +295,8 @@ class Hosts:
         """Give a host whose node is lost a fresh one, as a new machine would have."""
         host.end_processes()
         host.mend()
+        shutil.rmtree(host.folder)
+        host.folder.mkdir(mode=0o700)
         host.start_node(self.address, self.env)
         host.await_node()
         host.is_lost = False

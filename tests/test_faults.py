@@ -20,6 +20,7 @@ from tests.faults import (
     OFTEN,
     SCHEDULES,
     Training,
+    actor_of,
     undisturbed,
 )
 from tests.hosts import DISK_BYTES, Hosts, wait_for, why_not
@@ -93,9 +94,11 @@ def training(cluster, folder, schedule, *overrides):
     return Training(cluster, folder, epochs, *SCHEDULES[schedule], *ACTORS, *OFTEN, *overrides)
 
 
-def nothing_is_left(cluster):
-    """No actor stays on a host whose node lives."""
-    wait_for(lambda: not any(h.actors() for h in cluster if not h.is_lost), 20, "the actors' end")
+def nothing_is_left(cluster, run):
+    """No actor, no folder of sockets, no half a checkpoint."""
+    wait_for(lambda: not cluster.actors(), 20, "the actors' end")
+    assert not [path for host in cluster for path in host.folder.glob("crossmesh-*")]
+    assert not list(run.storage.glob(".*"))
 
 
 @pytest.mark.parametrize(("name", "schedule"), list(zip(FAULTS, cycle(SCHEDULES), strict=False)))
@@ -120,13 +123,14 @@ def test_a_loss_changes_nothing(name, schedule, cluster, table, tmp_path):
     assert summary["emulation"]["recoveries"] == len(rows) >= 1
     assert -0.1 <= noticed_s <= NOTICED_S * SLACK
     assert resumed_s <= RESUMED_S * SLACK
-    nothing_is_left(cluster)
+    nothing_is_left(cluster, run)
 
 
 def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table, tmp_path):
     run = training(cluster, tmp_path, "synchronous")
     run.wait_until_it_trains()
     assert cluster.actors()
+    run.wait_until_it_saves()
 
     run.process.kill()
     run.process.wait()
@@ -137,10 +141,11 @@ def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table
     run.wait_until_it_trains(beyond=newest)
     resumed_s = time.time() - before
 
-    told = "SIGKILL of the coordinator (no process left after); `crossmesh resume`"
+    told = "SIGKILL of the coordinator (its actors are gone after); `crossmesh resume`"
     table.append(Row(told, gone_s, resumed_s, None, f"resumed after {newest} examples"))
     assert run.end()["state_digest"] == undisturbed(run.overrides)
     assert f"resumed after {newest} examples" in run.notes
+    nothing_is_left(cluster, run)
 
 
 def flip(path):
@@ -159,7 +164,7 @@ def test_a_flipped_byte_is_noticed_and_the_checkpoint_before_is_used(cluster, tm
     before, newest = run.checkpoints()[-2:]
     flip(sorted(run.newest().glob("tile*"))[3])
 
-    run.resume("local")
+    run.resume()
 
     assert run.end()["state_digest"] == undisturbed(run.overrides)
     assert f"checkpoint step-{newest:012d} is damaged and not used" in run.notes
@@ -169,7 +174,7 @@ def test_a_flipped_byte_is_noticed_and_the_checkpoint_before_is_used(cluster, tm
 def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluster, tmp_path):
     run = training(cluster, tmp_path, "sequential", "checkpoint.every_s=600")
     run.wait_until_it_trains()
-    victim, before = cluster[VICTIM].actors()[0], run.checkpoints()[-1]
+    victim, before = actor_of(cluster[VICTIM]), run.checkpoints()[-1]
     run.wait_for(lambda: run.checkpoints()[-1] > before, 30, "one more checkpoint")
     newest = run.newest()
     for path in newest.glob("tile*"):
@@ -193,7 +198,7 @@ def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):
     run.wait_for(lambda: "cannot be written" in run.notes, 20, "a note")
     assert set(run.checkpoints()) & set(whole)
 
-    cluster[VICTIM].actors()[0].signal(signal.SIGKILL)  # what is left must be usable
+    actor_of(cluster[VICTIM]).signal(signal.SIGKILL)  # what is left must be usable
     run.wait_until_recovered(1)
     filler.unlink()
     run.wait_for(lambda: run.checkpoints()[-1] > whole[-1], 20, "a checkpoint after room was made")
@@ -219,7 +224,7 @@ def test_an_interrupted_run_loses_nothing(number, schedule, cluster, table, tmp_
     at_risk = DRAINED_EVERY - 1 if schedule == "asynchronous" else 0
     newest = run.checkpoints()[-1]
     assert newest >= done - at_risk
-    nothing_is_left(cluster)
+    nothing_is_left(cluster, run)
     table.append(Row(f"{number.name} (exit 130)", ended_s, ended_s, None, run.last_note))
     run.resume("local")
     assert run.end()["state_digest"] == undisturbed(run.overrides)
@@ -229,13 +234,13 @@ def test_an_interrupted_run_loses_nothing(number, schedule, cluster, table, tmp_
 def test_an_interrupt_during_a_recovery_is_in_order(cluster, tmp_path):
     run = training(cluster, tmp_path, "synchronous")
     run.wait_until_it_trains()
-    cluster[VICTIM].actors()[0].signal(signal.SIGKILL)
+    actor_of(cluster[VICTIM]).signal(signal.SIGKILL)
     run.wait_for(lambda: "; recovering" in run.notes, 20, "a recovery")
 
     run.process.send_signal(signal.SIGINT)
 
     assert run.stopped() == 130, run.notes
     assert run.last_note.startswith("interrupted; go on with: crossmesh resume")
-    nothing_is_left(cluster)
+    nothing_is_left(cluster, run)
     run.resume("local")
     assert run.end()["state_digest"] == undisturbed(run.overrides)

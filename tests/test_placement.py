@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from emulator.config import Engine
 from emulator.errors import ConfigError
+from emulator.executors.local import LocalExecutor
 from emulator.executors.placement import Machine, balanced, packed, place, replaced, spread
+from tests.jobs import small_job
 
 GIB = 1 << 30
 
@@ -78,7 +80,7 @@ def test_lost_hosts_go_where_most_cpus_are_to_spare():
 
 
 def test_the_whole_placement_of_ten_thousand_tiles():
-    placement = place([512 * 512 * 12] * 10_000, Engine(), [machine(n, 8, 64) for n in range(8)])
+    placement = place([512 * 512 * 12] * 10_000, Engine(), [machine(n, 8, 64) for n in range(8)], 0)
 
     assert placement.n_hosts == 64
     assert [placement.node_of.count(f"n{n}") for n in range(8)] == [8] * 8
@@ -95,9 +97,18 @@ def test_the_whole_placement_of_ten_thousand_tiles():
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(sizes, engine, message):
     with pytest.raises(ConfigError, match=message):
-        place(sizes, Engine(**engine), [machine(n, gib=1.0) for n in range(2)])
+        place(sizes, Engine(**engine), [machine(n, gib=1.0) for n in range(2)], GIB // 10)
 
 
 def test_actors_are_counted_in_one_way_only():
     with pytest.raises(ValueError, match=r"actors must come without tiles_per_actor \(2\), got 3"):
         Engine(actors=3, tiles_per_actor=2)
+
+
+def test_one_machine_without_room_is_refused_before_it_is_full():
+    layers = [{"kind": "linear", "outputs": 60_000}, {"kind": "linear", "outputs": 60_000}] * 20
+    job = small_job(network=[*layers, {"kind": "linear", "outputs": 10, "activation": "softmax"}],
+                    tile={"rows": 8192, "cols": 8192})  # fmt: skip
+    law = r"this machine must have \d+\.\d GiB of memory free for the tiles, got \d+\.\d; engine\."
+    with pytest.raises(ConfigError, match=law):
+        LocalExecutor(job)

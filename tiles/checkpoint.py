@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tiles.array import State
 from tiles.storage import Storage
@@ -26,26 +27,49 @@ def file_name(tile: int) -> str:
 
 
 def save_state(folder: Storage, name: str, state: State) -> str:
-    """Write arrays as rows of a file, through to the disk, and give the file's sha256."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
-    values = [pa.py_buffer(array.reshape(-1).view(np.uint8)) for array in arrays.values()]
-    offsets = np.cumsum([0, *(buffer.size for buffer in values)], dtype=np.int64)
-    joined = pa.py_buffer(b"".join(values)) if len(values) != 1 else values[0]
-    columns = [
-        pa.array(list(arrays), pa.string()),
-        pa.array([array.dtype.str for array in arrays.values()], pa.string()),
-        pa.array([list(array.shape) for array in arrays.values()], pa.list_(pa.int64())),
-        pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), len(arrays), [None, pa.py_buffer(offsets), joined]
-        ),
-    ]
-    table = pa.Table.from_arrays(columns, schema=_SCHEMA)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, _SCHEMA) as writer:
-        writer.write_table(table)
-    body = sink.getvalue()
-    folder.write(name, body)
-    return sha256(body)
+    """Write arrays as rows of a file, through to the disk, and give the file's sha256.
+
+    Raises:
+        NotWritten: If there is no room, or no permission.
+    """
+    with folder.writing(name) as stream:
+        sink = _Hashed(stream)
+        with pa.ipc.new_file(pa.PythonFile(sink, "w"), _SCHEMA) as writer:
+            for array_name, array in state.items():
+                writer.write_batch(_row(array_name, np.ascontiguousarray(array)))
+    return sink.digest.hexdigest()
+
+
+def _row(name: str, array: NDArray[np.generic]) -> Any:
+    """A record batch of one row, whose values are the array's own bytes."""
+    offsets = np.array([0, array.nbytes], np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(array.reshape(-1).view(np.uint8))]
+    return pa.record_batch(
+        [
+            pa.array([name], pa.string()),
+            pa.array([array.dtype.str], pa.string()),
+            pa.array([list(array.shape)], pa.list_(pa.int64())),
+            pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, buffers),
+        ],
+        schema=_SCHEMA,
+    )
+
+
+class _Hashed:
+    """A stream that knows the sha256 of what has gone through it."""
+
+    closed = False
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def write(self, part: Any) -> None:
+        self.digest.update(part)
+        self._stream.write(part)
+
+    def flush(self) -> None:
+        """Left to whoever opened the stream."""
 
 
 def load_state(folder: Storage, name: str, digest: str) -> State:
@@ -63,7 +87,7 @@ def load_state(folder: Storage, name: str, digest: str) -> State:
         body = folder.read(name)
     except OSError as error:
         raise Damaged(f"{name} cannot be read: {error.strerror or error}") from None
-    if sha256(body) != digest:
+    if hashlib.sha256(body).hexdigest() != digest:
         raise Damaged(f"{name} does not have the checksum that was written")
     rows = pa.ipc.open_file(pa.BufferReader(body)).read_all()
     names, types, shapes = (rows[column].to_pylist() for column in ("name", "type", "shape"))
@@ -73,7 +97,3 @@ def load_state(folder: Storage, name: str, digest: str) -> State:
     )
     return dict(zip(names, arrays, strict=True))
 
-
-def sha256(body: Any) -> str:
-    """sha256 of bytes, in hexadecimal digits."""
-    return hashlib.sha256(body).hexdigest()

@@ -1,6 +1,8 @@
 """Where checkpoints lie: a folder of any file system that pyarrow knows, seen by all hosts."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,16 +62,26 @@ class Storage:
         with self._files.open_input_file(f"{self._path}/{name}") as source:
             return source.read_buffer()
 
-    def write(self, name: str, body: pa.Buffer | bytes) -> None:
+    def write(self, name: str, body: bytes) -> None:
         """Write a file, through to the disk.
+
+        Raises:
+            NotWritten: If that fails.
+        """
+        with self.writing(name) as stream:
+            stream.write(body)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[pa.NativeFile]:
+        """A stream into a file, which reaches the disk when the block ends.
 
         Raises:
             NotWritten: If that fails.
         """
         path = f"{self._path}/{name}"
         try:
-            with self._files.open_output_stream(path, compression=None) as sink:
-                sink.write(body)
+            with self._files.open_output_stream(path, compression=None) as stream:
+                yield stream
             self._sync(path)
         except OSError as error:
             raise self._not_written(error) from None

@@ -18,17 +18,22 @@ from rich.table import Table
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from cluster.bench.cells import cells
+from cluster.bench.checkpoints import checkpoints
 from cluster.bench.examples import mnist_or_stand_in
 from cluster.bench.figures import Figure
 from cluster.bench.interconnect import interconnect
 from cluster.bench.kernels import kernels
+from cluster.bench.large import large
 from cluster.bench.scaling import scaling
 from cluster.bench.startup import startup
 from cluster.bench.training import on_ray, training
 from emulator.data import DataError
 
 SCHEMA = 1
-SUITES = ("kernels", "cells", "training", "interconnect", "ray", "scaling", "startup")
+SUITES = (
+    "kernels", "cells", "training", "interconnect", "ray", "scaling", "checkpoints", "large",
+    "startup",
+)  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
@@ -37,6 +42,8 @@ TITLES = {
     "interconnect": "The interconnect, flit by flit, on one core",
     "ray": "Training on Ray, one tile per actor",
     "scaling": "Scaling of 24 tiles of 512 x 512 at batch 64",
+    "checkpoints": "Checkpoints of 100 million weights, written and read by one process",
+    "large": "Large networks: memory of all processes, start-up, thousands of tiles",
     "startup": "From the command to the first trained example",
 }
 
@@ -90,6 +97,10 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         yield from on_ray(rounds, data, quick=quick)
     if "scaling" in suites:
         yield from scaling(rounds, quick=quick)
+    if "checkpoints" in suites:
+        yield from checkpoints(5, quick=quick)
+    if "large" in suites:
+        yield from large(quick=quick)
     if "startup" in suites:
         yield from startup(5)
 

@@ -45,13 +45,24 @@ class Figure:
         return self.value <= self.aim if self.better == "low" else self.value >= self.aim
 
 
-def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> Seconds:
-    """Wall seconds of every contestant in each round, after one round that does not count."""
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Callable[[], object] = lambda: None,
+) -> Seconds:
+    """Wall seconds of every contestant in each round, after one round that does not count.
+
+    Args:
+        contestants: What each does in a turn.
+        rounds: How many rounds count.
+        before: Called before each turn, off the clock.
+    """
     seconds: Seconds = {name: [] for name in contestants}
     for contestant in contestants.values():
         contestant()
     for _ in range(rounds):
         for name, contestant in contestants.items():
+            before()
             started = time.perf_counter()
             contestant()
             seconds[name].append(time.perf_counter() - started)

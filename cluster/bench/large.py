@@ -102,7 +102,7 @@ def _trained(name: str, overrides: tuple[str, ...]) -> tuple[int, float]:
         environment = {**os.environ, MARK: mark}
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as training:
             while training.poll() is None:
-                peak = max(peak, sum(map(_resident, _marked(mark))))
+                peak = max(peak, sum(map(_resident, _family(mark))))
                 time.sleep(POLL_S)
         if training.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed")
@@ -110,20 +110,29 @@ def _trained(name: str, overrides: tuple[str, ...]) -> tuple[int, float]:
     return peak, summary["emulation"]["start_s"]
 
 
-def _marked(mark: str) -> Iterator[Path]:
-    """Processes of a run, by what they inherited."""
+def _family(mark: str) -> set[int]:
+    """Processes of a run: those that inherited its mark, and their children.
+
+    A process that changes its title may write over its environment, so neither alone is enough.
+    """
+    parents: dict[int, int] = {}
+    family: set[int] = set()
     word = f"{MARK}={mark}".encode()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with suppress(OSError):  # it has ended, or is another user's
-                if word in (folder / "environ").read_bytes():
-                    yield folder
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            pid = int(folder.name)
+            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if word in (folder / "environ").read_bytes():
+                family.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
 
 
-def _resident(folder: Path) -> int:
+def _resident(pid: int) -> int:
     """Bytes of a process in memory; what several share, in parts."""
     with suppress(OSError):
-        for line in (folder / "smaps_rollup").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return 1024 * int(line.split()[1])
     return 0

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from emulator.errors import RunError
+from emulator.errors import ConfigError, RunError
 from emulator.executors import Watch
+from emulator.executors.placement import most_to_build, tile_sizes
 from emulator.job import Job
 from tiles.aging import Aging
 from tiles.host import Assignment, TileError, TileHost
@@ -15,6 +17,7 @@ from tiles.program import Span
 from tiles.storage import Storage
 
 WATCH_EVERY_S = 0.1
+_GIB = 1 << 30
 
 
 class LocalExecutor:
@@ -27,6 +30,7 @@ class LocalExecutor:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        _check_memory(job)
         self._threads = threadpool_limits(1)  # given back by close
         config, program = job.config, job.program
         assignment = Assignment(
@@ -87,3 +91,24 @@ class LocalExecutor:
     def close(self) -> None:
         """Give BLAS its threads back."""
         self._threads.restore_original_limits()
+
+
+def _check_memory(job: Job) -> None:
+    """Refuse tiles that this machine has no memory for, before they take what there is."""
+    needed = sum(tile_sizes(job)) + most_to_build(job)
+    there = _available_bytes()
+    if there is not None and needed > there:
+        raise ConfigError(
+            f"this machine must have {needed / _GIB:.1f} GiB of memory free for the tiles, got "
+            f"{there / _GIB:.1f}; engine.kind=ray spreads them over a cluster"
+        )
+
+
+def _available_bytes() -> int | None:
+    """Memory that a process may still take, as Linux says; None elsewhere."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    found = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return next((int(kib) << 10 for kib in found), None)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from emulator.config import Engine
 from emulator.errors import ConfigError
+from emulator.job import Job
+from tiles.memory import build_bytes, tile_bytes
 
 # Tiles are packed where there would be more actors than this: each costs 60-100 MB of memory and
 # 0.4 s of start-up (measured with Ray 2.60 on two cores).
@@ -55,13 +57,29 @@ class Placement:
         return len(self.node_of)
 
 
-def place(sizes: Sequence[int], engine: Engine, machines: Sequence[Machine]) -> Placement:
+def tile_sizes(job: Job) -> list[int]:
+    """Bytes that each tile keeps, to which its work is about proportional."""
+    return [tile_bytes(job.config.tile, block.shape) for block in job.program.blocks]
+
+
+def most_to_build(job: Job) -> int:
+    """Bytes that a process needs besides, while it builds its largest tile."""
+    return max(build_bytes(block.shape) for block in job.program.blocks)
+
+
+def place(
+    sizes: Sequence[int],
+    engine: Engine,
+    machines: Sequence[Machine],
+    process_bytes: int = PROCESS_BYTES,
+) -> Placement:
     """Put tiles into hosts and hosts onto nodes.
 
     Args:
         sizes: Memory of each tile in bytes, to which its work is about proportional.
         engine: How many tiles share an actor.
         machines: Nodes, of which neighbours in the list are neighbours.
+        process_bytes: Memory of an actor without its tiles.
 
     Raises:
         ConfigError: If there are too few tiles, CPUs or bytes; the message says what is missing.
@@ -74,7 +92,7 @@ def place(sizes: Sequence[int], engine: Engine, machines: Sequence[Machine]) -> 
     for tile, host in enumerate(host_of):
         load[host] += sizes[tile]
     numbers = spread(len(load), [machine.cpus for machine in machines])
-    _check_memory(load, numbers, machines)
+    _check_memory(load, numbers, machines, process_bytes)
     nodes = tuple(machines[number].node for number in numbers)
     return Placement(host_of=host_of, node_of=nodes, notice=notice)
 
@@ -176,10 +194,12 @@ def replaced(lost: Sequence[int], node_of: Sequence[str], machines: Sequence[Mac
     return found
 
 
-def _check_memory(load: Sequence[int], numbers: Sequence[int], machines: Sequence[Machine]) -> None:
+def _check_memory(
+    load: Sequence[int], numbers: Sequence[int], machines: Sequence[Machine], process_bytes: int
+) -> None:
     for number, machine in enumerate(machines):
         tiles = [size for host, size in enumerate(load) if numbers[host] == number]
-        needed = sum(tiles) + PROCESS_BYTES * len(tiles)
+        needed = sum(tiles) + process_bytes * len(tiles)
         if needed > machine.memory_bytes:
             raise ConfigError(
                 f"node {machine.ip} must have {needed / _GIB:.1f} GiB of memory for its tiles "

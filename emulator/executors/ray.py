@@ -18,7 +18,13 @@ from emulator.executors import Watch
 from emulator.executors.instance import check_version, connect, disconnect
 from emulator.executors.members import Members, Unreachable
 from emulator.executors.nodes import Reservations, await_machines, machines
-from emulator.executors.placement import PROCESS_BYTES, place, replaced
+from emulator.executors.placement import (
+    PROCESS_BYTES,
+    most_to_build,
+    place,
+    replaced,
+    tile_sizes,
+)
 from emulator.job import Job
 from tiles.actor import actor_class
 from tiles.aging import Aging
@@ -59,10 +65,10 @@ class RayExecutor:
     # Starting
 
     def _start(self) -> None:
-        program = self._job.program
         found = await_machines(self._engine.nodes, self._engine.timeout_s)
-        self._sizes = [12 * block.shape[0] * block.shape[1] for block in program.blocks]
-        self._placement = place(self._sizes, self._engine, found)
+        self._sizes = tile_sizes(self._job)
+        self._process_bytes = PROCESS_BYTES + most_to_build(self._job)
+        self._placement = place(self._sizes, self._engine, found, self._process_bytes)
         self.notice = self._placement.notice
         self._capacity = self._room()
         self._pairs = self._channels()
@@ -114,7 +120,7 @@ class RayExecutor:
             there = {host for host, its in enumerate(node_of) if its == node}
             tiles = sum(self._sizes[t] for t, host in enumerate(host_of) if host in there)
             n_cpus = min(len(there), cpus.get(node, 1))
-            wanted[node] = {"CPU": n_cpus, "memory": tiles + PROCESS_BYTES * len(there)}
+            wanted[node] = {"CPU": n_cpus, "memory": tiles + self._process_bytes * len(there)}
         self._reservations.take(wanted, self._engine.timeout_s)
         make = actor_class()
 
