@@ -96,4 +96,3 @@ def load_state(folder: Storage, name: str, digest: str) -> State:
         for kind, shape, values in zip(types, shapes, rows["values"], strict=True)
     )
     return dict(zip(names, arrays, strict=True))
-

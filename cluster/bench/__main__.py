@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import groupby
@@ -85,24 +85,20 @@ def main(
 
 def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Figure]:
     rounds = ROUNDS[quick]
-    if "kernels" in suites:
-        yield from kernels(rounds)
-    if "cells" in suites:
-        yield from cells(rounds, data, quick=quick)
-    if "training" in suites:
-        yield from training(rounds, data, quick=quick)
-    if "interconnect" in suites:
-        yield from interconnect(rounds, quick=quick)
-    if "ray" in suites:
-        yield from on_ray(rounds, data, quick=quick)
-    if "scaling" in suites:
-        yield from scaling(rounds, quick=quick)
-    if "checkpoints" in suites:
-        yield from checkpoints(5, quick=quick)
-    if "large" in suites:
-        yield from large(quick=quick)
-    if "startup" in suites:
-        yield from startup(5)
+    measured: dict[str, Callable[[], Iterator[Figure]]] = {
+        "kernels": lambda: kernels(rounds),
+        "cells": lambda: cells(rounds, data, quick=quick),
+        "training": lambda: training(rounds, data, quick=quick),
+        "interconnect": lambda: interconnect(rounds, quick=quick),
+        "ray": lambda: on_ray(rounds, data, quick=quick),
+        "scaling": lambda: scaling(rounds, quick=quick),
+        "checkpoints": lambda: checkpoints(5, quick=quick),
+        "large": lambda: large(quick=quick),
+        "startup": lambda: startup(5),
+    }
+    for suite in SUITES:
+        if suite in suites:
+            yield from measured[suite]()
 
 
 def _table(title: str, figures: list[Figure]) -> Table:

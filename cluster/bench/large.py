@@ -73,7 +73,7 @@ def _many_tiles(n_tiles: int) -> Iterator[Figure]:
         "large", f"{n_tiles:,} tiles mapped, compiled and placed",
         [time.perf_counter() - started], "s", aim=5.0,
     )  # fmt: skip
-    for model, aim in (("packet", 20.0), ("flit", None)):
+    for model, aim in (("packet", 30.0), ("flit", None)):
         timed = _job("synthetic-4096-tiles", (*options, f"chip.model={model}"))
         chip_of(_job("synthetic-100m", (*SMALLER, f"chip.model={model}")))  # compiles the kernels
         started = time.perf_counter()
