@@ -311,6 +311,8 @@ class Hosts:
             host.mend()
             if host.is_lost:
                 self.replace(host)
+            for left in host.folder.glob("crossmesh-*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def crossmesh(self, *arguments: object, cwd: Path) -> subprocess.Popen[bytes]:
         """Start the command on the head; ``cwd`` gets its output as ``stdout`` and ``stderr``."""

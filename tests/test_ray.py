@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -235,3 +236,56 @@ def test_a_cluster_with_other_versions_is_a_sentence_about_them(cluster, tmp_pat
 def ray_version():
     """Without importing Ray here, which reads the environment when it is imported."""
     return importlib.metadata.version("ray")
+
+
+@pytest.mark.multinode
+def test_too_few_nodes_are_counted(cluster, tmp_path):
+    address, token = cluster
+    (tmp_path / "small.yaml").write_text(dumped(small_config()))
+    few = ("--set", "engine.nodes=3", "--set", "engine.timeout_s=1")
+    options = ("--engine", "ray", "--address", address, "--quiet", *few)
+    done = crossmesh("train", "small.yaml", *options, cwd=tmp_path, **token)
+
+    assert done.returncode == 1
+    law = r"error: 3 nodes with CPUs \(engine\.nodes\) must join the cluster within "
+    law += r"engine\.timeout_s \(1 s\), got 2: \S+, \S+\n"
+    assert re.fullmatch(law, done.stderr)
+
+
+HOLDING = """
+import ray
+from ray.util.placement_group import placement_group
+ray.init(address={address!r}, log_to_driver=False)
+assert placement_group([{{"CPU": 2}}, {{"CPU": 1}}], strategy="STRICT_SPREAD").wait(30)
+print("held", flush=True)
+input()
+"""
+
+
+@pytest.mark.multinode
+def test_cpus_that_others_hold_are_missed_by_name(cluster, tmp_path):
+    address, token = cluster
+    (tmp_path / "small.yaml").write_text(dumped(small_config()))
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDING.format(address=address)],
+        env=environment(**token), cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert "held" in next(line for line in other.stdout if "held" in line)
+        options = (
+            "--engine",
+            "ray",
+            "--address",
+            address,
+            "--quiet",
+            "--set",
+            "engine.timeout_s=2",
+        )
+        done = crossmesh("train", "small.yaml", *options, cwd=tmp_path, **token)
+    finally:
+        other.communicate("\n", timeout=60)
+
+    assert done.returncode == 1
+    law = r"error: node \S+ must have 2 CPUs free \(got [01]\) within engine\.timeout_s \(2 s\): "
+    assert re.fullmatch(law + "other jobs use the rest\n", done.stderr), done.stderr

@@ -30,6 +30,11 @@ class Failure(Exception):  # noqa: N818  because it names what happened
         super().__init__(errors)
         self.errors = errors
 
+    @property
+    def is_symptom(self) -> bool:
+        """Whether all of them only say that the other end of a channel is gone."""
+        return all(map(_is_symptom, self.errors.values()))
+
     def reason(self, name: Callable[[int], str]) -> Exception:
         """What failed first, as an error of ours; a lost channel only if nothing else did.
 

@@ -115,16 +115,16 @@ class Members:
         try:
             answers(futures, self._timeout_s)
         except Failure as failure:
-            for host, error in failure.errors.items():
-                if isinstance(cause := getattr(error, "cause", None), ChannelLost):
-                    there, here = self.spots[cause.peer], self.spots[host]
-                    assert there is not None
-                    assert here is not None
-                    raise Unreachable(
-                        f"{there.ip} could not open a channel to {here.ip} within "
-                        f"{CONNECT_S:g} s: a firewall or a broken link may be between them",
-                        (cause.peer, host),
-                    ) from None
+            host, error = next(iter(failure.errors.items()))
+            cause = getattr(error, "cause", None)
+            there = self.spots[cause.peer] if isinstance(cause, ChannelLost) else None
+            here = self.spots[host]
+            if failure.is_symptom and cause and there and here:
+                raise Unreachable(
+                    f"{there.ip} could not open a channel to {here.ip} within {CONNECT_S:g} s: "
+                    "a firewall or a broken link may be between them",
+                    (cause.peer, host),
+                ) from None
             raise failure.reason(self.name) from None
 
     # Asking
