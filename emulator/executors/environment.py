@@ -19,6 +19,8 @@ def prepare(address: str | None) -> None:
         ConfigError: If a token is demanded and there is none, which would abort the process.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A loss fails several calls; one is told, in our words, and Ray would print the others.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if address is None:
         return
     _check_token()
