@@ -69,9 +69,10 @@ class Training:
         options = ("--engine", engine, *address, "--json")
         self.process = self.hosts.crossmesh(*arguments, *options, cwd=self._folder)
 
-    def resume(self, engine: str = "ray") -> None:
-        """Go on after the end of the process."""
-        self.start("resume", str(self.path), engine=engine)
+    def resume(self, engine: str = "ray", epochs: int | None = None) -> None:
+        """Go on after the end of the process, perhaps to another number of epochs."""
+        other = () if epochs is None else ("--epochs", str(epochs))
+        self.start("resume", str(self.path), *other, engine=engine)
 
     # Seen while it runs
 

@@ -3,7 +3,8 @@
 import contextlib
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from emulator.executors.calls import Failure, answers
 from emulator.executors.placement import Placement
 from interconnect.channels import ChannelLost
 from tiles.actor import Spot
+from tiles.measure import HostReport, Progress
 
 CONNECT_S = 10.0  # longest wait for channels to open
 REPLY_S = 3.0  # a host that has not left its span by then counts as lost
+BEAT_S = 0.5  # between two looks whether actors live
+SILENCE_S = 10.0  # an actor that does not say that it lives by then counts as lost
 CLOSE_S = 5.0  # longest wait for actors to close their channels
 
 
@@ -39,6 +43,10 @@ class Members:
     Args:
         placement: Which tiles each holds.
         timeout_s: Longest wait for an answer.
+
+    Attributes:
+        spots: Where each runs; None while it is not known.
+        statuses: What each last said of its progress and its time, while others waited for it.
     """
 
     def __init__(self, placement: Placement, timeout_s: float) -> None:
@@ -46,6 +54,7 @@ class Members:
         self._timeout_s = timeout_s
         self._actors: list[Any] = [None] * placement.n_hosts
         self.spots: list[Spot | None] = [None] * placement.n_hosts
+        self.statuses: dict[int, tuple[Progress, HostReport]] = {}
         self._folders: set[Path] = set()  # of sockets within this node
 
     def make(self, hosts: list[int], create: Callable[[int], Any]) -> None:
@@ -62,7 +71,8 @@ class Members:
         Raises:
             HostLost: If one of them dies or does not answer.
         """
-        self.spots = list(self.all("join", generation, capacity))
+        # An actor that is not made yet cannot be asked whether it lives.
+        self.spots = list(self.all("join", generation, capacity, beats=False))
 
     def leave(self, generation: int, capacity: int) -> list[int]:
         """Have all actors leave what they do; hosts whose actors do not answer."""
@@ -113,7 +123,9 @@ class Members:
     def _await_peers(self) -> None:
         futures = [actor.await_peers.remote(CONNECT_S) for actor in self._actors]
         try:
-            answers(futures, self._timeout_s)
+            answers(futures, CONNECT_S + REPLY_S)
+        except TimeoutError as late:
+            raise HostLost(f"{late} while channels were opened") from None
         except Failure as failure:
             host, error = next(iter(failure.errors.items()))
             cause = getattr(error, "cause", None)
@@ -140,12 +152,40 @@ class Members:
                             **options)  # fmt: skip
 
     def answers(
-        self, futures: list[Any], timeout_s: float | None = None, **options: Any
+        self,
+        futures: list[Any],
+        timeout_s: float | None = None,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+        patience_s: float = 0.0,
+        beats: bool = True,
     ) -> list[Any]:
-        """Answers to one call of every actor; see ``calls.answers``."""
+        """Answers to one call of every actor; see ``calls.answers``.
+
+        Args:
+            futures: The calls.
+            timeout_s: Longest wait, by default that of all calls.
+            meanwhile: Called now and then.
+            patience_s: How long a signal waits for them.
+            beats: Whether actors are asked meanwhile if they live, which updates ``statuses``.
+
+        Raises:
+            HostLost: If an actor dies, or does not answer, or a channel is lost.
+            RunError: If a call fails for another reason.
+        """
         timeout_s = timeout_s or self._timeout_s
+        heart = _Heart(self._actors, futures, self.statuses, self.name)
+
+        def look() -> None:
+            if beats:
+                heart.beat()
+            meanwhile()
+
         try:
-            return answers(futures, timeout_s, **options)
+            return answers(futures, timeout_s, look, patience_s)
+        except HostLost:
+            self.stop()
+            raise
         except Failure as failure:
             self.stop()
             raise failure.reason(self.name) from None
@@ -154,17 +194,6 @@ class Members:
                 f"{error} within engine.timeout_s ({timeout_s:g} s): the cluster may lack CPUs "
                 "or memory"
             ) from None
-
-    def heard(self, method: str, wait_s: float) -> Mapping[int, Any]:
-        """Answers of those actors that answer at once, by host."""
-        futures = [getattr(actor, method).remote() for actor in self._actors]
-        done, _ = ray.wait(futures, num_returns=len(futures), timeout=wait_s)
-        found = {}
-        for host, future in enumerate(futures):
-            if future in set(done):
-                with contextlib.suppress(RayError):  # ``run`` meets the failure and names it
-                    found[host] = ray.get(future)
-        return found
 
     def name(self, host: int) -> str:
         """What to call an actor."""
@@ -202,3 +231,55 @@ def _end(actors: list[Any]) -> None:
     for actor in actors:
         with contextlib.suppress(Exception):
             ray.kill(actor)
+
+
+class _Heart:
+    """Notices actors that no longer answer although their process is there, such as frozen ones.
+
+    Args:
+        actors: All of them.
+        futures: A call of each; those that have answered it are not asked.
+        statuses: Takes what they say.
+        name: What to call an actor.
+    """
+
+    def __init__(
+        self,
+        actors: list[Any],
+        futures: list[Any],
+        statuses: dict[int, tuple[Progress, HostReport]],
+        name: Callable[[int], str],
+    ) -> None:
+        self._actors = actors
+        self._futures = futures
+        self._statuses = statuses
+        self._name = name
+        self._asked: dict[int, tuple[Any, float]] = {}
+        self._due = time.monotonic() + BEAT_S
+
+    def beat(self) -> None:
+        """Ask those that are working, once a second, and hear what they say.
+
+        Raises:
+            HostLost: If one has been silent for too long.
+        """
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + BEAT_S
+        _, working = ray.wait(self._futures, num_returns=len(self._futures), timeout=0)
+        for host, future in enumerate(self._futures):
+            if future in set(working):
+                self._hear(host, now)
+
+    def _hear(self, host: int, now: float) -> None:
+        if host not in self._asked:
+            self._asked[host] = (self._actors[host].status.remote(), now)
+            return
+        asked, since = self._asked[host]
+        if ray.wait([asked], timeout=0)[0]:
+            del self._asked[host]
+            with contextlib.suppress(RayError):  # the call itself meets the failure and names it
+                self._statuses[host] = ray.get(asked)
+        elif now - since > SILENCE_S:
+            raise HostLost(f"{self._name(host)} has been silent for {SILENCE_S:g} s")

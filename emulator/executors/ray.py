@@ -34,7 +34,6 @@ from tiles.plan import edges, in_order, messages_in_flight
 from tiles.program import Span
 
 CAPACITY = 32  # messages queued per channel, so far may hosts run ahead (assumed)
-LOOK_S = 1.0  # between two looks at how far the actors are
 PATIENCE_S = 10.0  # a signal waits so long for a span that ends soon
 OBJECT_STORE_BYTES = 256 << 20  # besides the examples
 
@@ -162,19 +161,15 @@ class RayExecutor:
         loss = next(op for op in self._job.program.operations if op.kind == "loss")
         judge = self._placement.host_of[loss.tile]
         stalled = _Stall(self._engine.timeout_s)
-        due = time.monotonic() + LOOK_S
+        statuses = self._all.statuses
+        statuses.clear()
 
         def look() -> None:
-            nonlocal due
-            if time.monotonic() < due:
-                return
-            heard = self._all.heard("status", wait_s=0.2)
-            self._reports.update({host: report for host, (_, report) in heard.items()})
-            if judge in heard:
-                progress: Progress = heard[judge][0]
+            self._reports.update({host: report for host, (_, report) in statuses.items()})
+            if judge in statuses:
+                progress = statuses[judge][0]
                 stalled.check(progress.examples)
                 watch(progress)
-            due = time.monotonic() + LOOK_S
 
         patience_s = PATIENCE_S if span.schedule.round is not None else 0.0
         done: list[tuple[Outcome, HostReport]] = self._all.all(
