@@ -1,5 +1,6 @@
 """Checkpoints of a run: written aside, made visible at once, and trusted only when whole."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -11,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from emulator.config import RunConfig
 from emulator.data.config import PLACES
-from emulator.errors import ConfigError, RunError
+from emulator.errors import ConfigError, RunError, RunLost
 from emulator.history import History
 from emulator.job import Job
 from tiles.checkpoint import Damaged, file_name
-from tiles.storage import NotWritten, Storage
+from tiles.storage import NotRead, NotShared, NotWritten, Storage
 
 _MANIFEST = "manifest.msgpack"
 # Neither changes a bit of the chip's state, so a run may go on with other values.
@@ -94,21 +95,35 @@ class Checkpoints:
             NotWritten: If there is no room, or no permission; those before are still there.
             RunError: If the folder is not the same one for all tile hosts.
         """
-        name = f"step-{history.examples:012d}"
+        try:
+            self._save(f"step-{history.examples:012d}", history, tiles)
+        except NotWritten:
+            raise
+        except NotShared as error:
+            raise RunError(str(error)) from None
+        except OSError as error:  # of looking into the folder
+            raise NotWritten(f"{self._storage} cannot be written: {error}") from None
+
+    def _save(self, name: str, history: History, tiles: Tiles) -> None:
         # What stands at this step or beyond was not whole when the run went on from before it.
-        for stale in (old for old in found(self._storage) if old >= name):
-            self._storage.folder(stale).remove()
+        for old in (
+            *_unpublished(self._storage),
+            *(n for n in published(self._storage) if n >= name),
+        ):
+            self._storage.folder(old).remove()
         aside = self._storage.begin(name)
         try:
             files = tiles.save(aside.where)
             self._check_shared(aside)
             aside.write(_MANIFEST, self._manifest(history, files))
             self._storage.publish(aside, name)
-        except NotWritten:
-            aside.remove()
+        except BaseException:
+            with contextlib.suppress(NotWritten):
+                aside.remove()
             raise
-        for old in found(self._storage)[: -self._job.config.checkpoint.keep]:
-            self._storage.folder(old).remove()
+        with contextlib.suppress(NotWritten):  # tried again with the next
+            for old in published(self._storage)[: -self._job.config.checkpoint.keep]:
+                self._storage.folder(old).remove()
 
     def restore(self, tiles: Tiles, warn: Callable[[str], None]) -> History | None:
         """Load the newest whole checkpoint, or None if there has never been one.
@@ -119,6 +134,7 @@ class Checkpoints:
 
         Raises:
             ConfigError: If there are checkpoints and none can be used.
+            RunLost: If they cannot be read just now.
         """
         names = found(self._storage)
         for name in reversed(names):
@@ -128,6 +144,8 @@ class Checkpoints:
                 tiles.load(folder.where, manifest.files)
             except Damaged as error:
                 warn(f"checkpoint {name} is damaged and not used: {error}")
+            except NotRead as error:
+                raise RunLost(str(error)) from None
             else:
                 return manifest.history
         if names:
@@ -175,7 +193,7 @@ class Checkpoints:
     def _check_shared(self, aside: Storage) -> None:
         missing = self._names() - set(aside.names())
         if missing:
-            raise RunError(
+            raise NotShared(
                 "checkpoint.storage must be a folder that all nodes share, got "
                 f"{self._storage} without {min(missing)} after its tile host had written it"
             )
@@ -191,13 +209,28 @@ def found(storage: Storage) -> list[str]:
         ConfigError: If the folder cannot be read.
     """
     try:
-        names = storage.names()
+        return published(storage)
     except OSError as error:
         reason = str(error.strerror or error).partition("; ")[0]
         raise ConfigError(
             f"checkpoint.storage must be a folder that can be read, got {storage} ({reason})"
         ) from None
-    return [name for name in names if name.startswith("step-")]
+
+
+def published(storage: Storage) -> list[str]:
+    """Names of the checkpoints that were made visible, oldest first; OSError if unreadable."""
+    names = [name for name in storage.names() if name.startswith("step-")]
+    if storage.renames:
+        return names
+    return [name for name in names if _MANIFEST in storage.folder(name).names()]
+
+
+def _unpublished(storage: Storage) -> list[str]:
+    """Names of folders in which a checkpoint was begun and never made visible."""
+    names = storage.names()
+    if storage.renames:
+        return [name for name in names if name.startswith(".step-")]
+    return sorted({name for name in names if name.startswith("step-")} - {*published(storage)})
 
 
 def _plain(history: History) -> dict[str, Any]:
@@ -223,5 +256,7 @@ def _read_manifest(folder: Storage) -> Manifest:
         return _MANIFESTS.validate_python(msgpack.unpackb(body))
     except ValidationError as error:
         raise Damaged(f"its manifest cannot be read ({error.errors()[0]['msg']})") from None
-    except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+    except FileNotFoundError:
+        raise Damaged("its manifest is missing") from None
+    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
         raise Damaged(f"its manifest cannot be read ({error})") from None

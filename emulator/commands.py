@@ -1,6 +1,5 @@
 """The commands of ``crossmesh`` and their options."""
 
-import importlib.metadata
 import json
 import tempfile
 import traceback
@@ -44,6 +43,7 @@ from emulator.schema import file_schema
 from emulator.study_commands import app as study_app
 from emulator.training import evaluate, train
 from tiles.inference import MODELS
+from tiles.version import VERSION
 
 app = typer.Typer(
     add_completion=False,
@@ -102,7 +102,7 @@ def _refused(error: object, code: int) -> int:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"crossmesh {importlib.metadata.version('crossmesh')}")
+        typer.echo(f"crossmesh {VERSION}")
         raise typer.Exit
 
 

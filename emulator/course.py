@@ -95,6 +95,9 @@ class Course:
     def begin(self) -> None:
         """Load the newest checkpoint, or the initial weights."""
         self._surviving(self._restore)
+        if self._directory is not None and self.history.examples:
+            survived = self._directory.recoveries()  # also since the checkpoint
+            self.history.recoveries = max(self.history.recoveries, survived, key=len)
         if self.history.examples:
             self._listener.note(f"resumed after {self.history.examples} examples")
 
@@ -159,11 +162,13 @@ class Course:
         history = self.history
         done = history.examples - history.epoch * self._job.n_train
         span = self._spans.next(history.epoch, done, history.measured)
-        ends_soon = span.schedule.round is not None  # a signal waits for it, and a checkpoint
-        with interrupt.deferred() if ends_soon else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if span.schedule.round is not None:  # it ends soon: a signal waits for the checkpoint
+                stack.enter_context(interrupt.deferred())
             started = time.perf_counter()
             outcome = self._executor.run(span, self._watch())
             seconds = time.perf_counter() - started
+            stack.enter_context(interrupt.deferred())
             self._spans.took(span, seconds)
             self._count(span, outcome, seconds)
             if span.is_last:

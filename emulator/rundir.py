@@ -124,6 +124,14 @@ class RunDirectory:
         table = metrics_table(rows)
         self._replace("metrics.parquet", lambda path: pq.write_table(table, path))
 
+    def recoveries(self) -> list[Recovery]:
+        """What the run has survived, as far as ``write_recoveries`` has told."""
+        try:
+            rows = pq.read_table(self.path / "recoveries.parquet").to_pylist()
+            return [Recovery(**row) for row in rows]
+        except (OSError, pa.ArrowInvalid, TypeError):
+            return []
+
     def write_recoveries(self, recoveries: Sequence[Recovery]) -> None:
         """Leave what the run has survived."""
         self.write_table("recoveries", recoveries_table(recoveries))

@@ -74,9 +74,16 @@ def train(
         try:
             return run.result()
         except RunLost as error:
-            if directory is None or not directory.can_be_resumed(config):
+            if directory is None or not _can_be_resumed(directory, config):
                 raise
             raise RunLost(f"{error}; go on with: crossmesh resume {directory.path}") from error
+
+
+def _can_be_resumed(directory: RunDirectory, config: RunConfig) -> bool:
+    try:
+        return directory.can_be_resumed(config)
+    except ConfigError:  # storage that cannot be seen now may be seen later
+        return True
 
 
 class _Run:

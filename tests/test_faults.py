@@ -28,10 +28,11 @@ from tests.hosts import DISK_BYTES, Hosts, wait_for, why_not
 pytestmark = [pytest.mark.slow, pytest.mark.multinode]
 
 TABLE = os.environ.get("CROSSMESH_FAULTS_TABLE")
-# What is promised of a lost node on a quiet machine; with other work beside it, twice as much.
-NOTICED_S, RESUMED_S = 5.0, 20.0
+# What is promised on a quiet machine; with other work beside it, twice as much.
+NODE_NOTICED_S, NODE_RESUMED_S = 5.0, 20.0
+NOTICED_S, RESUMED_S = 12.0, 30.0  # of all other losses
 SLACK = 1 if TABLE else 2
-EPOCHS = {"sequential": 16, "synchronous": 30, "asynchronous": 24}
+EPOCHS = {"sequential": 12, "synchronous": 20, "asynchronous": 16}
 HEAD, VICTIM = 0, 1
 
 
@@ -113,7 +114,8 @@ def test_a_loss_changes_nothing(name, schedule, cluster, table, tmp_path):
     if name.endswith("_that_saves"):
         before = time.time()
     run.wait_until_recovered(1)
-    if victim.is_lost:
+    is_node = victim.is_lost
+    if is_node:
         cluster.replace(victim)
     summary, rows = run.end(), run.recoveries()
     noticed_s, resumed_s = rows[0]["time_s"] - before, rows[0]["resumed_s"] - before
@@ -121,8 +123,8 @@ def test_a_loss_changes_nothing(name, schedule, cluster, table, tmp_path):
     table.append(Row(told, noticed_s, resumed_s, rows[0]["examples_lost"], rows[0]["what"]))
     assert summary["state_digest"] == undisturbed(run.overrides)
     assert summary["emulation"]["recoveries"] == len(rows) >= 1
-    assert -0.1 <= noticed_s <= NOTICED_S * SLACK
-    assert resumed_s <= RESUMED_S * SLACK
+    assert -0.1 <= noticed_s <= SLACK * (NODE_NOTICED_S if is_node else NOTICED_S)
+    assert resumed_s <= SLACK * (NODE_RESUMED_S if is_node else RESUMED_S)
     nothing_is_left(cluster, run)
 
 
@@ -189,7 +191,8 @@ def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluste
 
 
 def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):
-    run = training(cluster, tmp_path, "sequential", f"checkpoint.storage={cluster.disk}/run")
+    storage = f"checkpoint.storage={cluster.disk}/run"
+    run = training(cluster, tmp_path, "sequential", storage, "training.epochs=24")
     run.wait_until_it_trains()
     filler = cluster.disk / "filler"
     with filler.open("wb") as file, pytest.raises(OSError, match="No space left"):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.config import Engine
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, RunLost
 from emulator.executors.local import LocalExecutor
 from emulator.executors.placement import Machine, balanced, packed, place, replaced, spread
 from tests.jobs import small_job
@@ -74,9 +74,15 @@ def test_tiles_are_packed_as_the_engine_says(engine, n_cpus, n_hosts, notice):
 def test_lost_hosts_go_where_most_cpus_are_to_spare():
     there = [machine(1), machine(2, cpus=4)]
 
-    assert replaced([2, 3], ["n1", "n1", "n3", "n3"], there) == ["n2", "n2"]
-    with pytest.raises(ConfigError, match="the cluster must have a node with a CPU for tile hosts"):
-        replaced([0], ["n1"], [])
+    lost = {2: GIB, 3: GIB}
+
+    assert replaced(lost, ["n1", "n1", "n3", "n3"], there, {}) == {2: "n2", 3: "n2"}
+    assert replaced(lost, ["n1"] * 4, there, {"n2": 7 * GIB}) == {2: "n2", 3: "n1"}
+    law = (
+        r"no node has 1\.0 GiB of memory left for the tiles of a lost one: 10\.0\.0\.1, 10\.0\.0\.2"
+    )
+    with pytest.raises(RunLost, match=law):
+        replaced(lost, ["n1"] * 4, there, {"n1": 8 * GIB, "n2": 7.5 * GIB})
 
 
 def test_the_whole_placement_of_ten_thousand_tiles():

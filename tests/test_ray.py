@@ -16,7 +16,7 @@ import pytest
 
 from emulator.loading import dumped
 from emulator.training import train
-from tests.jobs import small_config, small_job
+from tests.jobs import small_config, small_job, steps
 
 pytestmark = pytest.mark.slow
 
@@ -289,3 +289,19 @@ def test_cpus_that_others_hold_are_missed_by_name(cluster, tmp_path):
     assert done.returncode == 1
     law = r"error: node \S+ must have 2 CPUs free \(got [01]\) within engine\.timeout_s \(2 s\): "
     assert re.fullmatch(law + "other jobs use the rest\n", done.stderr), done.stderr
+
+
+def test_hosts_go_on_after_a_damaged_checkpoint(tmp_path):
+    """Whoever could not read or write a file is asked for the next span all the same."""
+    config = small_config(training={"epochs": 3})
+    train(config, tmp_path / "run")
+    newest = steps(tmp_path / "run")[-1] / "tile-000003.arrow"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    changes = {"training": {"epochs": 5}, "engine": {"kind": "ray", "actors": 2}}
+    resumed = train(small_config(**changes), tmp_path / "run", resume=True)
+
+    whole = train(small_config(training={"epochs": 5}))
+    assert resumed.state_digest == whole.state_digest
+    assert resumed.metrics["loss"] == whole.metrics["loss"]

@@ -5,9 +5,12 @@ import os
 import numpy as np
 import pytest
 
+from emulator.checkpoints import Checkpoints
 from emulator.errors import ConfigError
+from emulator.executors.local import LocalExecutor
+from emulator.history import History
 from emulator.rundir import RunDirectory
-from tests.jobs import small_config
+from tests.jobs import small_config, small_job
 from tiles.checkpoint import Damaged, load_state, save_state
 from tiles.storage import NotWritten, Storage
 
@@ -49,11 +52,30 @@ def test_what_is_written_aside_is_seen_only_when_published(storage):
 
 
 def test_what_a_crash_left_aside_is_gone_with_the_next(storage):
-    storage.begin("step-1").write("old", b"1")
-    folder = storage.begin("step-1")
-    folder.write("new", b"2")
+    job = small_job()
+    executor, checkpoints = LocalExecutor(job), Checkpoints(storage, job)
+    executor.write_initial_weights()
+    storage.begin("step-000000000005").write("tile-000000.arrow", b"half")
+    checkpoints.save(History(examples=8), executor)
 
-    assert folder.names() == ["new"]
+    assert storage.names() == ["step-000000000008"]
+
+
+def test_whatever_ends_a_save_leaves_what_was_there(storage):
+    job = small_job()
+
+    class Lost(LocalExecutor):
+        def save(self, folder):
+            super().save(folder)
+            raise KeyboardInterrupt
+
+    executor, checkpoints = Lost(job), Checkpoints(storage, job)
+    executor.write_initial_weights()
+    Checkpoints(storage, job).save(History(examples=4), LocalExecutor(job))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(History(examples=8), executor)
+
+    assert storage.names() == ["step-000000000004"]
 
 
 def test_what_is_not_what_was_written_is_damaged(storage):
@@ -63,24 +85,28 @@ def test_what_is_not_what_was_written_is_damaged(storage):
 
     with pytest.raises(Damaged, match="t does not have the checksum that was written"):
         load_state(folder, "t", digest)
-    with pytest.raises(Damaged, match="u cannot be read: "):
+    with pytest.raises(Damaged, match="u is missing"):
         load_state(folder, "u", digest)
 
 
 def test_an_object_store_has_no_folders_to_rename(monkeypatch, tmp_path):
     """There what is written last makes a checkpoint one; a folder of files stands for it here."""
-    storage = Storage(str(tmp_path))
-    monkeypatch.setattr(storage, "_is_local", False)
-    folder = storage.begin("step-1")
-    folder.write("t", b"1")
-    storage.publish(folder, "step-1")
+    monkeypatch.setattr(Storage, "renames", False)
+    job = small_job()
+    executor, checkpoints = LocalExecutor(job), RunDirectory(tmp_path).checkpoints(job)
+    executor.write_initial_weights()
+    storage = Storage(str(tmp_path / "checkpoints"))
+    storage.begin("step-000000000005").write("tile-000000.arrow", b"half")
+    assert checkpoints.restore(executor, print) is None
+    checkpoints.save(History(examples=8), executor)
 
-    assert storage.names() == ["step-1"]
+    assert storage.names() == ["step-000000000008"]
+    assert checkpoints.restore(executor, print).examples == 8
 
 
 def test_a_place_that_cannot_be_written_says_where_and_why(tmp_path):
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(NotWritten, match=rf"{tmp_path}/file/\.x\.part cannot be written: "):
+    with pytest.raises(NotWritten, match=rf"{tmp_path}/file/\.x\.[0-9a-f]+ cannot be written: "):
         Storage(str(tmp_path / "file")).begin("x")
 
 

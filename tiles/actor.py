@@ -1,6 +1,6 @@
 """The Ray actor around a tile host: it moves calls and messages, the host does the work."""
 
-import importlib.metadata
+import contextlib
 import os
 import shutil
 import tempfile
@@ -20,6 +20,7 @@ from tiles.host import Assignment, TileHost
 from tiles.measure import HostReport, Outcome, Progress, TileReport
 from tiles.program import Span
 from tiles.storage import Storage
+from tiles.version import VERSION
 
 
 class Spot(NamedTuple):
@@ -63,9 +64,8 @@ class TileActor:
         self._channels = Channels(generation=generation, capacity=capacity, keys=self._keys)
         self._host.join(self._channels)
         context = ray.get_runtime_context()
-        version = importlib.metadata.version("crossmesh")
         ip = ray.util.get_node_ip_address()
-        return Spot(context.get_node_id(), ip, os.getpid(), version, self._keys.public)
+        return Spot(context.get_node_id(), ip, os.getpid(), VERSION, self._keys.public)
 
     def listen(self, peers: dict[int, Spot], folder: str) -> dict[int, str]:
         """Open a channel from every peer.
@@ -107,12 +107,11 @@ class TileActor:
         assert self._channels is not None
         return self._channels
 
-    def run(self, span: Span) -> tuple[Outcome, HostReport]:
-        """Perform this host's part of a span; nothing after ``stop``."""
-        try:
+    def run(self, span: Span) -> tuple[Outcome | None, HostReport]:
+        """Perform this host's part of a span; None instead of an outcome after ``stop``."""
+        outcome = None
+        with contextlib.suppress(ChannelStopped):
             outcome = self._host.run(span)
-        except ChannelStopped:
-            outcome = Outcome([], span.measured)
         return outcome, self._report()
 
     def status(self) -> tuple[Progress, HostReport]:

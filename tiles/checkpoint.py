@@ -82,11 +82,12 @@ def load_state(folder: Storage, name: str, digest: str) -> State:
 
     Raises:
         Damaged: If the file is not the one that was written.
+        NotRead: If it cannot be read just now.
     """
     try:
         body = folder.read(name)
-    except OSError as error:
-        raise Damaged(f"{name} cannot be read: {error.strerror or error}") from None
+    except FileNotFoundError:
+        raise Damaged(f"{name} is missing") from None
     if hashlib.sha256(body).hexdigest() != digest:
         raise Damaged(f"{name} does not have the checksum that was written")
     rows = pa.ipc.open_file(pa.BufferReader(body)).read_all()

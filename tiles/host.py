@@ -1,5 +1,6 @@
 """The tile host: a plain object that holds tiles and performs its part of a program."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from tiles.checkpoint import file_name, load_state, save_state
 from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
 from tiles.plan import Action, in_order, plans
 from tiles.program import Kind, Operation, Program, Span
-from tiles.storage import Storage
+from tiles.storage import NotShared, Storage
 from tiles.tile import Tile, TileConfig
 
 Array = NDArray[np.float32]
@@ -179,7 +180,13 @@ class TileHost:
 
         Raises:
             NotWritten: If the folder does not take them.
+            NotShared: If it is not there.
         """
+        if not folder.is_there:
+            raise NotShared(
+                f"checkpoint.storage must be a folder that all nodes share, got {folder}, which is "
+                f"not there on {socket.gethostname()}"
+            )
 
         def write(tile: Tile) -> tuple[str, str]:
             name = file_name(tile.block.tile)

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pyarrow as pa
 from pyarrow import fs
@@ -11,6 +12,14 @@ from pyarrow import fs
 
 class NotWritten(OSError):  # noqa: N818  because it names what happened
     """A file or folder could not be written; the message says where and why."""
+
+
+class NotRead(OSError):  # noqa: N818  because it names what happened
+    """A file could not be read just now; it may well be whole."""
+
+
+class NotShared(RuntimeError):  # noqa: N818  because it names what is
+    """A folder that was made on one node is not there on another."""
 
 
 class Storage:
@@ -48,6 +57,16 @@ class Storage:
         """The last part of its path."""
         return self._base.rpartition("/")[2]
 
+    @property
+    def renames(self) -> bool:
+        """Whether folders can be renamed here: in an object store they cannot."""
+        return self._is_local
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder is there, as far as can be seen."""
+        return bool(self._files.get_file_info(self._path).type == fs.FileType.Directory)
+
     def folder(self, name: str) -> "Storage":
         """A folder in this one."""
         return Storage(f"{self._base}/{name}{self._options}")
@@ -58,9 +77,19 @@ class Storage:
         return sorted(entry.base_name for entry in found)
 
     def read(self, name: str) -> pa.Buffer:
-        """A whole file; OSError if there is none."""
-        with self._files.open_input_file(f"{self._path}/{name}") as source:
-            return source.read_buffer()
+        """A whole file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            NotRead: If it cannot be read just now.
+        """
+        try:
+            with self._files.open_input_file(f"{self._path}/{name}") as source:
+                return source.read_buffer()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise NotRead(f"{self.where}/{name} cannot be read: {_reason(error)}") from None
 
     def write(self, name: str, body: bytes) -> None:
         """Write a file, through to the disk.
@@ -95,7 +124,7 @@ class Storage:
         Raises:
             NotWritten: If it cannot be had.
         """
-        aside = self.folder(f".{name}.part") if self._is_local else self.folder(name)
+        aside = self.folder(f".{name}.{token_hex(4)}" if self.renames else name)
         aside.remove()
         try:
             self._files.create_dir(aside._path, recursive=True)
@@ -109,7 +138,7 @@ class Storage:
         Raises:
             NotWritten: If that fails.
         """
-        if not self._is_local:
+        if not self.renames:
             return
         try:
             self._sync(aside._path)
@@ -141,5 +170,8 @@ class Storage:
                 os.close(number)
 
     def _not_written(self, error: OSError) -> NotWritten:
-        reason = os.strerror(error.errno) if error.errno else str(error).partition(". Detail")[0]
-        return NotWritten(f"{self.where} cannot be written: {reason}")
+        return NotWritten(f"{self.where} cannot be written: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error).partition(". Detail")[0]

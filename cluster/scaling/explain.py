@@ -9,7 +9,7 @@ from cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
 from cluster.scaling.plan import Plan, check_room
 from cluster.scaling.replay import pace
 from cluster.scaling.turns import Contestant, Turn
-from emulator.executors.placement import balanced
+from emulator.executors.placement import balanced, tile_sizes
 from emulator.job import Job
 
 MOST = 64  # actors that are projected to unless asked for more
@@ -121,8 +121,7 @@ def explain(measured: Measured, targets: Mapping[int, Job]) -> Explained:
 
 def placed(job: Job, actors: int) -> tuple[int, ...]:
     """Host of each tile; this process for no actors."""
-    sizes = [block.shape[0] * block.shape[1] for block in job.program.blocks]
-    return balanced(sizes, max(1, actors))
+    return balanced(tile_sizes(job), max(1, actors))
 
 
 def costs(turn: Turn) -> list[HostCost]:

@@ -9,11 +9,11 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from emulator import interrupt
-from emulator.errors import HostLost, RunError
+from emulator.errors import ConfigError, HostLost, RunError
 from emulator.executors.instance import first_line
 from interconnect.channels import ChannelLost
 from tiles.checkpoint import Damaged
-from tiles.storage import NotWritten
+from tiles.storage import NotRead, NotWritten
 
 POLL_S = 0.25  # between two looks at signals, failures and progress
 GRACE_S = 1.0  # a lost channel is a symptom: so long may its cause take to show
@@ -36,20 +36,22 @@ class Failure(Exception):  # noqa: N818  because it names what happened
         return all(map(_is_symptom, self.errors.values()))
 
     def reason(self, name: Callable[[int], str]) -> Exception:
-        """What failed first, as an error of ours; a lost channel only if nothing else did.
+        """What failed first, as an error of ours: a death before what it may have led to.
 
         Args:
             name: What to call the actor behind a call.
         """
-        index = min(self.errors, key=lambda i: _is_symptom(self.errors[i]))
+        index = min(self.errors, key=lambda i: _rank(self.errors[i]))
         error = self.errors[index]
         if isinstance(error, RayTaskError):
             cause = error.cause
-            if isinstance(cause, Damaged | NotWritten):
+            if isinstance(cause, Damaged | NotRead | NotWritten):
                 return cause
             if isinstance(cause, ChannelLost):
                 return HostLost(f"{name(index)}: {cause}")
             return RunError(str(cause or error))
+        if "creation task" in str(error):
+            return _not_made(name(index), error)
         if isinstance(error, RayActorError):
             return HostLost(f"{name(index)} died: {_death(error)}")
         return HostLost(f"{name(index)} failed: {first_line(error)}")
@@ -113,6 +115,24 @@ def failure(future: Any) -> RayError | None:
     except RayError as error:
         return error
     return None
+
+
+def _rank(error: RayError) -> int:
+    """Deaths first, then what calls say, and last channels, which only say that others died."""
+    if not isinstance(error, RayTaskError):
+        return 0
+    return 2 if _is_symptom(error) else 1
+
+
+def _not_made(name: str, error: RayError) -> Exception:
+    """Why an actor could not be made, which trying again would not change."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "ModuleNotFoundError" in lines[-1]:
+        return ConfigError(
+            f"crossmesh must be installed on all nodes, got {lines[-1]} for {name}; install it "
+            "there, or set engine.code=shipped"
+        )
+    return RunError(f"{name} could not be made: {lines[-1]}")
 
 
 def _is_symptom(error: RayError) -> bool:

@@ -1,6 +1,5 @@
 """The Ray instance that actors live in: a private one, or a cluster that runs already."""
 
-import importlib.metadata
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from emulator.errors import ConfigError, RunError
 from emulator.executors import environment
 from emulator.executors.reach import alive_nodes, check_reachable, muted
 from tiles.actor import Spot
+from tiles.version import VERSION
 
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
 _LAW = "engine.address must be host:port of a running Ray cluster, or auto"
@@ -80,12 +80,11 @@ def check_version(spots: Iterable[Spot | None]) -> None:
     Raises:
         ConfigError: If there are such.
     """
-    ours = importlib.metadata.version("crossmesh")
     for spot in spots:
-        if spot is not None and spot.version != ours:
+        if spot is not None and spot.version != VERSION:
             raise ConfigError(
-                f"crossmesh must be {ours} on all nodes, as here, got {spot.version} on {spot.ip}; "
-                "install it there, or set engine.code=shipped"
+                f"crossmesh must be {VERSION} on all nodes, as here, got {spot.version} on "
+                f"{spot.ip}; install it there, or set engine.code=shipped"
             )
 
 

@@ -16,7 +16,9 @@ from emulator.executors.calls import Failure, answers
 from emulator.executors.placement import Placement
 from interconnect.channels import ChannelLost
 from tiles.actor import Spot
+from tiles.checkpoint import Damaged
 from tiles.measure import HostReport, Progress
+from tiles.storage import NotRead, NotWritten
 
 CONNECT_S = 10.0  # longest wait for channels to open
 REPLY_S = 3.0  # a host that has not left its span by then counts as lost
@@ -74,20 +76,22 @@ class Members:
         # An actor that is not made yet cannot be asked whether it lives.
         self.spots = list(self.all("join", generation, capacity, beats=False))
 
-    def leave(self, generation: int, capacity: int) -> list[int]:
-        """Have all actors leave what they do; hosts whose actors do not answer."""
+    def leave(self, generation: int, capacity: int) -> tuple[list[int], list[int]]:
+        """Have all actors leave what they do; hosts that are lost, and those that are just silent.
+
+        Silent ones may lie on a node that is gone, or frozen, without Ray's knowing it yet.
+        """
         self.stop()
         futures = [actor.join.remote(generation, capacity) for actor in self._actors]
         done, _ = ray.wait(futures, num_returns=len(futures), timeout=REPLY_S)
-        lost = []
+        answered = set(done)
         for host, future in enumerate(futures):
-            try:
-                self.spots[host] = ray.get(future, timeout=0) if future in set(done) else None
-            except RayError:
-                self.spots[host] = None
-            if self.spots[host] is None:
-                lost.append(host)
-        return lost
+            self.spots[host] = None
+            if future in answered:
+                with contextlib.suppress(RayError):
+                    self.spots[host] = ray.get(future)
+        lost = [host for host, spot in enumerate(self.spots) if spot is None]
+        return lost, [host for host in lost if futures[host] not in answered]
 
     def connect(self, pairs: set[tuple[int, int]]) -> None:
         """Open a channel for every pair of source and target.
@@ -187,8 +191,10 @@ class Members:
             self.stop()
             raise
         except Failure as failure:
-            self.stop()
-            raise failure.reason(self.name) from None
+            reason = failure.reason(self.name)
+            if not isinstance(reason, Damaged | NotRead | NotWritten):  # hosts are as they were
+                self.stop()
+            raise reason from None
         except TimeoutError as error:
             raise HostLost(
                 f"{error} within engine.timeout_s ({timeout_s:g} s): the cluster may lack CPUs "

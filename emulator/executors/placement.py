@@ -5,11 +5,11 @@ neighbours: partial sums of one layer meet in few processes, and layers that fol
 on the same node, or on two that follow each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from emulator.config import Engine
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, RunLost
 from emulator.job import Job
 from tiles.memory import build_bytes, tile_bytes
 
@@ -174,23 +174,40 @@ def spread(n_hosts: int, cpus: Sequence[int]) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def replaced(lost: Sequence[int], node_of: Sequence[str], machines: Sequence[Machine]) -> list[str]:
-    """A node for every lost host: that with most CPUs to spare, of those that are left.
+def replaced(
+    lost: Mapping[int, int],
+    node_of: Sequence[str],
+    machines: Sequence[Machine],
+    used: Mapping[str, int],
+) -> dict[int, str]:
+    """A node for every lost host: of those with memory for it, that with most CPUs to spare.
+
+    Args:
+        lost: Memory of each host that is lost, in bytes.
+        node_of: Node on which each host was.
+        machines: Nodes that are left.
+        used: Memory that the other hosts take on each node.
 
     Raises:
-        ConfigError: If none is left.
+        RunLost: If there is none.
     """
-    if not any(machine.cpus for machine in machines):
-        raise ConfigError("the cluster must have a node with a CPU for tile hosts, got none")
     hosts = {machine.node: 0 for machine in machines}
+    taken = {machine.node: used.get(machine.node, 0) for machine in machines}
     for host, node in enumerate(node_of):
         if host not in lost and node in hosts:
             hosts[node] += 1
-    found = []
-    for _ in lost:
-        best = max(machines, key=lambda machine: machine.cpus - hosts[machine.node])
+    found = {}
+    for host, needed in lost.items():
+        fit = [m for m in machines if taken[m.node] + needed <= m.memory_bytes]
+        if not fit:
+            raise RunLost(
+                f"no node has {needed / _GIB:.1f} GiB of memory left for the tiles of a lost one: "
+                f"{', '.join(m.ip for m in machines) or 'none'} remain"
+            )
+        best = max(fit, key=lambda machine: machine.cpus - hosts[machine.node])
         hosts[best.node] += 1
-        found.append(best.node)
+        taken[best.node] += needed
+        found[host] = best.node
     return found
 
 

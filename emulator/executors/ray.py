@@ -20,6 +20,7 @@ from emulator.executors.members import Members, Unreachable
 from emulator.executors.nodes import Reservations, await_machines, machines
 from emulator.executors.placement import (
     PROCESS_BYTES,
+    Machine,
     most_to_build,
     place,
     replaced,
@@ -34,6 +35,8 @@ from tiles.plan import edges, in_order, messages_in_flight
 from tiles.program import Span
 
 CAPACITY = 32  # messages queued per channel, so far may hosts run ahead (assumed)
+AVOID_S = 600.0  # a node that another could not reach is left alone for so long
+WRITE_BYTES_PER_S = 10e6  # what storage is at least expected to take and give (assumed)
 PATIENCE_S = 10.0  # a signal waits so long for a span that ends soon
 OBJECT_STORE_BYTES = 256 << 20  # besides the examples
 
@@ -48,7 +51,7 @@ class RayExecutor:
         self._engine = job.config.engine
         self._generation = 0  # of the messages; a recovery raises it
         self._reservations = Reservations()
-        self._avoided: set[str] = set()  # nodes that others cannot reach
+        self._avoided: dict[str, float] = {}  # nodes that others could not reach, and when
         self._members: Members | None = None
         self._owns_ray = False
         try:
@@ -112,14 +115,14 @@ class RayExecutor:
 
     def _make(self, hosts: list[int]) -> None:
         """Make the actors of some hosts on the nodes where they are placed."""
-        node_of, host_of = self._placement.node_of, self._placement.host_of
+        node_of = self._placement.node_of
         cpus = {machine.node: machine.cpus for machine in machines()}
         wanted: dict[str, dict[str, float]] = {}
+        sizes = self._host_bytes()
         for node in node_of:
-            there = {host for host, its in enumerate(node_of) if its == node}
-            tiles = sum(self._sizes[t] for t, host in enumerate(host_of) if host in there)
+            there = [host for host, its in enumerate(node_of) if its == node]
             n_cpus = min(len(there), cpus.get(node, 1))
-            wanted[node] = {"CPU": n_cpus, "memory": tiles + self._process_bytes * len(there)}
+            wanted[node] = {"CPU": n_cpus, "memory": sum(sizes[host] for host in there)}
         self._reservations.take(wanted, self._engine.timeout_s)
         make = actor_class()
 
@@ -171,12 +174,15 @@ class RayExecutor:
                 stalled.check(progress.examples)
                 watch(progress)
 
-        patience_s = PATIENCE_S if span.schedule.round is not None else 0.0
-        done: list[tuple[Outcome, HostReport]] = self._all.all(
+        ends_soon = span.schedule.round is not None or span.evaluation is not None
+        patience_s = PATIENCE_S if ends_soon else 0.0
+        done: list[tuple[Outcome | None, HostReport]] = self._all.all(
             "run", span, timeout_s=math.inf, meanwhile=look, patience_s=patience_s
         )
         self._reports = {host: report for host, (_, report) in enumerate(done)}
         outcome = done[judge][0]
+        if outcome is None or any(part is None for part, _ in done):
+            raise HostLost("a span was stopped before its end")
         watch(Progress(span.n_examples, *_latest(outcome)))
         return outcome
 
@@ -187,46 +193,79 @@ class RayExecutor:
 
         Raises:
             HostLost: If more is lost meanwhile.
+            RunLost: If what is left has no room.
         """
-        self._generation += 1
-        lost = self._all.leave(self._generation, self._capacity)
-        lost = sorted({*lost, *self._on_avoided()})
-        there = [machine for machine in machines() if machine.node not in self._avoided]
-        if lost:
-            nodes = list(self._placement.node_of)
-            for host, node in zip(lost, replaced(lost, nodes, there), strict=True):
-                nodes[host] = node
-            self._placement = replace(self._placement, node_of=tuple(nodes))
-            self._reservations.keep(set(nodes) & {machine.node for machine in there})
-            self._make(lost)
-            self._all.join(self._generation, self._capacity)
-        try:
-            self._all.connect(self._pairs)
-        except Unreachable as error:
-            self._avoid_one_of(error.pair)
-            raise
+        with interrupt.deferred():
+            self._generation += 1
+            lost, silent = self._all.leave(self._generation, self._capacity)
+            left = self._left(silent)
+            there = {machine.node for machine in left}
+            node_of = self._placement.node_of
+            lost = sorted(
+                {*lost, *(host for host, node in enumerate(node_of) if node not in there)}
+            )
+            if lost:
+                self._replace(lost, left)
+            try:
+                self._all.connect(self._pairs)
+            except Unreachable as error:
+                self._avoid_one_of(error.pair)
+                raise
 
-    def _on_avoided(self) -> list[int]:
-        node_of = self._placement.node_of
-        return [host for host, node in enumerate(node_of) if node in self._avoided]
+    def _left(self, silent: list[int]) -> list[Machine]:
+        """Nodes to go on with: not those that all is silent on, if there are others."""
+        node_of, now = self._placement.node_of, time.monotonic()
+        self._avoided = {n: since for n, since in self._avoided.items() if now - since < AVOID_S}
+        loud = {node for host, node in enumerate(node_of) if host not in silent}
+        doubtful = {*self._avoided, *(set(node_of) - loud)}
+        found = await_machines(1, self._engine.timeout_s)
+        return [machine for machine in found if machine.node not in doubtful] or found
+
+    def _replace(self, lost: list[int], left: list[Machine]) -> None:
+        """Make the actors of lost hosts anew, on the nodes that are left."""
+        node_of, sizes = list(self._placement.node_of), self._host_bytes()
+        used: dict[str, int] = {}
+        for host, node in enumerate(node_of):
+            if host not in lost:
+                used[node] = used.get(node, 0) + sizes[host]
+        for host, node in replaced({h: sizes[h] for h in lost}, node_of, left, used).items():
+            node_of[host] = node
+        self._placement = replace(self._placement, node_of=tuple(node_of))
+        self._reservations.keep(set(node_of))
+        self._make(lost)
+        self._all.join(self._generation, self._capacity)
+        check_version(self._all.spots)
+
+    def _host_bytes(self) -> list[int]:
+        """Memory of each actor with its tiles."""
+        total = [self._process_bytes] * self._placement.n_hosts
+        for tile, host in enumerate(self._placement.host_of):
+            total[host] += self._sizes[tile]
+        return total
 
     def _avoid_one_of(self, pair: tuple[int, int]) -> None:
-        """Of two nodes that cannot reach each other, use that with fewer hosts no more."""
+        """Of two nodes that cannot reach each other, leave that with fewer hosts for a while."""
         here, node_of = ray.get_runtime_context().get_node_id(), self._placement.node_of
-        nodes = {node_of[host] for host in pair} - {here}
-        if len({node_of[host] for host in pair}) > 1:
-            self._avoided.add(min(sorted(nodes), key=node_of.count))
+        nodes = {node_of[host] for host in pair}
+        if len(nodes) > 1:
+            worse = min(sorted(nodes - {here}), key=node_of.count)
+            self._avoided[worse] = time.monotonic()
 
     # State
 
     def save(self, folder: str) -> dict[str, str]:
         """Have every actor write the state of its tiles."""
-        parts = self._all.all("save", folder, patience_s=math.inf)
+        parts = self._all.all("save", folder, timeout_s=self._storage_s, patience_s=math.inf)
         return {name: digest for part in parts for name, digest in part.items()}
 
     def load(self, folder: str, files: Mapping[str, str]) -> None:
         """Have every actor read the state of its tiles."""
-        self._all.all("load", folder, files)
+        self._all.all("load", folder, files, timeout_s=self._storage_s)
+
+    @property
+    def _storage_s(self) -> float:
+        """Longest wait for the state of all tiles to be written or read."""
+        return self._engine.timeout_s + sum(self._sizes) / WRITE_BYTES_PER_S
 
     def age(self, aging: Aging | None) -> None:
         """Have every actor read its tiles from programmed memories that have aged."""

@@ -1,7 +1,6 @@
 """The file that a fitted device is written to, which a section of a config can extend."""
 
 import hashlib
-import importlib.metadata
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import yaml
 
 from emulator.errors import ConfigError
 from emulator.measured.fit import Fit, write_noise
+from tiles.version import VERSION
 
 
 def write_device(fit: Fit, found: dict[str, Any], source: Path, output: Path) -> None:
@@ -41,10 +41,9 @@ def write_device(fit: Fit, found: dict[str, Any], source: Path, output: Path) ->
 def _comments(found: dict[str, Any], source: Path) -> str:
     many = f"{found['devices']} devices" if found["devices"] > 1 else "one device"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    version = importlib.metadata.version("crossmesh")
     return (
         f"# Measured: {many}, {found['up_pulses']} up and {found['down_pulses']} down pulses\n"
-        f"# source: {source.name} (sha256 {digest}...), fitted by crossmesh {version}\n"
+        f"# source: {source.name} (sha256 {digest}...), fitted by crossmesh {VERSION}\n"
         f"# measured conductance = offset + scale * w; {found['states']:.0f} states\n"
         f"# noise beside that of the tables, of a reading or write: "
         f"{found['write_noise']:.3g} steps\n"

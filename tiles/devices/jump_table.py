@@ -1,6 +1,6 @@
 """Jump-table device: the change per pulse at each conductance as it was measured."""
 
-from functools import cached_property
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -189,19 +189,14 @@ class JumpTable(Device):
         return float(np.mean(rises) - np.mean(falls)) / 2
 
     def law(self) -> Any:
-        """The shared numbers; all arrays of a config have the same tables."""
-        return self._law
-
-    @cached_property
-    def _law(self) -> JumpTableLaw:
-        rows = [
-            row
+        """The shared numbers; all arrays of such devices share the tables."""
+        rows = tuple(
+            tuple(row)
             for table in self.tables
             for row in (table.up, table.up_noise, table.down, table.down_noise)
-        ]
-        points = np.array(rows, np.float32)
-        intervals = np.int32(points.shape[1] - 1)
-        return JumpTableLaw(np.float32(self.cycle_noise), intervals, points.ravel())
+        )
+        intervals = np.int32(len(rows[0]) - 1)
+        return JumpTableLaw(np.float32(self.cycle_noise), intervals, _points(rows))
 
     def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
         """Factor of up changes, factor of down changes, bounds, and the number of the table."""
@@ -214,3 +209,9 @@ class JumpTable(Device):
         parameters[UPPER] = np.array([table.upper for table in self.tables], np.float32)[drawn]
         parameters[TABLE] = drawn
         return parameters
+
+
+@lru_cache(maxsize=8)
+def _points(rows: tuple[tuple[float, ...], ...]) -> NDArray[np.float32]:
+    """The points of all tables, one after the other."""
+    return np.array(rows, np.float32).ravel()
