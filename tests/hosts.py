@@ -20,19 +20,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.launch.settings import NODE
+
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "cluster.cli")
 PORT = 6379
 DISK_BYTES = 16 << 20
 _PREFIX = "crossmesh-"  # namespaces and folders: crossmesh-<pid of the test>-<token>[-<name>]
 _OWNED = re.compile(_PREFIX + r"(\d+)-[0-9a-f]{4}(-\w+)?")
-# The head decides, with these, after 2 to 4 s that a node is dead.
-_HEALTH = {
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
-}
 
 
 def why_not() -> str | None:
@@ -269,8 +264,7 @@ class Hosts:
         (folder / "token").chmod(0o600)
         kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         self.env = {
-            **kept, **_HEALTH, "PYTHONPATH": str(ROOT), "COLUMNS": "200",
-            "RAY_USAGE_STATS_ENABLED": "0",
+            **kept, **NODE, "PYTHONPATH": str(ROOT), "COLUMNS": "200",
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         }  # fmt: skip
         switch = f"{token}-switch"

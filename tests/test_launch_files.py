@@ -247,19 +247,74 @@ def stand_ins(tmp_path):
     return StandIns(tmp_path / "bin")
 
 
+REMOTE = """
+case "$1" in
+  exec)
+    case "$3" in
+      *start) exit 0 ;;
+      *follow) [ -e {folder}/again ] || {{ touch {folder}/again; exit 1; }} ;;
+      *status) echo "training ended with {code}"; exit 0 ;;
+    esac ;;
+  rsync-down) exit {fetched} ;;
+esac"""
+
+
 @pytest.mark.parametrize("code", [0, 130])
-def test_machines_are_given_back_whatever_the_training_does(code, generate, stand_ins):
+def test_a_broken_line_ends_nothing_and_machines_are_given_back(
+    code, generate, stand_ins, tmp_path
+):
     folder = generate("aws", run_dir="~/runs/a b")
-    stand_ins.add("ray", f'case "$1" in exec) exit {code} ;; esac')
-    done = subprocess.run(["bash", folder / "launch.sh"], env=stand_ins.environment, check=False)
+    stand_ins.add("ray", REMOTE.format(folder=tmp_path, code=code, fetched=0))
+    environment = {**stand_ins.environment, "CROSSMESH_RETRY_S": "0"}
+    done = subprocess.run(["bash", folder / "launch.sh"], env=environment, check=False)
 
     assert done.returncode == code
+    job = "ray exec cluster.yaml bash ~/.crossmesh/aws/job.sh"
     assert stand_ins.calls == [
         "ray up --yes cluster.yaml",
-        "ray exec cluster.yaml bash ~/.crossmesh/aws/train.sh",
+        f"{job} start",
+        f"{job} follow",
+        f"{job} follow",
+        f"{job} status",
         "ray rsync-down cluster.yaml ~/runs/a b/ runs/digits/",
         "ray down --yes cluster.yaml",
     ]
+
+
+def test_machines_are_kept_while_the_run_is_only_there(generate, stand_ins, tmp_path):
+    folder = generate("aws")
+    (tmp_path / "again").touch()
+    stand_ins.add("ray", REMOTE.format(folder=tmp_path, code=0, fetched=1))
+    done = subprocess.run(["bash", folder / "launch.sh"], env=stand_ins.environment, check=False)
+
+    assert done.returncode == 1
+    assert "ray down --yes cluster.yaml" not in stand_ins.calls
+
+
+def test_a_training_runs_apart_and_is_stopped_with_its_state_saved(generate, stand_ins):
+    """The script on the head, with a stand-in for the training."""
+    node = generate("on-premises") / "node"
+    script = '#!/usr/bin/env bash\necho $$ > "$CROSSMESH_PID_FILE"\necho begun\n'
+    script += "trap 'echo saved; exit 130' TERM\nfor _ in $(seq 600); do sleep 0.1; done\n"
+    (node / "train.sh").write_text(script)
+
+    def job(word):
+        done = subprocess.run(["bash", node / "job.sh", word], capture_output=True, text=True,
+                              check=False, timeout=30)  # fmt: skip
+        return done.returncode, done.stdout
+
+    assert job("follow")[0] == 1
+    assert job("start") == (0, "")
+    assert job("start") == (0, "the training runs already\n")
+    assert job("status") == (0, "")
+    deadline = time.monotonic() + 10
+    while "begun" not in (node / "train.log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)  # until it has set its trap
+    assert job("stop")[0] == 0
+    assert job("follow")[0] == 0
+    assert job("status") == (0, "training ended with 130\n")
+    assert "saved" in (node / "train.log").read_text()
 
 
 def test_other_peoples_ray_on_the_premises_is_left_alone(generate, stand_ins):

@@ -99,8 +99,9 @@ class TileActor:
             self._open.connect(peer, address, key)
 
     def await_peers(self, timeout_s: float) -> None:
-        """Wait until all peers have connected."""
+        """Wait until all peers have connected; then nobody needs the files of the sockets more."""
         self._open.await_peers(timeout_s)
+        self._remove_folder()
 
     @property
     def _open(self) -> Channels:
@@ -131,6 +132,9 @@ class TileActor:
         """Close all channels."""
         if self._channels:
             self._channels.close()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

@@ -4,8 +4,10 @@ import importlib.util
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +35,7 @@ from emulator.errors import ConfigError
 
 # What typer needs to know, so that options behind CONFIG go on to the training.
 PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
+_POLL_S = 0.2  # between two looks at whether a script has ended
 _SDKS = {"aws": "boto3", "gcp": "googleapiclient"}  # by which Ray makes machines
 
 
@@ -172,7 +175,14 @@ def _path() -> str:
 
 
 def _run(plan: Plan) -> int:
-    """Run the script to its end, also if a signal comes, since it gives back what it has taken."""
+    """Run the script to its end, which gives back what it has taken; a signal is passed on to it."""
     with interrupt.deferred():
         command = ["bash", str(plan.folder / plan.script)]
-        return subprocess.run(command, env={**os.environ, "PATH": _path()}, check=False).returncode
+        script = subprocess.Popen(command, env={**os.environ, "PATH": _path()})
+        is_told = False
+        while script.poll() is None:
+            if interrupt.requested() and not is_told:
+                script.send_signal(signal.SIGTERM)
+                is_told = True
+            time.sleep(_POLL_S)
+        return script.returncode

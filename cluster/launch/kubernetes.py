@@ -88,6 +88,10 @@ def _workers(pods: KubernetesCluster, name: str) -> list[dict[str, Any]]:
     n_workers = pods.nodes - 1
     if not n_workers:
         return []
+    template = _pod(pods, name, "ray-worker", {})
+    # Until the head has saved the state of the tiles that are here.
+    wait = {"exec": {"command": ["sleep", str(_STOP_S - 10)]}}
+    template["spec"]["containers"][0]["lifecycle"] = {"preStop": wait}
     return [
         {
             "groupName": "workers",
@@ -95,7 +99,7 @@ def _workers(pods: KubernetesCluster, name: str) -> list[dict[str, Any]]:
             "minReplicas": n_workers,
             "maxReplicas": n_workers,
             "rayStartParams": {"num-cpus": str(pods.cpus_per_node)},
-            "template": _pod(pods, name, "ray-worker", {}),
+            "template": template,
         }
     ]
 

@@ -18,7 +18,7 @@ import interconnect
 import tiles
 from cluster.launch import scripts
 from cluster.launch.config import AwsCluster, GcpCluster, LaunchedCluster, OnPremisesCluster
-from cluster.launch.files import File, Plan, lines, yaml_text
+from cluster.launch.files import File, Plan, yaml_text
 from cluster.launch.order import Order
 from cluster.launch.tokens import checked_token
 from emulator.errors import ConfigError
@@ -52,6 +52,7 @@ def plan(machines: Machines, order: Order, folder: Path) -> Plan:
         scripts.config_file(order, "node/"),
         scripts.environment_file(machines.variables, machines.activate),
         File("node/train.sh", train, 0o755),
+        File("node/job.sh", _JOB, 0o755),
         File("node/ray.sh", _ray_script(machines), 0o755),
     )
     return Plan(
@@ -134,9 +135,11 @@ def _mounts(machines: Machines, folder: Path) -> dict[str, str]:
 def _installing(machines: Machines) -> list[str]:
     """Commands that install what runs need on a node."""
     if machines.wheel is not None:
-        return [f"pip install {scripts.path(f'{_there(machines)}/{machines.wheel.name}')}"]
+        return [
+            f"python3 -m pip install {scripts.path(f'{_there(machines)}/{machines.wheel.name}')}"
+        ]
     if machines.code == "shipped" and machines.image is None:
-        return [f"pip install {scripts.quoted(_dependencies())}"]
+        return [f"python3 -m pip install {scripts.quoted(_dependencies())}"]
     return []
 
 
@@ -232,26 +235,12 @@ def _end(machines: Machines) -> str:
 
 
 def _launch_script(machines: Machines, order: Order, run_dir: str) -> str:
-    here = f"runs/{order.config.name}"
-    train = shlex.quote(f"bash {_there(machines)}/train.sh")
-    return lines(
-        "#!/usr/bin/env bash",
-        "# Sets the machines up, trains, fetches the run and gives the machines back.",
-        "# Ctrl-C reaches the training, which saves its state first.",
-        "set -e",
-        'cd "$(dirname "${BASH_SOURCE[0]}")"',
-        "export RAY_USAGE_STATS_ENABLED=0",
-        "trap : INT TERM  # so that the machines are given back in any case",
-        "status=0",
-        "ray up --yes cluster.yaml || status=$?",
-        'if [ "$status" = 0 ]; then',
-        f"  ray exec cluster.yaml {train} || status=$?",
-        f"  mkdir -p {shlex.quote(here)}",
-        f"  ray rsync-down cluster.yaml {shlex.quote(run_dir.rstrip('/') + '/')} "
-        f"{shlex.quote(here + '/')} || echo 'the run could not be fetched' >&2",
-        "fi",
-        f"{_end(machines)} || status=$?",
-        'exit "$status"',
+    return _LAUNCH.format(
+        job=f"bash {_there(machines)}/job.sh",
+        here=shlex.quote(f"runs/{order.config.name}"),
+        from_there=shlex.quote(run_dir.rstrip("/") + "/"),
+        to_here=shlex.quote(f"runs/{order.config.name}/"),
+        end=_end(machines),
     )
 
 
@@ -259,6 +248,59 @@ _HEADER = """\
 # For ray up, ray exec and ray down. Ray's defaults begin every start with a command that ends all
 # Ray processes of a machine, other people's included; the start commands here take its place and
 # touch only what they have started (see node/ray.sh).
+"""
+
+_LAUNCH = """\
+#!/usr/bin/env bash
+# Sets the machines up, trains, fetches the run and gives the machines back.
+# The training runs apart from this connection: a line that breaks ends nothing and is reopened.
+# Ctrl-C and SIGTERM reach the training, which saves its state first.
+cd "$(dirname "${{BASH_SOURCE[0]}}")" || exit 1
+export RAY_USAGE_STATS_ENABLED=0
+stopped=
+trap 'stopped=1; ray exec cluster.yaml "{job} stop"' INT TERM
+status=0
+ray up --yes cluster.yaml && ray exec cluster.yaml '{job} start' || status=$?
+if [ "$status" = 0 ]; then
+  until ray exec cluster.yaml '{job} follow' & wait $!; do
+    [ -n "$stopped" ] || echo 'the line is broken, but the training goes on; looking again' >&2
+    sleep "${{CROSSMESH_RETRY_S:-10}}"
+  done
+  told=$(ray exec cluster.yaml '{job} status' 2>/dev/null | grep -o 'training ended with [0-9]*')
+  status=${{told##* }}
+  mkdir -p {here}
+  if [ -z "$status" ] || ! ray rsync-down cluster.yaml {from_there} {to_here}; then
+    echo 'the run could not be fetched, so the machines are kept' >&2
+    exit 1
+  fi
+fi
+{end} || status=$?
+exit "$status"
+"""
+
+_JOB = """\
+#!/usr/bin/env bash
+# The training on the head, apart from any connection: job.sh start | follow | stop | status
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export CROSSMESH_PID_FILE="$here/train.pid"
+
+runs() { [ -e "$here/job.pid" ] && kill -0 "$(cat "$here/job.pid")" 2>/dev/null; }
+
+case "$1" in
+  start)
+    if runs; then echo "the training runs already"; exit 0; fi
+    rm -f "$here/status" "$CROSSMESH_PID_FILE"
+    nohup setsid bash -c 'bash "$0/train.sh"; echo $? > "$0/status"' "$here" \\
+      > "$here/train.log" 2>&1 < /dev/null &
+    echo $! > "$here/job.pid" ;;
+  follow)
+    if runs; then tail -n 50 --pid="$(cat "$here/job.pid")" -f "$here/train.log"; fi
+    [ -e "$here/status" ] ;;
+  stop)
+    if runs && [ -e "$CROSSMESH_PID_FILE" ]; then kill -TERM "$(cat "$CROSSMESH_PID_FILE")"; fi ;;
+  status)
+    if [ -e "$here/status" ]; then echo "training ended with $(cat "$here/status")"; fi ;;
+esac
 """
 
 _AFTER = """\

@@ -4,8 +4,8 @@
 # the head's count.
 HEALTH = {
     "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_period_ms": "400",
+    "RAY_health_check_timeout_ms": "800",
     "RAY_health_check_failure_threshold": "3",
 }
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
