@@ -132,7 +132,7 @@ class Training:
     def wait_until_it_saves(self) -> None:
         """Wait until a checkpoint is being written."""
         deadline = time.monotonic() + 30
-        while not list(self.storage.glob(".step-*.part")):  # without a pause: it takes 50 ms
+        while not list(self.storage.glob(".step-*")):  # without a pause: it takes 50 ms
             assert self.process.poll() is None, self.all_notes
             assert time.monotonic() < deadline, "no checkpoint within 30 s"
 

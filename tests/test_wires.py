@@ -104,7 +104,7 @@ def test_what_is_read_follows_updates_and_states():
     before = tile.forward(x, 0)
 
     tile.update(x, np.ones((1, 16), np.float32), 0.01, 0)
-    other.load(tile.crossbar.state())
+    other.load(tile.state())
 
     assert np.all(tile.forward(x, 1) > before)
     np.testing.assert_array_equal(tile.forward(x, 1), other.forward(x, 1))

@@ -123,10 +123,11 @@ class TileActor:
         node = ray.get_runtime_context().get_node_id()
         return self._host.report()._replace(node=node, ip=ray.util.get_node_ip_address())
 
-    def stop(self) -> None:
-        """Make a running span end soon."""
-        if self._channels:
-            self._channels.stop()
+    def stop(self, generation: int) -> None:
+        """Make a running span of this generation end soon; a late call ends none of a later one."""
+        channels = self._channels
+        if channels and channels.generation == generation:
+            channels.stop()
 
     def close(self) -> None:
         """Close all channels."""

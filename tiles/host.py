@@ -16,6 +16,7 @@ from tiles.aging import Aging
 from tiles.binding import Binder, Feed, Steps
 from tiles.checkpoint import file_name, load_state, save_state
 from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
+from tiles.memory import give_back
 from tiles.plan import Action, in_order, plans
 from tiles.program import Kind, Operation, Program, Span
 from tiles.storage import NotShared, Storage
@@ -169,6 +170,7 @@ class TileHost:
         for tile in self.tiles.values():
             block = tile.block
             tile.write(weights(block.layer, (block.row, block.col), block.shape))
+        give_back()
 
     def age(self, aging: Aging | None) -> None:
         """Read every tile from programmed memories that have aged; None: from its crossbar."""
@@ -212,6 +214,7 @@ class TileHost:
 
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             list(pool.map(read, self.tiles.values()))
+        give_back()
 
     def digests(self) -> dict[int, bytes]:
         """sha256 of each tile's device state."""

@@ -175,7 +175,7 @@ def _path() -> str:
 
 
 def _run(plan: Plan) -> int:
-    """Run the script to its end, which gives back what it has taken; a signal is passed on to it."""
+    """Run the script to its end, which gives back what it took; a signal is passed on to it."""
     with interrupt.deferred():
         command = ["bash", str(plan.folder / plan.script)]
         script = subprocess.Popen(command, env={**os.environ, "PATH": _path()})

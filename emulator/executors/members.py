@@ -56,6 +56,7 @@ class Members:
         self._timeout_s = timeout_s
         self._actors: list[Any] = [None] * placement.n_hosts
         self.spots: list[Spot | None] = [None] * placement.n_hosts
+        self._generation = 0
         self.statuses: dict[int, tuple[Progress, HostReport]] = {}
         self._folders: set[Path] = set()  # of sockets within this node
 
@@ -73,6 +74,7 @@ class Members:
         Raises:
             HostLost: If one of them dies or does not answer.
         """
+        self._generation = generation
         # An actor that is not made yet cannot be asked whether it lives.
         self.spots = list(self.all("join", generation, capacity, beats=False))
 
@@ -82,6 +84,7 @@ class Members:
         Silent ones may lie on a node that is gone, or frozen, without Ray's knowing it yet.
         """
         self.stop()
+        self._generation = generation
         futures = [actor.join.remote(generation, capacity) for actor in self._actors]
         done, _ = ray.wait(futures, num_returns=len(futures), timeout=REPLY_S)
         answered = set(done)
@@ -214,29 +217,28 @@ class Members:
         """Make running spans end soon."""
         for actor in filter(None, self._actors):
             with contextlib.suppress(Exception):
-                actor.stop.remote()
+                actor.stop.remote(self._generation)
 
     def close(self) -> None:
         """End all actors."""
         actors, self._actors = [actor for actor in self._actors if actor is not None], []
         try:
             if actors and ray.is_initialized():
-                _end(actors)
+                self._end(actors)
         finally:
             for folder in self._folders:  # what an actor that was killed has left
                 shutil.rmtree(folder, ignore_errors=True)
 
-
-def _end(actors: list[Any]) -> None:
-    for actor in actors:
+    def _end(self, actors: list[Any]) -> None:
+        for actor in actors:
+            with contextlib.suppress(Exception):
+                actor.stop.remote(self._generation)
+        closing = [actor.close.remote() for actor in actors]
         with contextlib.suppress(Exception):
-            actor.stop.remote()
-    closing = [actor.close.remote() for actor in actors]
-    with contextlib.suppress(Exception):
-        ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
-    for actor in actors:
-        with contextlib.suppress(Exception):
-            ray.kill(actor)
+            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+        for actor in actors:
+            with contextlib.suppress(Exception):
+                ray.kill(actor)
 
 
 class _Heart:

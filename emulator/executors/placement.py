@@ -13,10 +13,10 @@ from emulator.errors import ConfigError, RunLost
 from emulator.job import Job
 from tiles.memory import build_bytes, tile_bytes
 
-# Tiles are packed where there would be more actors than this: each costs 60-100 MB of memory and
+# Tiles are packed where there would be more actors than this: each costs 60-180 MB of memory and
 # 0.4 s of start-up (measured with Ray 2.60 on two cores).
 ACTORS_PER_CPU = 8
-PROCESS_BYTES = 110 << 20  # of an actor, without its tiles (measured: 96 to 110 MB)
+PROCESS_BYTES = 180 << 20  # of an actor, without its tiles (measured: 155 to 180 MiB)
 _GIB = 1 << 30
 
 
