@@ -42,7 +42,7 @@ TITLES = {
     "interconnect": "The interconnect, flit by flit, on one core",
     "ray": "Training on Ray, one tile per actor",
     "scaling": "Scaling of 24 tiles of 512 x 512 at batch 64",
-    "checkpoints": "Checkpoints of 100 million weights, written and read by one process",
+    "checkpoints": "Checkpoints of 100 million weights, written and read by two actors",
     "large": "Large networks: memory of all processes, start-up, thousands of tiles",
     "startup": "From the command to the first trained example",
 }

@@ -1,4 +1,4 @@
-"""Checkpoints of 100 million weights, against a file of as many bytes on the same disk."""
+"""Checkpoints of 100 million weights by two actors, against one file of as many bytes."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cluster.bench.figures import Figure, figure, ratios, take_turns
-from emulator.executors.local import LocalExecutor
+from emulator.executors import Executor, create
 from emulator.job import prepare
 from emulator.loading import load_config
 
@@ -21,11 +21,10 @@ QUICK = ("network=[{kind: linear, outputs: 4096, activation: tanh},"
 
 def checkpoints(rounds: int, *, quick: bool) -> Iterator[Figure]:
     """Writing through to the disk, and reading what the system has forgotten."""
-    overrides = ("engine.kind=local", "engine.actors=null", *(QUICK if quick else ()))
-    job = prepare(load_config("synthetic-100m", overrides))
+    job = prepare(load_config("synthetic-100m", QUICK if quick else ()))
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".crossmesh-") as scratch:
         folder, plain = Path(scratch) / "step", Path(scratch) / "plain"
-        with closing(LocalExecutor(job)) as executor:
+        with closing(create(job)) as executor:
             executor.write_initial_weights()
             files = _saved(executor, folder)
             n_bytes = sum(path.stat().st_size for path in folder.iterdir())
@@ -47,7 +46,7 @@ def checkpoints(rounds: int, *, quick: bool) -> Iterator[Figure]:
         )  # fmt: skip
 
 
-def _saved(executor: LocalExecutor, folder: Path) -> dict[str, str]:
+def _saved(executor: Executor, folder: Path) -> dict[str, str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return executor.save(str(folder))
