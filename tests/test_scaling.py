@@ -22,7 +22,7 @@ from cluster.scaling.replay import pace
 from cluster.scaling.spans import spans
 from cluster.scaling.turns import Contestant, takes
 from emulator.errors import ConfigError
-from emulator.executors.placement import packed
+from emulator.executors.placement import Machine, place, tile_sizes
 from emulator.loading import dumped, load_config
 from tests.jobs import SCHEDULES, small_config, small_job
 from tiles.program import Operation
@@ -125,10 +125,10 @@ def test_work_is_the_same_for_every_number_of_actors_but_for_messages(schedule):
 
 def test_tiles_lie_where_the_executor_puts_them():
     job = small_job()
-    sizes = [math.prod(block.shape) for block in job.program.blocks]
-    for actors in (1, 2, 3, len(sizes)):
+    machine = Machine(node="a", ip="127.0.0.1", cpus=2, memory_bytes=1 << 40)
+    for actors in (1, 2, 3, len(job.program.blocks)):
         engine = job.config.engine.model_copy(update={"actors": actors})
-        assert placed(job, actors) == packed(sizes, engine, n_cpus=2)[0]
+        assert placed(job, actors) == place(tile_sizes(job), engine, [machine]).host_of
 
 
 # The replay
