@@ -122,6 +122,7 @@ class Course:
                 self._recover(error)
 
     def _recover(self, error: HostLost) -> None:
+        interrupt.check()  # whoever asks for the end may have ended the hosts as well
         noticed_s, before = time.time(), self.history.examples
         self._listener.note(f"{error}; recovering")
         while True:
@@ -131,6 +132,7 @@ class Course:
                 self._restore()
                 break
             except HostLost as again:
+                interrupt.check()
                 error = again
         lost = max(0, before - self.history.examples)
         recovery = Recovery(noticed_s, time.time(), before, lost, " ".join(str(error).split()))

@@ -7,7 +7,7 @@ import pytest
 from emulator.executors.local import LocalExecutor
 from emulator.job import prepare
 from emulator.loading import load_config
-from tiles.memory import build_bytes, tile_bytes
+from tiles.memory import build_bytes, give_back, tile_bytes
 from tiles.tile import warm_up
 
 pytestmark = pytest.mark.slow
@@ -35,6 +35,7 @@ def test_ten_million_weights_take_what_their_config_says():
     assert n_weights > 9_000_000
     expected = sum(tile_bytes(job.config.tile, shape) for shape in shapes)
     warm_up(job.config.tile)
+    give_back()  # what tests before have left
     before = resident()
 
     executor = LocalExecutor(job)

@@ -85,6 +85,7 @@ def answers(
         while pending:
             done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
             if any(failure(future) for future in done):
+                interrupt.check()  # whoever asks for the end may have ended the actors as well
                 raise _failed(futures, pending)
             if not pending:
                 break

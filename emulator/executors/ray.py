@@ -294,7 +294,7 @@ class RayExecutor:
             try:
                 if self._members is not None:
                     self._members.close()
-                if ray.is_initialized():
+                if ray.is_initialized() and not self._owns_ray:  # otherwise they end with Ray
                     self._reservations.keep(set())
             finally:
                 if self._owns_ray:
