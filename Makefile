@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constr
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
-.PHONY: help train test check bench validate clean
+.PHONY: help train test check bench validate torch clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,8 @@ bench: $(VENV)/.ready  ## measure how fast the emulation is: make bench [DATA=fo
 validate: $(VENV)/.ready  ## regenerate docs/validation: make validate DATA=folder-with-mnist
 	$(BIN)/python -m emulator.validation --data-dir "$(DATA)"
 
+torch: $(VENV)/.ready-torch  ## add PyTorch, to bring its networks along and for the tests that compare with it
+
 clean:  ## remove the set-up and all caches; runs/ stays
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find cluster emulator tiles interconnect tests -name __pycache__ -prune -exec rm -rf {} +
@@ -42,6 +44,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@echo "Installing the tools for tests and checks ..."
 	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.ready-torch: $(VENV)/.ready-dev
+	@echo "Installing PyTorch ..."
+	@$(INSTALL) -e '.[dev,torch]'
 	@touch $@
 
 # A venv that could not be finished is removed, so that the next call does not take it for a good one.

@@ -2,30 +2,56 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from emulator.mapping import cut, weight_scale
-from emulator.network import INPUT, Network, Node
+from emulator.mapping import DIGITAL, Weights, cut, share, weight_scale
+from emulator.network import INPUT, Matrix, Network, Node
 from interconnect.schedule import Phase, Schedule
 from tiles.plan import in_order
 from tiles.program import Kind, Operation, Program, Take, Value
 from tiles.tile import Block, TileConfig
 
 
-def compile_program(network: Network, tile: TileConfig, loss: str) -> Program:
-    """Map a network to tiles and list what is done for each micro-batch."""
-    blocks = cut(network, tile)
-    of_layer: dict[str, list[Block]] = {node.name: [] for node in network.linear}
+def compile_program(network: Network, loss: str, given: Weights | None = None) -> Program:
+    """Map a network to tiles and list what is done for each micro-batch.
+
+    Args:
+        network: The network.
+        loss: Name of the loss.
+        given: Initial weights that are not drawn, by matrix.
+    """
+    blocks = cut(network)
+    of_layer: dict[str, list[Block]] = {}
     for block in blocks:
-        of_layer[block.layer].append(block)
+        of_layer.setdefault(block.layer, []).append(block)
     compiler = _Compiler(network, of_layer, loss)
+    matrices = [network.matrices.get(block.layer) for block in blocks]
     return Program(
         n_stages=network.n_stages,
         blocks=blocks,
-        scales=tuple(weight_scale(network, tile, block.layer) for block in blocks),
+        tiles=tuple(_tile(matrix) for matrix in matrices),
+        scales=tuple(_scale(matrix, given or {}) for matrix in matrices),
+        vectors=tuple(matrix.vectors if matrix else 1 for matrix in matrices),
         operations=tuple(compiler.operations()),
         functions={node.name: node.function for node in network.nodes if node.function},
+        windows={node.name: node.window for node in network.nodes if node.window},
         loss=loss,
+        outputs=network.output.positions,
     )
+
+
+def _tile(matrix: Matrix | None) -> TileConfig | None:
+    if matrix is None:
+        return None
+    return DIGITAL if matrix.digital else matrix.tile
+
+
+def _scale(matrix: Matrix | None, given: Weights) -> float:
+    if matrix is None:
+        return 1.0
+    known = given.get(matrix.name)
+    largest = matrix.bound if known is None else max(float(abs(known).max()), 1e-6)
+    return weight_scale(matrix, largest)
 
 
 @dataclass(frozen=True)
@@ -41,16 +67,31 @@ class _Compiler:
         for node in reversed(self.network.nodes):
             if self.network.learns[node.name]:
                 yield from self._backward(node)
-        for node in self.network.linear:
-            yield from self._update(node)
+        for node in self.network.nodes:
+            if self.network.changes[node.name]:
+                yield from self._update(node)
 
-    def _home(self, node: Node) -> int:
-        """The tile whose digital unit holds a node's whole vector: the first of its layer."""
-        if node.is_linear:
-            return self.blocks[node.name][0].tile
-        if node.name != INPUT:
-            return self._home(self.network.by_name[node.input])
-        return min(block.tile for blocks in self.blocks.values() for block in blocks)
+    @cached_property
+    def _homes(self) -> dict[str, int]:
+        """The tile whose digital unit holds each node's value: the first of its layer."""
+        every = [block for blocks in self.blocks.values() for block in blocks]
+        homes = {INPUT: min(block.tile for block in every if block.home is None)}
+        for node in self.network.nodes[1:]:
+            own = self.blocks.get(node.matrix or node.name)
+            beside = homes[self.network.home_input[node.name]]
+            homes[node.name] = own[0].tile if own else beside
+        return homes
+
+    @cached_property
+    def _has_ones(self) -> dict[str, bool]:
+        """Whether a node's value drives a bias line as it is."""
+        return {
+            name: any(self._bias(consumer) and not consumer.window for consumer, _ in consumers)
+            for name, consumers in self.network.consumers.items()
+        }
+
+    def _bias(self, node: Node) -> bool:
+        return node.matrix is not None and self.network.matrices[node.matrix].bias
 
     def _at(self, node: Node, phase: Phase, kind: Kind, tile: int | None = None) -> Operation:
         return Operation(
@@ -58,31 +99,68 @@ class _Compiler:
             stage=self.network.stage[node.name],
             kind=kind,
             node=node.name,
-            tile=self._home(node) if tile is None else tile,
+            tile=self._homes[node.name] if tile is None else tile,
             width=node.width,
+            positions=node.positions,
         )
 
+    def _name(self, node: Node) -> str:
+        """What tells a node's partial sums from those of others that drive the same tiles."""
+        return "" if node.name == node.matrix else node.name
+
+    # Forward
+
     def _forward(self, node: Node) -> Iterator[Operation]:
-        gives = Value("x", node.name)
+        made = {"gives": Value("x", node.name), "has_ones": self._has_ones[node.name]}
         if node.name == INPUT:
-            yield _with(self._at(node, Phase.FORWARD, Kind.INPUT), gives=gives)
-        elif node.is_linear:
-            for block in self.blocks[node.name]:
-                read = self._at(node, Phase.FORWARD, Kind.READ, block.tile)
-                take = Take(Value("x", node.input), *block.row_range)
-                yield _with(read, takes=(take,), gives=Value("y", block.tile), width=block.shape[1])
-            partial_sums = sorted(self.blocks[node.name], key=lambda block: (block.col, block.row))
-            takes = tuple(Take(Value("y", b.tile), 0, b.shape[1], at=b.col) for b in partial_sums)
-            yield _with(self._at(node, Phase.FORWARD, Kind.SUM), takes=takes, gives=gives)
+            yield _with(self._at(node, Phase.FORWARD, Kind.INPUT), **made)
+        elif node.matrix is not None:
+            takes = []
+            for block in sorted(self.blocks[node.matrix], key=lambda b: (b.col, b.row, b.copy)):
+                span = share(block, node.positions)
+                takes.append(
+                    Take(
+                        Value("y", block.tile, self._name(node)), 0, block.shape[1],
+                        at=block.col, at_position=span[0],
+                    )
+                )  # fmt: skip
+            yield from self._reads(node)
+            yield _with(self._at(node, Phase.FORWARD, Kind.SUM), takes=tuple(takes), **made)
         else:
-            take = Take(Value("x", node.input), 0, node.width)
-            yield _with(self._at(node, Phase.FORWARD, Kind.ACTIVATE), takes=(take,), gives=gives)
+            kind = Kind.JOIN if node.is_join else Kind.COMPUTE
+            takes = [Take(Value("x", port.node), *port[1:]) for port in node.inputs]
+            yield _with(self._at(node, Phase.FORWARD, kind), takes=tuple(takes), **made)
+
+    def _reads(self, node: Node) -> Iterator[Operation]:
+        assert node.matrix is not None
+        for block in self.blocks[node.matrix]:
+            span = share(block, node.positions)
+            yield _with(
+                self._at(node, Phase.FORWARD, Kind.READ, block.tile),
+                takes=(self._driving(node, block, span),),
+                gives=Value("y", block.tile, self._name(node)),
+                width=block.shape[1],
+                positions=span[1] - span[0],
+                span=span,
+                offset=node.offset,
+            )
+
+    def _driving(self, node: Node, block: Block, span: tuple[int, int]) -> Take:
+        """What the word lines of a block are driven with: a window needs the whole image."""
+        port = node.inputs[0]
+        if node.window is not None:
+            return Take(Value("x", port.node), port.start, port.stop)
+        first, last = block.row_range
+        some = None if span == (0, node.positions) else span
+        return Take(Value("x", port.node), port.start + first, port.start + last, positions=some)
 
     @property
     def _judged(self) -> Node:
         """The node that the loss's error belongs to: cross-entropy looks through the softmax."""
         output = self.network.output
-        return self.network.by_name[output.input] if self.loss == "cross_entropy" else output
+        if self.loss == "cross_entropy":
+            return self.network.by_name[output.inputs[0].node]
+        return output
 
     def _loss(self) -> Operation:
         output = self.network.output
@@ -94,52 +172,136 @@ class _Compiler:
             stage=self.network.n_stages - 1,
         )
 
+    # Backward
+
     def _backward(self, node: Node) -> Iterator[Operation]:
         if node == self.network.output and node != self._judged:
             return
         if node != self._judged:
             yield from self._gather(node)
-        error = Take(Value("d", node.name), 0, node.width)
-        if not node.is_linear:
-            if self.network.learns[node.input]:
-                output = Take(Value("x", node.name), 0, node.width)
-                alone = len(self.network.consumers[node.input]) == 1
-                gives = Value("d", node.input) if alone else Value("e", node.name)
-                derive = self._at(node, Phase.BACKWARD, Kind.DERIVE)
-                yield _with(derive, takes=(error, output), gives=gives)
-        elif self.network.learns[node.input]:
-            for block in self.blocks[node.name]:
-                read = self._at(node, Phase.BACKWARD, Kind.READ_BACK, block.tile)
+        if node.function is not None:
+            yield from self._derive(node)
+        elif node.matrix is not None and self.network.learns[node.inputs[0].node]:
+            yield from self._read_back(node)
+
+    def _error(self, node: Node) -> Take:
+        return Take(Value("d", node.name), 0, node.width)
+
+    def _derive(self, node: Node) -> Iterator[Operation]:
+        function = node.function
+        assert function is not None
+        if not function.passes_errors:
+            return
+        takes = [self._error(node)]
+        if function.needs_inputs:
+            takes += [Take(Value("x", port.node), port.start, port.stop) for port in node.inputs]
+        if function.needs_output:
+            takes.append(Take(Value("x", node.name), 0, node.width))
+        for index, port in enumerate(node.inputs):
+            fed_by = self.network.by_name[port.node]
+            if self.network.learns[port.node]:
+                alone = self._is_alone(fed_by)
+                gives = Value("d", port.node) if alone else Value("e", node.name, index)
                 yield _with(
-                    read,
-                    takes=(Take(error.value, *block.col_range),),
-                    gives=Value("z", block.tile),
-                    width=block.shape[0],
+                    self._at(node, Phase.BACKWARD, Kind.DERIVE),
+                    takes=tuple(takes),
+                    gives=gives,
+                    width=port.stop - port.start,
+                    positions=fed_by.positions,
+                    index=index,
                 )
 
+    def _is_alone(self, node: Node) -> bool:
+        """Whether the error of a node is what one function sends back, as it is."""
+        (consumer, index), *others = self.network.consumers[node.name]
+        port = consumer.inputs[index]
+        is_whole = port.start == 0 and port.stop == node.width
+        return not others and consumer.function is not None and is_whole
+
+    def _read_back(self, node: Node) -> Iterator[Operation]:
+        assert node.matrix is not None
+        fed_by = self.network.by_name[node.inputs[0].node]
+        for block in self.blocks[node.matrix]:
+            span = share(block, node.positions)
+            some = None if span == (0, node.positions) else span
+            back = _with(
+                self._at(node, Phase.BACKWARD, Kind.READ_BACK, block.tile),
+                takes=(Take(Value("d", node.name), *block.col_range, positions=some),),
+                gives=Value("z", block.tile, self._name(node)),
+                width=block.shape[0],
+                positions=span[1] - span[0],
+                span=span,
+                offset=node.offset,
+            )
+            if node.window is not None:
+                back = _with(back, width=node.window.channels, positions=fed_by.positions)
+            yield back
+
     def _gather(self, node: Node) -> Iterator[Operation]:
-        """Add what a node's consumers send back, unless there is one digital consumer only."""
-        consumers = self.network.consumers[node.name]
-        if len(consumers) == 1 and not consumers[0].is_linear:
+        """Add what a node's consumers send back, unless there is one function only."""
+        if self._is_alone(node):
             return
-        takes: list[Take] = []
-        for consumer in consumers:
-            if not consumer.is_linear:
-                takes.append(Take(Value("e", consumer.name), 0, node.width))
-            for block in self.blocks.get(consumer.name, ()):
-                weights_only = min(block.row_range[1], node.width) - block.row
-                if weights_only > 0:
-                    takes.append(Take(Value("z", block.tile), 0, weights_only, at=block.row))
+        takes = [
+            take
+            for consumer, index in self.network.consumers[node.name]
+            for take in self._sent_back(consumer, index)
+        ]
         gather = self._at(node, Phase.BACKWARD, Kind.GATHER)
         yield _with(gather, takes=tuple(takes), gives=Value("d", node.name))
 
+    def _sent_back(self, consumer: Node, index: int) -> Iterator[Take]:
+        """What a consumer of a node sends back to it, at the columns that it had taken."""
+        port = consumer.inputs[index]
+        width = port.stop - port.start
+        if consumer.function is not None:
+            if consumer.function.passes_errors:
+                yield Take(Value("e", consumer.name, index), 0, width, at=port.start)
+        elif consumer.matrix is None:
+            first = port.positions[0] if port.positions else 0
+            n = self._taken(port.positions, port.node)
+            at = port.at_position
+            yield Take(
+                Value("d", consumer.name), port.at, port.at + width, at=port.start,
+                positions=None if n == consumer.positions else (at, at + n), at_position=first,
+            )  # fmt: skip
+        else:
+            yield from self._sent_by_tiles(consumer, port.start, width)
+
+    def _taken(self, positions: tuple[int, int] | None, name: str) -> int:
+        if positions is None:
+            return self.network.by_name[name].positions
+        return positions[1] - positions[0]
+
+    def _sent_by_tiles(self, consumer: Node, start: int, width: int) -> Iterator[Take]:
+        assert consumer.matrix is not None
+        for block in self.blocks[consumer.matrix]:
+            value = Value("z", block.tile, self._name(consumer))
+            if consumer.window is not None:
+                yield Take(value, 0, width, at=start)
+                continue
+            weights_only = min(block.row_range[1], width) - block.row
+            if weights_only > 0:
+                first = share(block, consumer.positions)[0]
+                yield Take(value, 0, weights_only, at=start + block.row, at_position=first)
+
+    # Update
+
     def _update(self, node: Node) -> Iterator[Operation]:
-        for block in self.blocks[node.name]:
+        if node.matrix is None:
+            function = node.function
+            assert function is not None
+            inputs = [Take(Value("x", p.node), p.start, p.stop) for p in node.inputs]
+            learn = self._at(node, Phase.UPDATE, Kind.LEARN)
+            yield _with(learn, takes=(self._error(node), *inputs))
+            return
+        everything = (0, node.positions)
+        for block in self.blocks[node.matrix]:
             takes = (
-                Take(Value("x", node.input), *block.row_range),
+                self._driving(node, block, everything),
                 Take(Value("d", node.name), *block.col_range),
             )
-            yield _with(self._at(node, Phase.UPDATE, Kind.PULSE, block.tile), takes=takes)
+            pulse = self._at(node, Phase.UPDATE, Kind.PULSE, block.tile)
+            yield _with(pulse, takes=takes, span=everything, offset=node.offset)
 
 
 def _with(operation: Operation, **changes: object) -> Operation:

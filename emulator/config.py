@@ -7,49 +7,23 @@ from pydantic import Field, model_validator
 
 from emulator.chip.config import Chip
 from emulator.data import DataConfig
+from emulator.layers import Layer
 from tiles.frozen import Frozen
 from tiles.tile import TileConfig
 
-FunctionName = Literal["identity", "relu", "tanh", "sigmoid", "softmax"]
-# No dot: behind it, the network names the activation of a layer.
-LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 ScheduleName = Literal["sequential", "synchronous", "asynchronous"]
 
 
-class Linear(Frozen):
-    """A fully connected layer on tiles, and the activation behind it.
+class Mapping(Frozen):
+    """How the network is laid onto tiles.
 
     Attributes:
-        outputs: Number of outputs.
-        bias: Whether a word line driven at full scale adds a bias.
-        activation: Function of the outputs.
-        name: Name of the layer, without dots; by default its kind and number.
-        input: Name of the layer that feeds it; by default the one before.
+        vectors_per_tile: A layer whose tiles would be driven with more vectors of an example gets
+            copies of them that share the vectors; by default none does. ISAAC (doi
+            10.1109/ISCA.2016.12) and PipeLayer (doi 10.1109/HPCA.2017.55) balance pipelines so.
     """
 
-    kind: Literal["linear"] = "linear"
-    outputs: int = Field(ge=1)
-    bias: bool = True
-    activation: FunctionName = "identity"
-    name: LayerName | None = None
-    input: str | None = None
-
-
-class Function(Frozen):
-    """An activation function as a layer of its own.
-
-    Attributes:
-        kind: Which function.
-        name: Name of the layer, without dots; by default its kind and number.
-        input: Name of the layer that feeds it; by default the one before.
-    """
-
-    kind: FunctionName
-    name: LayerName | None = None
-    input: str | None = None
-
-
-Layer = Annotated[Linear | Function, Field(discriminator="kind")]
+    vectors_per_tile: int | None = Field(None, ge=1)
 
 
 class RatePoint(Frozen):
@@ -191,6 +165,7 @@ class RunConfig(Frozen):
         seed: Every random number follows from it.
         data: What is learnt.
         network: Layers, each fed by the one before unless it says otherwise.
+        mapping: How the network is laid onto tiles.
         loss: What is minimised.
         training: How.
         tile: What the tiles of the chip are.
@@ -203,6 +178,7 @@ class RunConfig(Frozen):
     seed: int = Field(0, ge=0, lt=2**64)
     data: DataConfig
     network: list[Layer] = Field(min_length=1)
+    mapping: Mapping = Mapping()
     loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
     training: Training = Training()
     tile: TileConfig = TileConfig()

@@ -13,12 +13,29 @@ class ShuffledFeed:
         examples: All examples.
         seed: The run's seed.
         shuffle: Whether every epoch has an order of its own; otherwise that of the file.
+        features: Columns of an input; an example has one vector of them, or several: the pixels of
+            an image, whose channels lie one after the other in ``examples``, or steps.
+        is_image: Whether it is an image.
+        has_ones: Whether a last column of ones drives the bias line.
     """
 
-    def __init__(self, examples: Examples, seed: int, *, shuffle: bool) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        seed: int,
+        *,
+        shuffle: bool,
+        features: int | None = None,
+        is_image: bool = False,
+        has_ones: bool = True,
+    ) -> None:
         n, width = examples.inputs.shape
-        self._inputs = np.ones((n, width + 1), np.float32)
-        self._inputs[:, :width] = examples.inputs
+        features = features or width
+        rows = examples.inputs.reshape(n, -1, features)
+        if is_image:
+            rows = examples.inputs.reshape(n, features, -1).transpose(0, 2, 1)
+        self._inputs = np.ones((*rows.shape[:2], features + has_ones), np.float32)
+        self._inputs[..., :features] = rows
         self._targets = examples.targets
         self._seed = seed
         self._shuffle = shuffle
@@ -26,8 +43,8 @@ class ShuffledFeed:
         self._order: NDArray[np.int64] = np.arange(n)
 
     def inputs(self, epoch: int, start: int, stop: int) -> NDArray[np.float32]:
-        """``(examples, inputs + 1)``; the last column is 1 and drives the bias line."""
-        return self._inputs[self._indices(epoch, start, stop)]
+        """``(examples * vectors, features)``, with the ones if there are any."""
+        return self._inputs[self._indices(epoch, start, stop)].reshape(-1, self._inputs.shape[2])
 
     def targets(self, epoch: int, start: int, stop: int) -> NDArray[np.generic]:
         """Class numbers ``(examples,)``, or values ``(examples, outputs)``."""

@@ -1,21 +1,23 @@
 """A job: a config with its data loaded, its network built and its program compiled."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.building import Settings, Task, build_network
 from emulator.compiler import compile_program
 from emulator.config import RunConfig
 from emulator.data import Dataset, load
 from emulator.errors import ConfigError
 from emulator.feed import ShuffledFeed
-from emulator.mapping import initial_weights
-from emulator.network import Network, build_network
+from emulator.mapping import Weights, initial_weights
+from emulator.network import INPUT, Network
 from interconnect.schedule import Evaluation, schedule
-from tiles.program import NOTHING, Program, Span, Sums
+from tiles.program import NOTHING, Kind, Program, Span, Sums
+from tiles.tile import TileConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,14 @@ class Job:
         dataset: The examples that are trained and tested on.
         network: The graph.
         program: The compiled program.
+        given: Initial weights that are not drawn, by matrix.
     """
 
     config: RunConfig
     dataset: Dataset
     network: Network
     program: Program
+    given: Weights = field(default_factory=dict)
 
     @cached_property
     def data_digest(self) -> str:
@@ -45,6 +49,15 @@ class Job:
         return digest.hexdigest()
 
     @property
+    def tiles(self) -> list[TileConfig]:
+        """What its tiles are, each once."""
+        found: list[TileConfig] = []
+        for tile in self.program.tiles:
+            if tile is not None and tile not in found:
+                found.append(tile)
+        return found
+
+    @property
     def n_train(self) -> int:
         """Examples of an epoch."""
         return len(self.dataset.train)
@@ -53,20 +66,29 @@ class Job:
     def feeds(self) -> dict[str, ShuffledFeed]:
         """Where hosts find examples, by ``train`` and ``test``."""
         seed, training = self.config.seed, self.config.training
+        into = self.network.by_name[INPUT]
+        taken = next(op for op in self.program.operations if op.kind is Kind.INPUT)
+        feed = partial(
+            ShuffledFeed,
+            seed=seed,
+            features=into.width,
+            is_image=into.shape.image is not None,
+            has_ones=taken.has_ones,
+        )
         return {
-            "train": ShuffledFeed(self.dataset.train, seed, shuffle=training.shuffle),
-            "test": ShuffledFeed(self.dataset.test, seed, shuffle=False),
+            "train": feed(self.dataset.train, shuffle=training.shuffle),
+            "test": feed(self.dataset.test, shuffle=False),
         }
 
     def weights(
         self, layer: str, corner: tuple[int, int], shape: tuple[int, int]
     ) -> NDArray[np.float32]:
         """A window of a layer's initial weights."""
-        return initial_weights(self.network, self.config.seed, layer, corner, shape)
+        return self.initial()(layer, corner, shape)
 
     def initial(self) -> "partial[NDArray[np.float32]]":
         """``weights`` without the data, fit to be sent to other processes."""
-        return partial(initial_weights, self.network, self.config.seed)
+        return partial(initial_weights, self.network, self.config.seed, self.given)
 
     def epoch(self, number: int) -> Span:
         """The span that trains a whole epoch."""
@@ -130,18 +152,25 @@ def prepare(config: RunConfig) -> Job:
         test=dataset.test.first(training.test_examples or len(dataset.test)),
         shape=dataset.shape,
         n_outputs=dataset.n_outputs,
+        tokens=dataset.tokens,
     )
-    n_inputs = dataset.train.inputs.shape[1]
-    network = build_network(
-        config.network,
-        n_inputs,
-        dataset.n_outputs,
-        config.loss,
-        config.data.source,
-        has_classes=dataset.has_classes,
-    )
-    program = compile_program(network, config.tile, config.loss)
+    settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
+    network = build_network(config.network, _task(config, dataset), settings)
+    program = compile_program(network, config.loss)
     return Job(config=config, dataset=dataset, network=network, program=program)
+
+
+def _task(config: RunConfig, dataset: Dataset) -> Task:
+    targets = dataset.train.targets
+    return Task(
+        source=config.data.source,
+        shape=dataset.shape,
+        n_outputs=dataset.n_outputs,
+        loss=config.loss,
+        has_classes=dataset.has_classes,
+        tokens=dataset.tokens,
+        targets=targets.shape[1] if dataset.has_classes and targets.ndim == 2 else 1,
+    )
 
 
 def _check_count(name: str, wanted: int | None, there: int) -> None:

@@ -72,9 +72,23 @@ class _CellFile(Frozen):
 def validated(tree: Mapping[str, Any]) -> RunConfig:
     """A config from plain dictionaries."""
     try:
-        return RunConfig.model_validate(dict(tree))
+        return RunConfig.model_validate(_with_layer_tiles(tree))
     except ValidationError as error:
         raise ConfigError(sentence(error, RunConfig)) from None
+
+
+def _with_layer_tiles(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """``tree``, in which the tile of a layer begins with what the section ``tile`` says."""
+    network, tile = tree.get("network"), tree.get("tile")
+    if not isinstance(network, list) or not isinstance(tile, Mapping):
+        return dict(tree)
+    layers = [
+        {**layer, "tile": merged(tile, layer["tile"])}
+        if isinstance(layer, Mapping) and isinstance(layer.get("tile"), Mapping)
+        else layer
+        for layer in network
+    ]
+    return {**tree, "network": layers}
 
 
 def dumped(config: BaseModel) -> str:
@@ -173,6 +187,12 @@ def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[st
     """
     result = dict(tree)
     for key, value in tree.items():
+        if isinstance(value, list):
+            entries = {i: entry for i, entry in enumerate(value) if isinstance(entry, Mapping)}
+            anchored = {
+                i: _anchored(entry, folder, f"{place}{key}.{i}.") for i, entry in entries.items()
+            }
+            result[key] = [anchored.get(i, entry) for i, entry in enumerate(value)]
         if not isinstance(value, Mapping):
             continue
         result[key] = _anchored(value, folder, f"{place}{key}.")
@@ -192,6 +212,10 @@ def _filled(tree: Mapping[str, Any], seen: tuple[Path, ...] = ()) -> dict[str, A
             result[key] = _inherited(key, value, seen)
         elif isinstance(value, Mapping):
             result[key] = _filled(value, seen)
+        elif isinstance(value, list):
+            result[key] = [
+                _filled(entry, seen) if isinstance(entry, Mapping) else entry for entry in value
+            ]
     return result
 
 

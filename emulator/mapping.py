@@ -1,79 +1,151 @@
-"""Mapping: cutting each layer's weight matrix into blocks of a tile's size."""
+"""Mapping: cutting each matrix into blocks of a tile's size, and what they hold at first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.network import Network, Node
+from emulator.network import INPUT, Matrix, Network, Node
 from tiles.crossbar import reach
+from tiles.devices import Ideal
 from tiles.random import Purpose, Stream
+from tiles.read import ReadConfig
 from tiles.tile import Block, TileConfig
 
+Weights = Mapping[str, NDArray[np.float32]]
 
-def cut(network: Network, tile: TileConfig) -> tuple[Block, ...]:
-    """Blocks of all layers, layer by layer, row of blocks by row of blocks; numbered in order.
+DIGITAL = TileConfig(
+    rows=65536,
+    cols=65536,
+    cell=Ideal(),
+    read=ReadConfig(
+        noise_management="none", bound_management="none", dac=None, adc=None, output_noise=0.0
+    ),
+)
 
-    >>> from emulator.network import Network, Node
-    >>> linear = Node(name="a", function=None, input="input", width=3, is_linear=True)
-    >>> network = Network((Node(name="input", function=None, input="", width=5), linear))
-    >>> [str(block) for block in cut(network, TileConfig(rows=4, cols=3))]
-    ['tile 0 (a rows 0:4 cols 0:3)', 'tile 1 (a rows 4:5 cols 0:3)']
+
+def cut(network: Network) -> tuple[Block, ...]:
+    """Blocks of all layers in order, numbered; of each, row of blocks by row of blocks.
+
+    Copies of a block follow each other. Matrices and numbers in digital memory are one block each,
+    at home in the digital unit of a tile.
     """
-    corners = (
-        (node, row, col)
-        for node in network.linear
-        for row in _starts(network, node, tile.rows)
-        for col in range(0, node.width, tile.cols)
-    )
+    blocks: list[Block] = []
+    seen: set[str] = set()
+    for node in network.nodes:
+        name = node.matrix or node.name
+        if name in seen:
+            continue
+        seen.add(name)
+        found = _blocks(network, node)
+        blocks += [replace(block, tile=len(blocks) + i) for i, block in enumerate(found)]
+    return _at_home(network, blocks)
+
+
+def _blocks(network: Network, node: Node) -> list[Block]:
+    """Blocks of a node's matrix or numbers, not numbered yet."""
+    if node.learned is not None:
+        return [Block(tile=0, layer=node.name, row=0, col=0, shape=node.learned.shape, home=0)]
+    if node.matrix is None:
+        return []
+    matrix = network.matrices[node.matrix]
+    if matrix.digital:
+        shape = (matrix.lines, matrix.outputs)
+        return [Block(tile=0, layer=matrix.name, row=0, col=0, shape=shape, home=0)]
+    return list(_tiles(matrix))
+
+
+def _tiles(matrix: Matrix) -> Iterator[Block]:
+    rows, cols = matrix.tile.rows, matrix.tile.cols
+    for row in range(0, matrix.lines, rows):
+        for col in range(0, matrix.outputs, cols):
+            shape = (min(rows, matrix.lines - row), min(cols, matrix.outputs - col))
+            for copy in range(matrix.replicas):
+                yield Block(
+                    tile=0, layer=matrix.name, row=row, col=col, shape=shape,
+                    copy=copy, copies=matrix.replicas,
+                )  # fmt: skip
+
+
+def _at_home(network: Network, blocks: list[Block]) -> tuple[Block, ...]:
+    """The blocks, those in digital memory at home beside what feeds them."""
+    first = {block.layer: block for block in reversed(blocks)}
+    anywhere = next(block.tile for block in blocks if block.home is None)
+    unit = {INPUT: anywhere}
+    at_home: dict[str, int] = {}
+    for node in network.nodes[1:]:
+        own = first.get(node.matrix or node.name)
+        beside = unit[network.home_input[node.name]]
+        unit[node.name] = own.tile if own is not None and own.home is None else beside
+        if own is not None:
+            at_home.setdefault(own.layer, beside)
     return tuple(
-        Block(
-            tile=number,
-            layer=node.name,
-            row=row,
-            col=col,
-            shape=(min(tile.rows, _lines(network, node) - row), min(tile.cols, node.width - col)),
-        )
-        for number, (node, row, col) in enumerate(corners)
+        block if block.home is None else replace(block, home=at_home[block.layer])
+        for block in blocks
     )
 
 
-def _lines(network: Network, node: Node) -> int:
-    """Word lines of a layer's matrix: its inputs, and the bias."""
-    return network.by_name[node.input].width + node.bias
+def share(block: Block, positions: int) -> tuple[int, int]:
+    """Which of a layer's output positions a block serves: neighbours, evenly.
 
-
-def _starts(network: Network, node: Node, rows: int) -> Iterator[int]:
-    yield from range(0, _lines(network, node), rows)
-
-
-def initial_bound(network: Network, layer: str) -> float:
-    """Largest initial weight of a layer: 1 / sqrt(inputs), the bias line not counted."""
-    return float(network.by_name[network.by_name[layer].input].width ** -0.5)
+    >>> [share(Block(tile=0, layer="a", row=0, col=0, shape=(1, 1), copy=i, copies=3), 8)
+    ...  for i in range(3)]
+    [(0, 2), (2, 5), (5, 8)]
+    """
+    return positions * block.copy // block.copies, positions * (block.copy + 1) // block.copies
 
 
 def initial_weights(
-    network: Network, seed: int, layer: str, corner: tuple[int, int], shape: tuple[int, int]
+    network: Network,
+    seed: int,
+    given: Weights,
+    layer: str,
+    corner: tuple[int, int],
+    shape: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """A window of a layer's initial weights, uniform in +-1/sqrt(inputs), whatever tile asks.
+    """A window of a layer's initial weights, the same whatever tile asks.
+
+    Weights of a matrix are uniform in +-bound, which is 1/sqrt(inputs) for most layers; numbers in
+    digital memory are what their function begins with.
 
     Args:
         network: The network.
         seed: The run's seed.
-        layer: Name of a linear layer.
+        given: Matrices and numbers that are not drawn, whole.
+        layer: Name of a matrix, or of a node with numbers of its own.
         corner: First row and column.
         shape: Rows and columns.
 
     Returns:
         ``shape``, float32.
     """
-    number = [node.name for node in network.linear].index(layer)
+    if layer in given:
+        return given[layer][_window(corner, shape)]
+    if layer not in network.matrices:
+        learned = [node for node in network.nodes if node.learned is not None]
+        number = [node.name for node in learned].index(layer)
+        function = learned[number].learned
+        assert function is not None
+        stream = Stream(seed=seed, owner=len(network.matrices) + number)
+        return function.initial(stream)[_window(corner, shape)]
+    number, matrix = list(network.matrices).index(layer), network.matrices[layer]
     uniform = Stream(seed=seed, owner=number).uniform(Purpose.INITIAL_WEIGHT, shape, first=corner)
-    return np.float32(2 * initial_bound(network, layer)) * (uniform - np.float32(0.5))
+    return np.float32(2 * matrix.bound) * (uniform - np.float32(0.5))
 
 
-def weight_scale(network: Network, tile: TileConfig, layer: str) -> float:
-    """Weight of the network per unit of normalised conductance, for one layer."""
-    if tile.weight_scale == "auto":
-        return 2 * initial_bound(network, layer) / reach(tile.cell)
-    return tile.weight_scale
+def _window(corner: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]:
+    return slice(corner[0], corner[0] + shape[0]), slice(corner[1], corner[1] + shape[1])
+
+
+def weight_scale(matrix: Matrix, largest: float) -> float:
+    """Weight of the network per unit of normalised conductance.
+
+    Args:
+        matrix: The matrix.
+        largest: Its largest initial weight.
+    """
+    if matrix.digital:
+        return 1.0
+    tile = matrix.tile
+    return 2 * largest / reach(tile.cell) if tile.weight_scale == "auto" else tile.weight_scale

@@ -1,34 +1,152 @@
 """The neural network as a graph: what feeds what, checked, with sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from emulator.config import Function, Layer
-from emulator.errors import ConfigError
+from tiles.digital import Function, Learned
+from tiles.tile import TileConfig
+from tiles.window import Window
 
 INPUT = "input"
 
 
+class Port(NamedTuple):
+    """What a node takes of another, and where it puts it.
+
+    Attributes:
+        node: Name of the other.
+        start: First column.
+        stop: One past the last.
+        at: Column of the taker that the first stands for.
+        positions: Half-open range of positions; None: all.
+        at_position: Position of the taker that the first stands for.
+    """
+
+    node: str
+    start: int
+    stop: int
+    at: int = 0
+    positions: tuple[int, int] | None = None
+    at_position: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A node of the graph.
+class Shape:
+    """Shape of a value per example: flat, an image or a sequence.
+
+    Attributes:
+        features: Values of a flat vector, channels of an image, features of a step.
+        image: Height and width, if it is one.
+        steps: Steps, if it is a sequence.
+    """
+
+    features: int
+    image: tuple[int, int] | None = None
+    steps: int | None = None
+
+    @property
+    def positions(self) -> int:
+        """Vectors per example."""
+        return self.image[0] * self.image[1] if self.image else self.steps or 1
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is one vector."""
+        return self.image is None and self.steps is None
+
+    def with_features(self, features: int) -> "Shape":
+        """The same with so many features."""
+        return Shape(features=features, image=self.image, steps=self.steps)
+
+    def __str__(self) -> str:
+        if self.image:
+            return f"an image of {self.features} x {self.image[0]} x {self.image[1]}"
+        if self.steps:
+            return f"a sequence of {self.steps} x {self.features}"
+        return f"a vector of {self.features}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Weights that are multiplied with vectors: on tiles, or in digital memory.
 
     Attributes:
         name: Unique name.
-        function: Activation function, or None for a linear layer and for the input.
-        input: Name of the node that feeds it; empty for the input.
-        width: Outputs.
-        bias: Whether a linear layer has a bias line.
-        is_linear: Whether it lies on tiles.
+        inputs: Word lines, the bias line not counted.
+        outputs: Bit lines.
+        bias: Whether there is a bias line.
+        vectors: Vectors per example that drive it forward.
+        bound: Largest initial weight.
+        tile: What its tiles are.
+        digital: Whether it lies in digital memory.
+        frozen: Whether it stays as it is.
+        replicas: Copies that share the vectors.
     """
 
     name: str
-    function: str | None
-    input: str
-    width: int
-    bias: bool = False
-    is_linear: bool = False
+    inputs: int
+    outputs: int
+    bias: bool
+    vectors: int
+    bound: float
+    tile: TileConfig
+    digital: bool = False
+    frozen: bool = False
+    replicas: int = 1
+
+    @property
+    def lines(self) -> int:
+        """Word lines, with the bias line."""
+        return self.inputs + self.bias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node of the graph: the input, a product, a function, or a join of what it takes.
+
+    Attributes:
+        name: Unique name.
+        inputs: What it takes.
+        shape: Shape of its value.
+        group: Nodes of one group share a stage of the pipeline.
+        matrix: Name of the matrix that it drives, of a product.
+        window: How a convolution moves over its input.
+        offset: Vectors of an example that the matrix has seen before this node's.
+        function: What it computes.
+        frozen: Whether the numbers of its function stay as they are.
+    """
+
+    name: str
+    inputs: tuple[Port, ...]
+    shape: Shape
+    group: str
+    matrix: str | None = None
+    window: Window | None = None
+    offset: int = 0
+    function: Function | None = None
+    frozen: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns of its value."""
+        return self.shape.features
+
+    @property
+    def positions(self) -> int:
+        """Vectors per example of its value."""
+        return self.shape.positions
+
+    @property
+    def is_join(self) -> bool:
+        """Whether it only adds and arranges."""
+        return self.matrix is None and self.function is None and bool(self.inputs)
+
+    @property
+    def learned(self) -> Learned | None:
+        """Its function, if it has numbers of its own."""
+        return self.function if isinstance(self.function, Learned) else None
 
 
 @dataclass(frozen=True)
@@ -36,6 +154,7 @@ class Network:
     """Nodes in an order in which each comes after what feeds it; the last one is the output."""
 
     nodes: tuple[Node, ...]
+    matrices: dict[str, Matrix]
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -43,33 +162,69 @@ class Network:
         return {node.name: node for node in self.nodes}
 
     @cached_property
-    def linear(self) -> tuple[Node, ...]:
-        """The layers that lie on tiles."""
-        return tuple(node for node in self.nodes if node.is_linear)
-
-    @cached_property
-    def consumers(self) -> dict[str, tuple[Node, ...]]:
-        """The nodes that each node feeds."""
-        fed: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
-        for node in self.nodes[1:]:
-            fed[node.input].append(node)
+    def consumers(self) -> dict[str, tuple[tuple[Node, int], ...]]:
+        """The nodes that each node feeds, with the number of the input that it feeds."""
+        fed: dict[str, list[tuple[Node, int]]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for index, port in enumerate(node.inputs):
+                fed[port.node].append((node, index))
         return {name: tuple(nodes) for name, nodes in fed.items()}
 
     @cached_property
     def stage(self) -> dict[str, int]:
-        """Pipeline stage of each node: linear layers before it on its way from the input."""
-        stages = {INPUT: -1}
-        for node in self.nodes[1:]:
-            stages[node.name] = stages[node.input] + node.is_linear
-        return {name: max(stage, 0) for name, stage in stages.items()}
+        """Pipeline stage of each node: layers on tiles before it on its longest way."""
+        of_group: dict[str, int] = {}
+        for group, members in self._groups.items():
+            names = {node.name for node in members}
+            before = [
+                of_group[self.by_name[port.node].group]
+                for node in members
+                for port in node.inputs
+                if port.node not in names
+            ]
+            of_group[group] = max(before, default=-1) + self._is_on_tiles(members)
+        return {node.name: max(of_group[node.group], 0) for node in self.nodes}
+
+    @cached_property
+    def _groups(self) -> dict[str, list[Node]]:
+        groups: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            groups.setdefault(node.group, []).append(node)
+        return groups
+
+    def _is_on_tiles(self, nodes: Iterable[Node]) -> bool:
+        return any(node.matrix and not self.matrices[node.matrix].digital for node in nodes)
+
+    @cached_property
+    def changes(self) -> dict[str, bool]:
+        """Whether a node has weights or numbers that training changes."""
+        return {
+            node.name: (
+                not self.matrices[node.matrix].frozen
+                if node.matrix
+                else node.learned is not None and not node.frozen
+            )
+            for node in self.nodes
+        }
 
     @cached_property
     def learns(self) -> dict[str, bool]:
         """Whether an error at a node reaches any weights."""
-        answer = {INPUT: False}
-        for node in self.nodes[1:]:
-            answer[node.name] = node.is_linear or answer[node.input]
+        answer: dict[str, bool] = {}
+        for node in self.nodes:
+            passes = node.function is None or node.function.passes_errors
+            behind = passes and any(answer[port.node] for port in node.inputs)
+            answer[node.name] = self.changes[node.name] or behind
         return answer
+
+    @cached_property
+    def home_input(self) -> dict[str, str]:
+        """The input of each node beside which digital units compute it: the latest stage's."""
+        return {
+            node.name: max(node.inputs, key=lambda port: self.stage[port.node]).node
+            for node in self.nodes
+            if node.inputs
+        }
 
     @property
     def n_stages(self) -> int:
@@ -80,82 +235,3 @@ class Network:
     def output(self) -> Node:
         """The node whose values the loss judges."""
         return self.nodes[-1]
-
-
-def build_network(
-    layers: Sequence[Layer],
-    n_inputs: int,
-    n_outputs: int,
-    loss: str,
-    source: str,
-    *,
-    has_classes: bool,
-) -> Network:
-    """Turn the config's layers into a graph that fits its examples.
-
-    Args:
-        layers: The config's ``network``.
-        n_inputs: Values of one example.
-        n_outputs: Classes in the data, or values of one target.
-        loss: The config's ``loss``.
-        source: Name of the data, for messages.
-        has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
-
-    Raises:
-        ConfigError: If the layers do not make one graph from the input to one output, or do not
-            fit the examples or the loss.
-    """
-    nodes = [Node(name=INPUT, function=None, input="", width=n_inputs)]
-    ends = {INPUT: nodes[0]}  # what each layer sends on: a layer with an activation is two nodes
-    for i, layer in enumerate(layers):
-        name = layer.name or f"{layer.kind}{i}"
-        if name in ends:
-            raise ConfigError(f"network.{i}.name must be new, got {name}")
-        feeder = layer.input or list(ends)[-1]
-        if feeder not in ends:
-            known = ", ".join(ends)
-            raise ConfigError(
-                f"network.{i}.input must be a layer before it ({known}), got {feeder}"
-            )
-        new = _nodes(layer, name, ends[feeder])
-        nodes.extend(new)
-        ends[name] = new[-1]
-    network = Network(tuple(nodes))
-    _check_ends(network, layers)
-    last = f"network.{len(layers) - 1}"
-    width, function = network.output.width, network.output.function or "identity"
-    if width < n_outputs or (width > n_outputs and not has_classes):
-        law = f"{'at least ' if has_classes else ''}{n_outputs} for the data {source}"
-        raise ConfigError(f"{last}.outputs must be {law}, got {width}")
-    if loss == "cross_entropy" and function != "softmax":
-        law = "softmax for the loss cross_entropy"
-        raise ConfigError(f"{last}.activation must be {law}, got {function}")
-    return network
-
-
-def _nodes(layer: Layer, name: str, fed_by: Node) -> list[Node]:
-    if isinstance(layer, Function):
-        return [Node(name=name, function=layer.kind, input=fed_by.name, width=fed_by.width)]
-    linear = Node(
-        name=name,
-        function=None,
-        input=fed_by.name,
-        width=layer.outputs,
-        bias=layer.bias,
-        is_linear=True,
-    )
-    if layer.activation == "identity":
-        return [linear]
-    activation = f"{name}.{layer.activation}"
-    return [
-        linear,
-        Node(name=activation, function=layer.activation, input=name, width=layer.outputs),
-    ]
-
-
-def _check_ends(network: Network, layers: Sequence[Layer]) -> None:
-    for node in network.nodes[:-1]:
-        if not network.consumers[node.name]:
-            raise ConfigError(f"network must have one output, got {node.name} that feeds no layer")
-    if not network.linear:
-        raise ConfigError(f"network must have a linear layer, got {len(layers)} without")

@@ -51,6 +51,7 @@ class RunResult:
         test_loss: Mean loss of the test set.
         test_accuracy: Share of the test examples that are right; None for a regression.
         baseline_test_accuracy: The same for a digital network, or None.
+        baseline_test_loss: Its loss, or None.
         emulation: How the emulation itself ran.
         chip: Emulated time, energy and area of the chip, in SI units but for mm².
         metrics: As ``metrics.parquet``.
@@ -71,6 +72,7 @@ class RunResult:
     test_loss: float | None
     test_accuracy: float | None
     baseline_test_accuracy: float | None
+    baseline_test_loss: float | None
     emulation: Emulation
     chip: Mapping[str, Any]
     metrics: pa.Table

@@ -9,7 +9,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from emulator.baseline import accuracy, train_baseline
+from emulator.baseline import train_baseline
 from emulator.chip.report import ChipReport, check_chip, chip_of
 from emulator.chip.rows import links_table, tile_columns
 from emulator.chip.trace import trace
@@ -28,7 +28,7 @@ from emulator.rundir import (
     recoveries_table,
     tiles_table,
 )
-from tiles.measure import Progress, TileReport
+from tiles.measure import Measurement, Progress, TileReport
 from tiles.tile import warm_up
 
 
@@ -98,7 +98,8 @@ class _Run:
     def result(self) -> RunResult:
         job, directory, listener = self._job, self._directory, self._listener
         listener.phase("compiling", 0)
-        warm_up(job.config.tile)
+        for tile in job.tiles:
+            warm_up(tile)
         listener.phase("starting", 0)
         executor = create(job)
         try:
@@ -114,7 +115,8 @@ class _Run:
         finally:
             executor.close()
         listener.phase("timing the chip", 0)
-        chip = chip_of(job, _pulses(reports, course.history.examples))
+        tiles = [report for report in reports if job.program.blocks[report.tile].home is None]
+        chip = chip_of(job, _pulses(tiles, course.history.examples))
         result = self._summed_up(course.history, digests, reports, emulation, chip)
         if directory is not None:
             directory.write_metrics(course.history.rows)
@@ -125,20 +127,20 @@ class _Run:
             directory.write_summary(result.summary)
         return result
 
-    def _baseline(self) -> float | None:
+    def _baseline(self) -> Measurement | None:
         if not self._job.config.training.baseline:
             return None
         listener = self._listener
         listener.phase("baseline", self._job.n_train * self._job.config.training.epochs)
-        network = train_baseline(self._job, lambda examples: listener.progress(Progress(examples)))
-        return accuracy(self._job, network)
+        twin = train_baseline(self._job, lambda examples: listener.progress(Progress(examples)))
+        return twin.test()
 
     def _emulation(self, executor: Executor, history: History, start_s: float) -> Emulation:
         return Emulation(
             engine=executor.engine,
             nodes=executor.n_nodes,
             actors=executor.n_actors,
-            tiles=len(self._job.program.blocks),
+            tiles=len(self._job.program.crossbars),
             wall_s=history.wall_s,
             start_s=start_s,
             examples_per_s=history.examples / history.wall_s,
@@ -153,7 +155,8 @@ class _Run:
         emulation: Emulation,
         chip: ChipReport,
     ) -> RunResult:
-        config, last = self._job.config, history.rows[-1]
+        config, last, baseline = self._job.config, history.rows[-1], self._baseline()
+        has_classes = self._job.dataset.has_classes
         return RunResult(
             name=config.name,
             seed=config.seed,
@@ -164,7 +167,8 @@ class _Run:
             train_loss=last.loss,
             test_loss=last.test_loss,
             test_accuracy=last.test_accuracy,
-            baseline_test_accuracy=self._baseline(),
+            baseline_test_accuracy=baseline.accuracy if baseline and has_classes else None,
+            baseline_test_loss=baseline.loss if baseline else None,
             emulation=emulation,
             metrics=metrics_table(history.rows),
             chip=chip.summary,

@@ -63,7 +63,8 @@ _folder = _cache_folder()
 if _folder is not None:
     numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]  # made at run time
 
-# Contraction to fused multiply-adds is the only liberty taken: it does not depend on data,
+# Contraction to fused multiply-adds is the only liberty taken (but for the sums of layer
+# normalisation, which are reordered as well): it does not depend on data,
 # alignment or process, so results stay equal on one type of machine.
 FAST = {"contract"}
 

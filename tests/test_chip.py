@@ -223,7 +223,7 @@ def test_placement_by_traffic_makes_ways_shorter_than_the_others():
     values = {}
     for placement in ("row_major", "snake", "traffic"):
         chip = Chip(placement=placement)
-        place = place_tiles(chip, operations, n_tiles)
+        place = place_tiles(chip, operations, tuple(range(n_tiles)))
         mesh = chip.interconnect(n_tiles)
         assert len(set(place)) == n_tiles
         values[placement] = sum(
@@ -405,7 +405,6 @@ def test_a_chip_never_changes_what_is_learnt():
     small = job("chip.flit_bits=16")
     again = report_chip(
         small.program,
-        small.config.tile,
         Chip(),
         small.epoch(0).schedule,
         small.config.training.batch,

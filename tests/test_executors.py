@@ -18,6 +18,7 @@ from interconnect.channels import Channels, ChannelStopped
 from interconnect.interfaces import Ipc
 from tests.jobs import CELLS, SCHEDULES, small_config, small_job
 from tests.pinned import PINNED, machine_type, pinned
+from tests.zoo import ZOO, zoo_job
 from tiles.host import Assignment, TileHost
 from tiles.plan import edges, in_order, messages_in_flight
 
@@ -63,9 +64,7 @@ def in_threads(job, host_of, folder):
     channels = connected(job, host_of, folder)
     config, rows, hosts = job.config, {}, []
     for number, channel in enumerate(channels):
-        assignment = Assignment(
-            program=job.program, tile=config.tile, seed=config.seed, host_of=host_of, host=number
-        )
+        assignment = Assignment(program=job.program, seed=config.seed, host_of=host_of, host=number)
         hosts.append(TileHost(assignment, job.feeds, channel))
     spans = [span for number in range(2) for span in (job.epoch(number), job.evaluation(number))]
 
@@ -137,7 +136,11 @@ def test_bits_are_those_of_other_days(cell, schedule):
 
 
 def digest_of(cell, schedule):
-    digests, rows = local(small_job(cell, schedule))
+    return digest_of_job(small_job(cell, schedule))
+
+
+def digest_of_job(job):
+    digests, rows = local(job)
     return hashlib.sha256(b"".join(digests) + repr(rows).encode()).hexdigest()
 
 
@@ -233,6 +236,8 @@ def test_an_address_at_which_nothing_answers_is_refused_at_once(address):
 if __name__ == "__main__":
     digests = {f"{cell} {schedule}": digest_of(cell, schedule)
                for cell in CELLS for schedule in SCHEDULES}  # fmt: skip
+    digests |= {f"{name} {schedule}": digest_of_job(zoo_job(name, schedule=schedule))
+                for name in ZOO for schedule in SCHEDULES}  # fmt: skip
     known = json.loads(PINNED.read_text("utf-8")) if PINNED.exists() else {}
     text = json.dumps({**known, machine_type(): digests}, indent=2)
     PINNED.write_text(text + "\n", "utf-8")

@@ -61,7 +61,8 @@ def test_tiles_have_places_of_their_own(topology):
     job = small_job()
     operations, n_tiles = in_order(job.program, job.epoch(0).schedule), len(job.program.blocks)
 
-    place = place_tiles(Chip(topology=topology, width=7, height=9), operations, n_tiles)
+    chip = Chip(topology=topology, width=7, height=9)
+    place = place_tiles(chip, operations, job.program.units)
 
     assert len(set(place)) == len(place) == n_tiles
     assert all(0 <= node < 63 for node in place)

@@ -257,7 +257,7 @@ def test_the_home_of_nobody_is_no_crash():
     assert load_config("digits", ["data.directory=~no-such-user/d"]).data.directory.name == "d"
 
 
-VALUES = [None, True, -1, 0, 2.5, float("nan"), "text", [], [1], {}, {"x": 1}, {1: 2}]
+VALUES = [None, True, -1, 0, 2.5, float("nan"), "words", [], [1], {}, {"x": 1}, {1: 2}]
 
 
 def fields(tree, path=()):

@@ -1,13 +1,14 @@
 import pytest
 
-from emulator.config import Function, Linear
+from emulator.building import Settings, Task, build_network
 from emulator.errors import ConfigError
-from emulator.network import build_network
+from emulator.layers import Linear, Plain
 
 
 def network(width, n_outputs, *, has_classes):
     layers = [Linear(outputs=width, activation="softmax")]
-    return build_network(layers, 4, n_outputs, "cross_entropy", "test", has_classes=has_classes)
+    task = Task(source="test", shape=(4,), n_outputs=n_outputs, has_classes=has_classes)
+    return build_network(layers, task, Settings())
 
 
 def test_a_network_may_have_outputs_for_classes_that_the_data_lack():
@@ -27,7 +28,7 @@ def test_outputs_that_do_not_fit_the_data_are_refused(width, has_classes, messag
         network(width, 3, has_classes=has_classes)
 
 
-@pytest.mark.parametrize("layer", [Linear, Function])
+@pytest.mark.parametrize("layer", [Linear, Plain])
 @pytest.mark.parametrize("name", ["a.tanh", "", "-a", "a b", "a/b"])
 def test_a_layer_cannot_take_the_name_of_an_activation_or_an_odd_one(layer, name):
     with pytest.raises(ValueError, match=r"should match pattern"):

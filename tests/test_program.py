@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulator.building import Settings, Task, build_network
 from emulator.compiler import records
-from emulator.config import Linear
 from emulator.errors import ConfigError
 from emulator.executors.local import LocalExecutor
+from emulator.layers import Linear
 from emulator.mapping import cut, initial_weights
-from emulator.network import build_network
 from interconnect.schedule import Asynchronous, Phase
 from tests.jobs import SCHEDULES, small_job
 from tiles.plan import Receive, Send, edges, in_order, messages_in_flight, plans, takes_of
@@ -15,12 +15,13 @@ from tiles.program import Kind
 from tiles.tile import TileConfig
 
 
-def network(*widths, n_inputs=11, bias=True):
+def network(*widths, n_inputs=11, bias=True, tile=None):
     layers = [
         Linear(outputs=width, bias=bias, activation="tanh" if width != widths[-1] else "softmax")
         for width in widths
     ]
-    return build_network(layers, n_inputs, widths[-1], "cross_entropy", "test", has_classes=True)
+    task = Task(source="test", shape=(n_inputs,), n_outputs=widths[-1])
+    return build_network(layers, task, Settings(tile=tile or TileConfig()))
 
 
 @given(
@@ -30,8 +31,8 @@ def network(*widths, n_inputs=11, bias=True):
     bias=st.booleans(),
 )
 def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias):
-    net = network(*widths, bias=bias)
-    blocks = cut(net, TileConfig(rows=rows, cols=cols))
+    net = network(*widths, bias=bias, tile=TileConfig(rows=rows, cols=cols))
+    blocks = cut(net)
 
     assert [block.tile for block in blocks] == list(range(len(blocks)))
     covered = [
@@ -41,10 +42,10 @@ def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias):
         for j in range(*block.col_range)
     ]
     expected = [
-        (node.name, i, j)
-        for node in net.linear
-        for i in range(net.by_name[node.input].width + bias)
-        for j in range(node.width)
+        (matrix.name, i, j)
+        for matrix in net.matrices.values()
+        for i in range(matrix.inputs + bias)
+        for j in range(matrix.outputs)
     ]
     assert sorted(covered) == sorted(expected)
     assert all(b.shape[0] <= rows and b.shape[1] <= cols for b in blocks)
@@ -52,12 +53,12 @@ def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias):
 
 def test_initial_weights_do_not_depend_on_who_asks():
     net = network(8, 5)
-    layer = net.linear[1].name
-    whole = initial_weights(net, 7, layer, (0, 0), (9, 5))
+    layer = list(net.matrices)[1]
+    whole = initial_weights(net, 7, {}, layer, (0, 0), (9, 5))
 
-    assert (whole[3:8, 2:4] == initial_weights(net, 7, layer, (3, 2), (5, 2))).all()
+    assert (whole[3:8, 2:4] == initial_weights(net, 7, {}, layer, (3, 2), (5, 2))).all()
     assert abs(whole).max() <= 8**-0.5
-    assert (whole != initial_weights(net, 8, layer, (0, 0), (9, 5))).any()
+    assert (whole != initial_weights(net, 8, {}, layer, (0, 0), (9, 5))).any()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -165,5 +166,6 @@ def layers(*specs):
     ],
 )
 def test_networks_that_do_not_fit_are_refused(specs, message):
+    task = Task(source="test", shape=(5,), n_outputs=3, has_classes=False)
     with pytest.raises(ConfigError, match=message):
-        build_network(layers(*specs), 5, 3, "cross_entropy", "test", has_classes=False)
+        build_network(layers(*specs), task, Settings())

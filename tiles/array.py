@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -22,6 +23,15 @@ Factor = float | Array  # of an array of conductances in a weight; one, or ``(ro
 _SIGN = np.uint32(0x80000000)
 _NONE = np.zeros((0, 0), np.float32)
 FLOAT_BYTES = 4
+
+
+def state_digest(state: State) -> bytes:
+    """sha256 of a state: names, shapes and bits."""
+    digest = sha256()
+    for name, array in sorted(state.items()):
+        digest.update(f"{name}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 class Site(NamedTuple):

@@ -15,36 +15,49 @@ from numpy.typing import NDArray
 from interconnect.channels import Channels
 from interconnect.messages import Message
 from interconnect.schedule import Phase
-from tiles.digital import ACTIVATIONS, LOSSES, count_correct
+from tiles.digital import LOSSES, Call, DigitalMemory, Learned, count_correct
+from tiles.digital.base import NO_NUMBERS
 from tiles.plan import Action, Place, Receive, Send, takes_of, uses
 from tiles.program import Operation, Program, Span, Value
 from tiles.tile import Tile
+from tiles.window import Patches, Sliding
 
 Array = NDArray[np.float32]
 Store = dict[int, Array]  # a value by micro-batch
+Get = Callable[[int], Array]
 Step = Callable[[int, int, Span], None]
 Compute = Callable[[int, int, Span], Array]  # a step before what it makes is stored
 Steps = list[list[list[tuple[Action, Step]]]]  # by phase and stage
 Count = Callable[[float, int, int], None]
+Holder = Tile | DigitalMemory
 
 
 class Feed(Protocol):
     """Where a host finds examples: a pure function of epoch and position."""
 
     def inputs(self, epoch: int, start: int, stop: int) -> Array:
-        """``(examples, inputs + 1)``, the last column 1, at positions of the epoch's order."""
+        """``(examples * positions, features)`` at positions of the epoch's order."""
         ...
 
     def targets(self, epoch: int, start: int, stop: int) -> NDArray[np.generic]:
-        """Class numbers ``(examples,)`` or values ``(examples, outputs)``."""
+        """Class numbers ``(examples,)`` or ``(examples, positions)``, or values."""
         ...
 
 
 class _Part(NamedTuple):
-    """A step's way to one of its inputs, and the column that it is for."""
+    """A step's way to one of its inputs, and what part of the result it is for.
 
-    get: Callable[[int], Array]
+    Attributes:
+        get: The columns and positions by micro-batch.
+        at: First column of the result.
+        at_position: First position of the result.
+        positions: Vectors per example.
+    """
+
+    get: Get
     at: int
+    at_position: int
+    positions: int
 
 
 class Binder:
@@ -52,7 +65,8 @@ class Binder:
 
     Args:
         program: The whole program.
-        tiles: The host's tiles, by number.
+        seed: The run's seed.
+        tiles: The host's tiles and digital memories, by number.
         feeds: Where examples come from, by ``train`` and ``test``.
         channels: Connections to the other hosts, or None if there are none.
         count: Told the loss, the hits and the size of every micro-batch.
@@ -64,12 +78,14 @@ class Binder:
     def __init__(
         self,
         program: Program,
-        tiles: Mapping[int, Tile],
+        seed: int,
+        tiles: Mapping[int, Holder],
         feeds: Mapping[str, Feed],
         channels: Channels | None,
         count: Count,
     ) -> None:
         self._program = program
+        self._seed = seed
         self._tiles = tiles
         self._feeds = feeds
         self._channels = channels
@@ -87,18 +103,19 @@ class Binder:
         """
         last = {value: i for i, (_, action) in enumerate(plan) for value in uses(action)}
         columns = _columns(operations, plan)
+        heights = {op.gives: op.positions for op in operations if op.gives}
         steps: Steps = [[[] for _ in range(self._program.n_stages)] for _ in Phase]
         for i, (place, action) in enumerate(plan):
             parts = []
             for take in takes_of(action):
                 first, width = columns[take.value]
-                get = _getter(
-                    self._store(take.value),
-                    (take.start - first, take.stop - first),
-                    width,
-                    last=last[take.value] == i,
-                )
-                parts.append(_Part(get, take.at))
+                height = heights[take.value]
+                whole = _whole(self._store(take.value), last=last[take.value] == i)
+                get = _columns_of(whole, (take.start - first, take.stop - first), width)
+                if take.positions is not None:
+                    get = _positions_of(get, take.positions, height)
+                    height = take.positions[1] - take.positions[0]
+                parts.append(_Part(get, take.at, take.at_position, height))
             stored = not isinstance(action, Operation) or action.gives in last
             steps[place[0]][place[1]].append((action, self._bind(action, parts, stored=stored)))
         return steps
@@ -121,7 +138,7 @@ class Binder:
 
         return step
 
-    # The operations, by kind
+    # Examples and the loss
 
     def _feed(self, span: Span) -> Feed:
         return self._feeds["train" if span.evaluation is None else "test"]
@@ -132,42 +149,6 @@ class Binder:
             return self._feed(span).inputs(span.epoch, span.first + start, span.first + stop)
 
         return take
-
-    def _bind_read(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        tile, x = self._tiles[op.tile], _contiguous(parts[0].get)
-        return lambda m, first, span: tile.forward(x(m), first)
-
-    def _bind_read_back(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        tile, d = self._tiles[op.tile], _contiguous(parts[0].get)
-        return lambda m, first, span: tile.backward(d(m), first)
-
-    def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
-        tile = self._tiles[op.tile]
-        x, d = (_contiguous(part.get) for part in parts)
-        return lambda m, first, span: tile.update(x(m), d(m), span.learning_rate, first)
-
-    def _bind_sum(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        return lambda m, first, span: _driven_sum(parts, m, op.width)
-
-    def _bind_gather(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        return lambda m, first, span: _sum(parts, m, op.width)
-
-    def _bind_activate(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        function, u = ACTIVATIONS[self._program.functions[op.node]], parts[0].get
-
-        def activate(m: int, first: int, span: Span) -> Array:
-            before = u(m)
-            out = np.empty((before.shape[0], op.width + 1), np.float32)
-            out[:, op.width] = 1
-            function.forward(before, out[:, : op.width])
-            return out
-
-        return activate
-
-    def _bind_derive(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        function = ACTIVATIONS[self._program.functions[op.node]]
-        d, y = (part.get for part in parts)
-        return lambda m, first, span: function.backward(d(m), y(m))
 
     def _bind_loss(self, op: Operation, parts: Sequence[_Part]) -> Compute:
         loss, y = LOSSES[self._program.loss], parts[0].get
@@ -186,6 +167,104 @@ class Binder:
             return d
 
         return evaluate
+
+    # Tiles
+
+    def _bind_read(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        read, number, x = self._array(op).forward, self._numbering(op), _contiguous(parts[0].get)
+        return lambda m, first, span: read(x(m), number(m, first, span))
+
+    def _bind_read_back(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        read, number, d = self._array(op).backward, self._numbering(op), _contiguous(parts[0].get)
+        return lambda m, first, span: read(d(m), number(m, first, span))
+
+    def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
+        update, number = self._array(op).update, self._numbering(op)
+        x, d = (_contiguous(part.get) for part in parts)
+        return lambda m, first, span: update(x(m), d(m), span.learning_rate, number(m, first, span))
+
+    def _array(self, op: Operation) -> Tile | Sliding:
+        """What performs the cycles of a tile for an operation."""
+        tile = self._tiles[op.tile]
+        assert isinstance(tile, Tile)
+        window = self._program.windows.get(op.node)
+        if window is None:
+            return tile
+        patches = Patches(window=window, rows=tile.block.row_range, positions=op.span)
+        return Sliding(tile, patches)
+
+    def _numbering(self, op: Operation) -> Callable[[int, int, Span], int]:
+        """Number of the first vector that a tile is driven with, which keys its noise.
+
+        A micro-batch has as many numbers as vectors; those of a node come after those of the nodes
+        that drive the same matrix before it.
+        """
+        vectors, offset = self._program.vectors[op.tile], op.offset
+        if vectors == 1:
+            return lambda m, first, span: first
+
+        def number(m: int, first: int, span: Span) -> int:
+            start, stop = span.examples(m)
+            return first * vectors + offset * (stop - start)
+
+        return number
+
+    # Digital units
+
+    def _bind_sum(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        return lambda m, first, span: _sum(parts, m, op)
+
+    _bind_join = _bind_sum
+    _bind_gather = _bind_sum
+
+    def _call(self, op: Operation) -> Callable[[int, Span], Call]:
+        """What the function of a node knows besides its inputs."""
+        numbers = NO_NUMBERS
+        if isinstance(self._program.functions[op.node], Learned):
+            memory = self._tiles[op.tile]
+            assert isinstance(memory, DigitalMemory)
+            numbers = memory.numbers
+        seed = self._seed
+        return lambda first, span: Call(first, span.evaluation is None, seed, numbers)
+
+    def _bind_compute(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        function, call, width = self._program.functions[op.node], self._call(op), op.width
+        gets = [_contiguous(part.get) for part in parts]
+        height = parts[0].positions
+
+        def compute(m: int, first: int, span: Span) -> Array:
+            inputs = [get(m) for get in gets]
+            rows = inputs[0].shape[0] // height * op.positions
+            out = np.empty((rows, op.columns), np.float32)
+            if op.has_ones:
+                out[:, width] = 1
+            function.forward(inputs, out[:, :width], call(first, span))
+            return out
+
+        return compute
+
+    def _bind_derive(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        function, call, index = self._program.functions[op.node], self._call(op), op.index
+        d, *rest = (_contiguous(part.get) for part in parts)
+        y = rest.pop() if function.needs_output else None
+
+        def derive(m: int, first: int, span: Span) -> Array:
+            error, inputs = d(m), [get(m) for get in rest]
+            output = None if y is None else y(m)
+            return function.backward(error, index, inputs, output, call(first, span))
+
+        return derive
+
+    def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
+        function, call = self._program.functions[op.node], self._call(op)
+        assert isinstance(function, Learned)
+        d, *rest = (_contiguous(part.get) for part in parts)
+
+        def learn(m: int, first: int, span: Span) -> None:
+            inputs = [get(m) for get in rest]
+            function.learn(d(m), inputs, call(first, span), span.learning_rate)
+
+        return learn
 
     # Messages
 
@@ -232,7 +311,7 @@ def _columns(
     operations: Sequence[Operation], plan: Sequence[tuple[Place, Action]]
 ) -> dict[Value, tuple[int, int]]:
     """First column and width of each value as a host stores it."""
-    columns = {op.gives: (0, op.width + (op.gives.role == "x")) for op in operations if op.gives}
+    columns = {op.gives: (0, op.columns) for op in operations if op.gives}
     for _, action in plan:
         if isinstance(action, Receive):
             for take in action.edge.parts:
@@ -240,41 +319,51 @@ def _columns(
     return columns
 
 
-def _getter(
-    store: Store, columns: tuple[int, int], width: int, *, last: bool
-) -> Callable[[int], Array]:
-    """Columns of a stored value by micro-batch; the last use frees the store."""
+def _whole(store: Store, *, last: bool) -> Get:
+    """A stored value by micro-batch; the last use frees the store."""
+    return store.pop if last else store.__getitem__
+
+
+def _columns_of(whole: Get, columns: tuple[int, int], width: int) -> Get:
+    """Some of the columns."""
     start, stop = columns
-    whole = store.pop if last else store.__getitem__
     if start == 0 and stop == width:
         return whole
     return lambda m: whole(m)[:, start:stop]
 
 
-def _contiguous(get: Callable[[int], Array]) -> Callable[[int], Array]:
-    """The same for kernels, which are compiled for contiguous arrays."""
+def _positions_of(whole: Get, positions: tuple[int, int], height: int) -> Get:
+    """Some of the positions of every example."""
+    start, stop = positions
+
+    def get(m: int) -> Array:
+        array = whole(m)
+        some = array.reshape(-1, height, array.shape[1])[:, start:stop]
+        return some.reshape(-1, array.shape[1])
+
+    return get
+
+
+def _contiguous(get: Get) -> Get:
+    """The same for kernels and functions, whose bits may depend on how arrays lie in memory."""
     return lambda m: np.ascontiguousarray(get(m))
 
 
-def _sum(parts: Sequence[_Part], m: int, width: int) -> Array:
-    """Add partial sums at their columns, in the order of the program whatever arrived first."""
+def _sum(parts: Sequence[_Part], m: int, op: Operation) -> Array:
+    """Add values at their columns and positions, in the order of the program."""
     arrays = [part.get(m) for part in parts]
-    if len(arrays) == 1:
+    if len(arrays) == 1 and arrays[0].shape[1] == op.columns and parts[0].positions == op.positions:
         return arrays[0]
-    out = np.zeros((arrays[0].shape[0], width), np.float32)
-    _add(parts, arrays, out)
-    return out
-
-
-def _driven_sum(parts: Sequence[_Part], m: int, width: int) -> Array:
-    """The same, with the column of ones that drives the next bias line."""
-    arrays = [part.get(m) for part in parts]
-    out = np.zeros((arrays[0].shape[0], width + 1), np.float32)
-    _add(parts, arrays, out)
-    out[:, width] = 1
-    return out
-
-
-def _add(parts: Sequence[_Part], arrays: Sequence[Array], out: Array) -> None:
+    examples = arrays[0].shape[0] // parts[0].positions
+    out = np.zeros((examples * op.positions, op.columns), np.float32)
     for part, array in zip(parts, arrays, strict=True):
-        out[:, part.at : part.at + array.shape[1]] += array
+        at, width = part.at, array.shape[1]
+        if part.positions == op.positions:
+            out[:, at : at + width] += array
+        else:
+            first = part.at_position
+            some = out.reshape(examples, op.positions, -1)[:, first : first + part.positions]
+            some[..., at : at + width] += array.reshape(examples, part.positions, width)
+    if op.has_ones:
+        out[:, op.width] = 1
+    return out

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from interconnect.channels import Channels
 from interconnect.schedule import Phase, Schedule
 from tiles.aging import Aging
-from tiles.binding import Binder, Feed, Steps
+from tiles.binding import Binder, Feed, Holder, Steps
 from tiles.checkpoint import file_name, load_state, save_state
+from tiles.digital import DigitalMemory
 from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
 from tiles.memory import give_back
 from tiles.plan import Action, in_order, plans
 from tiles.program import Kind, Operation, Program, Span
 from tiles.storage import NotShared, Storage
-from tiles.tile import Tile, TileConfig
+from tiles.tile import Block, Tile
 
 Array = NDArray[np.float32]
 _FILES_AT_ONCE = 4  # written or read by one host, so that checksums and the disk overlap
@@ -36,14 +37,12 @@ class Assignment:
 
     Attributes:
         program: The whole program; a host performs what its tiles are named for.
-        tile: What tiles are.
         seed: The run's seed.
         host_of: Host of each tile.
         host: Number of this host.
     """
 
     program: Program
-    tile: TileConfig
     seed: int
     host_of: tuple[int, ...]
     host: int
@@ -70,8 +69,9 @@ class TileHost:
         self.program = program = assignment.program
         self.host = assignment.host
         self._host_of = assignment.host_of
+        self._seed = assignment.seed
         self.tiles = {
-            block.tile: Tile(assignment.tile, block, program.scales[block.tile], assignment.seed)
+            block.tile: self._holder(block)
             for block in program.blocks
             if self._host_of[block.tile] == self.host
         }
@@ -81,10 +81,21 @@ class TileHost:
         self._updates = dict.fromkeys(self.tiles, 0)
         self.join(channels)
 
+    def _holder(self, block: Block) -> Holder:
+        """The tile or digital memory that holds a block."""
+        program, number = self.program, block.tile
+        config = program.tiles[number]
+        if config is not None:
+            scale, vectors = program.scales[number], program.vectors[number]
+            return Tile(config, block, scale, self._seed, vectors)
+        return DigitalMemory(block)
+
     def join(self, channels: Channels | None) -> None:
         """Use other channels from now on, forget what is under way, and count time anew."""
         self._channels = channels
-        self._binder = Binder(self.program, self.tiles, self._feeds, channels, self._count)
+        self._binder = Binder(
+            self.program, self._seed, self.tiles, self._feeds, channels, self._count
+        )
         self._bound: dict[Schedule, Steps] = {}
         self._run_s, self._operations, self._began = 0.0, 0, 0.0
 
@@ -100,7 +111,7 @@ class TileHost:
         Returns:
             What was measured, where the loss is computed.
         """
-        self.meter = meter = Meter(span.log_every, span.measured)
+        self.meter = meter = Meter(span.log_every, span.measured, self.program.outputs)
         for tile in self.tiles.values():
             tile.begin(span.evaluation)
         steps = self._steps(span.schedule)
@@ -190,7 +201,7 @@ class TileHost:
                 f"not there on {socket.gethostname()}"
             )
 
-        def write(tile: Tile) -> tuple[str, str]:
+        def write(tile: Holder) -> tuple[str, str]:
             name = file_name(tile.block.tile)
             return name, save_state(folder, name, tile.state())
 
@@ -208,7 +219,7 @@ class TileHost:
             Damaged: If a file is not what was written.
         """
 
-        def read(tile: Tile) -> None:
+        def read(tile: Holder) -> None:
             name = file_name(tile.block.tile)
             tile.load(load_state(folder, name, files[name]))
 
@@ -241,7 +252,7 @@ class TileHost:
         """Rows of the tiles table."""
         return [self._report(tile) for tile in self.tiles.values()]
 
-    def _report(self, tile: Tile) -> TileReport:
+    def _report(self, tile: Holder) -> TileReport:
         w, block = tile.weights, tile.block
         return TileReport(
             tile=block.tile,

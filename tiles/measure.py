@@ -14,7 +14,7 @@ class Measurement(NamedTuple):
     Attributes:
         examples: Examples of the span so far.
         loss: Mean loss.
-        accuracy: Share of examples whose class was right.
+        accuracy: Share of outputs whose class was right.
         wall_s: Seconds since the span began.
     """
 
@@ -75,7 +75,7 @@ class Progress(NamedTuple):
     Attributes:
         examples: Examples of the span so far.
         loss: Mean loss.
-        accuracy: Share of examples whose class was right.
+        accuracy: Share of outputs whose class was right.
     """
 
     examples: int
@@ -117,6 +117,7 @@ class Meter:
     Attributes:
         log_every: Examples between two rows.
         sums: What was measured since the last row, perhaps in the span before.
+        outputs: Outputs of an example that are right or wrong.
         started: When the span began.
         rows: Rows so far.
         examples: Examples of the span so far.
@@ -124,6 +125,7 @@ class Meter:
 
     log_every: int
     sums: Sums = NOTHING
+    outputs: int = 1
     started: float = field(default_factory=time.perf_counter)
     rows: list[Measurement] = field(default_factory=list)
     examples: int = 0
@@ -132,10 +134,14 @@ class Meter:
     def progress(self) -> Progress:
         """Examples so far, and their latest loss and accuracy."""
         if n := self.sums.examples:
-            return Progress(self.examples, self.sums.loss / n, self.sums.correct / n)
+            return Progress(self.examples, self.sums.loss / n, self._accuracy)
         if self.rows:
             return Progress(self.examples, self.rows[-1].loss, self.rows[-1].accuracy)
         return Progress(self.examples)
+
+    @property
+    def _accuracy(self) -> float:
+        return self.sums.correct / (self.sums.examples * self.outputs)
 
     def add(self, loss: float, correct: int, n: int) -> None:
         """Count one micro-batch."""
@@ -147,8 +153,8 @@ class Meter:
 
     def cut(self) -> None:
         """End a row, if it has any examples."""
-        loss, correct, n = self.sums
+        loss, _, n = self.sums
         if n:
             wall_s = time.perf_counter() - self.started
-            self.rows.append(Measurement(self.examples, loss / n, correct / n, wall_s))
+            self.rows.append(Measurement(self.examples, loss / n, self._accuracy, wall_s))
             self.sums = NOTHING

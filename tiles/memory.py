@@ -27,13 +27,15 @@ def bytes_per_cell(cell: Cell) -> int:
     return alone_bytes(cell) if isinstance(cell, Device) else cell.cell_bytes
 
 
-def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:
+def tile_bytes(config: TileConfig | None, shape: tuple[int, int]) -> int:
     """Bytes that a tile keeps, as long as it lives.
 
     Args:
-        config: What tiles are.
-        shape: Word lines and bit lines that the tile uses.
+        config: What the tile is; None for a digital memory.
+        shape: Word lines and bit lines that the tile uses, or the numbers of the memory.
     """
+    if config is None:
+        return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
     behind_wires = FLOAT_BYTES if config.read.wire_resistance else 0
     return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES
 

@@ -18,7 +18,7 @@ _KINDS = {"x": "activation", "y": "partial_sum", "z": "gradient", "d": "error", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """Values of one kind and node that one host sends another, side by side in one message.
+    """Values of one kind, node and height that one host sends another, side by side.
 
     Attributes:
         number: Number of the edge in the program, the same on both sides.
@@ -74,14 +74,15 @@ def edges(operations: list[Operation], host_of: tuple[int, ...]) -> tuple[Edge, 
         host_of: Host of each tile.
     """
     maker = {op.gives: op for op in operations if op.gives is not None}
-    needed: dict[tuple[int, int, Place, Kind, str], dict[Value, tuple[int, int]]] = {}
+    needed: dict[tuple[int, int, Place, Kind, str, int], dict[Value, tuple[int, int]]] = {}
     for operation in operations:
         target = host_of[operation.tile]
         for take in operation.takes:
             made = maker[take.value]
             source = host_of[made.tile]
             if source != target:
-                key = (source, target, (made.phase, made.stage), made.kind, made.node)
+                place = (made.phase, made.stage)
+                key = (source, target, place, made.kind, made.node, made.positions)
                 values = needed.setdefault(key, {})
                 start, stop = values.get(take.value, (take.start, take.stop))
                 values[take.value] = (min(start, take.start), max(stop, take.stop))

@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     PROGRAMMING = 17
     DRIFT = 18
     INFERENCE_READ = 19
+    DROPOUT = 20
 
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)

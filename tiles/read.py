@@ -131,8 +131,22 @@ def drive(
             for chunk in range((x.shape[1] + CHUNK - 1) // CHUNK):
                 fill_normals(noise, words, chunk, repetition, first_example + e, 0, key[0], key[1])
                 first = chunk * CHUNK
-                for i in range(first, min(first + CHUNK, x.shape[1])):
-                    driven[e, i] += np.float32(input_noise) * noise[i - first]
+                for i in range(min(CHUNK, x.shape[1] - first)):
+                    driven[e, first + i] += np.float32(input_noise) * noise[i]
+
+
+@inlined
+def _four_squares(driven, e):
+    """Sums of squares of four rows, each in the order of its lines: one alone waits for itself."""
+    last = driven.shape[0] - 1
+    f, g, h = min(e + 1, last), min(e + 2, last), min(e + 3, last)
+    a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for i in range(driven.shape[1]):
+        a += driven[e, i] * driven[e, i]
+        b += driven[f, i] * driven[f, i]
+        c += driven[g, i] * driven[g, i]
+        d += driven[h, i] * driven[h, i]
+    return a, b, c, d
 
 
 @kernel
@@ -156,15 +170,16 @@ def sense(
     step32, limit = np.float32(step), np.float32(bound)
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
+    squares = np.zeros(y.shape[0] + 3, np.float32)
+    if weight_noise > 0:
+        for e in range(0, y.shape[0], 4):
+            squares[e], squares[e + 1], squares[e + 2], squares[e + 3] = _four_squares(driven, e)
     n = y.shape[1]
     any_saturated = False
     for e in range(y.shape[0]):
         deviation = np.float32(output_noise)
         if weight_noise > 0:
-            square = np.float32(0)
-            for i in range(driven.shape[1]):
-                square += driven[e, i] * driven[e, i]
-            of_weights = weight_noise * weight_noise * np.float64(square)
+            of_weights = weight_noise * weight_noise * np.float64(squares[e])
             deviation = np.float32(np.sqrt(output_noise * output_noise + of_weights))
         if deviation > np.float32(0) or scatter.shape[0]:
             for chunk in range((n + CHUNK - 1) // CHUNK):

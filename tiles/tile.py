@@ -1,7 +1,6 @@
 """The tile: a crossbar with its periphery, and its three cycles in units of the network."""
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tiles.aging import Aged, Aging, aged
-from tiles.array import Array, Factor, State
+from tiles.array import Array, Factor, State, state_digest
 from tiles.cells import Cell, Pcm3T1C
 from tiles.crossbar import EXAMPLE_S, build
 from tiles.devices import ConstantStep
@@ -66,6 +65,9 @@ class Block:
         row: First word line in the layer's matrix.
         col: First bit line in the layer's matrix.
         shape: Word lines and bit lines used.
+        copy: Number of this copy of the block, which serves a part of the vectors.
+        copies: Copies of the block.
+        home: The tile whose digital unit holds it, if it lies in digital memory.
     """
 
     tile: int
@@ -73,6 +75,9 @@ class Block:
     row: int
     col: int
     shape: tuple[int, int]
+    copy: int = 0
+    copies: int = 1
+    home: int | None = None
 
     @property
     def row_range(self) -> tuple[int, int]:
@@ -97,14 +102,18 @@ class Tile:
         block: Which part of which layer this one holds.
         scale: Weight of the network per unit of normalised conductance.
         seed: The run's seed.
+        vectors: Vectors of an example that the layer's matrix is driven with; their time is a part
+            of ``example_s`` each.
     """
 
-    def __init__(self, config: TileConfig, block: Block, scale: float, seed: int) -> None:
+    def __init__(
+        self, config: TileConfig, block: Block, scale: float, seed: int, vectors: int = 1
+    ) -> None:
         self.block = block
         self.scale = scale
         self._stream = Stream(seed=seed, owner=block.tile)
         self.crossbar = build(
-            config.cell, block.shape, self._stream, config.update, config.example_s
+            config.cell, block.shape, self._stream, config.update, config.example_s / vectors
         )
         self._forward = Reader(config.read, repeats_on_saturation=True)
         self._backward = Reader(config.read, repeats_on_saturation=False)
@@ -205,11 +214,7 @@ class Tile:
 
     def digest(self) -> bytes:
         """sha256 of the device state: names, shapes and bits."""
-        digest = sha256()
-        for name, array in sorted(self.crossbar.state().items()):
-            digest.update(f"{name}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()
+        return state_digest(self.crossbar.state())
 
     def _scaled(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.scale != 1.0:

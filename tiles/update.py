@@ -38,6 +38,7 @@ _SIGN = np.uint32(0x80000000)
 BITS = np.uint32(0x7FFFFFFF)
 _ONE = np.uint32(1)
 _ZERO = np.uint32(0)
+_INFINITE = np.int32(0x7F800000)  # the bits of infinity; those of NaN are above
 _LINES = 16  # lines whose trains are drawn together
 
 
@@ -83,12 +84,10 @@ def _spread(count, length):
 @inlined
 def _largest(values):
     """Largest magnitude; infinite if any value is not a number."""
-    largest = np.float32(0)
-    finite = True
+    most = np.int32(0)  # bits of floats, in whose order NaN is the largest
     for i in range(values.shape[0]):
-        finite &= abs(values[i]) < np.float32(np.inf)
-        largest = max(largest, abs(values[i]))
-    return largest if finite else np.float32(np.inf)
+        most = max(most, np.int32(np.float32(values[i]).view(np.int32) & np.int32(0x7FFFFFFF)))
+    return np.int32(min(most, _INFINITE)).view(np.float32)
 
 
 @inlined
@@ -110,42 +109,43 @@ def _decide_four(bits, undecided, digits, line, example, block, k0, k1):
 
 
 @inlined
-def _stochastic(out, values, scale, length, example, k0, k1, lines):
+def _stochastic(out, values, scale, length, example, k0, k1, scratch):
     """Trains whose every slot holds a pulse with probability ``min(1, scale * abs(value))``.
 
     A slot is decided at the first digit where its uniform number differs from p, so the eight
-    digits that a vector of lines goes through together leave one line in nine undecided. Lines at
-    zero cost nothing; ``lines`` is scratch for the others.
+    digits that a vector of lines goes through together leave one line in nine undecided; those go
+    on alone. Lines at zero cost nothing; ``scratch`` is room for the others.
     """
+    lines, digits, undecided, bits, rest = scratch
     slots = _burst(length)
-    digits = np.empty(_LINES, np.uint32)
-    undecided = np.empty(_LINES, np.uint32)
-    bits = np.empty(_LINES, np.uint32)
     n_driven = 0
     for i in range(values.shape[0]):
         out[i] = _ZERO
         lines[n_driven] = i
         n_driven += values[i] != np.float32(0)
-    pulses = 0
+    for j in range(n_driven):
+        p = np.float64(scale) * abs(values[lines[j]]) * 4294967296.0
+        digits[j] = np.uint32(np.uint64(min(p, 4294967295.0)))
     for first in range(0, n_driven, _LINES):
-        width = min(_LINES, n_driven - first)
-        for j in range(width):
-            p = np.float64(scale) * abs(values[lines[first + j]]) * 4294967296.0
-            digits[j] = np.uint32(np.uint64(min(p, 4294967295.0)))
-        for j in range(_LINES):
-            line = lines[first + j]
-            b, u, d = _decide_four(_ZERO, slots, digits[j], line, example, 0, k0, k1)
-            b, u, d = _decide_four(b, u, d, line, example, 1, k0, k1)
-            bits[j], undecided[j], digits[j] = b, u, d
-        for j in range(width):
-            b, u, d = bits[j], undecided[j], digits[j]
-            line = lines[first + j]
-            block = 2
-            while u and d:
-                b, u, d = _decide_four(b, u, d, line, example, block, k0, k1)
-                block += 1
-            pulses += popcount(b)
-            out[line] = np.uint32(b | _SIGN) if b and values[line] < 0 else b
+        for j in range(first, first + _LINES):
+            b, u, d = _decide_four(_ZERO, slots, digits[j], lines[j], example, 0, k0, k1)
+            bits[j], undecided[j], digits[j] = _decide_four(b, u, d, lines[j], example, 1, k0, k1)
+    n_rest = 0
+    for j in range(n_driven):
+        rest[n_rest] = j
+        n_rest += undecided[j] != _ZERO and digits[j] != _ZERO
+    for n in range(n_rest):
+        j = rest[n]
+        b, u, d, block = bits[j], undecided[j], digits[j], 2
+        while u and d:
+            b, u, d = _decide_four(b, u, d, lines[j], example, block, k0, k1)
+            block += 1
+        bits[j] = b
+    pulses = 0
+    for j in range(n_driven):
+        pulses += popcount(bits[j])
+        sign = _SIGN if values[lines[j]] < 0 and bits[j] else _ZERO
+        out[lines[j]] = np.uint32(bits[j] | sign)
     return pulses
 
 
@@ -182,7 +182,14 @@ def make_trains(
         ValueError: A value is not finite, which pulses would hide.
     """
     pulses = 0
-    lines = np.zeros(max(x.shape[1], d.shape[1]) + _LINES, np.int32)
+    room = max(x.shape[1], d.shape[1]) + _LINES
+    scratch = (
+        np.zeros(room, np.int32),
+        np.zeros(room, np.uint32),
+        np.zeros(room, np.uint32),
+        np.zeros(room, np.uint32),
+        np.zeros(room, np.int32),
+    )
     stochastic, longest, update_management, length_management = config
     for e in range(x.shape[0]):
         x_most, d_most = _largest(x[e]), _largest(d[e])
@@ -207,10 +214,10 @@ def make_trains(
         rows, cols = row_trains[e], column_trains[e, : d.shape[1]]
         if stochastic:
             pulses += _stochastic(
-                rows, x[e], scale * balance, length, example, keys[0, 0], keys[0, 1], lines
+                rows, x[e], scale * balance, length, example, keys[0, 0], keys[0, 1], scratch
             )
             pulses += _stochastic(
-                cols, d[e], scale / balance, length, example, keys[1, 0], keys[1, 1], lines
+                cols, d[e], scale / balance, length, example, keys[1, 0], keys[1, 1], scratch
             )
         else:
             pulses += _deterministic(rows, x[e], scale * balance, length, False)

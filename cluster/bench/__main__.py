@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from cluster.bench.cells import cells
 from cluster.bench.checkpoints import checkpoints
+from cluster.bench.convolution import convolution
 from cluster.bench.examples import mnist_or_stand_in
 from cluster.bench.figures import Figure
 from cluster.bench.interconnect import interconnect
@@ -31,12 +32,13 @@ from emulator.data import DataError
 
 SCHEMA = 1
 SUITES = (
-    "kernels", "cells", "training", "interconnect", "ray", "scaling", "checkpoints", "large",
-    "startup",
+    "kernels", "convolution", "cells", "training", "interconnect", "ray", "scaling", "checkpoints",
+    "large", "startup",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
+    "convolution": "Convolutions of 3 x 3 pixels on one tile, 32 examples, one thread",
     "cells": "The cell of 2018 and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
     "interconnect": "The interconnect, flit by flit, on one core",
@@ -87,6 +89,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
     rounds = ROUNDS[quick]
     measured: dict[str, Callable[[], Iterator[Figure]]] = {
         "kernels": lambda: kernels(rounds),
+        "convolution": lambda: convolution(rounds),
         "cells": lambda: cells(rounds, data, quick=quick),
         "training": lambda: training(rounds, data, quick=quick),
         "interconnect": lambda: interconnect(rounds, quick=quick),

@@ -5,7 +5,7 @@ from contextlib import closing
 from itertools import count, product
 
 from cluster.bench.figures import Figure, Seconds, figure, ratios, take_turns
-from emulator.baseline import FloatNetwork
+from cluster.bench.plain import PlainNetwork
 from emulator.executors import Executor, create
 from emulator.job import Job, prepare
 from emulator.loading import load_config
@@ -77,7 +77,7 @@ def turn_of(executor: Executor, job: Job) -> Callable[[], object]:
 
 def _numpy(job: Job) -> Callable[[], None]:
     """The same examples in the same batches through a float32 network."""
-    network, feed = FloatNetwork(job), job.feeds["train"]
+    network, feed = PlainNetwork(job), job.feeds["train"]
     epochs, batch, rate = count(), job.config.training.batch, job.config.training.rate(0)
 
     def turn() -> None:

@@ -26,7 +26,8 @@ def measure(plan: Plan, listener: Listener) -> Measured:
     listener.phase("compiling", 0)
     jobs = plan.jobs((0, *plan.actors))
     check_room("--actors", jobs)
-    warm_up(plan.config.tile)
+    for tile in jobs[0].tiles:
+        warm_up(tile)
     contestants = list(_contestants(plan, jobs))
     with threadpool_limits(1), _cluster(plan, jobs[0]) as (cpus, nodes):
         examples = plan.examples or enough(jobs[0])

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emulator.config import Engine, Layer, Linear, RunConfig
+from emulator.config import Engine, RunConfig
 from emulator.errors import ConfigError
 from emulator.job import Job, prepare
+from emulator.layers import Layer, Linear
 
 GROWTH = {
     False: "nothing grows: the same network for every number of actors",
@@ -130,6 +131,6 @@ def _output(layers: Sequence[Layer]) -> int:
     names = [layer.name or f"{layer.kind}{i}" for i, layer in enumerate(layers)]
     at = len(layers) - 1
     while at >= 0 and not isinstance(layers[at], Linear):
-        feeder = layers[at].input
+        feeder = getattr(layers[at], "input", None)  # where branches merge, the last one
         at = names.index(feeder) if feeder in names else at - 1
     return at

@@ -4,6 +4,7 @@ Every tile has three resources, each doing one thing at a time: its array (drive
 in an update, written in a transfer), its ADCs, and its digital unit. Their order is the program's.
 """
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,8 +14,8 @@ from interconnect.flow import Flow, Send, Task
 from interconnect.schedule import Schedule
 from tiles.cells import Pcm3T1C
 from tiles.plan import edges, in_order
-from tiles.program import Kind, Operation, Program, Value
-from tiles.tile import Block, TileConfig
+from tiles.program import Kind, Operation, Program, Take, Value
+from tiles.tile import Block
 
 
 class Part(StrEnum):
@@ -77,12 +78,19 @@ def flits_of(chip: Chip, bits: int) -> tuple[int, ...]:
     return (chip.packet_flits,) * whole + ((rest + 1,) if rest else ())
 
 
+CYCLES = frozenset({Kind.READ, Kind.READ_BACK, Kind.PULSE})
+
+
+def _vectors(operation: Operation) -> int:
+    """Vectors per example that a tile is driven with."""
+    return operation.span[1] - operation.span[0]
+
+
 class Builder:
     """Builds the pipeline of a program.
 
     Args:
         program: The program.
-        tile: What tiles are.
         chip: The chip.
         schedule: Order of the slots.
         micro_batch: Examples that move together.
@@ -92,19 +100,19 @@ class Builder:
     def __init__(
         self,
         program: Program,
-        tile: TileConfig,
         chip: Chip,
         schedule: Schedule,
         micro_batch: int,
         place: tuple[int, ...],
     ) -> None:
-        self._program, self._tile, self._chip = program, tile, chip
+        self._program, self._chip, self._unit = program, chip, program.units
         self._n, self._place = micro_batch, place
         self._operations = in_order(program, schedule)
         self._tasks: list[Task] = []
         self._steps: list[Step] = []
-        self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.blocks)
+        self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.crossbars)
         self._maker: dict[Value, int] = {}  # the task at whose end a value is there
+        self._height = {op.gives: op.positions for op in self._operations if op.gives}
         self._first: list[int] = []  # the first task of each operation
 
     def pipeline(self) -> Pipeline:
@@ -112,8 +120,8 @@ class Builder:
         for operation in self._operations:
             self._first.append(self._add(operation))
         sends, kinds = self._sends()
-        stage_of = {operation.tile: operation.stage for operation in self._operations}
-        stages = [stage_of.get(t, 0) for t in range(len(self._program.blocks)) for _ in Part]
+        stage_of = {self._unit[op.tile]: op.stage for op in self._operations}
+        stages = [stage_of.get(t, 0) for t in range(len(self._program.crossbars)) for _ in Part]
         flow = Flow(stages=stages, tasks=self._tasks, sends=sends)
         return Pipeline(
             flow=flow,
@@ -129,21 +137,39 @@ class Builder:
         """The tasks of an operation; returns the first."""
         block = self._program.blocks[operation.tile]
         first = len(self._tasks)
-        if operation.kind in {Kind.READ, Kind.READ_BACK}:
+        is_cycle = operation.kind in CYCLES
+        if is_cycle and block.home is not None:
+            self._digital(operation, math.prod(block.shape) * _vectors(operation))
+        elif operation.kind is Kind.PULSE:
+            self._pulse(operation, block)
+        elif is_cycle:
             inputs, outputs = block.shape
             if operation.kind is Kind.READ_BACK:
                 inputs, outputs = outputs, inputs
             self._read(operation, inputs, outputs)
-        elif operation.kind is Kind.PULSE:
-            self._pulse(operation, block)
         else:
-            values = sum(take.stop - take.start for take in operation.takes) or operation.width
-            lanes = self._chip.phases.digital_lanes
-            self._task(operation, Part.DIGITAL, -(-values * self._n // lanes))
-            self._events[operation.tile]["digital"] += values
+            taken = sum(self._values(take) for take in operation.takes)
+            self._digital(operation, round(self._work(operation) * taken) or operation.width)
         if operation.gives is not None:
             self._maker[operation.gives] = len(self._tasks) - 1
         return first
+
+    def _values(self, take: Take) -> int:
+        """Numbers per example."""
+        first, last = take.positions or (0, self._height[take.value])
+        return (take.stop - take.start) * (last - first)
+
+    def _work(self, operation: Operation) -> float:
+        """Operations of a digital unit per number taken."""
+        function = self._program.functions.get(operation.node)
+        is_computed = operation.kind in {Kind.COMPUTE, Kind.DERIVE, Kind.LEARN}
+        return function.work if function is not None and is_computed else 1.0
+
+    def _digital(self, operation: Operation, count: int) -> None:
+        """A task of the digital unit, of so many operations per example."""
+        lanes = self._chip.phases.digital_lanes
+        self._task(operation, Part.DIGITAL, -(-count * self._n // lanes))
+        self._events[self._unit[operation.tile]]["digital"] += count
 
     def _task(
         self, operation: Operation, part: Part, cycles: int, *, after: int | None = None,
@@ -153,48 +179,55 @@ class Builder:
         needs = [] if after is None else [after]
         if after is None:
             makers = (self._maker[take.value] for take in operation.takes)
-            near = {m for m in makers if self._steps[m].tile == operation.tile}
+            near = {m for m in makers if self._steps[m].tile == self._unit[operation.tile]}
             needs = sorted(near)
-        resource = len(Part) * operation.tile + list(Part).index(part)
+        unit = self._unit[operation.tile]
+        resource = len(Part) * unit + list(Part).index(part)
         self._tasks.append(Task(resource, operation.phase, cycles, tuple(needs)))
-        self._steps.append(Step(kind or operation.kind, operation.tile, part, operation.node))
+        self._steps.append(Step(kind or operation.kind, unit, part, operation.node))
         return number
 
     def _read(self, operation: Operation, inputs: int, outputs: int) -> None:
         phases, chip = self._chip.phases, self._chip
+        vectors = _vectors(operation)
         drive = chip.cycles(phases.dac_s) + chip.cycles(phases.integration_s)
         rounds = -(-outputs // self._lines_per_adc)
-        driven = self._task(operation, Part.ARRAY, self._n * drive)
-        convert = self._n * rounds * chip.cycles(phases.conversion_s)
+        driven = self._task(operation, Part.ARRAY, self._n * vectors * drive)
+        convert = self._n * vectors * rounds * chip.cycles(phases.conversion_s)
         self._task(operation, Part.ADC, convert, after=driven, kind=f"{operation.kind} adc")
-        self._events[operation.tile].update(
-            dac=inputs, crossbar_read=inputs * outputs, sample_hold=outputs, adc=outputs,
-            shift_add=outputs,
-        )  # fmt: skip
+        counts = {
+            "dac": inputs, "crossbar_read": inputs * outputs, "sample_hold": outputs,
+            "adc": outputs, "shift_add": outputs,
+        }  # fmt: skip
+        events = self._events[self._unit[operation.tile]]
+        events.update({name: count * vectors for name, count in counts.items()})
 
     @property
     def _lines_per_adc(self) -> int:
         return self._chip.phases.lines_per_adc
 
     def _pulse(self, operation: Operation, block: Block) -> None:
-        length = self._tile.update.length
+        tile = self._program.tiles[block.tile]
+        assert tile is not None
+        length, vectors = tile.update.length, _vectors(operation)
         chip = self._chip
-        cycles = self._n * length * chip.cycles(chip.phases.pulse_s)
+        cycles = self._n * vectors * length * chip.cycles(chip.phases.pulse_s)
         pulsed = self._task(operation, Part.ARRAY, cycles)
-        self._events[operation.tile]["crossbar_pulse"] += length * sum(block.shape)
-        transfer = self._tile.cell.transfer if isinstance(self._tile.cell, Pcm3T1C) else None
-        if transfer:  # in turns, so that its mean is spread over the examples
-            seconds = block.shape[0] * chip.phases.transfer_row_s * self._n / transfer.every
+        pulses = vectors * length * sum(block.shape)
+        self._events[self._unit[operation.tile]]["crossbar_pulse"] += pulses
+        transfer = tile.cell.transfer if isinstance(tile.cell, Pcm3T1C) else None
+        if transfer:  # in turns, so that its mean is spread over the vectors
+            share = self._n * vectors / transfer.every
+            seconds = block.shape[0] * chip.phases.transfer_row_s * share
             self._task(operation, Part.ARRAY, chip.cycles(seconds), after=pulsed, kind="transfer")
 
     # Messages
 
     def _sends(self) -> tuple[tuple[Send, ...], tuple[str, ...]]:
         """One message for all tiles that take the same columns of the same values."""
-        alone = tuple(range(len(self._program.blocks)))
         groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
         of_kind: dict[tuple[object, ...], str] = {}
-        for edge in edges(self._operations, alone):
+        for edge in edges(self._operations, self._unit):
             key: tuple[object, ...] = (edge.source, edge.place, edge.parts)
             if not self._chip.multicast:
                 key = (*key, edge.target)
@@ -205,8 +238,8 @@ class Builder:
         for key, targets in groups.items():
             parts = key[2]
             assert isinstance(parts, tuple)
-            columns = sum(take.stop - take.start for take in parts)
-            bits = columns * self._n * self._bits(of_kind[key])
+            values = sum(self._values(take) for take in parts)
+            bits = values * self._n * self._bits(of_kind[key])
             sender = self._steps[self._maker[parts[0].value]].tile
             for tile in (sender, *targets):  # written on one side and read on the other
                 self._events[tile]["buffer"] += bits // self._n
@@ -230,7 +263,7 @@ class Builder:
         takers: dict[tuple[int, Value], list[int]] = defaultdict(list)
         for operation, first in zip(self._operations, self._first, strict=True):
             for take in operation.takes:
-                takers[operation.tile, take.value].append(first)
+                takers[self._unit[operation.tile], take.value].append(first)
         return takers
 
     def _bits(self, kind: str) -> int:

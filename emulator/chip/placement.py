@@ -11,12 +11,14 @@ _PASSES = 8  # over all tiles; most plans settle within a few
 _MOST = 1 << 22  # places * tiles beyond which one pass has to do
 
 
-def place_tiles(chip: Chip, operations: list[Operation], n_tiles: int) -> tuple[int, ...]:
+def place_tiles(chip: Chip, operations: list[Operation], units: tuple[int, ...]) -> tuple[int, ...]:
     """Node of the interconnect that each tile lies at.
 
+    ``units`` says which tile of the chip each number in an operation is, or is at home beside.
     ``traffic`` begins with the snake and swaps two places as long as that makes values times links
     fewer; the plan does not depend on anything but the program and the chip.
     """
+    n_tiles = 1 + max(units)
     width, height = chip.grid(n_tiles)
     if chip.placement == "row_major" or chip.topology in {"tree", "point_to_point"}:
         return tuple(range(n_tiles))
@@ -25,17 +27,17 @@ def place_tiles(chip: Chip, operations: list[Operation], n_tiles: int) -> tuple[
     snake = nodes.ravel()
     if chip.placement == "snake":
         return tuple(snake[:n_tiles].tolist())
-    return tuple(_improved(snake, _traffic(operations), width, n_tiles)[:n_tiles].tolist())
+    return tuple(_improved(snake, _traffic(operations, units), width, n_tiles)[:n_tiles].tolist())
 
 
-def _traffic(operations: list[Operation]) -> dict[tuple[int, int], int]:
+def _traffic(operations: list[Operation], units: tuple[int, ...]) -> dict[tuple[int, int], int]:
     """Values per example between every two tiles."""
-    n_tiles = 1 + max(operation.tile for operation in operations)
+    height = {op.gives: op.positions for op in operations if op.gives}
     traffic: dict[tuple[int, int], int] = {}
-    for edge in edges(operations, tuple(range(n_tiles))):
+    for edge in edges(operations, units):
         pair = min(edge.source, edge.target), max(edge.source, edge.target)
-        columns = sum(take.stop - take.start for take in edge.parts)
-        traffic[pair] = traffic.get(pair, 0) + columns
+        values = sum((take.stop - take.start) * height[take.value] for take in edge.parts)
+        traffic[pair] = traffic.get(pair, 0) + values
     return traffic
 
 

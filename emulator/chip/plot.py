@@ -41,7 +41,7 @@ def draw_chip(report: ChipReport, output: Path) -> None:
 
 def _floor_plan(axes: Axes, report: ChipReport) -> None:
     """Tiles with their busy share, links with their load."""
-    columns, rows = report.chip.grid(len(report.program.blocks))
+    columns, rows = report.chip.grid(len(report.program.crossbars))
     plan = np.full((rows, columns), np.nan)
     for tile, node in enumerate(report.pipeline.place):
         plan[node // columns, node % columns] = report.tile_busy[tile]
@@ -131,7 +131,7 @@ def _link_width(axes: Axes, report: ChipReport) -> None:
         chip = report.chip.model_copy(
             update={"flit_bits": bits, "model": "packet", "interval_s": None}
         )
-        other = report_chip(report.program, report.tile, chip, report.schedule, report.micro_batch)
+        other = report_chip(report.program, chip, report.schedule, report.micro_batch)
         found.append(1e9 * other.interval_s)
     axes.plot(_WIDTHS, found, color="black", marker="o", markersize=3, label="packet model")
     axes.plot(

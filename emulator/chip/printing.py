@@ -33,7 +33,7 @@ def print_report(report: ChipReport) -> None:
 
 
 def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
-    n_tiles = len(report.program.blocks)
+    n_tiles = len(report.program.crossbars)
     interval = engineering(report.interval_s, "s")
     exact = "" if report.steady.recurs else " (a mean: the pattern does not recur exactly)"
     ops = report.ops_per_example

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emulator.chip.components import Component, Table, load_table
 from emulator.chip.config import Chip
-from emulator.chip.pipeline import Builder, Part, Pipeline
+from emulator.chip.pipeline import CYCLES, Builder, Part, Pipeline
 from emulator.chip.placement import place_tiles
 from emulator.errors import ConfigError
 from emulator.job import Job
@@ -19,7 +19,7 @@ from interconnect.flits.state import fabric_of
 from interconnect.flow import Steady, steady
 from interconnect.schedule import Schedule
 from tiles.plan import in_order
-from tiles.program import Kind, Program
+from tiles.program import Program
 from tiles.tile import TileConfig
 
 _NEAR = 1.001  # an interval so close to a bound is set by it
@@ -41,7 +41,6 @@ class ChipReport:
     Attributes:
         chip: The chip.
         program: The program.
-        tile: What tiles are.
         schedule: Order of the slots.
         micro_batch: Examples that move together.
         topology: The interconnect.
@@ -54,7 +53,6 @@ class ChipReport:
 
     chip: Chip
     program: Program
-    tile: TileConfig
     schedule: Schedule
     micro_batch: int
     topology: Topology
@@ -150,7 +148,21 @@ class ChipReport:
     @cached_property
     def tile_energy_j(self) -> list[float]:
         """Joules of each tile per example, leakage left out."""
-        return [sum(map(self._joules, events, events.values())) for events in self.tile_events]
+        return [
+            sum(self._joules(name, count, tile) for name, count in events.items())
+            for events, tile in zip(self.tile_events, self.tiles, strict=True)
+        ]
+
+    @cached_property
+    def tiles(self) -> tuple[TileConfig, ...]:
+        """What each tile is."""
+        every = (self.program.tiles[block.tile] for block in self.program.crossbars)
+        return tuple(tile for tile in every if tile is not None)
+
+    @cached_property
+    def tile(self) -> TileConfig:
+        """The largest tile, which sets the size of a place on the floor plan."""
+        return max(self.tiles, key=lambda tile: tile.rows * tile.cols)
 
     @cached_property
     def link_energy_j(self) -> NDArray[np.float64]:
@@ -159,8 +171,9 @@ class ChipReport:
         bits = self.steady.timing.link_flits * self.chip.flit_bits / self.micro_batch
         return np.asarray(bits * (self._link_lengths * per_mm + per_router))
 
-    def _joules(self, name: str, count: float) -> float:
-        return count * self.table.components[name].energy_j(self._component_bits(name))
+    def _joules(self, name: str, count: float, tile: TileConfig | None = None) -> float:
+        bits = self._component_bits(name, tile or self.tile)
+        return count * self.table.components[name].energy_j(bits)
 
     @cached_property
     def events(self) -> Counter[str]:
@@ -193,8 +206,8 @@ class ChipReport:
         steps += np.abs(ends[:, 0] // width - ends[:, 1] // width)
         return np.asarray(pitch * (np.minimum(steps, 2) if isinstance(topology, Torus) else steps))
 
-    def _component_bits(self, name: str) -> int:
-        read = self.tile.read
+    def _component_bits(self, name: str, tile: TileConfig) -> int:
+        read = tile.read
         known = {"dac": read.dac, "adc": read.adc}.get(name)
         return known.bits if known else self.chip.activation_bits
 
@@ -204,13 +217,20 @@ class ChipReport:
         found = {}
         for name, count in self.events.items():
             component = self.table.components[name]
-            joules = self._joules(name, count)
+            joules = self._total_joules(name, count)
             found[name] = Band(
                 low=joules * component.low, value=joules, high=joules * component.high
             )
         idle = self._leakage_w * self.interval_s
         found["leakage"] = Band(low=idle, value=idle, high=idle)
         return found
+
+    def _total_joules(self, name: str, count: float) -> float:
+        """Joules of all events of a component, each with the bits of its tile."""
+        if len(set(self.tiles)) == 1 or name in {"router", "link"}:
+            return self._joules(name, count)
+        every = zip(self.tile_events, self.tiles, strict=True)
+        return sum(self._joules(name, events[name], tile) for events, tile in every)
 
     @property
     def energy_j_per_example(self) -> Band:
@@ -242,7 +262,7 @@ class ChipReport:
     def tile_area_mm2(self) -> float:
         """Area of a tile with its router."""
         return sum(
-            count * self.table.components[name].area_mm2(self._component_bits(name))
+            count * self.table.components[name].area_mm2(self._component_bits(name, self.tile))
             for name, count in self.part_counts.items()
         )
 
@@ -267,8 +287,8 @@ class ChipReport:
     def ops_per_example(self) -> int:
         """Two for every weight that is read forward, read backward, and updated."""
         cells = {block.tile: math.prod(block.shape) for block in self.program.blocks}
-        cycles = {Kind.READ, Kind.READ_BACK, Kind.PULSE}
-        return sum(2 * cells[op.tile] for op in self.program.operations if op.kind in cycles)
+        cycles = [op for op in self.program.operations if op.kind in CYCLES]
+        return sum(2 * cells[op.tile] * (op.span[1] - op.span[0]) for op in cycles)
 
     @property
     def summary(self) -> dict[str, object]:
@@ -298,7 +318,6 @@ class ChipReport:
 
 def report_chip(
     program: Program,
-    tile: TileConfig,
     chip: Chip,
     schedule: Schedule,
     micro_batch: int,
@@ -311,18 +330,16 @@ def report_chip(
         ConfigError: If the chip cannot hold the program or sustain the interval asked for.
     """
     table = load_table(chip.table)
-    n_tiles = len(program.blocks)
     try:
-        topology = chip.interconnect(n_tiles)
-        place = place_tiles(chip, in_order(program, schedule), n_tiles)
-        pipeline = Builder(program, tile, chip, schedule, micro_batch, place).pipeline()
+        topology = chip.interconnect(len(program.crossbars))
+        place = place_tiles(chip, in_order(program, schedule), program.units)
+        pipeline = Builder(program, chip, schedule, micro_batch, place).pipeline()
         settled = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     report = ChipReport(
         chip=chip,
         program=program,
-        tile=tile,
         schedule=schedule,
         micro_batch=micro_batch,
         topology=topology,
@@ -348,7 +365,7 @@ def check_chip(job: Job) -> None:
     chip = job.config.chip
     load_table(chip.table)
     try:
-        topology = chip.interconnect(len(job.program.blocks))
+        topology = chip.interconnect(len(job.program.crossbars))
         if chip.model == "flit":
             fabric_of(topology, chip.router.router)
     except ValueError as error:
@@ -362,7 +379,6 @@ def chip_of(job: Job, pulses: tuple[float, ...] | None = None) -> ChipReport:
     config = job.config
     return report_chip(
         job.program,
-        config.tile,
         config.chip,
         job.epoch(0).schedule,
         config.training.examples_together,

@@ -7,19 +7,26 @@ from emulator.chip.report import ChipReport
 
 
 def tile_columns(report: ChipReport) -> dict[str, pa.Array]:
-    """What the chip adds to the table of tiles."""
-    width, _ = report.chip.grid(len(report.program.blocks))
-    place = report.pipeline.place
+    """What the chip adds to the table of tiles; digital memories have the place of their home."""
+    program = report.program
+    width, _ = report.chip.grid(len(program.crossbars))
+    units = list(program.units)
+    place = [report.pipeline.place[unit] for unit in units]
     busy = {
-        f"{part}_busy": pa.array(report.resource_busy[:, i].tolist()) for i, part in enumerate(Part)
+        f"{part}_busy": pa.array(report.resource_busy[units, i].tolist())
+        for i, part in enumerate(Part)
     }
+    energy = [
+        None if block.home is not None else report.tile_energy_j[unit]
+        for block, unit in zip(program.blocks, units, strict=True)
+    ]
     return {
         "place": pa.array(place, pa.int64()),
         "x": pa.array([node % width for node in place], pa.int64()),
         "y": pa.array([node // width for node in place], pa.int64()),
-        "busy": pa.array(report.tile_busy.tolist()),
+        "busy": pa.array(report.tile_busy[units].tolist()),
         **busy,
-        "energy_j_per_example": pa.array(report.tile_energy_j, pa.float64()),
+        "energy_j_per_example": pa.array(energy, pa.float64()),
     }
 
 

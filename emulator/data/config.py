@@ -18,14 +18,26 @@ UserPath = Annotated[Path, Field(strict=False), AfterValidator(_expanded)]
 Bounds = Annotated[tuple[int, int], Field(strict=False)]
 
 SourceName = Literal[
-    "digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz", "parquet", "synthetic"
+    "digits",
+    "mnist",
+    "mnist-backrand",
+    "fashion-mnist",
+    "cifar10",
+    "text",
+    "idx",
+    "npz",
+    "parquet",
+    "synthetic",
 ]
 
+_PICTURES = ("digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz")
 _USED_BY = {
-    "file": ("npz", "parquet"),
+    "file": ("npz", "parquet", "text"),
     "test_file": ("parquet",),
-    "test_fraction": ("digits", "npz", "parquet"),
-    "crop": ("digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz"),
+    "test_fraction": ("digits", "npz", "parquet", "text"),
+    "crop": _PICTURES,
+    "standardise": (*_PICTURES, "cifar10"),
+    "steps": ("text",),
     "examples": ("synthetic",),
     "test_examples": ("synthetic",),
     "inputs": ("synthetic",),
@@ -62,10 +74,14 @@ class DataConfig(Frozen):
         directory: Folder of the IDX files, or for a data set by name the folder above it. Allowed
             for every source, so that one place can serve all runs.
         file: ``npz``: file with x_train, y_train and perhaps x_test, y_test. ``parquet``: table of
-            the training examples.
+            the training examples. ``text``: text in UTF-8; by default input.txt in a folder.
         test_file: ``parquet``: table of the test examples; by default some of ``file``.
         crop: Window of the images that is kept; by default all.
-        test_fraction: Part of the examples that is set aside where a source has no test set.
+        standardise: Whether the mean of the training inputs is subtracted from all inputs, which
+            are then divided by their standard deviation: of each channel, if images have channels.
+        test_fraction: Part of the examples, or of the end of a text, that is set aside where a
+            source has no test set.
+        steps: Characters of an example of ``text``.
         examples: Training examples of ``synthetic``.
         test_examples: Test examples of ``synthetic``.
         inputs: Inputs of an example of ``synthetic``.
@@ -77,7 +93,9 @@ class DataConfig(Frozen):
     file: UserPath | None = None
     test_file: UserPath | None = None
     crop: Crop | None = None
+    standardise: bool = False
     test_fraction: float = Field(0.2, gt=0, lt=1)
+    steps: int = Field(64, ge=2)
     examples: int = Field(1024, ge=1)
     test_examples: int = Field(256, ge=1)
     inputs: int = Field(64, ge=1)

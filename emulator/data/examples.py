@@ -12,7 +12,8 @@ class Examples:
 
     Attributes:
         inputs: ``(n, n_inputs)``, C-contiguous.
-        targets: Class labels ``(n,)``, or the values of a regression ``(n, m)``.
+        targets: Class labels, ``(n,)`` or one for every step ``(n, steps)``, or the values of a
+            regression ``(n, m)``.
     """
 
     inputs: NDArray[np.float32]
@@ -21,6 +22,11 @@ class Examples:
     def __len__(self) -> int:
         """Number of examples."""
         return len(self.inputs)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether targets are labels of classes, not values."""
+        return self.targets.dtype.kind in "iu"
 
     def first(self, n: int) -> "Examples":
         """The first ``n`` examples, without a copy."""
@@ -37,6 +43,8 @@ class Dataset:
         test: Test examples.
         shape: Shape of one example before it was flattened, such as ``(28, 28)``.
         n_outputs: Number of classes, or of values of one target.
+        tokens: Size of the vocabulary where inputs are the numbers of tokens, else None.
+        characters: What the tokens stand for, in order, where they are characters.
     """
 
     name: str
@@ -44,11 +52,13 @@ class Dataset:
     test: Examples
     shape: tuple[int, ...]
     n_outputs: int
+    tokens: int | None = None
+    characters: str | None = None
 
     @property
     def has_classes(self) -> bool:
         """Whether targets are labels of classes, not values."""
-        return self.train.targets.ndim == 1
+        return self.train.has_classes
 
     @property
     def n_bytes(self) -> int:

@@ -1,8 +1,6 @@
 """IDX files, the format of MNIST: a magic number, the sizes of the axes, then bytes."""
 
-import gzip
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset
+from emulator.data.files import content, find_file
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
 
 NAMES = (
@@ -45,11 +44,6 @@ def read_folder(folder: Path) -> tuple[Raw, Raw]:
     return _read_pair(*paths[:2]), _read_pair(*paths[2:])
 
 
-def find_file(folder: Path, stem: str) -> Path | None:
-    """An IDX file in a folder, compressed or plain."""
-    return next((p for p in (folder / f"{stem}.gz", folder / stem) if p.is_file()), None)
-
-
 def read_idx(path: Path, n_axes: int) -> NDArray[Any]:
     """The array of unsigned bytes in a file.
 
@@ -61,25 +55,16 @@ def read_idx(path: Path, n_axes: int) -> NDArray[Any]:
         DataError: If the file is not such an array, whole and nothing else.
     """
     place = Place("directory", str(path))
-    content = _content(path, place)
+    whole = content(path, place)
     header = 4 + 4 * n_axes
     magic = UNSIGNED_BYTES << 8 | n_axes
-    if len(content) < header or int.from_bytes(content[:4], "big") != magic:
-        raise place.refusal(f"the magic number 0x{magic:08x}", f"0x{content[:4].hex()}")
-    shape = tuple(int(size) for size in np.frombuffer(content[4:header], ">u4"))
-    if len(content) != header + math.prod(shape):
+    if len(whole) < header or int.from_bytes(whole[:4], "big") != magic:
+        raise place.refusal(f"the magic number 0x{magic:08x}", f"0x{whole[:4].hex()}")
+    shape = tuple(int(size) for size in np.frombuffer(whole[4:header], ">u4"))
+    if len(whole) != header + math.prod(shape):
         law = f"{header + math.prod(shape)} bytes (an array {shape})"
-        raise place.refusal(law, len(content))
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _content(path: Path, place: Place) -> bytes:
-    try:
-        packed = path.read_bytes()
-        return gzip.decompress(packed) if path.suffix == ".gz" else packed
-    except (OSError, EOFError, zlib.error) as error:
-        kind = "a whole gzip stream" if path.suffix == ".gz" else "readable bytes"
-        raise place.refusal(kind, error) from None
+        raise place.refusal(law, len(whole))
+    return np.frombuffer(whole, np.uint8, offset=header).reshape(shape)
 
 
 def _read_pair(images: Path, labels: Path) -> Raw:

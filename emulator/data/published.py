@@ -1,16 +1,22 @@
-"""Data sets that are published as IDX files: found on this machine, or fetched."""
+"""Data sets that are published: found on this machine, or fetched."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError
 from emulator.data.examples import Dataset
 from emulator.data.fetch import FetchError, fetch
-from emulator.data.idx import NAMES, find_file, read_folder
+from emulator.data.files import find_file
+from emulator.data.idx import read_folder
 from emulator.data.raw import assemble
+
+ARCHIVE = "cifar-10-binary.tar.gz"
+TRAIN_BATCHES, TEST_BATCHES = "data_batch*.bin", "test_batch*.bin"
+TEXT = "input.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +26,28 @@ class Publication:
     Attributes:
         mirrors: Addresses that the name of a file is put behind, tried in order.
         sha256: Digest of each file by name.
+        unpacked: Patterns of names of files that stand for those, plain or compressed.
+        subfolders: Names that its folder may have besides the data set's.
+        advice: What to do where it cannot be had; by default, where to put it.
     """
 
     mirrors: tuple[str, ...]
     sha256: Mapping[str, str]
+    unpacked: tuple[str, ...] = ()
+    subfolders: tuple[str, ...] = ()
+    advice: str | None = None
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether any of its files is in a folder."""
+        published = any(find_file(folder, name.removesuffix(".gz")) for name in self.sha256)
+        return published or self.is_unpacked_in(folder)
+
+    def is_unpacked_in(self, folder: Path) -> bool:
+        """Whether any file is there that stands for the published ones."""
+        if not self.unpacked or not folder.is_dir():
+            return False
+        names = [path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()]
+        return any(fnmatch(name, pattern) for name in names for pattern in self.unpacked)
 
 
 PUBLICATIONS = {
@@ -66,6 +90,23 @@ PUBLICATIONS = {
             ),
         },
     ),
+    "cifar10": Publication(
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+        sha256={ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+        unpacked=(TRAIN_BATCHES, TEST_BATCHES),
+        subfolders=("cifar-10-batches-bin", "cifar10-subset"),
+        advice=(
+            "get it from https://www.cs.toronto.edu/~kriz/cifar.html and give its folder by "
+            "--data-dir"
+        ),
+    ),
+    "tinyshakespeare": Publication(
+        mirrors=(
+            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        ),
+        sha256={TEXT: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
+        advice="give its folder by --data-dir, or another text by data.file",
+    ),
 }
 
 
@@ -90,8 +131,7 @@ def located(name: str, config: DataConfig) -> Path:
     """
     cache = _cache() / name
     places = [*_folders(name, config), cache]
-    found = (place for place in places if any(find_file(place, stem) for stem in NAMES))
-    folder = next(found, cache)
+    folder = next(filter(PUBLICATIONS[name].is_in, places), cache)
     if folder == cache:
         _complete(cache, name, places)
     return folder
@@ -102,7 +142,8 @@ def _folders(name: str, config: DataConfig) -> list[Path]:
     named = [config.directory] if config.directory is not None else []
     if variable := os.environ.get("CROSSMESH_DATA"):
         named.append(Path(variable).expanduser())
-    return [place for folder in named for place in (folder / name, folder)]
+    below = (name, *PUBLICATIONS[name].subfolders)
+    return [place for folder in named for place in (*(folder / sub for sub in below), folder)]
 
 
 def _cache() -> Path:
@@ -112,6 +153,9 @@ def _cache() -> Path:
 
 def _complete(cache: Path, source: str, places: list[Path]) -> None:
     publication = PUBLICATIONS[source]
+    if publication.is_unpacked_in(cache):
+        return
+    advice = publication.advice or f"give the folder with the files of {source} by --data-dir"
     for name, digest in publication.sha256.items():
         if find_file(cache, name.removesuffix(".gz")) is not None:
             continue
@@ -120,6 +164,5 @@ def _complete(cache: Path, source: str, places: list[Path]) -> None:
         except FetchError as error:
             raise DataError(
                 f"data.directory must hold {name}, got none in {', '.join(map(str, places))}, "
-                f"nor from the network ({error}); give the folder with the files of {source} "
-                f"by --data-dir"
+                f"nor from the network ({error}); {advice}"
             ) from None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from emulator.data.config import Crop, DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset, Examples
+from emulator.data.standard import standardise
 from emulator.data.streams import split_indices
 
 BYTE_SCALE = 255.0
@@ -79,6 +80,8 @@ def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dat
     if config.crop is not None:
         train, test = _cropped(train, config.crop), _cropped(test, config.crop)
     trained, tested = train.examples(), test.examples()
+    if config.standardise:
+        standardise(trained, tested, train.x.shape[1:])
     return Dataset(
         name=name,
         train=trained,
@@ -122,7 +125,7 @@ def _float32(values: NDArray[Any], place: Place) -> NDArray[np.float32]:
 
 def _n_outputs(examples: Examples) -> int:
     targets = examples.targets
-    return targets.shape[1] if targets.ndim == 2 else int(targets.max()) + 1
+    return int(targets.max()) + 1 if examples.has_classes else targets.shape[1]
 
 
 def _described(array: NDArray[Any]) -> str:

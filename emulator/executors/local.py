@@ -35,7 +35,6 @@ class LocalExecutor:
         config, program = job.config, job.program
         assignment = Assignment(
             program=program,
-            tile=config.tile,
             seed=config.seed,
             host_of=(0,) * len(program.blocks),
             host=0,

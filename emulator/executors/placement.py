@@ -59,7 +59,11 @@ class Placement:
 
 def tile_sizes(job: Job) -> list[int]:
     """Bytes that each tile keeps, to which its work is about proportional."""
-    return [tile_bytes(job.config.tile, block.shape) for block in job.program.blocks]
+    program = job.program
+    return [
+        tile_bytes(tile, block.shape)
+        for tile, block in zip(program.tiles, program.blocks, strict=True)
+    ]
 
 
 def most_to_build(job: Job) -> int:

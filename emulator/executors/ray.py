@@ -106,7 +106,6 @@ class RayExecutor:
         self._assignment = ray.put(
             Assignment(
                 program=job.program,
-                tile=job.config.tile,
                 seed=job.config.seed,
                 host_of=host_of,
                 host=0,

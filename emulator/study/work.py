@@ -5,7 +5,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from emulator.baseline import accuracy, train_baseline
+from emulator.baseline import train_baseline
 from emulator.config import RunConfig
 from emulator.job import prepare
 from emulator.listener import Silence
@@ -48,4 +48,4 @@ def baseline(config: RunConfig, tell: Tell) -> float | None:
             tell({"examples": examples})
 
     with threadpool_limits(1):
-        return accuracy(job, train_baseline(job, watch))
+        return train_baseline(job, watch).test().accuracy

@@ -1,0 +1,260 @@
+"""From the layers of a config to the graph of a network that fits its examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from emulator.errors import ConfigError
+from emulator.layers import Layer, Merge, Placed
+from emulator.network import INPUT, Matrix, Network, Node, Port, Shape
+from emulator.parts import PARTS, LayerError
+from tiles.digital import ACTIVATIONS, Flatten, Function
+from tiles.tile import TileConfig
+from tiles.window import Window
+
+_IMAGES = frozenset({"conv", "max_pool", "average_pool", "batch_norm", "global_pool"})
+_SEQUENCES = frozenset({"lstm", "gru", "attention", "position", "last"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is learnt, as far as a network must fit it.
+
+    Attributes:
+        source: Name of the data, for messages.
+        shape: Shape of an example before it was flattened.
+        n_outputs: Classes in the data, or values of one target.
+        loss: Name of the loss.
+        has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
+        tokens: Size of the vocabulary, where inputs are tokens.
+        targets: Targets of an example, each with an output of its own.
+    """
+
+    source: str
+    shape: tuple[int, ...]
+    n_outputs: int
+    loss: str = "cross_entropy"
+    has_classes: bool = True
+    tokens: int | None = None
+    targets: int = 1
+
+    def input_shape(self, kinds: set[str]) -> Shape:
+        """How the network takes an example, from the kinds of layers that the input feeds."""
+        n = 1
+        for size in self.shape:
+            n *= size
+        if self.tokens is not None:
+            return Shape(features=1, steps=n)
+        if kinds & _IMAGES and len(self.shape) in {2, 3}:
+            channels = self.shape[0] if len(self.shape) == 3 else 1
+            return Shape(features=channels, image=(self.shape[-2], self.shape[-1]))
+        if kinds & _SEQUENCES and len(self.shape) == 2:
+            return Shape(features=self.shape[1], steps=self.shape[0])
+        return Shape(features=n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What layers have unless they say otherwise.
+
+    Attributes:
+        tile: What tiles are.
+        vectors_per_tile: Vectors of an example beyond which a layer's tiles are replicated.
+    """
+
+    tile: TileConfig = field(default_factory=TileConfig)
+    vectors_per_tile: int | None = None
+
+
+class Assembly:
+    """A network under construction.
+
+    Args:
+        task: What is learnt.
+        settings: What layers have unless they say otherwise.
+
+    Attributes:
+        task: The same.
+        nodes: Nodes so far.
+        matrices: Matrices so far, by name.
+    """
+
+    def __init__(self, task: Task, settings: Settings) -> None:
+        self.task = task
+        self.nodes: list[Node] = []
+        self.matrices: dict[str, Matrix] = {}
+        self._settings = settings
+
+    def add(self, node: Node) -> Node:
+        """Append a node."""
+        self.nodes.append(node)
+        return node
+
+    def count(self, kind: type[Function]) -> int:
+        """How many nodes compute a function of a kind."""
+        return sum(isinstance(node.function, kind) for node in self.nodes)
+
+    def join(self, name: str, ports: Sequence[Port], shape: Shape, group: str = "") -> Node:
+        """A node that adds and arranges what its ports take."""
+        return self.add(Node(name=name, inputs=tuple(ports), shape=shape, group=group or name))
+
+    def function(
+        self, name: str, fed: Node, function: Function, shape: Shape, group: str = ""
+    ) -> Node:
+        """A node that computes a function of one other."""
+        return self.add(
+            Node(
+                name=name,
+                inputs=(whole(fed),),
+                shape=shape,
+                group=group or name,
+                function=function,
+            )
+        )
+
+    def activation(self, layer_name: str, kind: str, fed: Node) -> Node:
+        """The activation function behind a layer, if it has one."""
+        if kind == "identity":
+            return fed
+        return self.function(f"{layer_name}.{kind}", fed, ACTIVATIONS[kind], fed.shape)
+
+    def flat(self, name: str, fed: Node) -> Node:
+        """An image as one vector; what else there is, as it is."""
+        if fed.shape.image is None:
+            return fed
+        shape = Shape(features=fed.width * fed.positions)
+        flatten = Flatten(positions=fed.positions, features=fed.width)
+        return self.function(f"{name}.flatten", fed, flatten, shape)
+
+    def matrix(self, layer: Placed, matrix: Matrix, *, is_split: bool = True) -> Matrix:
+        """Add a matrix with the settings of a layer.
+
+        Args:
+            layer: The layer.
+            matrix: The matrix, without those settings.
+            is_split: Whether replicas can share its vectors.
+
+        Raises:
+            LayerError: If there are more replicas than vectors.
+        """
+        most = matrix.vectors if is_split and not layer.digital else 1
+        wanted = layer.replicas or 1
+        if layer.replicas is None and self._settings.vectors_per_tile is not None:
+            wanted = -(-most // self._settings.vectors_per_tile)
+        elif wanted > most and is_split:
+            what = "of a digital layer" if layer.digital else "the vectors of an example"
+            raise LayerError("replicas", f"must be at most {most}, {what}, got {wanted}")
+        self.matrices[matrix.name] = replace(
+            matrix,
+            tile=layer.tile or self._settings.tile,
+            digital=layer.digital,
+            frozen=layer.frozen,
+            replicas=min(wanted, most),
+        )
+        return self.matrices[matrix.name]
+
+    def product(self, name: str, matrix: Matrix, fed: Node, group: str = "") -> Node:
+        """A node that drives a matrix with every vector of another node."""
+        shape = fed.shape.with_features(matrix.outputs)
+        return self.add(
+            Node(
+                name=name,
+                inputs=(whole(fed),),
+                shape=shape,
+                group=group or name,
+                matrix=matrix.name,
+            )
+        )
+
+    def convolution(self, name: str, matrix: Matrix, port: Port, window: Window) -> Node:
+        """A node that drives a matrix with what a window shows of an image."""
+        shape = Shape(features=matrix.outputs, image=(window.out_height, window.out_width))
+        return self.add(
+            Node(
+                name=name,
+                inputs=(port,),
+                shape=shape,
+                group=name.partition(".")[0],
+                matrix=matrix.name,
+                window=window,
+            )
+        )
+
+    @property
+    def tile(self) -> TileConfig:
+        """What tiles are unless a layer says otherwise."""
+        return self._settings.tile
+
+
+def whole(node: Node) -> Port:
+    """Everything of a node."""
+    return Port(node.name, 0, node.width)
+
+
+def build_network(layers: Sequence[Layer], task: Task, settings: Settings) -> Network:
+    """Turn a config's layers into a graph that fits its examples.
+
+    Raises:
+        ConfigError: If the layers do not make one graph from the input to one output, or do not
+            fit each other, the examples or the loss.
+    """
+    kinds: set[str] = {
+        layer.kind
+        for i, layer in enumerate(layers)
+        if INPUT in (_inputs(layer) or ([] if i else [INPUT]))
+    }
+    assembly = Assembly(task, settings)
+    shape = task.input_shape(kinds)
+    ends = {INPUT: assembly.add(Node(name=INPUT, inputs=(), shape=shape, group=INPUT))}
+    for i, layer in enumerate(layers):
+        name = layer.name or f"{layer.kind}{i}"
+        if name in ends:
+            raise ConfigError(f"network.{i}.name must be new, got {name}")
+        fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [list(ends)[-1]]]
+        try:
+            ends[name] = PARTS[type(layer)](assembly, layer, name, fed)
+        except LayerError as error:
+            place = f"network.{i}" + (f".{error.field}" if error.field else "")
+            raise ConfigError(f"{place} {error.law} (layer {name})") from None
+        except ValueError as error:  # of a window or a function
+            raise ConfigError(f"network.{i} (layer {name}): {error}") from None
+    network = Network(tuple(assembly.nodes), assembly.matrices)
+    _check_ends(network, layers)
+    _check_output(network, task, f"network.{len(layers) - 1}")
+    return network
+
+
+def _inputs(layer: Layer) -> list[str]:
+    if isinstance(layer, Merge):
+        return layer.inputs
+    return [layer.input] if layer.input else []
+
+
+def _feeder(ends: dict[str, Node], name: str, i: int) -> Node:
+    if name not in ends:
+        known = ", ".join(ends)
+        raise ConfigError(f"network.{i}.input must be a layer before it ({known}), got {name}")
+    return ends[name]
+
+
+def _check_ends(network: Network, layers: Sequence[Layer]) -> None:
+    for node in network.nodes[:-1]:
+        if not network.consumers[node.name]:
+            raise ConfigError(f"network must have one output, got {node.name} that feeds no layer")
+    if all(matrix.digital for matrix in network.matrices.values()):
+        raise ConfigError(f"network must have a layer on tiles, got {len(layers)} without")
+
+
+def _check_output(network: Network, task: Task, last: str) -> None:
+    output = network.output
+    width, n_outputs = output.width, task.n_outputs
+    if output.positions != task.targets:
+        law = f"one vector for each of the {task.targets} targets of an example"
+        raise ConfigError(f"{last} must give {law}, got {output.shape}")
+    if width < n_outputs or (width > n_outputs and not task.has_classes):
+        law = f"{'at least ' if task.has_classes else ''}{n_outputs} for the data {task.source}"
+        raise ConfigError(f"{last}.outputs must be {law}, got {width}")
+    if task.loss == "cross_entropy" and output.function is not ACTIVATIONS["softmax"]:
+        names = {function: name for name, function in ACTIVATIONS.items()}
+        got = names.get(output.function, "identity") if output.function else "identity"
+        law = "softmax for the loss cross_entropy"
+        raise ConfigError(f"{last}.activation must be {law}, got {got}")

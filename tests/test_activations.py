@@ -1,0 +1,215 @@
+"""Memory of activations: what is predicted against what hosts really store, and a slow count."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from emulator.activations import activations_of, bytes_text, notice, stored_bytes, under_way
+from emulator.compiler import compile_program
+from emulator.executors.local import LocalExecutor
+from interconnect.schedule import Asynchronous, Evaluation, Sequential, Synchronous
+from tests.jobs import SCHEDULES, small_job
+from tests.test_executors import ignore, in_threads
+from tests.zoo import ZOO, zoo_job
+from tiles.binding import Binder
+from tiles.plan import Receive, in_order, plans, uses
+from tiles.program import Operation
+
+
+@pytest.fixture
+def really(monkeypatch):
+    """Most bytes that each host has really stored at once, by the tiles that it holds."""
+    most = Counter()
+    bind = Binder.steps
+
+    def steps(binder, operations, plan):
+        stores, tiles = binder._stores, tuple(sorted(binder._tiles))
+
+        def watched(step):
+            def watch(m, first, span):
+                before = {(value, k) for value, store in stores.items() for k in store}
+                stored = sum(array.nbytes for store in stores.values() for array in store.values())
+                step(m, first, span)
+                made = sum(
+                    array.nbytes
+                    for value, store in stores.items()
+                    for k, array in store.items()
+                    if (value, k) not in before
+                )
+                most[tiles] = max(most[tiles], stored + made)
+
+            return watch
+
+        bound = bind(binder, operations, plan)
+        return [[[(action, watched(step)) for action, step in steps] for steps in stages]
+                for stages in bound]  # fmt: skip
+
+    monkeypatch.setattr(Binder, "steps", steps)
+    return most
+
+
+def slowly(program, span, host_of):
+    """The same by counting every value of every micro-batch, one step after the other."""
+    plan_of = plans(in_order(program, span.schedule), host_of, set(host_of))
+    maker = {op.gives: op for op in program.operations if op.gives}
+    found = []
+    for host in range(max(host_of) + 1):
+        left = Counter(value for _, action in plan_of[host] for value in uses(action))
+        stored, most = {}, 0
+        for _, phase, stage, m in span.schedule.slots(program.n_stages, span.n_micro_batches):
+            start, stop = span.examples(m)
+            for place, action in plan_of[host]:
+                if place != (phase, stage):
+                    continue
+                widths = {}
+                if isinstance(action, Receive):
+                    widths = {t.value: t.stop - t.start for t in action.edge.parts}
+                elif isinstance(action, Operation) and left[action.gives]:
+                    widths = {action.gives: action.columns}
+                for value, width in widths.items():
+                    rows = (stop - start) * maker[value].positions
+                    stored[value, m] = [4 * rows * width, left[value]]
+                most = max(most, sum(n for n, _ in stored.values()))
+                for value in uses(action):
+                    stored[value, m][1] -= 1
+                    if not stored[value, m][1]:
+                        del stored[value, m]
+        assert not stored
+        found.append(most)
+    return tuple(found)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("name", ZOO)
+def test_what_is_predicted_is_what_a_host_stores(name, schedule, really):
+    job = zoo_job(name, schedule=schedule)
+    predicted = activations_of(job)
+    executor = LocalExecutor(job)
+    executor.write_initial_weights()
+
+    for span, bytes_by_host in (
+        (job.epoch(0), predicted.training),
+        (job.evaluation(0), predicted.evaluation),
+    ):
+        really.clear()
+        executor.run(span, ignore)
+        assert (*really.values(),) == bytes_by_host
+    executor.close()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("name", ["lenet", "transformer"])
+def test_what_is_predicted_is_what_each_of_several_hosts_stores(name, schedule, really, tmp_path):
+    job = zoo_job(name, schedule=schedule)
+    n_tiles = len(job.program.blocks)
+    host_of = tuple((3 * tile + tile // 3) % 4 for tile in range(n_tiles))
+
+    in_threads(job, host_of, tmp_path)
+
+    held = [tuple(t for t in range(n_tiles) if host_of[t] == host) for host in range(4)]
+    assert activations_of(job, host_of).most == tuple(really[tiles] for tiles in held)
+
+
+SPANS = [
+    (Sequential(), 3, 12),
+    (Sequential(), 7, 5),
+    (Synchronous(micro_batches_per_update=3), 4, 24),
+    (Synchronous(micro_batches_per_update=3), 4, 8),
+    (Asynchronous(), 2, 60),
+    (Asynchronous(), 2, 6),
+    (Evaluation(), 5, 100),
+]
+
+
+@pytest.mark.parametrize(("schedule", "micro_batch", "n_examples"), SPANS)
+@pytest.mark.parametrize("name", ["residual", "gru"])
+@pytest.mark.parametrize("n_hosts", [1, 3])
+def test_closed_form_is_the_slow_count(name, schedule, micro_batch, n_examples, n_hosts):
+    job = zoo_job(name)
+    span = replace(
+        job.epoch(0), schedule=schedule, micro_batch=micro_batch, n_examples=n_examples
+    )
+    host_of = tuple(tile % n_hosts for tile in range(len(job.program.blocks)))
+
+    assert stored_bytes(job.program, span, host_of) == slowly(job.program, span, host_of)
+
+
+def test_a_span_that_ends_with_a_smaller_micro_batch_stays_below():
+    job = zoo_job("residual")
+    span = replace(job.epoch(0), schedule=Asynchronous(), micro_batch=4, n_examples=11)
+    host_of = (0,) * len(job.program.blocks)
+
+    assert stored_bytes(job.program, span, host_of) > slowly(job.program, span, host_of)
+
+
+def test_memory_grows_with_batch_and_stages_as_the_schedule_says():
+    job = small_job()
+    span = job.epoch(0)
+
+    def most(schedule, micro_batch=1):
+        changed = replace(span, schedule=schedule, micro_batch=micro_batch)
+        return stored_bytes(job.program, changed, (0,) * len(job.program.blocks))[0]
+
+    assert most(Sequential(), 8) == 8 * most(Sequential())
+    assert most(Synchronous(micro_batches_per_update=1)) == most(Sequential())
+    rounds = [most(Synchronous(micro_batches_per_update=n)) for n in (10, 20, 40)]
+    assert rounds[2] - rounds[1] == 2 * (rounds[1] - rounds[0])  # all wait for the update
+    assert most(Sequential()) < most(Asynchronous()) < rounds[0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Sequential(), 1),
+        (Synchronous(micro_batches_per_update=7), 7),
+        (Asynchronous(), 2 * (3 - 1) + 1),
+        (Evaluation(), 3),
+    ],
+)
+def test_micro_batches_under_way(schedule, expected):
+    job = small_job()
+    span = replace(job.epoch(0), schedule=schedule, micro_batch=1)
+
+    assert job.program.n_stages == 3
+    assert under_way(job.program, span) == expected
+
+
+def test_much_is_told_in_one_line_and_little_is_not():
+    few, many = small_job(), small_job(training={"evaluation_batch": 30})
+    many = replace(many, program=few.program)
+    lots = activations_of(small_job(training={"batch": 50}))
+
+    assert notice(few, activations_of(few)) == ""
+    much = replace(lots, training=(100 << 20,), evaluation=(0,))
+    assert notice(few, much) == (
+        "activations take up to 100.0 MiB in training: 4 examples at once in 3 stages; a smaller "
+        "training.batch takes less"
+    )
+    much = replace(lots, training=(0, 0), evaluation=(1 << 30, 1 << 29))
+    assert notice(few, much) == (
+        "activations take up to 1.5 GiB in tests: 24 examples at once in 3 stages; a smaller "
+        "training.evaluation_batch takes less"
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 29, "1.5 GiB")]
+)
+def test_bytes_in_words(n, text):
+    assert bytes_text(n) == text
+
+
+def test_ten_thousand_tiles_take_seconds():
+    layers = [{"kind": "linear", "outputs": 500, "bias": False}] * 4
+    job = small_job(
+        network=[*layers, {"kind": "linear", "outputs": 10, "activation": "softmax"}],
+        tile={"rows": 9, "cols": 10},
+    )
+    n_tiles = len(job.program.blocks)
+    started = time.perf_counter()
+    activations_of(job, tuple(tile * 64 // n_tiles for tile in range(n_tiles)))
+
+    assert n_tiles > 8_000
+    assert time.perf_counter() - started < 30
