@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from emulator.config import RunConfig as RunConfig
     from emulator.errors import ConfigError as ConfigError
     from emulator.errors import RunError as RunError
+    from emulator.exchange.torch_path import from_torch as from_torch
+    from emulator.exporting import export as export
     from emulator.loading import load_config as load_config
     from emulator.result import RunResult as RunResult
     from emulator.rundir import RunDirectory as RunDirectory
@@ -30,6 +32,8 @@ _MODULES = {
     "Study": "study",
     "age": "aging",
     "evaluate": "training",
+    "export": "exporting",
+    "from_torch": "exchange.torch_path",
     "load_config": "loading",
     "load_study": "study",
     "run_study": "study",

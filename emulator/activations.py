@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.job import Job
+from interconnect.schedule import Schedule
 from tiles.plan import Action, Place, Receive, in_order, plans, uses
 from tiles.program import Operation, Program, Span, Value
 
@@ -56,31 +57,36 @@ def activations_of(job: Job, host_of: Sequence[int] | None = None) -> Activation
 def stored_bytes(program: Program, span: Span, host_of: tuple[int, ...]) -> tuple[int, ...]:
     """Most bytes of values that each host stores at once in a span, the inputs of a step included.
 
-    Exact where the span has as many whole micro-batches as are ever under way, otherwise an upper
-    bound. What waits in channels, and what a step needs for itself, is not counted.
+    What waits in channels, and what a step needs for itself, is not counted.
 
     Args:
         program: The program.
         span: The micro-batches.
         host_of: Host of each tile.
     """
-    every = plans(in_order(program, span.schedule), host_of, set(host_of))
-    sizes = _sizes(program)
-    n_hosts = max(host_of) + 1
-    profiles: dict[Place, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-    for host, plan in every.items():
+    profiles = _by_place(program, span.schedule, host_of)
+    stored = most = np.zeros(max(host_of) + 1, np.int64)
+    for _, phase, stage, m in span.schedule.slots(program.n_stages, _micro_batches(program, span)):
+        if (phase, stage) in profiles:
+            start, stop = span.examples(m)
+            rise, change = profiles[phase, stage] * (stop - start)
+            most = np.maximum(most, stored + rise)
+            stored = stored + change
+    return tuple(most.tolist())
+
+
+def _by_place(
+    program: Program, schedule: Schedule, host_of: tuple[int, ...]
+) -> dict[Place, NDArray[np.int64]]:
+    """``(2, hosts)`` highest rise and net change of the bytes per example, by place."""
+    sizes = {op.gives: (op.positions, op.columns) for op in program.operations if op.gives}
+    found: dict[Place, NDArray[np.int64]] = {}
+    for host, plan in plans(in_order(program, schedule), host_of, set(host_of)).items():
         for place, profile in _profiles(plan, sizes).items():
-            if place not in profiles:
-                profiles[place] = np.zeros(n_hosts, np.int64), np.zeros(n_hosts, np.int64)
-            for array, n_bytes in zip(profiles[place], profile, strict=True):
-                array[host] = n_bytes
-    stored = most = np.zeros(n_hosts, np.int64)
-    for slot in span.schedule.slots(program.n_stages, _micro_batches(program, span)):
-        if (slot.phase, slot.stage) in profiles:
-            rises, changes = profiles[slot.phase, slot.stage]
-            most = np.maximum(most, stored + rises)
-            stored = stored + changes
-    return tuple((most * min(span.micro_batch, span.n_examples)).tolist())
+            if place not in found:
+                found[place] = np.zeros((2, max(host_of) + 1), np.int64)
+            found[place][:, host] = profile
+    return found
 
 
 def _micro_batches(program: Program, span: Span) -> int:
@@ -88,15 +94,15 @@ def _micro_batches(program: Program, span: Span) -> int:
     return min(span.n_micro_batches, span.schedule.round or 2 * program.n_stages + 2)
 
 
-def _sizes(program: Program) -> dict[Value, tuple[int, int]]:
-    """Vectors per example of each value, and columns where it is made."""
-    return {op.gives: (op.positions, op.columns) for op in program.operations if op.gives}
-
-
 def _profiles(
     plan: Sequence[tuple[Place, Action]], sizes: dict[Value, tuple[int, int]]
 ) -> dict[Place, tuple[int, int]]:
-    """Highest rise and net change of the bytes per example that a host stores, by place."""
+    """The same of one host.
+
+    Args:
+        plan: What it does.
+        sizes: Vectors per example of each value, and columns where it is made.
+    """
     last = {value: i for i, (_, action) in enumerate(plan) for value in uses(action)}
     held: dict[Value, int] = {}
     profiles: dict[Place, tuple[int, int]] = {}

@@ -20,8 +20,11 @@ from emulator.config import RunConfig
 from emulator.data import DataError
 from emulator.device_commands import Json, devices_app
 from emulator.errors import ConfigError, RunError
+from emulator.exchange_commands import app as exchange_app
 from emulator.interrupt import Interrupted
 from emulator.job import prepare
+from emulator.layout.commands import app as layout_app
+from emulator.listener import Listener
 from emulator.loading import dumped, load_config, overrides
 from emulator.printing import (
     AGE_HEAD,
@@ -54,6 +57,8 @@ configs_app = typer.Typer()
 app.add_typer(configs_app, name="configs")
 app.add_typer(devices_app, name="devices")
 app.add_typer(study_app)
+app.add_typer(exchange_app)
+app.add_typer(layout_app)
 
 Set = Annotated[
     list[str] | None,
@@ -175,7 +180,13 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
 
 @app.command("evaluate")
 def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
-    run: Run,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|CONFIG",
+            help="Directory of a run, or a config with the weights to begin with.",
+        ),
+    ],
     after: Annotated[
         str | None,
         typer.Option(
@@ -202,18 +213,20 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
 ) -> None:
     """Test the network of a run again, with the same noise as at its end.
 
+    Of a config, test the network before training, such as one with the weights of an ONNX file.
     With [bold]--after[/bold], its weights are programmed to memories that scatter, drift and
     fluctuate, and the network is tested at those ages: with and without scaling back what each
     tile has lost on the whole, mean and standard deviation over repeated programming.
     """
-    directory = RunDirectory.existing(run)
-    config = directory.config(_where(engine, address, data_dir))
+    where = _where(engine, address, data_dir)
     if after is None:
         _refuse_without_after({"--inference": inference, "--repeats": repeats, "--plot": plot})
         with display(quiet=quiet) as listener:
-            result = evaluate(directory, config, listener.note)
+            result = _tested(run, where, listener)
         print_json(result) if json_ else print_fields(result)
         return
+    directory = RunDirectory.existing(run)
+    config = directory.config(where)
     times, inference = parse_times(after), inference or "pcm"
     repeats = 5 if repeats is None else repeats
     picture = checked_picture(plot or directory.path / "after.png")
@@ -229,6 +242,14 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     else:
         print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
         typer.echo(f"plot: {picture}")
+
+
+def _tested(run: Path, where: list[str], listener: Listener) -> dict[str, Any]:
+    """The test of a run, or of a config where there is no folder of that name."""
+    if run.is_dir():
+        directory = RunDirectory.existing(run)
+        return evaluate(directory, directory.config(where), listener.note)
+    return evaluate(None, load_config(str(run), where), listener.note)
 
 
 def _refuse_without_after(options: dict[str, object]) -> None:
@@ -296,6 +317,9 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     schedule: Annotated[
         str | None, typer.Option(metavar="NAME", help="Schedule, instead of the config's.")
     ] = None,
+    inference: Annotated[
+        bool, typer.Option("--inference", help="Of examples that pass forward only.")
+    ] = False,
     set_: Set = None,
     trace: Annotated[
         Path | None, typer.Option(help="Write a timeline for Perfetto to this file.")
@@ -314,7 +338,7 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     options = {"data.directory": data_dir, "training.schedule": schedule}
     job = prepare(load_config(config, [*_overrides(options), *(set_ or ())]))
     with Console(stderr=True).status("timing the chip"):
-        report = chip_of(job)
+        report = chip_of(job, inference=inference)
     if json_:
         print_json(report.summary)
     else:

@@ -3,15 +3,53 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from emulator.chip.config import Chip
 from emulator.data import DataConfig
+from emulator.data.config import UserPath
+from emulator.laws import AS_LIST, AS_MAPPING
 from emulator.layers import Layer
 from tiles.frozen import Frozen
 from tiles.tile import TileConfig
 
 ScheduleName = Literal["sequential", "synchronous", "asynchronous"]
+
+
+class LayerSettings(Frozen):
+    """What differs for layers of an imported network.
+
+    Attributes:
+        tile: What differs for their tiles from the section ``tile``.
+        replicas: Copies of their tiles.
+        digital: Whether their weights lie in digital memory.
+        frozen: Whether their weights and numbers stay as they are.
+    """
+
+    tile: TileConfig | None = None
+    replicas: int | None = Field(None, ge=1)
+    digital: bool | None = None
+    frozen: bool | None = None
+
+
+class Imported(Frozen):
+    """A network from an ONNX file.
+
+    Attributes:
+        onnx: The file.
+        weights: Whether training begins from the file's weights or from ``new`` ones.
+        until: The last of its layers that is kept; by default its last. ``crossmesh map`` lists
+            their names.
+        layers: Settings of layers by name; ``*`` stands for any part of a name, and of two that fit
+            one layer the later counts.
+        then: Layers behind it.
+    """
+
+    onnx: UserPath
+    weights: Literal["trained", "new"] = "trained"
+    until: str | None = None
+    layers: dict[str, LayerSettings] = Field(default_factory=dict)
+    then: list[Layer] = Field(default_factory=list)
 
 
 class Mapping(Frozen):
@@ -157,6 +195,11 @@ class CheckpointConfig(Frozen):
     storage: str | None = Field(None, min_length=1)
 
 
+def _form(network: object) -> str:
+    is_file = isinstance(network, Imported) or (isinstance(network, dict) and "onnx" in network)
+    return AS_MAPPING if is_file else AS_LIST
+
+
 class RunConfig(Frozen):
     """Everything that decides a run, and where it runs.
 
@@ -164,7 +207,9 @@ class RunConfig(Frozen):
         name: Name of the run, which its folder begins with.
         seed: Every random number follows from it.
         data: What is learnt.
-        network: Layers, each fed by the one before unless it says otherwise.
+        network: Layers, each fed by the one before unless it says otherwise; or an ONNX file.
+        weights: NPZ file with the weights that training begins from, named as ``crossmesh export``
+            does; by default they are drawn.
         mapping: How the network is laid onto tiles.
         loss: What is minimised.
         training: How.
@@ -177,7 +222,12 @@ class RunConfig(Frozen):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(0, ge=0, lt=2**64)
     data: DataConfig
-    network: list[Layer] = Field(min_length=1)
+    network: Annotated[
+        Annotated[list[Layer], Field(min_length=1), Tag(AS_LIST)]
+        | Annotated[Imported, Tag(AS_MAPPING)],
+        Discriminator(_form),
+    ]
+    weights: UserPath | None = None
     mapping: Mapping = Mapping()
     loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
     training: Training = Training()

@@ -1,6 +1,7 @@
 """A job: a config with its data loaded, its network built and its program compiled."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -13,8 +14,10 @@ from emulator.config import RunConfig
 from emulator.data import Dataset, load
 from emulator.errors import ConfigError
 from emulator.feed import ShuffledFeed
+from emulator.layers import Layer
 from emulator.mapping import Weights, initial_weights
 from emulator.network import INPUT, Network
+from emulator.resolving import Resolved, resolve
 from interconnect.schedule import Evaluation, schedule
 from tiles.program import NOTHING, Kind, Program, Span, Sums
 from tiles.tile import TileConfig
@@ -27,26 +30,43 @@ class Job:
     Attributes:
         config: The config.
         dataset: The examples that are trained and tested on.
+        layers: Layers of the network, every one with a name.
         network: The graph.
         program: The compiled program.
         given: Initial weights that are not drawn, by matrix.
+        tokens: Size of the vocabulary that the network takes, if its input is tokens.
     """
 
     config: RunConfig
     dataset: Dataset
+    layers: list[Layer]
     network: Network
     program: Program
     given: Weights = field(default_factory=dict)
+    tokens: int | None = None
 
     @cached_property
     def data_digest(self) -> str:
-        """sha256 of all examples, so that a run is never resumed on others."""
+        """sha256 of all examples and given weights: a run is never resumed on others."""
         digest = hashlib.sha256()
         for part in (self.dataset.train, self.dataset.test):
             for array in (part.inputs, part.targets):
                 digest.update(f"{array.dtype}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
+        for name, array in sorted(self.given.items()):
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of an example as other programs name it: (channels, height, width) of an image."""
+        shape = self.network.by_name[INPUT].shape
+        if self.tokens is not None:
+            return (shape.positions,)
+        if shape.image is not None:
+            return (shape.features, *shape.image)
+        return (shape.features,) if shape.is_flat else (shape.positions, shape.features)
 
     @property
     def tiles(self) -> list[TileConfig]:
@@ -154,13 +174,61 @@ def prepare(config: RunConfig) -> Job:
         n_outputs=dataset.n_outputs,
         tokens=dataset.tokens,
     )
+    resolved = resolve(config)
+    _check_shape(resolved, dataset, config.data.source)
     settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
-    network = build_network(config.network, _task(config, dataset), settings)
-    program = compile_program(network, config.loss)
-    return Job(config=config, dataset=dataset, network=network, program=program)
+    network = build_network(resolved.layers, _task(config, dataset, resolved.tokens), settings)
+    given = _given(config, resolved, network)
+    program = compile_program(network, config.loss, given)
+    return Job(
+        config=config,
+        dataset=dataset,
+        layers=resolved.layers,
+        network=network,
+        program=program,
+        given=given,
+        tokens=resolved.tokens or dataset.tokens,
+    )
 
 
-def _task(config: RunConfig, dataset: Dataset) -> Task:
+def _check_shape(resolved: Resolved, dataset: Dataset, source: str) -> None:
+    """Refuse data whose examples are not those of an imported network."""
+    wanted = resolved.input_shape
+    if wanted is None:
+        return
+    there = dataset.shape
+    fits = there in {wanted, wanted[1:]} if len(wanted) == 3 else math.prod(there) == wanted[0]
+    if not (fits or there == wanted):
+        raise ConfigError(
+            f"network.onnx must take examples of shape {there} for the data {source}, got {wanted}"
+        )
+    if (resolved.tokens or 0) < (dataset.tokens or 0):
+        raise ConfigError(
+            f"network.onnx must take {dataset.tokens} tokens for the data {source}, "
+            f"got {resolved.tokens}"
+        )
+
+
+def _given(config: RunConfig, resolved: Resolved, network: Network) -> Weights:
+    """Initial weights that are not drawn, by matrix."""
+    if config.weights is None and not resolved.published:
+        return {}
+    from emulator.exchange import weights  # takes a moment to import
+
+    if config.weights is not None:
+        shapes = {name: (m.lines, m.outputs) for name, m in network.matrices.items()}
+        shapes |= {node.name: node.learned.shape for node in network.nodes if node.learned}
+        published = weights.read_npz(config.weights, resolved.layers, shapes)
+        return weights.matrices(resolved.layers, published)
+    known = [layer for layer in resolved.layers if _is_given(layer, resolved.published)]
+    return weights.matrices(known, resolved.published)
+
+
+def _is_given(layer: Layer, published: Weights) -> bool:
+    return any(name.startswith(f"{layer.name}.") for name in published)
+
+
+def _task(config: RunConfig, dataset: Dataset, tokens: int | None) -> Task:
     targets = dataset.train.targets
     return Task(
         source=config.data.source,
@@ -168,7 +236,7 @@ def _task(config: RunConfig, dataset: Dataset) -> Task:
         n_outputs=dataset.n_outputs,
         loss=config.loss,
         has_classes=dataset.has_classes,
-        tokens=dataset.tokens,
+        tokens=tokens or dataset.tokens,
         targets=targets.shape[1] if dataset.has_classes and targets.ndim == 2 else 1,
     )
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+# Tags of a union of a list and a model, which its errors carry in their location.
+AS_LIST, AS_MAPPING = "[list]", "[mapping]"
+
 _LAWS = {
     "greater_than": "be above {gt}",
     "greater_than_equal": "be at least {ge}",
@@ -94,6 +97,9 @@ def _place(
     owner = root
     here: list[Any] = [root]  # what the value at the path may be
     for key in location:
+        if key in {AS_LIST, AS_MAPPING}:
+            here = [kind for kind in here if (typing.get_origin(kind) is list) == (key == AS_LIST)]
+            continue
         models = [kind for kind in here if isinstance(kind, type) and issubclass(kind, BaseModel)]
         tagged = [model for model in models if key in _tags(model)]
         if tagged:

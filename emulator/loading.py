@@ -80,15 +80,25 @@ def validated(tree: Mapping[str, Any]) -> RunConfig:
 def _with_layer_tiles(tree: Mapping[str, Any]) -> dict[str, Any]:
     """``tree``, in which the tile of a layer begins with what the section ``tile`` says."""
     network, tile = tree.get("network"), tree.get("tile")
-    if not isinstance(network, list) or not isinstance(tile, Mapping):
+    if not isinstance(tile, Mapping):
         return dict(tree)
-    layers = [
-        {**layer, "tile": merged(tile, layer["tile"])}
-        if isinstance(layer, Mapping) and isinstance(layer.get("tile"), Mapping)
-        else layer
-        for layer in network
-    ]
-    return {**tree, "network": layers}
+
+    def on_top(layer: Any) -> Any:
+        if isinstance(layer, Mapping) and isinstance(layer.get("tile"), Mapping):
+            return {**layer, "tile": merged(tile, layer["tile"])}
+        return layer
+
+    if isinstance(network, list):
+        return {**tree, "network": [on_top(layer) for layer in network]}
+    if isinstance(network, Mapping):
+        settings, then = network.get("layers"), network.get("then")
+        network = dict(network)
+        if isinstance(settings, Mapping):
+            network["layers"] = {name: on_top(layer) for name, layer in settings.items()}
+        if isinstance(then, list):
+            network["then"] = [on_top(layer) for layer in then]
+        return {**tree, "network": network}
+    return dict(tree)
 
 
 def dumped(config: BaseModel) -> str:
@@ -148,7 +158,10 @@ def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"extends must not lead back to itself, got {source}")
     tree = _anchored(read_mapping(path), path.parent)
     if isinstance(tree.get("data"), dict):
-        tree["data"] = _placed(tree["data"], path.parent)
+        tree["data"] = _placed(tree["data"], path.parent, PLACES)
+    if isinstance(tree.get("network"), dict):
+        tree["network"] = _placed(tree["network"], path.parent, ("onnx",))
+    tree = _placed(tree, path.parent, ("weights",))
     if "extends" not in tree:
         return tree
     base = tree.pop("extends")
@@ -228,14 +241,14 @@ def _inherited(key: str, section: Mapping[str, Any], seen: tuple[Path, ...]) -> 
     return merged(_filled(base, (*seen, path)), _filled({key: own}, seen))[key]
 
 
-def _placed(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The section ``data`` of a file, whose paths are relative to the folder of that file."""
+def _placed(section: dict[str, Any], folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """A section of a file, whose paths are relative to the folder of that file."""
     paths = {
         name: str(folder / value)
-        for name in PLACES
-        if isinstance(value := data.get(name), str) and not value.startswith("~")
+        for name in names
+        if isinstance(value := section.get(name), str) and not value.startswith("~")
     }
-    return {**data, **paths}
+    return {**section, **paths}
 
 
 def _find(source: str | Path, folder: Path, named: Mapping[str, Path], field: str) -> Path:

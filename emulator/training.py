@@ -103,8 +103,8 @@ class _Run:
         listener.phase("starting", 0)
         executor = create(job)
         try:
-            if executor.notice:
-                listener.note(executor.notice)
+            for line in executor.notice.splitlines():
+                listener.note(line)
             course = Course(job, executor, directory, listener)
             course.begin()
             if directory is not None:
@@ -191,9 +191,14 @@ def _joint(digests: list[bytes]) -> str:
 
 
 def evaluate(
-    directory: RunDirectory, config: RunConfig, warn: Callable[[str], None]
+    directory: RunDirectory | None, config: RunConfig, warn: Callable[[str], None]
 ) -> dict[str, Any]:
     """Test the network of a run's newest checkpoint again, with the same noise as then.
+
+    Args:
+        directory: The run; None: the network as it is before training.
+        config: Its config.
+        warn: Told of checkpoints that are damaged.
 
     Returns:
         ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.
@@ -201,8 +206,12 @@ def evaluate(
     job = prepare(config)
     executor = create(job)
     try:
-        history = directory.restore(job, executor, warn)
-        tested = test_network(job, executor, (history.examples - 1) // job.n_train)
+        if directory is None:
+            history = History()
+            executor.write_initial_weights()
+        else:
+            history = directory.restore(job, executor, warn)
+        tested = test_network(job, executor, max(0, history.examples - 1) // job.n_train)
         digests = executor.digests()
     finally:
         executor.close()

@@ -6,11 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.activations import activations_of, bytes_text, notice, stored_bytes, under_way
-from emulator.compiler import compile_program
+from emulator.activations import (
+    Activations,
+    activations_of,
+    bytes_text,
+    notice,
+    stored_bytes,
+    under_way,
+)
+from emulator.config import Engine
+from emulator.errors import ConfigError
+from emulator.executors import local
 from emulator.executors.local import LocalExecutor
+from emulator.executors.placement import Machine, place
+from emulator.listener import Silence
+from emulator.training import train
 from interconnect.schedule import Asynchronous, Evaluation, Sequential, Synchronous
-from tests.jobs import SCHEDULES, small_job
+from tests.jobs import SCHEDULES, small_config, small_job
 from tests.test_executors import ignore, in_threads
 from tests.zoo import ZOO, zoo_job
 from tiles.binding import Binder
@@ -53,32 +65,34 @@ def really(monkeypatch):
 def slowly(program, span, host_of):
     """The same by counting every value of every micro-batch, one step after the other."""
     plan_of = plans(in_order(program, span.schedule), host_of, set(host_of))
-    maker = {op.gives: op for op in program.operations if op.gives}
-    found = []
-    for host in range(max(host_of) + 1):
-        left = Counter(value for _, action in plan_of[host] for value in uses(action))
-        stored, most = {}, 0
-        for _, phase, stage, m in span.schedule.slots(program.n_stages, span.n_micro_batches):
-            start, stop = span.examples(m)
-            for place, action in plan_of[host]:
-                if place != (phase, stage):
-                    continue
-                widths = {}
-                if isinstance(action, Receive):
-                    widths = {t.value: t.stop - t.start for t in action.edge.parts}
-                elif isinstance(action, Operation) and left[action.gives]:
-                    widths = {action.gives: action.columns}
-                for value, width in widths.items():
-                    rows = (stop - start) * maker[value].positions
-                    stored[value, m] = [4 * rows * width, left[value]]
-                most = max(most, sum(n for n, _ in stored.values()))
-                for value in uses(action):
-                    stored[value, m][1] -= 1
-                    if not stored[value, m][1]:
-                        del stored[value, m]
-        assert not stored
-        found.append(most)
-    return tuple(found)
+    return tuple(most_of(plan_of[host], program, span) for host in range(max(host_of) + 1))
+
+
+def most_of(plan, program, span):
+    heights = {op.gives: op.positions for op in program.operations}
+    n_uses = Counter(value for _, action in plan for value in uses(action))
+    stored, most = {}, 0  # bytes of a value of a micro-batch, and uses that are to come
+    for _, phase, stage, m in span.schedule.slots(program.n_stages, span.n_micro_batches):
+        start, stop = span.examples(m)
+        for action in (action for at, action in plan if at == (phase, stage)):
+            for value, width in widths(action).items():
+                if n_uses[value]:
+                    n_bytes = 4 * (stop - start) * heights[value] * width
+                    stored[value, m] = [n_bytes, n_uses[value]]
+            most = max(most, sum(n_bytes for n_bytes, _ in stored.values()))
+            for value in uses(action):
+                stored[value, m][1] -= 1
+                if not stored[value, m][1]:
+                    del stored[value, m]
+    assert not stored
+    return most
+
+
+def widths(action):
+    """Columns of what an action makes."""
+    if isinstance(action, Receive):
+        return {take.value: take.stop - take.start for take in action.edge.parts}
+    return {action.gives: action.columns} if isinstance(action, Operation) else {}
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -116,10 +130,11 @@ SPANS = [
     (Sequential(), 3, 12),
     (Sequential(), 7, 5),
     (Synchronous(micro_batches_per_update=3), 4, 24),
-    (Synchronous(micro_batches_per_update=3), 4, 8),
+    (Synchronous(micro_batches_per_update=3), 4, 7),
     (Asynchronous(), 2, 60),
-    (Asynchronous(), 2, 6),
+    (Asynchronous(), 2, 5),
     (Evaluation(), 5, 100),
+    (Evaluation(), 5, 14),
 ]
 
 
@@ -128,20 +143,10 @@ SPANS = [
 @pytest.mark.parametrize("n_hosts", [1, 3])
 def test_closed_form_is_the_slow_count(name, schedule, micro_batch, n_examples, n_hosts):
     job = zoo_job(name)
-    span = replace(
-        job.epoch(0), schedule=schedule, micro_batch=micro_batch, n_examples=n_examples
-    )
+    span = replace(job.epoch(0), schedule=schedule, micro_batch=micro_batch, n_examples=n_examples)
     host_of = tuple(tile % n_hosts for tile in range(len(job.program.blocks)))
 
     assert stored_bytes(job.program, span, host_of) == slowly(job.program, span, host_of)
-
-
-def test_a_span_that_ends_with_a_smaller_micro_batch_stays_below():
-    job = zoo_job("residual")
-    span = replace(job.epoch(0), schedule=Asynchronous(), micro_batch=4, n_examples=11)
-    host_of = (0,) * len(job.program.blocks)
-
-    assert stored_bytes(job.program, span, host_of) > slowly(job.program, span, host_of)
 
 
 def test_memory_grows_with_batch_and_stages_as_the_schedule_says():
@@ -177,21 +182,67 @@ def test_micro_batches_under_way(schedule, expected):
 
 
 def test_much_is_told_in_one_line_and_little_is_not():
-    few, many = small_job(), small_job(training={"evaluation_batch": 30})
-    many = replace(many, program=few.program)
-    lots = activations_of(small_job(training={"batch": 50}))
+    job = small_job()
 
-    assert notice(few, activations_of(few)) == ""
-    much = replace(lots, training=(100 << 20,), evaluation=(0,))
-    assert notice(few, much) == (
+    assert notice(job, activations_of(job)) == ""
+    much = Activations(training=(100 << 20,), evaluation=(0,))
+    assert notice(job, much) == (
         "activations take up to 100.0 MiB in training: 4 examples at once in 3 stages; a smaller "
         "training.batch takes less"
     )
-    much = replace(lots, training=(0, 0), evaluation=(1 << 30, 1 << 29))
-    assert notice(few, much) == (
+    much = Activations(training=(0, 0), evaluation=(1 << 30, 1 << 29))
+    assert notice(job, much) == (
         "activations take up to 1.5 GiB in tests: 24 examples at once in 3 stages; a smaller "
         "training.evaluation_batch takes less"
     )
+
+
+def test_a_run_states_it_before_it_starts(monkeypatch):
+    monkeypatch.setattr("emulator.activations.NOTED_BYTES", 0)
+    heard = []
+
+    class Notes(Silence):
+        def note(self, text):
+            heard.append(text)
+
+        def progress(self, progress):
+            heard.append("progress")
+
+    train(small_config(training={"epochs": 1}), listener=Notes())
+
+    assert heard[0].startswith("activations take up to ")
+    assert heard.count(heard[0]) == 1
+
+
+def test_nodes_must_have_room_for_activations_too():
+    gib = 1 << 30
+    machines = [Machine(node=n, ip=n, cpus=1, memory_bytes=3 * gib) for n in ("a", "b")]
+
+    def measured(host_of):
+        each = tuple(gib * host_of.count(host) for host in range(max(host_of) + 1))
+        return Activations(training=each, evaluation=(0,) * len(each))
+
+    placed = place([gib // 2] * 4, Engine(), machines, 0, measured)
+    assert placed.activations == measured(placed.host_of)
+    law = (
+        r"node a must have 4\.0 GiB of memory for its tiles \(2\.0\), activations \(2\.0\) and 2 "
+        r"processes, got 3\.0"
+    )
+    with pytest.raises(ConfigError, match=law):
+        place([gib] * 4, Engine(), machines, 0, measured)
+
+
+def test_one_machine_must_have_room_for_activations_too(monkeypatch):
+    monkeypatch.setattr(local, "_available_bytes", lambda: 1 << 30)
+    LocalExecutor(small_job()).close()
+    much = Activations(training=(1 << 30,), evaluation=(3 << 30,))
+    monkeypatch.setattr(local, "activations_of", lambda job: much)
+
+    law = (
+        r"must have 3\.0 GiB of memory free for the tiles \(0\.0\) and activations \(3\.0\), got 1"
+    )
+    with pytest.raises(ConfigError, match=law):
+        LocalExecutor(small_job())
 
 
 @pytest.mark.parametrize(
@@ -201,6 +252,7 @@ def test_bytes_in_words(n, text):
     assert bytes_text(n) == text
 
 
+@pytest.mark.slow
 def test_ten_thousand_tiles_take_seconds():
     layers = [{"kind": "linear", "outputs": 500, "bias": False}] * 4
     job = small_job(

@@ -3,6 +3,7 @@
 ``CROSSMESH_FAULTS_TABLE=docs/faults.md`` has the times written into that page's table.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -125,6 +126,30 @@ def test_a_loss_changes_nothing(name, schedule, cluster, table, tmp_path):
     assert summary["emulation"]["recoveries"] == len(rows) >= 1
     assert -0.1 <= noticed_s <= SLACK * (NODE_NOTICED_S if is_node else NOTICED_S)
     assert resumed_s <= SLACK * (NODE_RESUMED_S if is_node else RESUMED_S)
+    nothing_is_left(cluster, run)
+
+
+LAYERS = [
+    {"kind": "conv", "outputs": 6, "kernel": 3, "padding": 1, "name": "a"},
+    {"kind": "batch_norm"},
+    {"kind": "conv", "outputs": 6, "kernel": 3, "padding": 1, "activation": "relu", "name": "b"},
+    {"kind": "add", "inputs": ["a", "b"]},
+    {"kind": "max_pool", "kernel": 2},
+    {"kind": "dropout", "rate": 0.1},
+    {"kind": "linear", "outputs": 20, "activation": "tanh"},
+    {"kind": "linear", "outputs": 10, "activation": "softmax"},
+]
+
+
+def test_a_loss_changes_nothing_in_a_network_of_other_layers(cluster, tmp_path):
+    network = f"network={json.dumps(LAYERS)}"
+    run = training(cluster, tmp_path, "asynchronous", network, "training.epochs=4")
+    run.wait_until_it_trains()
+
+    FAULTS["kill_actor"](run, cluster[VICTIM])
+
+    run.wait_until_recovered(1)
+    assert run.end()["state_digest"] == undisturbed(run.overrides)
     nothing_is_left(cluster, run)
 
 

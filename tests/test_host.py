@@ -10,9 +10,7 @@ from tiles.host import Assignment, TileError, TileHost
 
 def host_of_all(job):
     n_tiles = len(job.program.blocks)
-    assignment = Assignment(
-        program=job.program, seed=1, host_of=(0,) * n_tiles, host=0
-    )
+    assignment = Assignment(program=job.program, seed=1, host_of=(0,) * n_tiles, host=0)
     return TileHost(assignment, job.feeds)
 
 

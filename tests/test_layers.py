@@ -2,10 +2,16 @@
 
 import pytest
 
+import emulator.spans
+import emulator.training
+from emulator.training import train
 from tests.jobs import SCHEDULES
 from tests.pinned import machine_type, pinned
-from tests.test_executors import digest_of_job, in_threads, local
-from tests.zoo import ZOO, zoo_job
+from tests.test_course import losing
+from tests.test_executors import digest_of_job, in_threads, local, ray_instance
+from tests.zoo import ZOO, zoo_config, zoo_job
+
+__all__ = ["ray_instance"]  # a fixture
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -43,3 +49,50 @@ def test_bits_are_those_of_other_days(name, schedule):
     if known is None:
         pytest.skip(f"no bits are pinned for {machine_type()}")
     assert known[f"{name} {schedule}"] == digest_of_job(zoo_job(name, schedule=schedule))
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [(name, list(SCHEDULES)[i % len(SCHEDULES)]) for i, name in enumerate(ZOO)],
+)
+def test_no_loss_changes_a_bit(name, schedule, tmp_path, monkeypatch):
+    monkeypatch.setattr(emulator.spans, "SPAN_S", 0.0)
+    config = zoo_config(name, schedule=schedule)
+    whole = train(config)
+    monkeypatch.setattr(emulator.training, "create", losing({1, 3, 4}))
+
+    result = train(config, tmp_path / "run")
+
+    assert result.emulation.recoveries == 3
+    assert result.state_digest == whole.state_digest
+    assert result.metrics["test_loss"] == whole.metrics["test_loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("name", "schedule", "engine"),
+    [
+        ("residual", "asynchronous", {"tiles_per_actor": 4}),
+        ("branches", "synchronous", {"actors": 3}),
+        ("gru", "sequential", {"actors": 2}),
+        ("transformer", "asynchronous", {"actors": 3}),
+    ],
+)
+def test_ray_equals_local(ray_instance, name, schedule, engine):
+    there = train(zoo_config(name, schedule=schedule, engine={"kind": "ray", **engine}))
+    here = train(zoo_config(name, schedule=schedule))
+
+    for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "config_digest"):
+        assert there.summary[key] == here.summary[key]
+
+
+def test_a_branch_may_be_added_to_itself(tmp_path):
+    layers = [
+        {"kind": "linear", "outputs": 8, "activation": "tanh", "name": "a"},
+        {"kind": "add", "inputs": ["a", "a"]},
+        {"kind": "linear", "outputs": 10, "activation": "softmax"},
+    ]
+    job = zoo_job("lenet", network=layers)
+
+    assert in_threads(job, (0, 1) * 9, tmp_path) == local(job)

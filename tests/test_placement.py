@@ -115,6 +115,7 @@ def test_one_machine_without_room_is_refused_before_it_is_full():
     layers = [{"kind": "linear", "outputs": 60_000}, {"kind": "linear", "outputs": 60_000}] * 20
     job = small_job(network=[*layers, {"kind": "linear", "outputs": 10, "activation": "softmax"}],
                     tile={"rows": 8192, "cols": 8192})  # fmt: skip
-    law = r"this machine must have \d+\.\d GiB of memory free for the tiles, got \d+\.\d; engine\."
+    law = r"this machine must have \d+\.\d GiB of memory free for the tiles \(\d+\.\d\) and "
+    law += r"activations \(\d+\.\d\), got \d+\.\d; engine\."
     with pytest.raises(ConfigError, match=law):
         LocalExecutor(job)

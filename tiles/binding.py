@@ -101,16 +101,20 @@ class Binder:
             operations: All operations of a micro-batch, whichever host performs them.
             plan: The actions of this host.
         """
-        last = {value: i for i, (_, action) in enumerate(plan) for value in uses(action)}
+        last = {
+            value: (i, k)
+            for i, (_, action) in enumerate(plan)
+            for k, value in enumerate(uses(action))
+        }
         columns = _columns(operations, plan)
         heights = {op.gives: op.positions for op in operations if op.gives}
         steps: Steps = [[[] for _ in range(self._program.n_stages)] for _ in Phase]
         for i, (place, action) in enumerate(plan):
             parts = []
-            for take in takes_of(action):
+            for k, take in enumerate(takes_of(action)):
                 first, width = columns[take.value]
                 height = heights[take.value]
-                whole = _whole(self._store(take.value), last=last[take.value] == i)
+                whole = _whole(self._store(take.value), last=last[take.value] == (i, k))
                 get = _columns_of(whole, (take.start - first, take.stop - first), width)
                 if take.positions is not None:
                     get = _positions_of(get, take.positions, height)
@@ -353,7 +357,7 @@ def _sum(parts: Sequence[_Part], m: int, op: Operation) -> Array:
     """Add values at their columns and positions, in the order of the program."""
     arrays = [part.get(m) for part in parts]
     if len(arrays) == 1 and arrays[0].shape[1] == op.columns and parts[0].positions == op.positions:
-        return arrays[0]
+        return np.ascontiguousarray(arrays[0])  # a view would keep all of the other value
     examples = arrays[0].shape[0] // parts[0].positions
     out = np.zeros((examples * op.positions, op.columns), np.float32)
     for part, array in zip(parts, arrays, strict=True):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emulator.config import Engine, RunConfig
+from emulator.config import Engine, Imported, RunConfig
 from emulator.errors import ConfigError
 from emulator.job import Job, prepare
 from emulator.layers import Layer, Linear
@@ -44,6 +44,8 @@ class Plan:
         """The job for so many actors; 0: for this process, of the smallest size."""
         config = self.config
         if self.is_weak and actors:
+            if isinstance(config.network, Imported):
+                raise ConfigError("--weak must be of a network in layers, got an ONNX file")
             network = grown(config.network, actors / self.actors[0])
             config = config.model_copy(update={"network": network})
         return prepare(config.model_copy(update={"engine": engine(config.engine, actors)}))

@@ -191,7 +191,7 @@ class Builder:
         phases, chip = self._chip.phases, self._chip
         vectors = _vectors(operation)
         drive = chip.cycles(phases.dac_s) + chip.cycles(phases.integration_s)
-        rounds = -(-outputs // self._lines_per_adc)
+        rounds = min(outputs, self._lines_per_adc)  # one after the other
         driven = self._task(operation, Part.ARRAY, self._n * vectors * drive)
         convert = self._n * vectors * rounds * chip.cycles(phases.conversion_s)
         self._task(operation, Part.ADC, convert, after=driven, kind=f"{operation.kind} adc")

@@ -47,7 +47,8 @@ def _floor_plan(axes: Axes, report: ChipReport) -> None:
         plan[node // columns, node % columns] = report.tile_busy[tile]
         if len(report.pipeline.place) <= _MOST_NUMBERED:
             at = (node % columns, node // columns)
-            axes.annotate(str(tile), at, ha="center", va="center", fontsize=6)
+            number = str(report.program.crossbars[tile].tile)
+            axes.annotate(number, at, ha="center", va="center", fontsize=6)
     image = axes.imshow(
         plan, cmap="Blues", vmin=0, vmax=1, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5)
     )

@@ -17,7 +17,7 @@ from emulator.job import Job
 from interconnect import Topology, Torus, Tree
 from interconnect.flits.state import fabric_of
 from interconnect.flow import Steady, steady
-from interconnect.schedule import Schedule
+from interconnect.schedule import Evaluation, Schedule
 from tiles.plan import in_order
 from tiles.program import Program
 from tiles.tile import TileConfig
@@ -101,8 +101,9 @@ class ChipReport:
     def bounds(self) -> dict[str, float]:
         """Cycles per micro-batch below which each resource could not go; the largest first."""
         busy = self.pipeline.flow.busy_cycles.reshape(-1, len(Part))
+        tiles = self.program.crossbars
         found = {
-            f"{part} of tile {int(np.argmax(busy[:, i]))}": float(busy[:, i].max())
+            f"{part} of tile {tiles[int(np.argmax(busy[:, i]))].tile}": float(busy[:, i].max())
             for i, part in enumerate(Part)
         }
         flits = self.steady.timing.link_flits
@@ -287,7 +288,7 @@ class ChipReport:
     def ops_per_example(self) -> int:
         """Two for every weight that is read forward, read backward, and updated."""
         cells = {block.tile: math.prod(block.shape) for block in self.program.blocks}
-        cycles = [op for op in self.program.operations if op.kind in CYCLES]
+        cycles = [op for op in in_order(self.program, self.schedule) if op.kind in CYCLES]
         return sum(2 * cells[op.tile] * (op.span[1] - op.span[0]) for op in cycles)
 
     @property
@@ -374,9 +375,19 @@ def check_chip(job: Job) -> None:
         chip_of(job)
 
 
-def chip_of(job: Job, pulses: tuple[float, ...] | None = None) -> ChipReport:
-    """What the chip of a job would do while it trains."""
+def chip_of(
+    job: Job, pulses: tuple[float, ...] | None = None, *, inference: bool = False
+) -> ChipReport:
+    """What the chip of a job would do while it trains, or while it only infers.
+
+    Args:
+        job: The job.
+        pulses: Pulses on the lines of each tile per example, if they were counted.
+        inference: Whether examples pass forward only, one after the other.
+    """
     config = job.config
+    if inference:
+        return report_chip(job.program, config.chip, Evaluation(), 1)
     return report_chip(
         job.program,
         config.chip,

@@ -65,8 +65,8 @@ class _Window:
         """Names of tiles and of their resources."""
         shown = sorted({self._report.pipeline.steps[k].tile for _, k in self._found})
         for tile in shown:
-            layer = self._report.program.crossbars[tile].layer
-            name = {"name": f"tile {tile} ({layer})"}
+            block = self._report.program.crossbars[tile]
+            name = {"name": f"tile {block.tile} ({block.layer})"}
             yield {"name": "process_name", "ph": "M", "pid": tile, "tid": 0, "ts": 0, "args": name}
             for number, part in enumerate(Part):
                 args = {"name": str(part)}

@@ -17,7 +17,8 @@ class Executor(Protocol):
 
     Attributes:
         engine: Name of the kind.
-        notice: What a user should know of how the tiles were placed; may be empty.
+        notice: What a user should know of how the tiles were placed and what they take, in lines;
+            may be empty.
     """
 
     engine: str

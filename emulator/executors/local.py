@@ -6,6 +6,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from emulator.activations import Activations, activations_of, notice
 from emulator.errors import ConfigError, RunError
 from emulator.executors import Watch
 from emulator.executors.placement import most_to_build, tile_sizes
@@ -26,11 +27,12 @@ class LocalExecutor:
     engine = "local"
     n_actors = 0
     n_nodes = 1
-    notice = ""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        _check_memory(job)
+        activations = activations_of(job)
+        _check_memory(job, activations)
+        self.notice = notice(job, activations)
         self._threads = threadpool_limits(1)  # given back by close
         config, program = job.config, job.program
         assignment = Assignment(
@@ -92,14 +94,16 @@ class LocalExecutor:
         self._threads.restore_original_limits()
 
 
-def _check_memory(job: Job) -> None:
-    """Refuse tiles that this machine has no memory for, before they take what there is."""
-    needed = sum(tile_sizes(job)) + most_to_build(job)
+def _check_memory(job: Job, activations: Activations) -> None:
+    """Refuse what this machine has no memory for, before it takes what there is."""
+    tiles, stored = sum(tile_sizes(job)) + most_to_build(job), sum(activations.most)
+    needed = tiles + stored
     there = _available_bytes()
     if there is not None and needed > there:
         raise ConfigError(
-            f"this machine must have {needed / _GIB:.1f} GiB of memory free for the tiles, got "
-            f"{there / _GIB:.1f}; engine.kind=ray spreads them over a cluster"
+            f"this machine must have {needed / _GIB:.1f} GiB of memory free for the tiles "
+            f"({tiles / _GIB:.1f}) and activations ({stored / _GIB:.1f}), got {there / _GIB:.1f}; "
+            "engine.kind=ray spreads them over a cluster, and smaller batches take less"
         )
 
 

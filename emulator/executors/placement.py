@@ -5,9 +5,10 @@ neighbours: partial sums of one layer meet in few processes, and layers that fol
 on the same node, or on two that follow each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from emulator.activations import Activations
 from emulator.config import Engine
 from emulator.errors import ConfigError, RunLost
 from emulator.job import Job
@@ -45,11 +46,13 @@ class Placement:
         host_of: Host of each tile.
         node_of: Node of each host.
         notice: What a user should know of it; may be empty.
+        activations: What the values between tiles take of each host, if that was asked.
     """
 
     host_of: tuple[int, ...]
     node_of: tuple[str, ...]
     notice: str = ""
+    activations: Activations | None = None
 
     @property
     def n_hosts(self) -> int:
@@ -76,6 +79,7 @@ def place(
     engine: Engine,
     machines: Sequence[Machine],
     process_bytes: int = PROCESS_BYTES,
+    activations: Callable[[tuple[int, ...]], Activations] | None = None,
 ) -> Placement:
     """Put tiles into hosts and hosts onto nodes.
 
@@ -84,6 +88,8 @@ def place(
         engine: How many tiles share an actor.
         machines: Nodes, of which neighbours in the list are neighbours.
         process_bytes: Memory of an actor without its tiles.
+        activations: What the values between tiles take, from the host of each tile; by default
+            nothing.
 
     Raises:
         ConfigError: If there are too few tiles, CPUs or bytes; the message says what is missing.
@@ -96,9 +102,11 @@ def place(
     for tile, host in enumerate(host_of):
         load[host] += sizes[tile]
     numbers = spread(len(load), [machine.cpus for machine in machines])
-    _check_memory(load, numbers, machines, process_bytes)
+    stored = activations(host_of) if activations else None
+    parts = {"its tiles": load, "activations": stored.most if stored else [0] * len(load)}
+    _check_memory(parts, numbers, machines, process_bytes)
     nodes = tuple(machines[number].node for number in numbers)
-    return Placement(host_of=host_of, node_of=nodes, notice=notice)
+    return Placement(host_of=host_of, node_of=nodes, notice=notice, activations=stored)
 
 
 def packed(sizes: Sequence[int], engine: Engine, n_cpus: int) -> tuple[tuple[int, ...], str]:
@@ -216,14 +224,20 @@ def replaced(
 
 
 def _check_memory(
-    load: Sequence[int], numbers: Sequence[int], machines: Sequence[Machine], process_bytes: int
+    parts: Mapping[str, Sequence[int]],
+    numbers: Sequence[int],
+    machines: Sequence[Machine],
+    process_bytes: int,
 ) -> None:
+    """Refuse nodes without memory for what is put on them: of each host, by what it is."""
     for number, machine in enumerate(machines):
-        tiles = [size for host, size in enumerate(load) if numbers[host] == number]
-        needed = sum(tiles) + process_bytes * len(tiles)
+        there = [host for host, its in enumerate(numbers) if its == number]
+        sums = {what: sum(sizes[host] for host in there) for what, sizes in parts.items()}
+        needed = sum(sums.values()) + process_bytes * len(there)
         if needed > machine.memory_bytes:
+            told = (f"{what} ({size / _GIB:.1f})" for what, size in sums.items() if size)
             raise ConfigError(
-                f"node {machine.ip} must have {needed / _GIB:.1f} GiB of memory for its tiles "
-                f"({sum(tiles) / _GIB:.1f}) and {len(tiles)} processes, got "
+                f"node {machine.ip} must have {needed / _GIB:.1f} GiB of memory for "
+                f"{', '.join(told)} and {len(there)} processes, got "
                 f"{machine.memory_bytes / _GIB:.1f}; more nodes, or fewer actors, need less of each"
             )

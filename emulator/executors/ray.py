@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
 
 from emulator import interrupt
+from emulator.activations import activations_of, notice
 from emulator.errors import HostLost, RunError
 from emulator.executors import Watch
 from emulator.executors.instance import check_version, connect, disconnect
@@ -70,8 +72,12 @@ class RayExecutor:
         found = await_machines(self._engine.nodes, self._engine.timeout_s)
         self._sizes = tile_sizes(self._job)
         self._process_bytes = PROCESS_BYTES + most_to_build(self._job)
-        self._placement = place(self._sizes, self._engine, found, self._process_bytes)
-        self.notice = self._placement.notice
+        measure = partial(activations_of, self._job)
+        self._placement = place(self._sizes, self._engine, found, self._process_bytes, measure)
+        assert self._placement.activations is not None
+        self._stored = self._placement.activations.most
+        told = notice(self._job, self._placement.activations)
+        self.notice = "\n".join(filter(None, (self._placement.notice, told)))
         self._capacity = self._room()
         self._pairs = self._channels()
         self._give_out()
@@ -236,8 +242,8 @@ class RayExecutor:
         check_version(self._all.spots)
 
     def _host_bytes(self) -> list[int]:
-        """Memory of each actor with its tiles."""
-        total = [self._process_bytes] * self._placement.n_hosts
+        """Memory of each actor with its tiles and activations."""
+        total = [self._process_bytes + stored for stored in self._stored]
         for tile, host in enumerate(self._placement.host_of):
             total[host] += self._sizes[tile]
         return total

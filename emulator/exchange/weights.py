@@ -1,0 +1,146 @@
+"""Two names for the same numbers: weights as PyTorch has them, and matrices as tiles hold them.
+
+Published weights have PyTorch's names and layout, outputs first. A matrix has word lines as rows:
+the inputs, and one more for the bias where a layer has one; its columns are bit lines.
+
+=============  =========================================  =====================================
+layer          published                                  matrices
+=============  =========================================  =====================================
+linear         NAME.weight (m, n), .bias (m)              NAME (n + 1, m)
+conv           NAME.weight (m, c / groups, h, w), .bias   NAME (h * w * c + 1, m): rows by kernel
+                                                          row, kernel column, channel; with
+                                                          groups NAME.0, NAME.1 and so on
+lstm, gru      NAME.weight_ih, .weight_hh, .bias_ih,      NAME.input, NAME.hidden
+               .bias_hh; gates i, f, g, o or r, z, n
+attention      NAME.qkv.weight, .qkv.bias,                NAME.qkv, NAME.out
+               .out.weight, .out.bias
+embedding      NAME.weight (v, d)                         NAME (v, d)
+position       NAME.weight (t, d)                         NAME (t, d)
+batch_norm     NAME.weight, .bias, .running_mean,         NAME (4, c)
+               .running_var
+layer_norm     NAME.weight, .bias                         NAME (2, d)
+=============  =========================================  =====================================
+"""
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.errors import ConfigError
+from emulator.exchange.layouts import Array, Shape, parts
+from emulator.layers import Layer
+
+
+def published_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Names of every published array of a network, in the order of its layers."""
+    return tuple(name for part in parts(layers) for name in part.names)
+
+
+def published_shapes(
+    layers: Sequence[Layer], matrix_shapes: Mapping[str, tuple[int, int]]
+) -> dict[str, Shape]:
+    """Shape of every published array, from those of the matrices."""
+    shapes: dict[str, Shape] = {}
+    for part in parts(layers):
+        shapes |= part.shapes(part.size_of_matrix(matrix_shapes[part.matrix_names[0]]))
+    return shapes
+
+
+def matrices(layers: Sequence[Layer], published: Mapping[str, Array]) -> dict[str, Array]:
+    """What tiles and digital memories hold.
+
+    Raises:
+        ConfigError: If an array is missing, unknown or has another shape than its layer.
+    """
+    check(layers, published)
+    held: dict[str, Array] = {}
+    for part in parts(layers):
+        held |= part.to_matrices(published)
+    return held
+
+
+def check(layers: Sequence[Layer], published: Mapping[str, NDArray[Any]]) -> None:
+    """Check that published weights fit the layers, as far as these say their sizes.
+
+    Raises:
+        ConfigError: If an array is missing, unknown or has another shape than its layer.
+    """
+    _check_names(layers, published)
+    for part in parts(layers):
+        _check_shapes(published, part.shapes(part.size_of_published(published)))
+
+
+def published(layers: Sequence[Layer], matrices: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights under PyTorch's names and in its layout."""
+    arrays: dict[str, Array] = {}
+    for part in parts(layers):
+        arrays |= part.to_published(matrices)
+    return arrays
+
+
+def write_npz(path: Path, published: Mapping[str, Array]) -> None:
+    """Write published weights to a NumPy archive."""
+    with path.open("wb") as file:
+        arrays: dict[str, Any] = dict(published)
+        np.savez(file, **arrays)
+
+
+def read_npz(
+    path: Path,
+    layers: Sequence[Layer],
+    matrix_shapes: Mapping[str, tuple[int, int]] | None = None,
+) -> dict[str, Array]:
+    """Published weights from a NumPy archive; nothing in it is unpickled.
+
+    Args:
+        path: The archive.
+        layers: The network that they belong to.
+        matrix_shapes: Rows and columns of the network's matrices, if they are known.
+
+    Raises:
+        ConfigError: If it is no archive, or an array is missing, unknown, not finite or has
+            another shape than its layer.
+    """
+    arrays = _archive(path)
+    _check_names(layers, arrays)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ConfigError(f"{name} must be finite numbers, got {array.dtype} in {path}")
+    if matrix_shapes is not None:
+        _check_shapes(arrays, published_shapes(layers, matrix_shapes))
+    check(layers, arrays)
+    return {name: arrays[name].astype(np.float32) for name in published_names(layers)}
+
+
+def _archive(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise ConfigError(f"weights must be a file, got {path}")
+    if not zipfile.is_zipfile(path):
+        raise ConfigError(f"weights must be an npz archive, got {path}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ConfigError(f"weights must be an npz archive, got {path} ({error})") from None
+
+
+def _check_names(layers: Sequence[Layer], arrays: Mapping[str, NDArray[Any]]) -> None:
+    names = published_names(layers)
+    for name in names:
+        if name not in arrays:
+            got = ", ".join(sorted(arrays)) or "none"
+            raise ConfigError(f"weights must hold {name}, got {got}")
+    for name in arrays:
+        if name not in names:
+            raise ConfigError(f"weights must be of the network ({', '.join(names)}), got {name}")
+
+
+def _check_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]) -> None:
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ConfigError(f"{name} must have shape {shape}, got {arrays[name].shape}")

@@ -1,0 +1,72 @@
+"""Trained weights on their way out: as an ONNX model, and as an archive of NumPy arrays."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.config import RunConfig
+from emulator.exchange.weights import published, write_npz
+from emulator.exchange.writing import write_onnx
+from emulator.executors.local import LocalExecutor
+from emulator.job import Job, prepare
+from emulator.rundir import RunDirectory
+
+Array = NDArray[np.float32]
+
+
+def held_weights(job: Job, executor: LocalExecutor) -> dict[str, Array]:
+    """The weights that tiles and digital memories hold, by their published names.
+
+    Of copies of a tile the mean counts.
+    """
+    matrices: dict[str, Array] = {}
+    for tile in executor.host.tiles.values():
+        block = tile.block
+        matrix = job.network.matrices.get(block.layer)
+        shape = block.shape if matrix is None else (matrix.lines, matrix.outputs)
+        whole = matrices.setdefault(block.layer, np.zeros(shape, np.float32))
+        whole[slice(*block.row_range), slice(*block.col_range)] += tile.weights / block.copies
+    return published(job.layers, matrices)
+
+
+def export(
+    directory: RunDirectory,
+    config: RunConfig,
+    *,
+    onnx: Path | None = None,
+    npz: Path | None = None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Write the network of a run's newest checkpoint to files that other programs read.
+
+    Args:
+        directory: The run.
+        config: Its config.
+        onnx: Where to write a model, which ends in logits.
+        npz: Where to write the weights alone.
+        warn: Told of checkpoints that are damaged.
+
+    Returns:
+        ``examples_trained``, ``layers``, ``weights``: how many numbers there are, and the files.
+    """
+    job = prepare(config)
+    executor = LocalExecutor(job)
+    try:
+        history = directory.restore(job, executor, warn)
+        weights = held_weights(job, executor)
+    finally:
+        executor.close()
+    if npz is not None:
+        write_npz(npz, weights)
+    if onnx is not None:
+        write_onnx(job.layers, weights, job.example_shape, onnx, job.tokens)
+    return {
+        "examples_trained": history.examples,
+        "layers": len(job.layers),
+        "weights": sum(array.size for array in weights.values()),
+        "onnx": str(onnx) if onnx else None,
+        "npz": str(npz) if npz else None,
+    }

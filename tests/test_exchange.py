@@ -1,0 +1,845 @@
+"""Networks from and to ONNX, PyTorch and archives of weights."""
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from emulator.errors import ConfigError
+from emulator.exchange.reading import read_onnx
+from emulator.exchange.torch_path import from_torch
+from emulator.exchange.weights import matrices, published, published_shapes, read_npz, write_npz
+from emulator.exchange.writing import write_onnx
+from emulator.layers import (
+    Attention,
+    Conv,
+    Dropout,
+    Embedding,
+    Linear,
+    Merge,
+    Norm,
+    Plain,
+    Pool,
+    Position,
+    Recurrent,
+    Scores,
+)
+from tests.layers_oracle import evaluate, softmax
+
+# Each is a network that its own ONNX file gives back, with the shape of an example and tokens.
+NETWORKS = {
+    "images": (
+        [
+            Conv(name="a", outputs=4, kernel=(3, 2), stride=(1, 2), padding=1, bias=False),
+            Norm(kind="batch_norm", name="b", epsilon=1e-3, momentum=0.2),
+            Plain(kind="relu", name="relu2"),
+            Conv(name="c", outputs=6, kernel=3, dilation=2, padding=2, groups=2, activation="tanh"),
+            Norm(kind="layer_norm", name="d"),
+            Pool(kind="max_pool", name="max_pool5", kernel=3, stride=2, padding=1),
+            Conv(name="e", input="relu2", outputs=6, kernel=1, stride=2),
+            Pool(
+                kind="average_pool", name="average_pool7", kernel=(3, 1), stride=1, padding=(1, 0)
+            ),
+            Merge(kind="concat", name="concat8", inputs=["max_pool5", "average_pool7"]),
+            Dropout(name="dropout9", rate=0.1),
+            Linear(name="f", outputs=5, activation="gelu"),
+            Norm(kind="batch_norm", name="g"),
+            Plain(kind="global_pool", name="global_pool12", input="concat8"),
+            Linear(name="h", outputs=5, bias=False),
+            Merge(kind="add", name="add14", inputs=["g", "h"]),
+            Linear(name="i", outputs=3, activation="softmax"),
+        ],
+        (2, 6, 8),
+        None,
+    ),
+    "tokens": (
+        [
+            Embedding(name="a", outputs=8),
+            Position(name="b"),
+            Norm(kind="layer_norm", name="c"),
+            Attention(name="d", heads=2, causal=True),
+            Merge(kind="add", name="add4", inputs=["b", "d"]),
+            Recurrent(kind="lstm", name="e", outputs=9),
+            Recurrent(kind="gru", name="f", outputs=6, bias=False),
+            Norm(kind="batch_norm", name="g"),
+            Scores(name="scores8", heads=1),
+            Linear(name="h", outputs=4, activation="sigmoid"),
+            Linear(name="i", outputs=11, activation="softmax"),
+        ],
+        (5,),
+        11,
+    ),
+    "steps": (
+        [
+            Attention(name="a", heads=3, bias=False),
+            Plain(kind="flatten", name="flatten1"),
+            Linear(name="b", outputs=6),
+            Plain(kind="global_pool", name="global_pool3", input="a"),
+            Plain(kind="last", name="last4", input="a"),
+            Merge(kind="concat", name="concat5", inputs=["last4", "b", "global_pool3"]),
+            Linear(name="c", outputs=3, activation="softmax"),
+        ],
+        (4, 6),
+        None,
+    ),
+}
+INPUTS = {  # of the layers of NETWORKS with weights: what their matrices take
+    "images": {"a": 12, "b": 4, "c": 18, "d": 6, "e": 4, "f": 108, "g": 5, "h": 12, "i": 5},
+    "tokens": {"a": 11, "b": (5, 8), "c": 8, "d": 8, "e": 8, "f": 9, "g": 6, "h": 2, "i": 4},
+    "steps": {"a": 6, "b": 24, "c": 18},
+}
+
+
+def matrix_shapes(name):
+    """Rows and columns of the matrices of one of NETWORKS."""
+    shapes = {}
+    for layer in NETWORKS[name][0]:
+        if layer.name in INPUTS[name]:
+            shapes |= layer_matrix_shapes(layer, INPUTS[name][layer.name])
+    return shapes
+
+
+def layer_matrix_shapes(layer, n):
+    shapes = {}
+    bias = int(getattr(layer, "bias", False))
+    match layer.kind:
+        case "lstm" | "gru":
+            gates = (4 if layer.kind == "lstm" else 3) * layer.outputs
+            shapes[f"{layer.name}.input"] = (n + bias, gates)
+            shapes[f"{layer.name}.hidden"] = (layer.outputs + bias, gates)
+        case "attention":
+            shapes |= {f"{layer.name}.qkv": (n + bias, 3 * n)}
+            shapes |= {f"{layer.name}.out": (n + bias, n)}
+        case "batch_norm" | "layer_norm":
+            shapes[layer.name] = (4 if layer.kind == "batch_norm" else 2, n)
+        case "position":
+            shapes[layer.name] = n
+        case _ if getattr(layer, "groups", 1) > 1:
+            for group in range(layer.groups):
+                shape = (n + bias, layer.outputs // layer.groups)
+                shapes[f"{layer.name}.{group}"] = shape
+        case _:
+            shapes[layer.name] = (n + bias, layer.outputs)
+    return shapes
+
+
+def some_weights(name):
+    """Published weights of one of NETWORKS."""
+    random = np.random.default_rng(3)
+    shapes = matrix_shapes(name)
+    held = {n: random.uniform(0.2, 1, shape).astype(np.float32) for n, shape in shapes.items()}
+    held = {n: m - (0 if m.shape[0] in {2, 4} else np.float32(0.5)) for n, m in held.items()}
+    return published(NETWORKS[name][0], held)
+
+
+def some_examples(name, n=3):
+    _, shape, tokens = NETWORKS[name]
+    random = np.random.default_rng(5)
+    if tokens:
+        return random.integers(0, tokens, (n, *shape))
+    return random.normal(size=(n, *shape)).astype(np.float32)
+
+
+def ran(path, x):
+    """Output of an ONNX file."""
+    feed = {onnx.load(path).graph.input[0].name: x}
+    try:
+        import onnxruntime
+    except ImportError:
+        return ReferenceEvaluator(str(path)).run(None, feed)[0]
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+
+
+def same_weights(one, other):
+    assert list(one) == list(other)
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+# --- weights ---
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_matrices_and_published_weights_are_inverse(name):
+    layers = NETWORKS[name][0]
+    weights = some_weights(name)
+
+    held = matrices(layers, weights)
+
+    assert {n: m.shape for n, m in held.items()} == matrix_shapes(name)
+    assert all(m.flags.c_contiguous and m.dtype == np.float32 for m in held.values())
+    same_weights(published(layers, held), weights)
+    shapes = published_shapes(layers, matrix_shapes(name))
+    assert shapes == {n: array.shape for n, array in weights.items()}
+
+
+def test_word_lines_of_a_kernel_go_by_row_column_channel_and_end_with_the_bias():
+    layer = Conv(name="a", outputs=4, kernel=(2, 3), groups=2)
+    weight = np.arange(4 * 5 * 2 * 3, dtype=np.float32).reshape(4, 5, 2, 3)
+    bias = np.arange(4, dtype=np.float32)
+
+    held = matrices([layer], {"a.weight": weight, "a.bias": bias})
+
+    row = (1 * 3 + 2) * 5 + 4  # kernel row 1, column 2, channel 4
+    assert list(held) == ["a.0", "a.1"]
+    np.testing.assert_array_equal(held["a.1"][row], weight[2:, 4, 1, 2])
+    np.testing.assert_array_equal(held["a.1"][-1], bias[2:])
+
+
+def test_archives_give_back_the_weights(tmp_path):
+    for name, (layers, _, _) in NETWORKS.items():
+        write_npz(tmp_path / "w.npz", some_weights(name))
+
+        read = read_npz(tmp_path / "w.npz", layers, matrix_shapes(name))
+
+        same_weights(read, some_weights(name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"a.weight": None}, r"weights must hold a\.weight, got a\.bias"),
+        ({"b.bias": 1}, r"weights must be of the network \(a\.weight, a\.bias\), got b\.bias"),
+        ({"a.bias": 3}, r"a\.bias must have shape \(2,\), got \(3,\)"),
+        ({"a.weight": (2, 4)}, r"a\.weight must have shape \(2, 3\), got \(2, 4\)"),
+        ({"a.weight": "x"}, r"a\.weight must be finite numbers, got <U1 in "),
+        ({"a.bias": [0, np.nan]}, r"a\.bias must be finite numbers, got float64 in "),
+    ],
+)
+def test_archives_that_do_not_fit_are_refused(tmp_path, changes, message):
+    arrays = {"a.weight": np.zeros((2, 3)), "a.bias": np.zeros(2)}
+    for name, what in changes.items():
+        if what is None:
+            del arrays[name]
+        else:
+            shape = isinstance(what, int | tuple)
+            arrays[name] = np.zeros(what) if shape else np.array(what)
+    write_npz(tmp_path / "w.npz", arrays)
+
+    with pytest.raises(ConfigError, match=message):
+        read_npz(tmp_path / "w.npz", [Linear(name="a", outputs=2)], {"a": (4, 2)})
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "text").write_text("no")
+
+    with pytest.raises(ConfigError, match=r"weights must be an npz archive, got .*text"):
+        read_npz(tmp_path / "text", [])
+    with pytest.raises(ConfigError, match=r"weights must be a file, got .*none"):
+        read_npz(tmp_path / "none", [])
+
+
+# --- ONNX without PyTorch ---
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_comes_back_from_its_own_file(name, tmp_path):
+    layers, shape, tokens = NETWORKS[name]
+    weights = some_weights(name)
+
+    write_onnx(layers, weights, shape, tmp_path / "a.onnx", tokens)
+    read = read_onnx(tmp_path / "a.onnx")
+
+    assert (read.input_shape, read.tokens) == (shape, tokens)
+    assert read.layers == layers
+    same_weights(read.weights, weights)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("logits", [True, False])
+def test_a_written_network_computes_what_its_layers_do(name, logits, tmp_path):
+    layers, shape, tokens = NETWORKS[name]
+    x = some_examples(name)
+
+    write_onnx(layers, some_weights(name), shape, tmp_path / "a.onnx", tokens, logits=logits)
+
+    y = ran(tmp_path / "a.onnx", x)
+    wanted = evaluate(layers, some_weights(name), x)
+    np.testing.assert_allclose(softmax(y) if logits else y, wanted, atol=1e-5)
+
+
+def test_a_softmax_at_the_end_is_added_only_to_logits(tmp_path):
+    for activation, softmaxes in (("identity", 1), ("softmax", 1), ("tanh", 0)):
+        layers = [Linear(name="a", outputs=2, activation=activation)]
+        arrays = {"a.weight": np.ones((2, 3)), "a.bias": np.ones(2)}
+        write_onnx(layers, arrays, (3,), tmp_path / "a.onnx", logits=False)
+
+        read = read_onnx(tmp_path / "a.onnx").layers
+
+        assert sum(layer.activation == "softmax" for layer in read) == softmaxes
+    write_onnx([Linear(name="a", outputs=2)], arrays, (3,), tmp_path / "a.onnx")
+    assert read_onnx(tmp_path / "a.onnx", softmax=False).layers[-1].activation == "identity"
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "message"),
+    [
+        ([Conv(name="a", outputs=2, kernel=3)], (4, 6), r"layer a must be fed what it can take"),
+        ([Linear(name="a", outputs=2)], (4,), r"network must have layers that fit each other, got"),
+        ([Linear(name="a", outputs=2)], (1, 1, 1, 1), r"input_shape must be of vectors, sequences"),
+        (
+            [Linear(name="a", outputs=2, input="b")],
+            (3,),
+            r"network\.0\.input must be a layer before it, got b",
+        ),
+    ],
+)
+def test_networks_that_cannot_be_written_are_refused(layers, shape, message, tmp_path):
+    kernel = (3, 3) if layers[0].kind == "conv" else ()
+    arrays = {"a.weight": np.ones((2, 3, *kernel)), "a.bias": np.ones(2)}
+
+    with pytest.raises(ConfigError, match=message):
+        write_onnx(layers, arrays, shape, tmp_path / "a.onnx")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def onnx_file(path, nodes, shape, constants=None, opset=20, kind=TensorProto.FLOAT):
+    """A model of nodes (operator, inputs, output, attributes) from x to y."""
+    constants = {name: np.asarray(array) for name, array in (constants or {}).items()}
+    graph = helper.make_graph(
+        [
+            helper.make_node(operator, inputs, outputs, name=f"/block/{operator}", **attributes)
+            for operator, inputs, outputs, attributes in nodes
+        ],
+        "test",
+        [helper.make_tensor_value_info("x", kind, ["n", *shape])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+def f32(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def check_read(path, x, softmax=False):
+    """Read a file; its layers must compute what the file does."""
+    read = read_onnx(path, softmax=softmax)
+    wanted = ReferenceEvaluator(str(path)).run(None, {"x": x})[0]
+    y = evaluate(read.layers, read.weights, x)
+    np.testing.assert_allclose(y, wanted.reshape(y.shape), atol=1e-5)
+    return read
+
+
+def test_decomposed_gelu_and_layer_norm_become_layers(tmp_path):
+    nodes = [
+        ("MatMul", ["x", "w"], ["a"], {}),
+        ("ReduceMean", ["a", "axes"], ["m"], {}),
+        ("Sub", ["a", "m"], ["c"], {}),
+        ("Pow", ["c", "two"], ["s"], {}),
+        ("ReduceMean", ["s", "axes"], ["v"], {}),
+        ("Add", ["v", "epsilon"], ["e"], {}),
+        ("Sqrt", ["e"], ["r"], {}),
+        ("Div", ["c", "r"], ["n"], {}),
+        ("Mul", ["n", "gamma"], ["g"], {}),
+        ("Add", ["g", "beta"], ["b"], {}),
+        ("Div", ["b", "root"], ["d"], {}),
+        ("Erf", ["d"], ["f"], {}),
+        ("Add", ["f", "one"], ["h"], {}),
+        ("Mul", ["b", "h"], ["i"], {}),
+        ("Mul", ["i", "half"], ["y"], {}),
+    ]
+    scalars = {"two": 2, "epsilon": 1e-3, "root": 2**0.5, "one": 1, "half": 0.5}
+    constants = {name: np.float32(value) for name, value in scalars.items()}
+    constants |= {"w": f32(3, 4), "gamma": f32(4, seed=1), "beta": f32(4, seed=2), "axes": [-1]}
+    path = onnx_file(tmp_path / "a.onnx", nodes, (3,), constants)
+
+    layers = check_read(path, f32(2, 3)).layers
+
+    assert [layer.kind for layer in layers] == ["linear", "layer_norm", "gelu"]
+    assert layers[1].epsilon == 1e-3
+
+
+def attention_nodes(order, mask):
+    """Attention whose projection has its features in some order of (heads, part, features)."""
+    return [
+        ("MatMul", ["x", "w"], ["p"], {}),
+        ("Reshape", ["p", "shape"], ["r"], {}),
+        ("Transpose", ["r"], ["t"], {"perm": order}),
+        ("Split", ["t"], ["q3", "k3", "v3"], {"axis": 0, "num_outputs": 3}),
+        *[("Squeeze", [f"{part}3", "zero"], [part], {}) for part in "qkv"],
+        ("Transpose", ["k"], ["kt"], {"perm": [0, 1, 3, 2]}),
+        ("Mul", ["q", "scale"], ["qs"], {}),
+        ("MatMul", ["qs", "kt"], ["s"], {}),
+        mask,
+        ("Softmax", ["sm"], ["a"], {"axis": -1}),
+        ("MatMul", ["a", "v"], ["o"], {}),
+        ("Transpose", ["o"], ["z"], {"perm": [0, 2, 1, 3]}),
+        ("Reshape", ["z", "flat"], ["y"], {}),
+    ]
+
+
+CAUSAL = np.tri(5, dtype=bool)
+MASKS = {
+    "none": ("Identity", ["s"], ["sm"], {}),
+    "where": ("Where", ["seen", "s", "low"], ["sm"], {}),
+    "add": ("Add", ["s", "mask"], ["sm"], {}),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("scale", [0.5, 0.3])
+@pytest.mark.parametrize("heads_first", [True, False])
+def test_attention_of_any_arrangement_becomes_scores(mask, scale, heads_first, tmp_path):
+    shape = [0, 5, 2, 3, 4] if heads_first else [0, 5, 3, 2, 4]
+    order = [3, 0, 2, 1, 4] if heads_first else [2, 0, 3, 1, 4]
+    constants = {
+        "w": f32(6, 24),
+        "shape": np.array(shape),
+        "flat": np.array([0, 5, 8]),
+        "zero": np.array([0]),
+        "scale": np.float32(scale),
+        "seen": CAUSAL,
+        "low": np.float32(-1e9),
+        "mask": np.where(CAUSAL, 0, -np.inf).astype(np.float32),
+    }
+    nodes = attention_nodes(order, MASKS[mask])
+    path = onnx_file(tmp_path / "a.onnx", nodes, (5, 6), constants)
+
+    read = check_read(path, f32(2, 5, 6))
+
+    assert [layer.kind for layer in read.layers] == ["linear", "scores"]
+    assert read.layers[1].causal is (mask != "none")
+    assert read.layers[1].heads == 2
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+def test_the_attention_operator_shares_keys_between_heads(causal, tmp_path):
+    nodes = [
+        ("MatMul", ["x", "wq"], ["q"], {}),
+        ("MatMul", ["x", "wk"], ["k"], {}),
+        ("MatMul", ["x", "wv"], ["v"], {}),
+        (
+            "Attention",
+            ["q", "k", "v"],
+            ["y"],
+            {"q_num_heads": 4, "kv_num_heads": 2, "is_causal": causal},
+        ),
+    ]
+    constants = {"wq": f32(6, 8), "wk": f32(6, 4, seed=1), "wv": f32(6, 4, seed=2)}
+    path = onnx_file(tmp_path / "a.onnx", nodes, (5, 6), constants, opset=23)
+
+    read = check_read(path, f32(2, 5, 6))
+
+    assert [layer.kind for layer in read.layers] == ["linear", "scores"]
+    assert read.layers[0].outputs == 24
+
+
+def test_queries_keys_and_values_that_are_no_projections_are_laid_side_by_side(tmp_path):
+    nodes = [
+        ("Relu", ["x"], ["v"], {}),
+        ("Transpose", ["x"], ["k"], {"perm": [0, 2, 1]}),
+        ("MatMul", ["x", "k"], ["s"], {}),
+        ("Mul", ["s", "scale"], ["t"], {}),
+        ("Softmax", ["t"], ["a"], {}),
+        ("MatMul", ["a", "v"], ["y"], {}),
+    ]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (5, 4), {"scale": np.float32(0.5)})
+
+    read = check_read(path, f32(2, 5, 4))
+
+    assert read.layers[1] == Merge(
+        kind="concat", name="concat1", inputs=["input", "input", "relu0"]
+    )
+
+
+def test_moves_before_a_linear_layer_are_folded_into_its_weights(tmp_path):
+    nodes = [
+        ("Transpose", ["x"], ["t"], {"perm": [0, 2, 3, 1]}),  # channels last
+        ("Slice", ["t", "one", "three", "one"], ["s"], {}),  # without the first row of pixels
+        ("Reshape", ["s", "shape"], ["f"], {}),
+        ("Gemm", ["f", "w", "b"], ["y"], {"alpha": 2.0}),
+    ]
+    constants = {"one": [1], "three": [3], "shape": [0, -1], "w": f32(12, 5), "b": f32(5)}
+    path = onnx_file(tmp_path / "a.onnx", nodes, (3, 3, 2), constants)
+
+    read = check_read(path, f32(2, 3, 3, 2))
+
+    assert [layer.kind for layer in read.layers] == ["linear"]
+
+
+def test_a_flattened_sequence_goes_step_by_step_as_in_pytorch(tmp_path):
+    nodes = [("Flatten", ["x"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (4, 3), {"w": f32(12, 2)})
+
+    layers = check_read(path, f32(2, 4, 3)).layers
+
+    assert [layer.kind for layer in layers] == ["flatten", "linear"]
+
+
+def test_outputs_may_have_their_classes_along_any_axis(tmp_path):
+    nodes = [("MatMul", ["x", "w"], ["a"], {}), ("Transpose", ["a"], ["y"], {"perm": [0, 2, 1]})]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (4, 3), {"w": f32(3, 2)})
+    assert [layer.kind for layer in read_onnx(path).layers] == ["linear"]
+
+    nodes = [("MatMul", ["x", "w"], ["a"], {}), ("Slice", ["a", "one", "two", "one"], ["y"], {})]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (4, 3), {"w": f32(3, 2), "one": [1], "two": [2]})
+    with pytest.raises(ConfigError, match=r"must have an output with all values of a layer, got"):
+        read_onnx(path)
+
+
+def test_pixels_and_channels_are_selected_by_a_layer_that_never_learns(tmp_path):
+    nodes = [
+        ("Slice", ["x", "zeros", "ends", "axes", "steps"], ["s"], {}),
+        ("Pad", ["s", "pads"], ["p"], {}),
+        ("Conv", ["p", "w"], ["y"], {"auto_pad": "SAME_UPPER"}),
+    ]
+    constants = {
+        "zeros": [0, 0],
+        "ends": [99, 99],
+        "axes": [2, 3],
+        "steps": [2, 2],
+        "pads": [0, 1, 0, 0, 0, 2, 0, 0],
+        "w": f32(4, 5, 3, 3),
+    }
+    path = onnx_file(tmp_path / "a.onnx", nodes, (2, 6, 5), constants)
+
+    selection, conv = check_read(path, f32(2, 2, 6, 5)).layers
+
+    assert (selection.outputs, selection.stride, selection.kernel) == (5, 2, 1)
+    assert selection.frozen
+    assert selection.digital
+    assert (conv.padding, conv.frozen) == (1, False)
+
+
+def test_a_mean_of_pixels_with_channels_last_and_a_last_step_are_layers(tmp_path):
+    nodes = [
+        ("Transpose", ["x"], ["t"], {"perm": [0, 2, 3, 1]}),
+        ("ReduceMean", ["t", "axes"], ["m"], {"keepdims": 0}),
+        ("MatMul", ["m", "w"], ["y"], {}),
+    ]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (3, 4, 2), {"axes": [1, 2], "w": f32(3, 2)})
+    layers = check_read(path, f32(2, 3, 4, 2)).layers
+    assert [layer.kind for layer in layers] == ["global_pool", "linear"]
+
+    nodes = [("Gather", ["x", "end"], ["s"], {"axis": 1}), ("MatMul", ["s", "w"], ["y"], {})]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (4, 3), {"end": [-1], "w": f32(3, 2)})
+    layers = check_read(path, f32(2, 4, 3)).layers
+    assert [layer.kind for layer in layers] == ["last", "linear"]
+
+
+def lstm(**attributes):
+    return [("LSTM", ["x", "w", "r"], ["y"], {"hidden_size": 2, **attributes})]
+
+
+W = {"w": f32(2, 3, 3, 3), "b": f32(2)}
+REFUSED = {
+    "einsum": ([("Einsum", ["x"], ["y"], {"equation": "nchw->nc"})], {}, "Einsum at node"),
+    "pads": (
+        [("Conv", ["x", "w"], ["y"], {"pads": [0, 0, 1, 1]})],
+        W,
+        r"Conv at node /block/Conv \(pads \[0, 0, 1, 1\] that differ on opposite sides\)",
+    ),
+    "ceil": (
+        [("MaxPool", ["x"], ["y"], {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1})],
+        {},
+        r"MaxPool at node /block/MaxPool \(windows over the edge \(ceil_mode\)\)",
+    ),
+    "means": (
+        [("AveragePool", ["x"], ["y"], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]})],
+        {},
+        r"AveragePool at node /block/AveragePool \(means that leave padding out\)",
+    ),
+    "product": (
+        [("Sigmoid", ["x"], ["s"], {}), ("Mul", ["x", "s"], ["y"], {})],
+        {},
+        r"Mul at node /block/Mul \(a product of two layers\)",
+    ),
+    "gelu": (
+        [("Gelu", ["x"], ["y"], {"approximate": "tanh"})],
+        {},
+        r"Gelu at node /block/Gelu \(approximate tanh\)",
+    ),
+    "clip": (
+        [("Clip", ["x", "low", "high"], ["y"], {})],
+        {"low": np.float32(0), "high": np.float32(6)},
+        r"Clip at node /block/Clip \(bounds 0\.0 and 6\.0\)",
+    ),
+    "erf": ([("Erf", ["x"], ["y"], {})], {}, r"Erf at node /block/Erf$"),
+    "pixels": (
+        [("Reshape", ["x", "shape"], ["r"], {}), ("MatMul", ["r", "w"], ["y"], {})],
+        {"shape": [0, 3, 25], "w": f32(25, 2)},
+        r"MatMul at node /block/MatMul \(rows that are not the values of one example each\)",
+    ),
+    "random": (
+        [("RandomNormalLike", ["x"], ["r"], {}), ("Add", ["x", "r"], ["y"], {})],
+        {},
+        r"RandomNormalLike at node",
+    ),
+    "weights": (
+        [("Relu", ["x"], ["r"], {}), ("Conv", ["x", "r"], ["y"], {})],
+        {},
+        r"Conv at node /block/Conv \(input 1 that depends on the network's input\)",
+    ),
+    "offset": (
+        [("Relu", ["x"], ["r"], {}), ("Add", ["r", "b"], ["y"], {})],
+        {"b": f32(3, 5, 5)},
+        r"Add at node /block/Add \(a constant that is added\)",
+    ),
+    "domain": (
+        [("Relu", ["x"], ["r"], {}), ("FusedConv", ["r"], ["y"], {"domain": "com.microsoft"})],
+        {},
+        r"FusedConv at node /block/FusedConv \(domain com\.microsoft\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_operators_without_a_layer_are_named_with_their_node(name, tmp_path):
+    nodes, constants, message = REFUSED[name]
+    path = onnx_file(tmp_path / "a.onnx", nodes, (3, 5, 5), constants)
+    if name == "domain":
+        model = onnx.load(path)
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        onnx.save(model, path)
+
+    law = r"network\.onnx must use operators that have a layer, got .*"
+    with pytest.raises(ConfigError, match=law + message):
+        read_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"direction": "reverse"}, r"direction reverse"),
+        ({"activations": ["Relu", "Tanh", "Tanh"]}, r"activations other than sigmoid and tanh"),
+        ({"clip": 1.0}, r"clip 1\.0"),
+    ],
+)
+def test_unusual_recurrent_layers_are_refused(attributes, message, tmp_path):
+    constants = {"w": f32(1, 8, 3), "r": f32(1, 8, 2)}
+    nodes = [("Transpose", ["x"], ["t"], {"perm": [1, 0, 2]}), *lstm(**attributes)]
+    nodes[1][1][0] = "t"
+    path = onnx_file(tmp_path / "a.onnx", nodes, (4, 3), constants)
+
+    with pytest.raises(ConfigError, match=rf"LSTM at node /block/LSTM \({message}\)"):
+        read_onnx(path)
+
+
+def test_masks_that_are_neither_causal_nor_none_are_refused(tmp_path):
+    nodes = [
+        ("Transpose", ["x"], ["k"], {"perm": [0, 2, 1]}),
+        ("MatMul", ["x", "k"], ["s"], {}),
+        ("Mul", ["s", "scale"], ["t"], {}),
+        ("Add", ["t", "mask"], ["m"], {}),
+        ("Softmax", ["m"], ["a"], {}),
+        ("MatMul", ["a", "x"], ["y"], {}),
+    ]
+    mask = np.where(CAUSAL.T, 0, -np.inf).astype(np.float32)
+    path = onnx_file(tmp_path / "a.onnx", nodes, (5, 4), {"mask": mask, "scale": np.float32(0.5)})
+    with pytest.raises(ConfigError, match=r"a mask that is neither causal nor none"):
+        read_onnx(path)
+
+    path = onnx_file(
+        tmp_path / "a.onnx", nodes, (5, 4), {"mask": f32(5, 5), "scale": np.float32(0.5)}
+    )
+    with pytest.raises(ConfigError, match=r"a constant that is added to scores"):
+        read_onnx(path)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path):
+    (tmp_path / "text.onnx").write_text("no model at all")
+    with pytest.raises(ConfigError, match=r"network\.onnx must be an ONNX model, got .*text\.onnx"):
+        read_onnx(tmp_path / "text.onnx")
+    with pytest.raises(ConfigError, match=r"network\.onnx must be a file, got .*none\.onnx"):
+        read_onnx(tmp_path / "none.onnx")
+
+
+def test_models_with_an_open_shape_need_one(tmp_path):
+    path = onnx_file(tmp_path / "a.onnx", [("Relu", ["x"], ["y"], {})], ("t", 3))
+
+    with pytest.raises(ConfigError, match=r"be given input_shape, got x of \(n, n, 3\)"):
+        read_onnx(path)
+    with pytest.raises(ConfigError, match=r"must take examples of \(4, 2\), got \(None, 3\)"):
+        read_onnx(path, input_shape=(4, 2))
+    assert read_onnx(path, input_shape=(4, 3)).input_shape == (4, 3)
+
+
+def test_models_with_several_inputs_or_outputs_are_refused(tmp_path):
+    path = onnx_file(tmp_path / "a.onnx", [("Relu", ["x"], ["y"], {})], (3,))
+    model = onnx.load(path)
+    model.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, []))
+    onnx.save(model, path)
+    with pytest.raises(ConfigError, match=r"network\.onnx must have one output, got y, x"):
+        read_onnx(path)
+
+    model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]))
+    onnx.save(model, path)
+    with pytest.raises(ConfigError, match=r"network\.onnx must have one input, got x, z"):
+        read_onnx(path)
+
+
+@pytest.mark.parametrize("place", ["../w.bin", "/w.bin", "none.bin"])
+def test_weights_outside_the_folder_are_refused(place, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "w.bin").write_bytes(bytes(24))
+    nodes = [("MatMul", ["x", "w"], ["y"], {})]
+    path = onnx_file(folder / "a.onnx", nodes, (3,), {"w": f32(3, 2)})
+    model = onnx.load(path)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place)
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(ConfigError, match=r"network\.onnx must (keep|have) its data") as caught:
+        read_onnx(path)
+    assert place in str(caught.value)
+
+
+def test_nothing_is_imported_before_it_is_needed():
+    modules = ("reading", "writing", "weights", "torch_path")
+    code = "import sys; " + "; ".join(f"import emulator.exchange.{name}" for name in modules)
+    code += "; print([name for name in ('onnx', 'torch') if name in sys.modules])"
+
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert found.stdout.strip() == "[]"
+
+
+# --- PyTorch ---
+
+
+@pytest.fixture(scope="module")
+def torch_models():
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from tests import torch_models
+
+    return torch_models
+
+
+def exported(torch_models, model, x, path, *, dynamo):
+    """Export as people do; what PyTorch says of its own exporters is not ours."""
+    torch = torch_models.torch
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if dynamo:
+            shapes = ({0: torch.export.Dim("batch")},)
+            torch.onnx.export(model, (x,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        else:
+            axes = {"x": {0: "n"}}
+            torch.onnx.export(model, (x,), path, dynamo=False, input_names=["x"], dynamic_axes=axes)
+
+
+def shares(model, x):
+    return model(x).softmax(-1).detach().numpy()
+
+
+def check_both_ways(read, path, wanted, x):
+    """Layers compute what the model does, and so does what is written of them."""
+    y = evaluate(read.layers, read.weights, x.numpy())
+    np.testing.assert_allclose(y, wanted, atol=1e-5)
+    write_onnx(read.layers, read.weights, read.input_shape, path, read.tokens)
+    np.testing.assert_allclose(softmax(ran(path, x.numpy())), wanted, atol=1e-4)
+    again = read_onnx(path)
+    assert again.layers == [
+        layer.model_copy(update={"digital": False, "frozen": False})
+        if getattr(layer, "digital", False) and layer.kind != "embedding"
+        else layer
+        for layer in read.layers
+    ]
+    same_weights(again.weights, read.weights)
+
+
+MODELS = (
+    "mlp", "lenet5", "resnet20", "vgg8", "separable", "lstm", "gru-last", "nanogpt", "encoder",
+    "multihead",
+)  # fmt: skip
+BY_DYNAMO = ("resnet20", "gru-last", "nanogpt", "encoder", "multihead-weights")
+BY_SCRIPT = (
+    "lenet5", "resnet20", "resnet20-b", "vgg8", "separable", "lstm", "nanogpt-by-hand", "encoder",
+    "multihead", "multihead-weights",
+)  # fmt: skip
+EXPORTS = [*((name, True) for name in BY_DYNAMO), *((name, False) for name in BY_SCRIPT)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "dynamo"), EXPORTS)
+def test_exported_models_come_in_and_go_out_again(name, dynamo, torch_models, tmp_path):
+    model, x = torch_models.built(name)
+    exported(torch_models, model, x, tmp_path / "a.onnx", dynamo=dynamo)
+
+    read = read_onnx(tmp_path / "a.onnx")
+
+    check_both_ways(read, tmp_path / "b.onnx", shares(model, x), x)
+
+
+LAYERS = {
+    "mlp": "linear layer_norm linear linear",
+    "lenet5": "conv average_pool conv average_pool linear linear",
+    "lstm": "embedding lstm lstm linear",
+    "gru-last": "embedding gru gru last linear",
+    "nanogpt": "embedding position"
+    + 2 * " layer_norm attention add layer_norm linear linear add"
+    + " layer_norm linear",
+    "encoder": "embedding position"
+    + 2 * " attention add layer_norm linear linear add layer_norm"
+    + " global_pool linear",
+    "multihead": "attention add linear",
+    "separable": "conv batch_norm relu conv batch_norm relu conv max_pool average_pool linear",
+    "vgg8": 3 * "conv batch_norm relu conv batch_norm relu max_pool "
+    + "linear batch_norm relu linear",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_models_come_in_with_all_their_layers_names_and_weights(name, torch_models, tmp_path):
+    model, x = torch_models.built(name)
+    model.train()
+
+    read = from_torch(model, x)
+
+    assert model.training
+    check_both_ways(read, tmp_path / "a.onnx", shares(model.eval(), x), x)
+    if name in LAYERS:
+        kinds = [layer.kind.replace("global_pool", "average_pool") for layer in read.layers]
+        assert kinds == LAYERS[name].replace("global_pool", "average_pool").split()
+    same_parameters(model, read)
+
+
+def same_parameters(model, read):
+    """Every parameter of the model is one of the layers', under its own name."""
+    own = {name.replace(".", "-"): array for name, array in read.weights.items()}
+    attention = {"in_proj_weight": "qkv-weight", "in_proj_bias": "qkv-bias",
+                 "out_proj-weight": "out-weight", "out_proj-bias": "out-bias",
+                 "c_attn-weight": "qkv-weight", "c_attn-bias": "qkv-bias",
+                 "c_proj-weight": "out-weight", "c_proj-bias": "out-bias",
+                 "_l0": "", "recurrent-weight_ih_l1": "recurrent-2-weight_ih",
+                 "recurrent-weight_hh_l1": "recurrent-2-weight_hh",
+                 "recurrent-bias_ih_l1": "recurrent-2-bias_ih",
+                 "recurrent-bias_hh_l1": "recurrent-2-bias_hh"}  # fmt: skip
+    for name, array in model.state_dict().items():
+        ours = name.replace(".", "-")
+        for theirs, called in attention.items():
+            ours = ours.replace(theirs, called)
+        if ours not in own or "num_batches" in name or "mask" in name:
+            continue
+        scale = 4 if name == "embedding.weight" and "positions" in model.state_dict() else 1
+        np.testing.assert_array_equal(own[ours], array.numpy() * scale, err_msg=name)
+        own.pop(ours)
+    assert not [name for name in own if not name.startswith(("position", "conv"))]
+
+
+def test_models_that_cannot_come_in_say_so(torch_models):
+    torch = torch_models.torch
+
+    with pytest.raises(ConfigError, match=r"must use operators that have a layer, got Mul at node"):
+        from_torch(torch.nn.SiLU(), torch.zeros(2, 3))
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(ConfigError, match=r"from_torch must have the package torch, got none"):
+        from_torch(None, None)
