@@ -20,7 +20,6 @@ from emulator.network import INPUT, Network
 from emulator.resolving import Resolved, resolve
 from interconnect.schedule import Evaluation, schedule
 from tiles.program import NOTHING, Kind, Program, Span, Sums
-from tiles.tile import TileConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +66,6 @@ class Job:
         if shape.image is not None:
             return (shape.features, *shape.image)
         return (shape.features,) if shape.is_flat else (shape.positions, shape.features)
-
-    @property
-    def tiles(self) -> list[TileConfig]:
-        """What its tiles are, each once."""
-        found: list[TileConfig] = []
-        for tile in self.program.tiles:
-            if tile is not None and tile not in found:
-                found.append(tile)
-        return found
 
     @property
     def n_train(self) -> int:

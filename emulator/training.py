@@ -29,7 +29,7 @@ from emulator.rundir import (
     tiles_table,
 )
 from tiles.measure import Measurement, Progress, TileReport
-from tiles.tile import warm_up
+from tiles.warming import warm_up_program
 
 
 def train(
@@ -98,8 +98,7 @@ class _Run:
     def result(self) -> RunResult:
         job, directory, listener = self._job, self._directory, self._listener
         listener.phase("compiling", 0)
-        for tile in job.tiles:
-            warm_up(tile)
+        warm_up_program(job.program)
         listener.phase("starting", 0)
         executor = create(job)
         try:

@@ -11,7 +11,7 @@ from cluster.scaling.turns import Contestant, Turn, enough, takes
 from emulator.executors import environment
 from emulator.job import Job
 from emulator.listener import Listener
-from tiles.tile import warm_up
+from tiles.warming import warm_up_program
 
 _OBJECT_STORE_BYTES = 512 << 20  # besides the examples, which each executor brings once more
 
@@ -26,8 +26,7 @@ def measure(plan: Plan, listener: Listener) -> Measured:
     listener.phase("compiling", 0)
     jobs = plan.jobs((0, *plan.actors))
     check_room("--actors", jobs)
-    for tile in jobs[0].tiles:
-        warm_up(tile)
+    warm_up_program(jobs[0].program)
     contestants = list(_contestants(plan, jobs))
     with threadpool_limits(1), _cluster(plan, jobs[0]) as (cpus, nodes):
         examples = plan.examples or enough(jobs[0])
