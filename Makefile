@@ -29,6 +29,7 @@ bench: $(VENV)/.ready  ## measure how fast the emulation is: make bench [DATA=fo
 
 validate: $(VENV)/.ready  ## regenerate docs/validation: make validate DATA=folder-with-mnist
 	$(BIN)/python -m emulator.validation --data-dir "$(DATA)"
+	$(BIN)/python -m emulator.validation_networks --data-dir "$(DATA)"
 
 torch: $(VENV)/.ready-torch  ## add PyTorch, to bring its networks along and for the tests that compare with it
 

@@ -136,19 +136,20 @@ class Assembly:
         Raises:
             LayerError: If there are more replicas than vectors.
         """
-        most = matrix.vectors if is_split and not layer.digital else 1
+        is_shared = is_split and not layer.digital
+        most = matrix.vectors if is_shared else 1
         wanted = layer.replicas or 1
+        if wanted > most:
+            what = "the vectors of an example" if is_shared else "of such a layer"
+            raise LayerError("replicas", f"must be at most {most}, {what}, got {wanted}")
         if layer.replicas is None and self._settings.vectors_per_tile is not None:
             wanted = -(-most // self._settings.vectors_per_tile)
-        elif wanted > most and is_split:
-            what = "of a digital layer" if layer.digital else "the vectors of an example"
-            raise LayerError("replicas", f"must be at most {most}, {what}, got {wanted}")
         self.matrices[matrix.name] = replace(
             matrix,
             tile=layer.tile or self._settings.tile,
             digital=layer.digital,
             frozen=layer.frozen,
-            replicas=min(wanted, most),
+            replicas=wanted,
         )
         return self.matrices[matrix.name]
 

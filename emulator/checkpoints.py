@@ -64,8 +64,13 @@ _MANIFESTS = TypeAdapter(Manifest)
 
 
 def digest(config: RunConfig, exclude: dict[str, Any]) -> str:
-    """sha256 of a config without what is excluded, and of where its pipeline is drained."""
-    tree = config.model_dump(mode="json", exclude=exclude)
+    """sha256 of a config without what is excluded, and of where its pipeline is drained.
+
+    Where files of weights lie is left out: what they hold belongs to the digest of the data.
+    """
+    tree = config.model_dump(mode="json", exclude={**exclude, "weights": True})
+    if isinstance(tree["network"], dict):
+        del tree["network"]["onnx"]
     if config.drained_every is not None:
         tree["drained_every"] = config.drained_every
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

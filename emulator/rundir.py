@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emulator.checkpoints import Checkpoints, Tiles, digest, found
-from emulator.config import CheckpointConfig, RunConfig
+from emulator.config import CheckpointConfig, Imported, RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunLost
 from emulator.folders import InUse, locked
 from emulator.history import History, MetricsRow, Recovery
 from emulator.job import Job
+from emulator.layers import Layer
 from emulator.loading import dumped, load_config
 from tiles.measure import TileReport
 from tiles.storage import Storage
@@ -105,7 +106,12 @@ class RunDirectory:
 
     def write_config(self, config: RunConfig) -> None:
         """Leave the resolved config, which loads again in any folder."""
-        here = {"data": config.data.absolute, "checkpoint": self._absolute(config)}
+        here = {
+            "data": config.data.absolute,
+            "network": _found(config.network),
+            "weights": config.weights and config.weights.absolute(),
+            "checkpoint": self._absolute(config),
+        }
         text = dumped(config.model_copy(update=here))
         if (self.path / "config.yaml").is_file() and self.config().training == config.training:
             return  # resumed, perhaps elsewhere: where is no part of the run
@@ -210,6 +216,13 @@ class RunDirectory:
     def can_be_resumed(self, config: RunConfig) -> bool:
         """Whether there is a checkpoint, whole or not."""
         return bool(found(self.storage(config)))
+
+
+def _found(network: list[Layer] | Imported) -> list[Layer] | Imported:
+    """The network, its file seen from any folder."""
+    if isinstance(network, Imported):
+        return network.model_copy(update={"onnx": network.onnx.absolute()})
+    return network
 
 
 def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:

@@ -132,7 +132,7 @@ class ChipReport:
         name, cycles = next(iter(self.bounds.items()))
         if float(self.steady.interval_cycles) <= _NEAR * cycles:
             return name
-        if self.schedule.name == "asynchronous":
+        if self.schedule.name in {"asynchronous", "evaluation"}:
             return f"round trips of the pipeline; {name} comes nearest"
         return f"the schedule {self.schedule.name}, which waits for updates"
 
