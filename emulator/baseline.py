@@ -13,14 +13,13 @@ from emulator.network import Network
 from interconnect.schedule import Sequential
 from tiles.host import Assignment, TileHost
 from tiles.measure import Measurement
-from tiles.program import Span
 
 
 class FloatTwin:
     """The network of a job with numbers for weights, trained by plain SGD.
 
     It runs the same program, on tiles as large as each matrix, whose products and updates are
-    exact, without a pipeline.
+    exact, with the same micro-batches, without stale weights.
 
     Args:
         job: The job whose network, loss, examples and initial weights to take.
@@ -54,24 +53,22 @@ class FloatTwin:
             epoch: Its number.
             watch: Called after every batch with the examples of the epoch done so far.
         """
-        batch, span = self._job.config.training.batch, self._job.epoch(epoch)
+        span = self._job.epoch(epoch)
+        if span.schedule.round is None:  # a pipeline that never drains is what a chip adds
+            span = replace(span, schedule=Sequential())
         done = 0
 
         def count() -> None:
             nonlocal done
-            done = min(done + batch, span.n_examples)
+            done = min(done + span.micro_batch, span.n_examples)
             if watch is not None:
                 watch(done)
 
-        self._host.run(self._digital(span, batch), count)
+        self._host.run(span, count)
 
     def test(self) -> Measurement:
         """Loss and accuracy on the test set."""
         return self._host.run(self._job.evaluation(0)).rows[-1]
-
-    @staticmethod
-    def _digital(span: Span, batch: int) -> Span:
-        return replace(span, schedule=Sequential(), micro_batch=batch)
 
 
 def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: None) -> FloatTwin:
@@ -79,7 +76,7 @@ def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: Non
 
     Args:
         job: The job.
-        watch: Called after every batch with the examples done so far.
+        watch: Called after every micro-batch with the examples done so far.
     """
     twin = FloatTwin(job)
     for epoch in range(job.config.training.epochs):

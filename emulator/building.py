@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from emulator.errors import ConfigError
-from emulator.layers import Layer, Merge, Placed
+from emulator.layers import Embedding, Layer, Merge, Placed
 from emulator.network import INPUT, Matrix, Network, Node, Port, Shape
 from emulator.parts import PARTS, LayerError
 from tiles.digital import ACTIVATIONS, Flatten, Function
@@ -12,6 +12,7 @@ from tiles.tile import TileConfig
 from tiles.window import Window
 
 _IMAGES = frozenset({"conv", "max_pool", "average_pool", "batch_norm", "global_pool"})
+_KEEPING = frozenset({"dropout", "layer_norm", "add", *ACTIVATIONS})  # the shape of their input
 _SEQUENCES = frozenset({"lstm", "gru", "attention", "position", "last"})
 
 
@@ -27,6 +28,8 @@ class Task:
         has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
         tokens: Size of the vocabulary, where inputs are tokens.
         targets: Targets of an example, each with an output of its own.
+        layout: Shape of an example as an imported network takes it, whose axes say what it is:
+            features; steps and features; channels, height and width.
     """
 
     source: str
@@ -36,6 +39,7 @@ class Task:
     has_classes: bool = True
     tokens: int | None = None
     targets: int = 1
+    layout: tuple[int, ...] | None = None
 
     def input_shape(self, kinds: set[str]) -> Shape:
         """How the network takes an example, from the kinds of layers that the input feeds."""
@@ -44,6 +48,11 @@ class Task:
             n *= size
         if self.tokens is not None:
             return Shape(features=1, steps=n)
+        if self.layout is not None and len(self.layout) > 1:
+            *outer, first, last = self.layout
+            if outer:
+                return Shape(features=outer[0], image=(first, last))
+            return Shape(features=last, steps=first)
         if kinds & _IMAGES and len(self.shape) in {2, 3}:
             channels = self.shape[0] if len(self.shape) == 3 else 1
             return Shape(features=channels, image=(self.shape[-2], self.shape[-1]))
@@ -136,6 +145,8 @@ class Assembly:
         Raises:
             LayerError: If there are more replicas than vectors.
         """
+        if layer.digital and layer.tile is not None:
+            raise LayerError("tile", "must be left out of a layer in digital memory, got one")
         is_shared = is_split and not layer.digital
         most = matrix.vectors if is_shared else 1
         wanted = layer.replicas or 1
@@ -198,11 +209,7 @@ def build_network(layers: Sequence[Layer], task: Task, settings: Settings) -> Ne
         ConfigError: If the layers do not make one graph from the input to one output, or do not
             fit each other, the examples or the loss.
     """
-    kinds: set[str] = {
-        layer.kind
-        for i, layer in enumerate(layers)
-        if INPUT in (_inputs(layer) or ([] if i else [INPUT]))
-    }
+    kinds = _kinds_fed(layers)
     assembly = Assembly(task, settings)
     shape = task.input_shape(kinds)
     ends = {INPUT: assembly.add(Node(name=INPUT, inputs=(), shape=shape, group=INPUT))}
@@ -211,6 +218,9 @@ def build_network(layers: Sequence[Layer], task: Task, settings: Settings) -> Ne
         if name in ends:
             raise ConfigError(f"network.{i}.name must be new, got {name}")
         fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [list(ends)[-1]]]
+        if task.tokens is not None and ends[INPUT] in fed and not isinstance(layer, Embedding):
+            law = f"must be embedding for the tokens of the data {task.source}"
+            raise ConfigError(f"network.{i}.kind {law}, got {layer.kind}")
         try:
             ends[name] = PARTS[type(layer)](assembly, layer, name, fed)
         except LayerError as error:
@@ -222,6 +232,19 @@ def build_network(layers: Sequence[Layer], task: Task, settings: Settings) -> Ne
     _check_ends(network, layers)
     _check_output(network, task, f"network.{len(layers) - 1}")
     return network
+
+
+def _kinds_fed(layers: Sequence[Layer]) -> set[str]:
+    """Kinds of the layers that the input feeds, itself or through layers that keep its shape."""
+    alike, kinds, before = {INPUT}, set[str](), INPUT
+    for i, layer in enumerate(layers):
+        fed_by = _inputs(layer) or [before]
+        before = layer.name or f"{layer.kind}{i}"
+        if alike & set(fed_by):
+            kinds.add(layer.kind)
+            if layer.kind in _KEEPING:
+                alike.add(before)
+    return kinds
 
 
 def _inputs(layer: Layer) -> list[str]:

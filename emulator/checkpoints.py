@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
-from emulator.config import RunConfig
+from emulator.config import Imported, RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunError, RunLost
 from emulator.history import History
@@ -169,8 +169,10 @@ class Checkpoints:
                 "checkpoint, places of data, epochs, logging and tests; got other values"
             )
         if manifest.data != self._job.data_digest:
+            imported = isinstance(self._job.config.network, Imported) or self._job.given
+            what = ", network and weights" if imported else ""
             raise ConfigError(
-                f"data must be the examples that {folder.name} was trained with, "
+                f"data{what} must be those that {folder.name} was trained with, "
                 f"got others from {self._job.dataset.name}"
             )
         epochs = self._job.config.training.epochs

@@ -7,8 +7,10 @@ from functools import cached_property
 from emulator.mapping import DIGITAL, Weights, cut, share, weight_scale
 from emulator.network import INPUT, Matrix, Network, Node
 from interconnect.schedule import Phase, Schedule
+from tiles.crossbar import reach
+from tiles.devices import Ideal
 from tiles.plan import in_order
-from tiles.program import Kind, Operation, Program, Take, Value
+from tiles.program import UPDATES, Kind, Operation, Program, Take, Value
 from tiles.tile import Block, TileConfig
 
 
@@ -38,6 +40,19 @@ def compile_program(network: Network, loss: str, given: Weights | None = None) -
         loss=loss,
         outputs=network.output.positions,
     )
+
+
+def out_of_reach(network: Network, program: Program, given: Weights) -> dict[str, float]:
+    """Share of the given weights of each layer that its devices cannot hold, if there are any."""
+    found = {}
+    for block in program.crossbars:
+        matrix, weights = network.matrices[block.layer], given.get(block.layer)
+        if weights is not None and not isinstance(matrix.tile.cell, Ideal):
+            largest = program.scales[block.tile] * reach(matrix.tile.cell)
+            share = float((abs(weights) > largest).mean())
+            if share > 0:
+                found[block.layer] = share
+    return found
 
 
 def _tile(matrix: Matrix | None) -> TileConfig | None:
@@ -335,11 +350,13 @@ def records(program: Program, schedule: Schedule, n_micro_batches: int) -> Itera
     for operation in operations:
         by_place.setdefault((operation.phase, operation.stage), []).append(operation)
     updates = dict.fromkeys(range(len(program.blocks)), 0)
+    updated: dict[int, int] = {}  # micro-batch of the newest; a tile may take several pulses for it
     for slot in schedule.slots(program.n_stages, n_micro_batches):
         for operation in by_place.get((slot.phase, slot.stage), ()):
             version = updates[operation.tile] // schedule.micro_batches_per_update
-            if operation.kind is Kind.PULSE:
+            if operation.kind in UPDATES and updated.get(operation.tile) != slot.micro_batch:
                 updates[operation.tile] += 1
+                updated[operation.tile] = slot.micro_batch
             sent = messages.get(operation.gives, ()) if operation.gives else ()
             yield Record(
                 tick=slot.tick,

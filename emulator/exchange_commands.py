@@ -42,11 +42,16 @@ def export_command(
     for name, path in (("--onnx", onnx), ("--npz", npz)):
         if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(f"{name} must lie in a folder that is there, got {path}")
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{name} must be a file, got the folder {path}")
     from emulator.exporting import export  # onnx takes a moment to import
 
     directory = RunDirectory.existing(run)
     where = [] if data_dir is None else [f"data.directory={data_dir}"]
     config = directory.config([*where, "engine.kind=local"])
     with display(quiet=quiet) as listener:
-        result = export(directory, config, onnx=onnx, npz=npz, warn=listener.note)
+        try:
+            result = export(directory, config, onnx=onnx, npz=npz, warn=listener.note)
+        except OSError as error:
+            raise ConfigError(f"the files must be writable, got {error}") from None
     print_json(result) if json_ else print_fields(result)

@@ -1,6 +1,7 @@
 """A job: a config with its data loaded, its network built and its program compiled."""
 
 import hashlib
+import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from emulator.building import Settings, Task, build_network
 from emulator.compiler import compile_program
-from emulator.config import RunConfig
+from emulator.config import Imported, RunConfig
 from emulator.data import Dataset, load
 from emulator.errors import ConfigError
 from emulator.feed import ShuffledFeed
@@ -46,12 +47,15 @@ class Job:
 
     @cached_property
     def data_digest(self) -> str:
-        """sha256 of all examples and given weights: a run is never resumed on others."""
+        """sha256 of all examples and imported layers and weights: no run is resumed on others."""
         digest = hashlib.sha256()
         for part in (self.dataset.train, self.dataset.test):
             for array in (part.inputs, part.targets):
                 digest.update(f"{array.dtype}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
+        if isinstance(self.config.network, Imported):
+            told = [layer.model_dump(mode="json") for layer in self.layers]
+            digest.update(json.dumps(told, sort_keys=True).encode())
         for name, array in sorted(self.given.items()):
             digest.update(f"{name}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -167,7 +171,7 @@ def prepare(config: RunConfig) -> Job:
     resolved = resolve(config)
     _check_shape(resolved, dataset, config.data.source)
     settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
-    network = build_network(resolved.layers, _task(config, dataset, resolved.tokens), settings)
+    network = build_network(resolved.layers, _task(config, dataset, resolved), settings)
     given = _given(config, resolved, network)
     program = compile_program(network, config.loss, given)
     return Job(
@@ -187,8 +191,9 @@ def _check_shape(resolved: Resolved, dataset: Dataset, source: str) -> None:
     if wanted is None:
         return
     there = dataset.shape
-    fits = there in {wanted, wanted[1:]} if len(wanted) == 3 else math.prod(there) == wanted[0]
-    if not (fits or there == wanted):
+    is_grey = len(wanted) == 3 and wanted[0] == 1  # data sets leave that axis out
+    plain = wanted[1:] if is_grey else wanted
+    if there not in {wanted, plain} and (math.prod(there),) != wanted:
         raise ConfigError(
             f"network.onnx must take examples of shape {there} for the data {source}, got {wanted}"
         )
@@ -205,20 +210,26 @@ def _given(config: RunConfig, resolved: Resolved, network: Network) -> Weights:
         return {}
     from emulator.exchange import weights  # takes a moment to import
 
+    shapes = {name: (m.lines, m.outputs) for name, m in network.matrices.items()}
+    shapes |= {node.name: node.learned.shape for node in network.nodes if node.learned}
     if config.weights is not None:
-        shapes = {name: (m.lines, m.outputs) for name, m in network.matrices.items()}
-        shapes |= {node.name: node.learned.shape for node in network.nodes if node.learned}
         published = weights.read_npz(config.weights, resolved.layers, shapes)
         return weights.matrices(resolved.layers, published)
     known = [layer for layer in resolved.layers if _is_given(layer, resolved.published)]
-    return weights.matrices(known, resolved.published)
+    given = weights.matrices(known, resolved.published)
+    for name, array in given.items():
+        if array.shape != shapes[name]:
+            raise ConfigError(
+                f"network.onnx must have weights {shapes[name]} in layer {name}, got {array.shape}"
+            )
+    return given
 
 
 def _is_given(layer: Layer, published: Weights) -> bool:
     return any(name.startswith(f"{layer.name}.") for name in published)
 
 
-def _task(config: RunConfig, dataset: Dataset, tokens: int | None) -> Task:
+def _task(config: RunConfig, dataset: Dataset, resolved: Resolved) -> Task:
     targets = dataset.train.targets
     return Task(
         source=config.data.source,
@@ -226,7 +237,8 @@ def _task(config: RunConfig, dataset: Dataset, tokens: int | None) -> Task:
         n_outputs=dataset.n_outputs,
         loss=config.loss,
         has_classes=dataset.has_classes,
-        tokens=tokens or dataset.tokens,
+        tokens=resolved.tokens or dataset.tokens,
+        layout=resolved.input_shape,
         targets=targets.shape[1] if dataset.has_classes and targets.ndim == 2 else 1,
     )
 

@@ -46,7 +46,8 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     layer: dict[str, Any] = {}
     for override in overrides:
         layer = merged(layer, _nested(*assignment(override)), variants=())
-    return validated(_filled(merged(tree, _anchored(layer, Path()))))
+    whole = merged(tree, _anchored(layer, Path()))
+    return _validated(_filled(_with_layer_tiles(whole)))  # before what a layer extends is gone
 
 
 def load_cell(source: str | Path) -> Cell:
@@ -71,8 +72,12 @@ class _CellFile(Frozen):
 
 def validated(tree: Mapping[str, Any]) -> RunConfig:
     """A config from plain dictionaries."""
+    return _validated(_with_layer_tiles(tree))
+
+
+def _validated(tree: Mapping[str, Any]) -> RunConfig:
     try:
-        return RunConfig.model_validate(_with_layer_tiles(tree))
+        return RunConfig.model_validate(dict(tree))
     except ValidationError as error:
         raise ConfigError(sentence(error, RunConfig)) from None
 

@@ -62,6 +62,7 @@ def _imported(network: Imported) -> Resolved:
         if not any(fnmatchcase(layer.name or "", pattern) for layer in layers):
             names = ", ".join(layer.name or "" for layer in layers)
             raise ConfigError(f"network.layers must name layers ({names}), got {pattern}")
+        _check_effect(pattern, network.layers[pattern], layers)
     return Resolved(
         layers=[
             *(_set(layer, network.layers) for layer in layers),
@@ -71,6 +72,19 @@ def _imported(network: Imported) -> Resolved:
         input_shape=whole.input_shape,
         tokens=whole.tokens,
     )
+
+
+def _check_effect(pattern: str, settings: LayerSettings, layers: Sequence[Layer]) -> None:
+    """Refuse what none of the layers that a name fits can be set to."""
+    fitting = [layer for layer in layers if fnmatchcase(layer.name or "", pattern)]
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is not None and not any(name in type(layer).model_fields for layer in fitting):
+            kinds = ", ".join(sorted({layer.kind for layer in fitting}))
+            raise ConfigError(
+                f"network.layers.{pattern}.{name} must be for layers that have it, got {value} "
+                f"for {kinds}"
+            )
 
 
 def _until(layers: Sequence[Layer], last: str | None) -> list[Layer]:

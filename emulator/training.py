@@ -13,6 +13,7 @@ from emulator.baseline import train_baseline
 from emulator.chip.report import ChipReport, check_chip, chip_of
 from emulator.chip.rows import links_table, tile_columns
 from emulator.chip.trace import trace
+from emulator.compiler import out_of_reach
 from emulator.config import RunConfig
 from emulator.course import Course, test_network
 from emulator.errors import ConfigError, RunLost
@@ -104,6 +105,11 @@ class _Run:
         try:
             for line in executor.notice.splitlines():
                 listener.note(line)
+            for layer, share in out_of_reach(job.network, job.program, job.given).items():
+                listener.note(
+                    f"{100 * share:.1f} % of the given weights of {layer} lie beyond what its "
+                    "devices hold; tile.weight_scale=auto makes room for the largest"
+                )
             course = Course(job, executor, directory, listener)
             course.begin()
             if directory is not None:

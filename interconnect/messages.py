@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 KINDS = ("activation", "partial_sum", "error", "gradient")
 MAX_HEADER_BYTES = 256
-MAX_PAYLOAD_BYTES = 1 << 28
+MAX_PAYLOAD_BYTES = 1 << 31
 MAX_AXES = 8
 _FIELD_TYPES = (int, int, int, str, str, tuple)
 

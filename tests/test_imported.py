@@ -13,7 +13,9 @@ from emulator.rundir import RunDirectory
 from emulator.training import evaluate, train
 from tests.test_training import IDEAL_READ
 from tests.zoo import zoo_config
+from tiles.aging import Aging
 from tiles.digital import LOSSES, CrossEntropy
+from tiles.inference import MODELS
 
 IDEAL = {"rows": 64, "cols": 48, "cell": {"kind": "ideal"}, "read": IDEAL_READ}
 
@@ -206,3 +208,59 @@ def test_data_that_a_file_does_not_take_are_refused(trained):
     message = r"network\.onnx must take examples of shape \(20,\) .* synthetic, got \(1, 8, 8\)"
     with pytest.raises(ConfigError, match=message):
         prepare(validated(tree))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["mean", "flatten", "softmax", "channels", "added"])
+def test_the_axes_of_the_input_are_those_of_the_file(case, tmp_path, monkeypatch):
+    """Whatever layer comes first: what it does to steps and channels depends on them."""
+    torch = pytest.importorskip("torch")
+    from emulator.exchange.torch_path import from_torch
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            width = {"mean": 12, "added": 12, "channels": 48}.get(case, 72)
+            self.out, self.inner = torch.nn.Linear(width, 10), torch.nn.Linear(12, 12)
+
+        def forward(self, x):
+            taken = {
+                "mean": lambda: x.mean(1),
+                "flatten": lambda: x.flatten(1),
+                "softmax": lambda: torch.softmax(x, -1).flatten(1),
+                "channels": lambda: torch.softmax(x, 1).flatten(1),
+                "added": lambda: (x + self.inner(x)).mean(1),
+            }
+            return self.out(taken[case]())
+
+    torch.manual_seed(0)
+    model, file = Model().eval(), tmp_path / "model.onnx"
+    example = torch.zeros((2, 3, 4, 4) if case == "channels" else (2, 6, 12))
+    from_torch(model, example, file)
+    job = prepare(config_of(file, _data(example, tmp_path)))
+    x = torch.tensor(job.dataset.test.inputs.reshape(-1, *example.shape[1:]))
+    with torch.no_grad():
+        expected = torch.softmax(model(x), -1).numpy()
+    np.testing.assert_allclose(outputs_on_tiles(job, monkeypatch), expected, atol=1e-6)
+
+
+def test_a_file_for_other_channels_is_refused(trained, tmp_path):
+    _, onnx, _ = trained
+    images = tmp_path / "images.npz"
+    np.savez(images, x_train=np.zeros((60, 3, 8, 8), np.float32), y_train=np.arange(60) % 10)
+    message = r"network\.onnx must take examples of shape \(3, 8, 8\) .*, got \(1, 8, 8\)"
+    with pytest.raises(ConfigError, match=message):
+        prepare(config_of(onnx, {"source": "npz", "file": str(images)}))
+
+
+def test_what_lies_in_digital_memory_does_not_age():
+    job = prepare(zoo_config("features"))
+    executor = LocalExecutor(job)
+    executor.write_initial_weights()
+    digital = [t for t in executor.host.tiles.values() if t.block.home is not None]
+    analog = [t for t in executor.host.tiles.values() if t.block.home is None]
+    executor.age(Aging(model=MODELS["pcm"], repetition=0, after_s=86400.0, compensated=False))
+
+    assert not any(getattr(tile, "_aged", None) for tile in digital)
+    assert all(tile._aged for tile in analog)
+    executor.close()

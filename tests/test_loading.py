@@ -390,3 +390,20 @@ def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
     (tmp_path / "object.yaml").write_text("!!python/object/apply:os.system ['true']\n")
     with pytest.raises(ConfigError, match="must be YAML"):
         load_config(tmp_path / "object.yaml")
+
+
+def test_a_layer_that_extends_a_device_inherits_nothing_of_the_section(tmp_path):
+    (tmp_path / "device.yaml").write_text("kind: constant_step\nstep: 0.002\n")
+    (tmp_path / "config.yaml").write_text(
+        "extends: digits\nname: a\n"
+        "tile: {rows: 30, cell: {kind: constant_step, cycle_noise: 0.9}}\n"
+        "network:\n"
+        "  - {kind: linear, outputs: 8, tile: {cols: 20, cell: {extends: device.yaml}}}\n"
+        "  - {kind: linear, outputs: 10, activation: softmax, tile: {rows: 7}}\n"
+    )
+    config = load_config(tmp_path / "config.yaml")
+
+    first, second = (layer.tile for layer in config.network)
+    assert (first.rows, first.cols, first.cell.step, first.cell.cycle_noise) == (30, 20, 0.002, 0.3)
+    assert (second.rows, second.cell.cycle_noise) == (7, 0.9)
+    assert validated(config.model_dump(mode="json")) == config

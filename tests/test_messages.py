@@ -100,7 +100,7 @@ def test_garbage_is_refused(garbage, body):
         ([header(shape=(True, 2)), BODY], "shape must be"),
         ([header(shape=(1,) * (MAX_AXES + 1)), BODY], "shape must be <= 8 whole numbers"),
         ([header(shape=(0, 2**40)), b""], "shape must be"),
-        ([header(shape=(2**27, 2**27)), BODY], "payload must have <= 268435456 bytes, got"),
+        ([header(shape=(2**27, 2**27)), BODY], "payload must have <= 2147483648 bytes, got"),
     ],
 )
 def test_frames_that_are_no_message_are_refused(frames, law):

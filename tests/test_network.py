@@ -2,7 +2,8 @@ import pytest
 
 from emulator.building import Settings, Task, build_network
 from emulator.errors import ConfigError
-from emulator.layers import Linear, Plain
+from emulator.layers import Attention, Conv, Dropout, Linear, Plain, Pool
+from tiles.tile import TileConfig
 
 
 def network(width, n_outputs, *, has_classes):
@@ -37,3 +38,43 @@ def test_a_layer_cannot_take_the_name_of_an_activation_or_an_odd_one(layer, name
             name=name,
             **({"outputs": 3} if layer is Linear else {}),
         )
+
+
+def test_tokens_are_no_magnitudes():
+    task = Task(source="text", shape=(5,), n_outputs=9, tokens=9, targets=5)
+    message = r"network\.0\.kind must be embedding for the tokens of the data text, got linear"
+    with pytest.raises(ConfigError, match=message):
+        build_network([Linear(outputs=9, activation="softmax")], task, Settings())
+
+
+def test_the_input_is_an_image_behind_layers_that_keep_its_shape():
+    layers = [
+        Dropout(rate=0.1),
+        Plain(kind="relu"),
+        Conv(outputs=4, kernel=3),
+        Linear(outputs=3, activation="softmax"),
+    ]
+    task = Task(source="test", shape=(2, 6, 5), n_outputs=3)
+    assert build_network(layers, task, Settings()).nodes[0].shape.image == (6, 5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            [Conv(outputs=4, kernel=3)],
+            r"network\.0 must be fed an image, got a vector of 60",
+        ),
+        ([Conv(outputs=4, kernel=3, groups=3)], r"network\.0\.groups must divide the channels"),
+        ([Conv(outputs=4, kernel=9)], r"network\.0 \(layer conv0\): Window\.kernel must fit"),
+        ([Attention(heads=5)], r"network\.0\.heads must divide the features \(7\), got 5"),
+        ([Pool(kind="max_pool", kernel=9)], r"network\.0\.kernel must fit into its input"),
+        ([Conv(outputs=4, kernel=3, digital=True, tile=TileConfig())], r"network\.0\.tile must be"),
+    ],
+)
+def test_a_layer_that_does_not_fit_is_named(layers, message):
+    shape = {"vector": (60,), "groups must": (2, 6, 5), "heads": (4, 7)}
+    found = next((s for key, s in shape.items() if key in message), (2, 6, 5))
+    task = Task(source="test", shape=found, n_outputs=3)
+    with pytest.raises(ConfigError, match=message):
+        build_network([*layers, Linear(outputs=3, activation="softmax")], task, Settings())

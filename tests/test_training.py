@@ -16,6 +16,7 @@ from emulator.loading import load_config
 from emulator.rundir import RunDirectory, config_digest
 from emulator.training import evaluate, train
 from tests.jobs import SCHEDULES, run_folder, small_config, small_job, steps
+from tests.zoo import zoo_config
 
 IDEAL_READ = {
     "noise_management": "none",
@@ -238,3 +239,11 @@ def test_devices_and_periphery_learn_digits():
 
     assert summary["test_accuracy"] >= 0.95
     assert math.isclose(summary["baseline_test_accuracy"], 0.98, abs_tol=0.02)
+
+
+def test_the_float_twin_normalises_over_the_same_micro_batches():
+    config = zoo_config("residual", "ideal", "synchronous", tile={"read": IDEAL_READ},
+                        training={"baseline": True})  # fmt: skip
+    summary = train(config).summary
+
+    assert summary["baseline_test_loss"] == pytest.approx(summary["test_loss"], rel=1e-5)

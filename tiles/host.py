@@ -19,7 +19,7 @@ from tiles.digital import DigitalMemory
 from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
 from tiles.memory import give_back
 from tiles.plan import Action, in_order, plans
-from tiles.program import Kind, Operation, Program, Span
+from tiles.program import UPDATES, Operation, Program, Span
 from tiles.storage import NotShared, Storage
 from tiles.tile import Block, Tile
 
@@ -79,6 +79,7 @@ class TileHost:
         self.trace: list[Trace] | None = None
         self._feeds = feeds
         self._updates = dict.fromkeys(self.tiles, 0)
+        self._updated: dict[int, tuple[int, int]] = {}
         self.join(channels)
 
     def _holder(self, block: Block) -> Holder:
@@ -171,8 +172,10 @@ class TileHost:
         if isinstance(action, Operation):
             version = self._updates[action.tile] // span.schedule.micro_batches_per_update
             self.trace.append(Trace(action.kind, action.tile, micro_batch, version))
-            if action.kind is Kind.PULSE:
+            now = span.first, micro_batch
+            if action.kind in UPDATES and self._updated.get(action.tile) != now:
                 self._updates[action.tile] += 1
+                self._updated[action.tile] = span.first, micro_batch
 
     # State
 
@@ -184,9 +187,13 @@ class TileHost:
         give_back()
 
     def age(self, aging: Aging | None) -> None:
-        """Read every tile from programmed memories that have aged; None: from its crossbar."""
+        """Read every tile from programmed memories that have aged; None: from its crossbar.
+
+        What lies in digital memory does not age.
+        """
         for tile in self.tiles.values():
-            tile.age(aging)
+            if tile.block.home is None:
+                tile.age(aging)
 
     def save(self, folder: Storage) -> dict[str, str]:
         """Write every tile's state to a folder, and give the sha256 of each file by its name.

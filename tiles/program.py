@@ -36,6 +36,9 @@ class Kind(StrEnum):
     LEARN = "learn"  # change the numbers of a digital memory
 
 
+UPDATES = frozenset({Kind.PULSE, Kind.LEARN})
+
+
 class Value(NamedTuple):
     """Name of a value: ``x``, ``y``, ``z``, ``d`` or ``e``, of a node or tile.
 

@@ -83,7 +83,7 @@ def target_jobs(plan: Plan, targets: Sequence[int] | None) -> dict[int, Job]:
     if targets is None:
         wanted = [2**k for k in range(MOST.bit_length()) if 2**k > plan.actors[-1]]
         found = plan.jobs(wanted).items()
-        return {n: job for n, job in found if n <= len(job.program.blocks)}
+        return {n: job for n, job in found if n <= len(job.program.crossbars)}
     jobs = plan.jobs(targets)
     check_room("--project", jobs)
     return jobs
@@ -120,8 +120,9 @@ def explain(measured: Measured, targets: Mapping[int, Job]) -> Explained:
 
 
 def placed(job: Job, actors: int) -> tuple[int, ...]:
-    """Host of each tile; this process for no actors."""
-    return balanced(tile_sizes(job), max(1, actors))
+    """Host of each block; this process for no actors."""
+    of_tile = balanced(tile_sizes(job), max(1, actors))
+    return tuple(of_tile[unit] for unit in job.program.units)
 
 
 def costs(turn: Turn) -> list[HostCost]:

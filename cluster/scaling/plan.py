@@ -98,7 +98,7 @@ def check_room(option: str, jobs: Mapping[int, Job]) -> None:
         jobs: The job of each.
     """
     for actors, job in jobs.items():
-        tiles = len(job.program.blocks)
+        tiles = len(job.program.crossbars)
         if actors > tiles:
             raise ConfigError(
                 f"{option} must be at most {tiles}, the number of tiles of {job.config.name}, "

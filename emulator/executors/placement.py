@@ -43,7 +43,7 @@ class Placement:
     """Where every tile and every host is.
 
     Attributes:
-        host_of: Host of each tile.
+        host_of: Host of each block: of each tile, and of each digital memory.
         node_of: Node of each host.
         notice: What a user should know of it; may be empty.
         activations: What the values between tiles take of each host, if that was asked.
@@ -61,12 +61,15 @@ class Placement:
 
 
 def tile_sizes(job: Job) -> list[int]:
-    """Bytes that each tile keeps, to which its work is about proportional."""
+    """Bytes that each tile of the chip keeps, with the digital memories that are at home at it.
+
+    Its work is about proportional to them.
+    """
     program = job.program
-    return [
-        tile_bytes(tile, block.shape)
-        for tile, block in zip(program.tiles, program.blocks, strict=True)
-    ]
+    sizes = [0] * len(program.crossbars)
+    for tile, block in zip(program.tiles, program.blocks, strict=True):
+        sizes[program.units[block.tile]] += tile_bytes(tile, block.shape)
+    return sizes
 
 
 def most_to_build(job: Job) -> int:
@@ -80,6 +83,7 @@ def place(
     machines: Sequence[Machine],
     process_bytes: int = PROCESS_BYTES,
     activations: Callable[[tuple[int, ...]], Activations] | None = None,
+    units: Sequence[int] | None = None,
 ) -> Placement:
     """Put tiles into hosts and hosts onto nodes.
 
@@ -88,8 +92,9 @@ def place(
         engine: How many tiles share an actor.
         machines: Nodes, of which neighbours in the list are neighbours.
         process_bytes: Memory of an actor without its tiles.
-        activations: What the values between tiles take, from the host of each tile; by default
+        activations: What the values between tiles take, from the host of each block; by default
             nothing.
+        units: The tile that each block is, or is at home at; by default every block is one.
 
     Raises:
         ConfigError: If there are too few tiles, CPUs or bytes; the message says what is missing.
@@ -97,10 +102,11 @@ def place(
     n_cpus = sum(machine.cpus for machine in machines)
     if not n_cpus:
         raise ConfigError("the cluster must have a node with a CPU for tile hosts, got none")
-    host_of, notice = packed(sizes, engine, n_cpus)
-    load = [0] * (host_of[-1] + 1)
-    for tile, host in enumerate(host_of):
+    of_tile, notice = packed(sizes, engine, n_cpus)
+    load = [0] * (of_tile[-1] + 1)
+    for tile, host in enumerate(of_tile):
         load[host] += sizes[tile]
+    host_of = of_tile if units is None else tuple(of_tile[unit] for unit in units)
     numbers = spread(len(load), [machine.cpus for machine in machines])
     stored = activations(host_of) if activations else None
     parts = {"its tiles": load, "activations": stored.most if stored else [0] * len(load)}

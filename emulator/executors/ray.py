@@ -73,7 +73,9 @@ class RayExecutor:
         self._sizes = tile_sizes(self._job)
         self._process_bytes = PROCESS_BYTES + most_to_build(self._job)
         measure = partial(activations_of, self._job)
-        self._placement = place(self._sizes, self._engine, found, self._process_bytes, measure)
+        self._placement = place(
+            self._sizes, self._engine, found, self._process_bytes, measure, self._job.program.units
+        )
         assert self._placement.activations is not None
         self._stored = self._placement.activations.most
         told = notice(self._job, self._placement.activations)
@@ -244,8 +246,9 @@ class RayExecutor:
     def _host_bytes(self) -> list[int]:
         """Memory of each actor with its tiles and activations."""
         total = [self._process_bytes + stored for stored in self._stored]
-        for tile, host in enumerate(self._placement.host_of):
-            total[host] += self._sizes[tile]
+        for block in self._job.program.crossbars:
+            host = self._placement.host_of[block.tile]
+            total[host] += self._sizes[self._job.program.units[block.tile]]
         return total
 
     def _avoid_one_of(self, pair: tuple[int, int]) -> None:

@@ -36,7 +36,8 @@ class Refresh(Frozen):
     Nandakumar et al. 2018 (doi 10.1063/1.5042408) use 0.75 and 0.19.
 
     Attributes:
-        every: Examples between two checks; only pairs pulsed since are looked at.
+        every: Examples, or vectors where an example has several, between two checks; only pairs
+            pulsed since are looked at.
         saturation: Part of the range from which a device counts as full.
         difference: Pairs whose weight is beyond this part of the range are left as they are.
         max_pulses: Pulses of a rewrite at most.

@@ -22,7 +22,8 @@ class Pairs(Frozen):
     Attributes:
         pair: What the pairs are.
         significances: Factor F of each pair, rising; the first takes the updates.
-        carry_every: Examples between two carries. Source: assumed.
+        carry_every: Examples, or vectors where an example has several, between two carries. Source:
+            assumed.
         max_pulses: Pulses of a device at most when it is written. Source: assumed.
     """
 

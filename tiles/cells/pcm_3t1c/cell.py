@@ -16,7 +16,8 @@ class Transfer(Frozen):
     """When and how weights go from the capacitors to the phase-change memories.
 
     Attributes:
-        every: Examples between two transfers. Source: Ambrogio et al. 2018, Extended Data Fig. 2.
+        every: Examples between two transfers; vectors, where an example drives a tile with several.
+            Source: Ambrogio et al. 2018, Extended Data Fig. 2.
         examples_per_row: Examples that pass between the transfers of two word lines; 0: training
             waits until the whole array is transferred. Source: assumed.
         offset_siemens: Taken off the weight before it is written, so that most errors need the
