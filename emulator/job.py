@@ -171,7 +171,12 @@ def prepare(config: RunConfig) -> Job:
     resolved = resolve(config)
     _check_shape(resolved, dataset, config.data.source)
     settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
-    network = build_network(resolved.layers, _task(config, dataset, resolved), settings)
+    try:
+        network = build_network(resolved.layers, _task(config, dataset, resolved), settings)
+    except ConfigError as error:
+        if not isinstance(config.network, Imported):
+            raise
+        raise ConfigError(f"network.onnx must fit data and settings: {error}") from None
     given = _given(config, resolved, network)
     program = compile_program(network, config.loss, given)
     return Job(
