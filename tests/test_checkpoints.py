@@ -84,7 +84,7 @@ def test_a_run_never_goes_on_with_other_data(tmp_path, run):
     job = small_job(training={"epochs": 3})
     inputs = job.dataset.train.inputs
     inputs[7, 7] += 1
-    with pytest.raises(ConfigError, match="data must be the examples that step-000000000150 was"):
+    with pytest.raises(ConfigError, match="data must be those that step-000000000150 was"):
         RunDirectory(run[0]).restore(job, LocalExecutor(job), lambda text: None)
 
 
