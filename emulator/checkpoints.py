@@ -5,18 +5,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgpack
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from emulator.config import Imported, RunConfig
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError, RunError, RunLost
 from emulator.history import History
 from emulator.job import Job
-from tiles.checkpoint import Damaged, file_name
+from tiles.checkpoint import Damaged, Misfit, file_name
 from tiles.storage import NotRead, NotShared, NotWritten, Storage
+from tiles.version import PHYSICS, changes_since
 
 _MANIFEST = "manifest.msgpack"
 # Neither changes a bit of the chip's state, so a run may go on with other values.
@@ -51,6 +52,7 @@ class Manifest:
         data: Digest of the examples.
         history: The run so far.
         files: sha256 of each tile's file, by name.
+        physics: Version of the physics; manifests without it are of version 1.
     """
 
     schema: Literal[2]
@@ -58,6 +60,7 @@ class Manifest:
     data: str
     history: History
     files: dict[str, str]
+    physics: Annotated[int, Field(ge=1)] = 1
 
 
 _MANIFESTS = TypeAdapter(Manifest)
@@ -130,12 +133,15 @@ class Checkpoints:
             for old in published(self._storage)[: -self._job.config.checkpoint.keep]:
                 self._storage.folder(old).remove()
 
-    def restore(self, tiles: Tiles, warn: Callable[[str], None]) -> History | None:
+    def restore(
+        self, tiles: Tiles, warn: Callable[[str], None], *, to_train: bool = True
+    ) -> History | None:
         """Load the newest whole checkpoint, or None if there has never been one.
 
         Args:
             tiles: What to load it into.
-            warn: Told of each that is damaged.
+            warn: Called for each that is damaged, and for one of another physics.
+            to_train: Whether training continues from it, which takes the same physics.
 
         Raises:
             ConfigError: If there are checkpoints and none can be used.
@@ -145,8 +151,16 @@ class Checkpoints:
         for name in reversed(names):
             folder = self._storage.folder(name)
             try:
-                manifest = self._read(folder)
+                manifest = _read_manifest(folder)
+                if manifest.physics != PHYSICS:
+                    _allow_foreign(name, manifest.physics, warn, to_train=to_train)
+                self._check(folder, manifest)
                 tiles.load(folder.where, manifest.files)
+            except Misfit as error:
+                raise ConfigError(
+                    f"RUN must hold the arrays that this version gives its tiles, got {name} of "
+                    f"physics {manifest.physics}: {error}; train again from its config.yaml"
+                ) from None
             except Damaged as error:
                 warn(f"checkpoint {name} is damaged and not used: {error}")
             except NotRead as error:
@@ -160,10 +174,13 @@ class Checkpoints:
             )
         return None
 
-    def _read(self, folder: Storage) -> Manifest:
-        """The manifest of a checkpoint that belongs to the job."""
-        manifest = _read_manifest(folder)
-        if manifest.config != lineage(self._job.config):
+    def _check(self, folder: Storage, manifest: Manifest) -> None:
+        """Refuse a checkpoint that does not belong to the job.
+
+        Under another physics the config has other fields, so its digest says nothing.
+        """
+        is_other = manifest.config != lineage(self._job.config)
+        if is_other and manifest.physics == PHYSICS:
             raise ConfigError(
                 f"config.yaml must be what {folder.name} was trained with, but for name, engine, "
                 "checkpoint, places of data, epochs, logging and tests; got other values"
@@ -183,7 +200,6 @@ class Checkpoints:
             )
         if manifest.files.keys() != self._names():
             raise Damaged("its manifest does not name the file of every tile")
-        return manifest
 
     def _manifest(self, history: History, files: dict[str, str]) -> bytes:
         manifest = Manifest(
@@ -192,6 +208,7 @@ class Checkpoints:
             data=self._job.data_digest,
             history=history,
             files=dict(sorted(files.items())),
+            physics=PHYSICS,
         )
         body = msgpack.packb({**asdict(manifest), "history": _plain(history)})
         packed: bytes = msgpack.packb({"sha256": hashlib.sha256(body).hexdigest(), "body": body})
@@ -238,6 +255,23 @@ def _unpublished(storage: Storage) -> list[str]:
     if storage.renames:
         return [name for name in names if name.startswith(".step-")]
     return sorted({name for name in names if name.startswith("step-")} - {*published(storage)})
+
+
+def _allow_foreign(name: str, physics: int, warn: Callable[[str], None], *, to_train: bool) -> None:
+    """Refuse to train on under another physics; to read the weights, say what differs."""
+    if physics > PHYSICS:
+        changed = "which this version of crossmesh does not know"
+    else:
+        changed = f"since which: {changes_since(physics)}"
+    if to_train:
+        raise ConfigError(
+            f"RUN must have been begun under physics {PHYSICS} to be resumed, got {name} of "
+            f"physics {physics}, {changed}; train again from its config.yaml"
+        )
+    warn(
+        f"{name} was trained under physics {physics}, {changed}; its weights are read as they "
+        f"are, and tested under physics {PHYSICS}"
+    )
 
 
 def _plain(history: History) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from tiles.version import PHYSICS
+
 SCHEMA = 1  # of the summary
 
 
@@ -44,6 +46,7 @@ class RunResult:
         name: As in the config.
         seed: As in the config.
         config_digest: sha256 of what decides the result.
+        physics: Version of the physics, see ``tiles.version``.
         state_digest: sha256 over every tile's device state in tile order.
         examples_trained: Number of examples, over all epochs.
         epochs: Number of epochs.
@@ -65,6 +68,7 @@ class RunResult:
     name: str
     seed: int
     config_digest: str
+    physics: int = PHYSICS
     state_digest: str
     examples_trained: int
     epochs: int

@@ -203,12 +203,12 @@ class RunDirectory:
         return Checkpoints(self.storage(job.config), job)
 
     def restore(self, job: Job, tiles: Tiles, warn: Callable[[str], None]) -> History:
-        """Load the newest whole checkpoint, and give its history.
+        """Load the newest whole checkpoint to be read, and give its history.
 
         Raises:
             ConfigError: If there is none.
         """
-        history = self.checkpoints(job).restore(tiles, warn)
+        history = self.checkpoints(job).restore(tiles, warn, to_train=False)
         if history is None:
             raise ConfigError(f"RUN must have a checkpoint, got {self.path}")
         return history

@@ -21,6 +21,25 @@ class Damaged(ValueError):  # noqa: N818  because it names what happened
     """A file is not what was written; the message says which and why."""
 
 
+class Misfit(Damaged):
+    """A file holds other arrays than its tile has."""
+
+
+def check_arrays(name: str, found: State, wanted: State) -> None:
+    """Refuse a state whose arrays are not those of its tile.
+
+    Raises:
+        Misfit: If names or shapes differ.
+    """
+    there, here = ({k: a.shape for k, a in state.items()} for state in (found, wanted))
+    for array in sorted(there.keys() | here.keys()):
+        if there.get(array) != here.get(array):
+            raise Misfit(
+                f"{name} has {array} {there.get(array, 'nowhere')}, its tile "
+                f"{here.get(array, 'nowhere')}"
+            )
+
+
 def file_name(tile: int) -> str:
     """Name of a tile's file in a checkpoint."""
     return f"tile-{tile:06d}.arrow"

@@ -14,7 +14,7 @@ from interconnect.channels import Channels
 from interconnect.schedule import Phase, Schedule
 from tiles.aging import Aging
 from tiles.binding import Binder, Feed, Holder, Steps
-from tiles.checkpoint import file_name, load_state, save_state
+from tiles.checkpoint import check_arrays, file_name, load_state, save_state
 from tiles.digital import DigitalMemory
 from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
 from tiles.memory import give_back
@@ -224,11 +224,14 @@ class TileHost:
 
         Raises:
             Damaged: If a file is not what was written.
+            Misfit: If a file was written by another kind of tile.
         """
 
         def read(tile: Holder) -> None:
             name = file_name(tile.block.tile)
-            tile.load(load_state(folder, name, files[name]))
+            state = load_state(folder, name, files[name])
+            check_arrays(name, state, tile.state())
+            tile.load(state)
 
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             list(pool.map(read, self.tiles.values()))

@@ -1,3 +1,21 @@
-"""The version of crossmesh, known also where it was not installed but shipped."""
+"""Versions of crossmesh and of its physics, known also where it was not installed but shipped."""
 
 VERSION = "0.1.0"
+
+# Rises where the same config and seed begin to train another chip: other defaults, noise or
+# generators. A run goes on only under the physics that it was begun with.
+PHYSICS = 2
+
+# What changed with each version, one clause for each change; they end up in error messages.
+CHANGES: dict[int, tuple[str, ...]] = {
+    2: (
+        "noise no longer repeats after 2^32 vectors of a layer",
+        "targets that do not fit the loss are refused",
+    ),
+}
+
+
+def changes_since(physics: int) -> str:
+    """What changed after a version of the physics, in one line."""
+    later = (line for version in sorted(CHANGES) if version > physics for line in CHANGES[version])
+    return "; ".join(later)

@@ -15,6 +15,7 @@ from emulator.errors import ConfigError
 from emulator.loading import load_config, overrides
 from emulator.rundir import RunDirectory, config_digest
 from emulator.study.config import Study, StudyRun
+from tiles.version import PHYSICS
 
 # What a study decides itself: it trains its own baselines, and many runs side by side.
 _DECIDED = {"engine.kind": "local", "training.baseline": False}
@@ -55,7 +56,7 @@ class Trial:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What the run came to, or None if it has not ended.
+        """What the run came to, or None if it has not ended under this version of the physics.
 
         Raises:
             ConfigError: If the folder holds the run of another config.
@@ -65,7 +66,7 @@ class Trial:
             summary = json.loads((self.folder / "summary.json").read_text("utf-8"))
         except (OSError, ValueError):
             summary = {}
-        if summary.get("config_digest") == wanted:
+        if summary.get("config_digest") == wanted and summary.get("physics", 1) == PHYSICS:
             return dict(summary)
         if (self.folder / "config.yaml").is_file():
             held = RunDirectory(self.folder).config()
