@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest --dist=loadgroup
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
-.PHONY: help train test check bench validate torch clean
+.PHONY: help train test quick search check bench validate torch clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -15,8 +16,15 @@ help:  ## list the targets
 train: $(VENV)/.ready  ## train a small network on handwritten digits
 	$(BIN)/crossmesh train digits
 
-test: $(VENV)/.ready-dev  ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others
+	$(PYTEST) -n 2 -m "not ray"
+	$(PYTEST) -n 3 -m ray
+
+quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes
+	$(PYTEST) -n 2 -m "not (slow or ray)"
+
+search: $(VENV)/.ready-dev  ## look for counterexamples to the property tests, at random
+	$(PYTEST) -n 2 -m "not (slow or ray)" --hypothesis-profile=search
 
 check: $(VENV)/.ready-dev  ## check form, types and spelling
 	$(BIN)/ruff format --check

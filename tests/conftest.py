@@ -6,7 +6,9 @@ import pytest
 from hypothesis import settings
 
 # The first call of a kernel compiles it, which takes longer than Hypothesis allows an example.
-settings.register_profile("crossmesh", deadline=None)
+# Tests try the same examples every time; `make search` looks for new ones.
+settings.register_profile("crossmesh", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("crossmesh")
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -18,3 +20,10 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the folder shared/ beside the repository (data sets, measurements)")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module that starts Ray in one process, so that they share an instance."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -269,7 +269,7 @@ def children(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_in_order_and_resumes_with_the_same_bits(engine, number, tmp_path):
     arguments = ["train", "digits", "--engine", engine, "--epochs", "400", "--set"]

@@ -176,6 +176,7 @@ def ray_instance():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("cell", "schedule", "tiles_per_actor"),
@@ -215,6 +216,7 @@ def test_an_error_inside_a_tile_is_one_clear_message():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_an_error_inside_a_tile_ends_every_actor(ray_instance):
     engine = {"kind": "ray", "tiles_per_actor": 4}

@@ -11,7 +11,7 @@ import pytest
 from tests.faults import ACTORS, SCHEDULES, Training, undisturbed
 from tests.hosts import ROOT, Hosts, sweep, wait_for, why_not
 
-pytestmark = [pytest.mark.slow, pytest.mark.multinode]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
 # Begins to greet as ZeroMQ 3 does, and prints which mechanism the port then says it demands.
 GREETING = """
 import socket, sys

@@ -255,6 +255,7 @@ def test_a_run_is_tested_at_every_age_and_left_as_it_is(run):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_ray_ages_the_same(run):
     path, config = run

@@ -18,7 +18,7 @@ from emulator.errors import ConfigError, RunError
 from emulator.loading import load_config
 from emulator.training import train
 
-pytestmark = [pytest.mark.slow, pytest.mark.multinode]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ("--examples", "200", "--epochs", "3", "--set", "training.baseline=false")

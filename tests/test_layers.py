@@ -69,6 +69,7 @@ def test_no_loss_changes_a_bit(name, schedule, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("name", "schedule", "engine"),

@@ -18,7 +18,7 @@ from emulator.loading import dumped
 from emulator.training import train
 from tests.jobs import small_config, small_job, steps
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 ROOT = Path(__file__).parents[1]
 

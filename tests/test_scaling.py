@@ -270,6 +270,7 @@ def test_this_process_computes_all_the_time():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_actors_do_what_the_model_counts():
     job = small_job(schedule="asynchronous", engine={"kind": "ray", "actors": 2})
     (turn,) = takes(Contestant(kind="ray", actors=2, job=job), 32, 0)
@@ -312,6 +313,7 @@ def scaled(small_file):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_measurement_leaves_tables_a_plot_and_a_model(scaled, small_file):
     assert scaled.returncode == 0, scaled.stderr
     folder = small_file / "runs" / "small-scale"
@@ -342,6 +344,7 @@ def test_a_measurement_leaves_tables_a_plot_and_a_model(scaled, small_file):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_measurement_is_told_in_words(scaled):
     for words in (
         "small: strong scaling, 2 rounds",
@@ -357,6 +360,7 @@ def test_a_measurement_is_told_in_words(scaled):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_weak_scaling_widens_the_network(small_file):
     options = ("--actors", "1,2", "--repeats", "1", "--examples", "16", "--weak", "--project", "3")
     done = crossmesh(

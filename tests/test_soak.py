@@ -23,7 +23,7 @@ from tests.faults import (
 )
 from tests.hosts import Hosts, wait_for, why_not
 
-pytestmark = [pytest.mark.slow, pytest.mark.multinode]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
 
 N = int(os.environ.get("CROSSMESH_SOAK", "8"))
 SEED = 20180607
