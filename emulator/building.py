@@ -238,7 +238,7 @@ def _kinds_fed(layers: Sequence[Layer]) -> set[str]:
     """Kinds of the layers that the input feeds, itself or through layers that keep its shape."""
     alike, kinds, before = {INPUT}, set[str](), INPUT
     for i, layer in enumerate(layers):
-        fed_by = _inputs(layer) or [before]
+        fed_by = _inputs(layer) or (before,)
         before = layer.name or f"{layer.kind}{i}"
         if alike & set(fed_by):
             kinds.add(layer.kind)
@@ -247,10 +247,10 @@ def _kinds_fed(layers: Sequence[Layer]) -> set[str]:
     return kinds
 
 
-def _inputs(layer: Layer) -> list[str]:
+def _inputs(layer: Layer) -> tuple[str, ...]:
     if isinstance(layer, Merge):
         return layer.inputs
-    return [layer.input] if layer.input else []
+    return (layer.input,) if layer.input else ()
 
 
 def _feeder(ends: dict[str, Node], name: str, i: int) -> Node:

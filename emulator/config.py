@@ -10,7 +10,7 @@ from emulator.data import DataConfig
 from emulator.data.config import UserPath
 from emulator.laws import AS_LIST, AS_MAPPING
 from emulator.layers import Layer
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, FrozenDict, Keyed, Many
 from tiles.tile import TileConfig
 
 ScheduleName = Literal["sequential", "synchronous", "asynchronous"]
@@ -48,8 +48,8 @@ class Imported(Frozen):
     onnx: UserPath
     weights: Literal["trained", "new"] = "trained"
     until: str | None = None
-    layers: dict[str, LayerSettings] = Field(default_factory=dict)
-    then: list[Layer] = Field(default_factory=list)
+    layers: Keyed[str, LayerSettings] = Field(default_factory=FrozenDict)
+    then: Many[Layer] = ()
 
 
 class Mapping(Frozen):
@@ -71,7 +71,7 @@ class RatePoint(Frozen):
     value: float = Field(gt=0)
 
 
-LearningRate = Annotated[float, Field(gt=0)] | Annotated[list[RatePoint], Field(min_length=1)]
+LearningRate = Annotated[float, Field(gt=0)] | Annotated[Many[RatePoint], Field(min_length=1)]
 
 
 class Training(Frozen):
@@ -121,7 +121,7 @@ class Training(Frozen):
 
     @model_validator(mode="after")
     def _rates_follow_the_epochs(self) -> Self:
-        if isinstance(self.learning_rate, list):
+        if isinstance(self.learning_rate, tuple):
             epochs = [point.epoch for point in self.learning_rate]
             if epochs[0] != 0 or epochs != sorted(set(epochs)):
                 raise ValueError(
@@ -223,7 +223,7 @@ class RunConfig(Frozen):
     seed: int = Field(0, ge=0, lt=2**64)
     data: DataConfig
     network: Annotated[
-        Annotated[list[Layer], Field(min_length=1), Tag(AS_LIST)]
+        Annotated[Many[Layer], Field(min_length=1), Tag(AS_LIST)]
         | Annotated[Imported, Tag(AS_MAPPING)],
         Discriminator(_form),
     ]

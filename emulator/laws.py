@@ -98,7 +98,7 @@ def _place(
     here: list[Any] = [root]  # what the value at the path may be
     for key in location:
         if key in {AS_LIST, AS_MAPPING}:
-            here = [kind for kind in here if (typing.get_origin(kind) is list) == (key == AS_LIST)]
+            here = [kind for kind in here if (typing.get_origin(kind) is tuple) == (key == AS_LIST)]
             continue
         models = [kind for kind in here if isinstance(kind, type) and issubclass(kind, BaseModel)]
         tagged = [model for model in models if key in _tags(model)]

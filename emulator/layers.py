@@ -4,14 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, Many
 from tiles.tile import TileConfig
 
 FunctionName = Literal["identity", "relu", "gelu", "tanh", "sigmoid", "softmax"]
 # No dot: behind it, the network names the parts of a layer.
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Size = Annotated[int, Field(ge=1)]
-# One number for both directions, or height and width. YAML has no tuples.
+# One number for both directions, or height and width.
 Size2 = Size | Annotated[tuple[Size, Size], Field(strict=False)]
 Padding = Annotated[int, Field(ge=0)]
 Padding2 = Padding | Annotated[tuple[Padding, Padding], Field(strict=False)]
@@ -233,7 +233,7 @@ class Merge(Frozen):
 
     kind: Literal["add", "concat"]
     name: LayerName | None = None
-    inputs: list[str] = Field(min_length=2)
+    inputs: Many[str] = Field(min_length=2)
 
 
 Layer = Annotated[

@@ -103,11 +103,11 @@ def _until(layers: Sequence[Layer], last: str | None) -> list[Layer]:
     return kept[::-1]
 
 
-def _feeders(layers: Sequence[Layer], i: int) -> list[str]:
+def _feeders(layers: Sequence[Layer], i: int) -> tuple[str, ...]:
     layer = layers[i]
     if isinstance(layer, Merge):
         return layer.inputs
-    return [layer.input or (layers[i - 1].name if i else INPUT) or ""]
+    return (layer.input or (layers[i - 1].name if i else INPUT) or "",)
 
 
 def _set(layer: Layer, settings: Mapping[str, LayerSettings]) -> Layer:

@@ -218,7 +218,7 @@ class RunDirectory:
         return bool(found(self.storage(config)))
 
 
-def _found(network: list[Layer] | Imported) -> list[Layer] | Imported:
+def _found(network: tuple[Layer, ...] | Imported) -> tuple[Layer, ...] | Imported:
     """The network, its file seen from any folder."""
     if isinstance(network, Imported):
         return network.model_copy(update={"onnx": network.onnx.absolute()})

@@ -121,7 +121,7 @@ def test_a_mean_may_turn_its_sign_somewhere():
 @pytest.mark.parametrize(
     ("changes", "law"),
     [
-        ({"up": [0.01]}, "List should have at least 2 items"),
+        ({"up": [0.01]}, "Tuple should have at least 2 items"),
         ({"up": [0.01, float("nan")]}, "finite number"),
         ({"up": [0.01, "a"]}, "valid number"),
         ({"up_noise": [0.0, -0.1]}, "greater than or equal to 0"),

@@ -125,7 +125,7 @@ def test_wrong_options_are_refused_in_one_line(tiny, sets, vary, message):
 def test_one_name_is_the_study_and_several_are_configs(folder, monkeypatch):
     assert load_study("digits-devices").name == "digits-devices"
     several = load_study("mnist-ideal", folder / "small.yaml")
-    assert (several.name, several.seeds, several.baseline) == ("mnist-ideal-small", [0], False)
+    assert (several.name, several.seeds, several.baseline) == ("mnist-ideal-small", (0,), False)
     assert [run.label for run in several.runs] == ["mnist-ideal", "small"]
     assert [run.config for run in load_study(folder / "small.yaml").runs] == [
         str(folder / "small.yaml")

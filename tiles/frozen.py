@@ -1,9 +1,53 @@
-"""What every part of a config is: frozen, complete, and checked when it is made."""
+"""What every part of a config is: frozen, hashable, complete, and checked when it is made."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+from typing import Annotated, Any, Never, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Frozen(BaseModel):
-    """Parameters that validate themselves; no other names or types, nothing infinite."""
+    """Parameters that validate themselves; no other names or types, nothing infinite.
+
+    Sequences are ``Many``, mappings are ``Keyed``: equal objects have equal hashes, so they can be
+    keys of caches and members of sets.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class FrozenDict(dict[K, V]):
+    """A dictionary that cannot change, and has a hash if its values have one."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        """The same for equal dictionaries, whatever the order of their keys."""
+        return hash(frozenset(self.items()))
+
+    def _refuse(self, *_: object, **__: object) -> Never:
+        raise TypeError("a FrozenDict cannot be changed")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = pop = popitem = clear = setdefault = _refuse
+
+    def __reduce__(self) -> tuple[type["FrozenDict[K, V]"], tuple[dict[K, V]]]:
+        """Copies are made whole, not key by key."""
+        return type(self), (dict(self),)
+
+
+def frozen(value: Any) -> Any:
+    """Plain values, at all depths with tuples for lists and frozen dictionaries for others."""
+    if isinstance(value, Mapping):
+        return FrozenDict({key: frozen(entry) for key, entry in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
+# A list of YAML, which has no tuples; its entries are as strict as ever.
+Many = Annotated[tuple[T, ...], Field(strict=False)]
+# A mapping of YAML.
+Keyed = Annotated[dict[K, V], AfterValidator(FrozenDict)]
+# Whatever YAML says.
+Anything = Annotated[Any, AfterValidator(frozen)]

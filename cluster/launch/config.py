@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from emulator.data.config import UserPath
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, FrozenDict, Keyed, Many
 
 CLUSTERS = Path(__file__).parents[1] / "clusters"
 
@@ -15,7 +15,7 @@ Text = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 # A host, an account or the like as it stands in scripts and in the headers of batch jobs.
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._:/-]*$")]
-Variables = dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
+Variables = Keyed[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
 
 
 class Cluster(Frozen):
@@ -39,7 +39,7 @@ class Cluster(Frozen):
     storage: Text | None = None
     run_dir: Text | None = None
     data_dir: Text | None = None
-    variables: Variables = Field(default_factory=dict)
+    variables: Variables = Field(default_factory=FrozenDict)
 
     @property
     def shared_folder(self) -> str | None:
@@ -120,8 +120,8 @@ class LaunchedCluster(Cluster):
 
     storage: Text
     cpus_per_node: int | None = Field(None, ge=1)
-    activate: list[Text] = Field(default_factory=list)
-    setup: list[Text] = Field(default_factory=list)
+    activate: Many[Text] = ()
+    setup: Many[Text] = ()
     image: Word | None = None
     wheel: UserPath | None = None
     port: Port = 6379
@@ -140,7 +140,7 @@ class OnPremisesCluster(LaunchedCluster):
 
     kind: Literal["on-premises"] = "on-premises"
     head: Word
-    workers: list[Word] = Field(default_factory=list)
+    workers: Many[Word] = ()
 
     @property
     def nodes(self) -> int:
@@ -247,7 +247,7 @@ class KubernetesCluster(Cluster):
     cpus_per_node: int = Field(4, ge=1)
     memory: str = Field("16Gi", pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$")
     image: Word
-    packages: list[Text] = Field(default_factory=list)
+    packages: Many[Text] = ()
     claim: Claim | None = None
     secret: Name | None = None
     service_account: Name | None = None
@@ -295,7 +295,7 @@ class SlurmCluster(Cluster):
     account: Word | None = None
     qos: Word | None = None
     constraint: Word | None = None
-    activate: list[Text] = Field(default_factory=list)
+    activate: Many[Text] = ()
     requeue: bool = True
     warning_s: int = Field(300, ge=60, le=65535)
     port: Port = 6379

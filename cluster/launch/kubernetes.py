@@ -79,7 +79,7 @@ def ray_job(pods: KubernetesCluster, name: str) -> dict[str, Any]:
         },
     }
     if pods.packages:
-        spec["runtimeEnvYAML"] = yaml_text({"pip": pods.packages})
+        spec["runtimeEnvYAML"] = yaml_text({"pip": list(pods.packages)})
     metadata = {"name": name, "namespace": pods.namespace}
     return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
 

@@ -162,7 +162,7 @@ def _prologue(machines: Machines) -> list[str]:
 def _provider(machines: Machines) -> dict[str, Any]:
     match machines:
         case OnPremisesCluster():
-            return {"type": "local", "head_ip": machines.head, "worker_ips": machines.workers}
+            return {"type": "local", "head_ip": machines.head, "worker_ips": list(machines.workers)}
         case AwsCluster():
             provider = {"type": "aws", "region": machines.region, "cache_stopped_nodes": False}
             zone = machines.availability_zone

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import ConfigDict, ValidationError
 
 from emulator.errors import ConfigError
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, Many
 
 SCHEMA = 1  # of live.json
 STALE_S = 10.0  # without an update, from which on a run may have ended
@@ -77,7 +77,7 @@ class Live(_Told):
     updated: float
     recoveries: int
     checkpoint: int | None
-    hosts: list[Host]
+    hosts: Many[Host]
 
     @property
     def slowest_first(self) -> list[Host]:

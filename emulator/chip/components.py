@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
 from emulator.loading import read_mapping
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, Keyed
 
 SHIPPED = Path(__file__).parent / "tables"
 PARTS = (
@@ -32,10 +32,10 @@ class Component(Frozen):
     """
 
     per: str
-    energy_pj: float | dict[int, float] = 0.0
+    energy_pj: float | Keyed[int, float] = 0.0
     low: float = Field(1.0, gt=0, le=1)
     high: float = Field(1.0, ge=1)
-    area_um2: float | dict[int, float] = 0.0
+    area_um2: float | Keyed[int, float] = 0.0
     leakage_uw: float = Field(0.0, ge=0)
     node_nm: float | None = None
     source: str
@@ -71,7 +71,7 @@ class Table(Frozen):
         components: By name.
     """
 
-    components: dict[str, Component]
+    components: Keyed[str, Component]
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Table":

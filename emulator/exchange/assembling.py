@@ -182,7 +182,7 @@ def _names(sources: Sequence[Source]) -> dict[int, str]:
 def _layer(source: Source, before: Source, names: dict[int, str]) -> Layer:
     fields: dict[str, Any] = {"kind": source.kind, "name": names[source.serial]}
     fields |= source.settings
-    feeders = [names[fed_by.serial] for fed_by in source.inputs]
+    feeders = tuple(names[fed_by.serial] for fed_by in source.inputs)
     if source.kind in {"add", "concat"}:
         return Merge(inputs=feeders, **fields)
     if source.inputs[0] is not before:

@@ -10,13 +10,13 @@ from pydantic import Field, ValidationError, model_validator
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
 from emulator.loading import assignment, parsed, read_mapping, shipped
-from tiles.frozen import Frozen
+from tiles.frozen import Anything, Frozen, FrozenDict, Keyed, Many
 
 SHIPPED = Path(__file__).parents[1] / "studies"
 _LONGEST_NAME = 80
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
-Values = Annotated[list[Any], Field(min_length=1)]
+Values = Annotated[Many[Anything], Field(min_length=1)]
 
 
 class StudyRun(Frozen):
@@ -30,7 +30,7 @@ class StudyRun(Frozen):
 
     config: str
     title: str | None = Field(None, min_length=1)
-    set: dict[str, Any] = Field(default_factory=dict)
+    set: Keyed[str, Anything] = Field(default_factory=FrozenDict)
 
     @property
     def label(self) -> str:
@@ -52,16 +52,16 @@ class Study(Frozen):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seeds: list[Seed] = Field([0], min_length=1)
+    seeds: Many[Seed] = Field((0,), min_length=1)
     baseline: bool = False
-    runs: list[StudyRun] = Field(min_length=1)
-    set: dict[str, Any] = Field(default_factory=dict)
-    vary: dict[str, Values] = Field(default_factory=dict)
+    runs: Many[StudyRun] = Field(min_length=1)
+    set: Keyed[str, Anything] = Field(default_factory=FrozenDict)
+    vary: Keyed[str, Values] = Field(default_factory=FrozenDict)
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ, got {self.seeds}")
+            raise ValueError(f"seeds must differ, got {list(self.seeds)}")
         if any("seed" in fields for fields in (self.set, self.vary, *(r.set for r in self.runs))):
             raise ValueError("seeds must be where seeds are given, got seed as a field to change")
         return self

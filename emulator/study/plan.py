@@ -108,7 +108,7 @@ def trials(study: Study, directory: Path) -> list[Trial]:
     ]
 
 
-def _combinations(vary: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+def _combinations(vary: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*vary.values()):
         yield dict(zip(vary, values, strict=True))
 

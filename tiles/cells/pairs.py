@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from tiles.array import FLOAT_BYTES, Array, Factor, Pulser, Site, State
 from tiles.cells.pair import Pair, PairCrossbar
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, Many
 
 
 class Pairs(Frozen):
@@ -29,13 +29,13 @@ class Pairs(Frozen):
 
     kind: Literal["pairs"] = "pairs"
     pair: Pair = Pair()
-    significances: list[float] = Field([1.0, 4.0], min_length=2, max_length=8)
+    significances: Many[float] = Field((1.0, 4.0), min_length=2, max_length=8)
     carry_every: int = Field(1000, ge=1)
     max_pulses: int = Field(1000, ge=1)
 
     @model_validator(mode="after")
     def _significances_rise(self) -> Self:
-        values = self.significances
+        values = list(self.significances)
         if values[0] <= 0 or any(a >= b for a, b in itertools.pairwise(values)):
             raise ValueError(f"significances must be above 0 and rise, got {values}")
         return self

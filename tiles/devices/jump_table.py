@@ -10,14 +10,14 @@ from pydantic import Field, model_validator
 from interconnect.compiled import inlined
 from tiles.devices.base import Device
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, Many
 from tiles.random import Purpose, Stream
 
 TABLE = UPPER + 1
 _UP, _NOISE, _DOWN = np.int32(0), np.int32(1), np.int32(2)  # rows of a table
 
-Means = Annotated[list[float], Field(min_length=2)]
-Deviations = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2)]
+Means = Annotated[Many[float], Field(min_length=2)]
+Deviations = Annotated[Many[Annotated[float, Field(ge=0)]], Field(min_length=2)]
 
 
 class Table(Frozen):
@@ -127,12 +127,12 @@ class JumpTable(Device):
     source: ClassVar[str] = "measurement; the default is assumed"
 
     kind: Literal["jump_table"] = "jump_table"
-    tables: Annotated[list[Table], Field(min_length=1, max_length=32768)] = [  # noqa: RUF012  because models are frozen
+    tables: Annotated[Many[Table], Field(min_length=1, max_length=32768)] = (
         Table(
-            lower=-1, upper=1, up=[0.02, 0.0], up_noise=[0.006, 0.0],
-            down=[0.0, -0.02], down_noise=[0.0, 0.006],
-        )
-    ]  # fmt: skip
+            lower=-1, upper=1, up=(0.02, 0.0), up_noise=(0.006, 0.0),
+            down=(0.0, -0.02), down_noise=(0.0, 0.006),
+        ),
+    )  # fmt: skip
     device_noise: float = Field(0.0, ge=0)
     cycle_noise: float = Field(1.0, ge=0)
     write_noise: float = Field(0.0, ge=0)

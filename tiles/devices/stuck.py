@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER
-from tiles.frozen import Frozen
+from tiles.frozen import Frozen, Many
 from tiles.random import Purpose, Stream
 
 Place = Literal["on", "off", "random"]
@@ -41,7 +41,7 @@ class Stuck(Frozen):
 
     fraction: float = Field(0.0, ge=0, le=1)
     at: Place = "random"
-    devices: list[StuckDevice] = []  # noqa: RUF012  because models are frozen
+    devices: Many[StuckDevice] = ()
 
     def hold(self, parameters: NDArray[np.float32], stream: Stream, part: int) -> None:
         """Give stuck devices bounds that hold them, and no steps.
