@@ -29,29 +29,33 @@ class ShuffledFeed:
         is_image: bool = False,
         has_ones: bool = True,
     ) -> None:
-        n, width = examples.inputs.shape
-        features = features or width
-        rows = examples.inputs.reshape(n, -1, features)
-        if is_image:
-            rows = examples.inputs.reshape(n, features, -1).transpose(0, 2, 1)
-        self._inputs = np.ones((*rows.shape[:2], features + has_ones), np.float32)
-        self._inputs[..., :features] = rows
-        self._targets = examples.targets
+        self._examples = examples
+        self._features = features or examples.kept.shape[1]
+        self._is_image = is_image
+        self._has_ones = has_ones
         self._seed = seed
         self._shuffle = shuffle
         self._epoch = -1
-        self._order: NDArray[np.int64] = np.arange(n)
+        self._order: NDArray[np.int64] = np.arange(len(examples))
 
     def inputs(self, epoch: int, start: int, stop: int) -> NDArray[np.float32]:
         """``(examples * vectors, features)``, with the ones if there are any."""
-        return self._inputs[self._indices(epoch, start, stop)].reshape(-1, self._inputs.shape[2])
+        rows = self._examples.some_inputs(self._indices(epoch, start, stop))
+        n, features = len(rows), self._features
+        if self._is_image:
+            vectors = rows.reshape(n, features, -1).transpose(0, 2, 1)
+        else:
+            vectors = rows.reshape(n, -1, features)
+        taken = np.ones((*vectors.shape[:2], features + self._has_ones), np.float32)
+        taken[..., :features] = vectors
+        return taken.reshape(-1, taken.shape[2])
 
     def targets(self, epoch: int, start: int, stop: int) -> NDArray[np.generic]:
         """Class numbers ``(examples,)``, or values ``(examples, outputs)``."""
-        return self._targets[self._indices(epoch, start, stop)]
+        return self._examples.some_targets(self._indices(epoch, start, stop))
 
     def _indices(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
         if self._shuffle and epoch != self._epoch:
-            self._order = order(self._seed, epoch, len(self._targets))
+            self._order = order(self._seed, epoch, len(self._examples))
             self._epoch = epoch
         return self._order[start:stop]

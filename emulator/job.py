@@ -50,9 +50,13 @@ class Job:
         """sha256 of all examples and imported layers and weights: no run is resumed on others."""
         digest = hashlib.sha256()
         for part in (self.dataset.train, self.dataset.test):
-            for array in (part.inputs, part.targets):
-                digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+            digest.update(f"float32{part.kept.shape}".encode())
+            for some in part.parts():
+                digest.update(np.ascontiguousarray(some.inputs).data)
+            kind = "int32" if part.has_classes else "float32"
+            digest.update(f"{kind}{part.answers.shape}".encode())
+            for some in part.parts():
+                digest.update(np.ascontiguousarray(some.targets).data)
         if isinstance(self.config.network, Imported):
             told = [layer.model_dump(mode="json") for layer in self.layers]
             digest.update(json.dumps(told, sort_keys=True).encode())

@@ -233,7 +233,7 @@ def test_nodes_must_have_room_for_activations_too():
 
 
 def test_one_machine_must_have_room_for_activations_too(monkeypatch):
-    monkeypatch.setattr(local, "_available_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(local.room, "free_bytes", lambda: 1 << 30)
     LocalExecutor(small_job()).close()
     much = Activations(training=(1 << 30,), evaluation=(3 << 30,))
     monkeypatch.setattr(local, "activations_of", lambda job: much)

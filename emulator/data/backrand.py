@@ -4,17 +4,18 @@ Made here from all of MNIST, so it is not the older set of that name (12,000 ima
 50,000 to test), whose files are not published in the format of MNIST.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emulator.data.config import DataConfig
 from emulator.data.examples import Dataset
 from emulator.data.idx import read_folder
 from emulator.data.published import located
 from emulator.data.raw import Raw, assemble
-from emulator.data.streams import Purpose, words
+from emulator.data.stored import Part
+from emulator.data.streams import Purpose, Words
 
 
 def load_backrand(config: DataConfig) -> Dataset:
@@ -36,10 +37,16 @@ def load_backrand(config: DataConfig) -> Dataset:
 
 def _before_noise(raw: Raw, purpose: Purpose) -> Raw:
     """The images with another background; a pixel's grey depends on its place alone."""
-    greys = _bytes(purpose, raw.x.size).reshape(raw.x.shape)
-    return replace(raw, x=np.where(raw.x == 0, greys, raw.x))
 
+    def parts() -> Iterator[Part]:
+        words, left = Words(purpose), np.zeros(0, np.uint8)
+        for axis, start, images in raw.x.parts():
+            missing = max(0, images.size - len(left))
+            # The bytes of a stream are those of its words, the lowest of each word first.
+            more = words.next(-(-missing // 8)).astype("<u8", copy=False).view(np.uint8)
+            greys = np.concatenate([left, more])
+            left = greys[images.size :]
+            whole = greys[: images.size].reshape(images.shape)
+            yield Part(axis, start, np.where(images == 0, whole, images))
 
-def _bytes(purpose: Purpose, n: int) -> NDArray[np.uint8]:
-    """The first ``n`` bytes of a stream, the lowest of each word first."""
-    return words(purpose, -(-n // 8)).astype("<u8", copy=False).view(np.uint8)[:n]
+    return replace(raw, x=replace(raw.x, parts=parts))

@@ -4,10 +4,14 @@ Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 
 the files as its page gives it, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
+import contextlib
 import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from io import BytesIO
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +19,34 @@ from numpy.typing import NDArray
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset
-from emulator.data.files import content, find_file
+from emulator.data.files import BROKEN_GZIP, chunks, exactly, find_file, opened
 from emulator.data.published import ARCHIVE, TEST_BATCHES, TRAIN_BATCHES, located
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
+from emulator.data.stored import Part, Stored, spans
 
 SHAPE = (3, 32, 32)  # channels, rows, columns
 RECORD_BYTES = 3073
 N_CLASSES = 10
+
+Bytes = BufferedIOBase | IO[bytes]
+Opened = Callable[[], "contextlib.AbstractContextManager[Bytes]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """A file of records.
+
+    Attributes:
+        path: Its path, behind that of its archive if it is in one.
+        stem: Its name without ``.gz``.
+        n_bytes: Its size, unpacked.
+        opened: Opens it.
+    """
+
+    path: str
+    stem: str
+    n_bytes: int
+    opened: Opened
 
 
 def load_cifar10(config: DataConfig) -> Dataset:
@@ -36,67 +61,124 @@ def load_cifar10(config: DataConfig) -> Dataset:
     return assemble("cifar10", config, *parts)
 
 
-def _loose(folder: Path) -> dict[str, bytes]:
+def _loose(folder: Path) -> list[_Batch]:
     """The batches that lie in a folder, by their path; of one that lies twice, the compressed."""
-    stems = {path.name.removesuffix(".gz") for path in folder.iterdir()}
-    batches = {}
-    for stem in sorted(stems):
-        path = find_file(folder, stem)
-        if _is_batch(stem) and path is not None:
-            batches[str(path)] = content(path, Place("directory", str(path)))
-    return batches
+    stems = sorted({path.name.removesuffix(".gz") for path in folder.iterdir()})
+    found = [(stem, find_file(folder, stem)) for stem in stems if _is_batch(stem)]
+    return [_loose_batch(stem, path) for stem, path in found if path is not None]
 
 
-def _archived(folder: Path) -> dict[str, bytes]:
+def _loose_batch(stem: str, path: Path) -> _Batch:
+    place = Place("directory", str(path))
+    with opened(path, place) as file:
+        n_bytes = sum(map(len, chunks(file)))
+    return _Batch(path=str(path), stem=stem, n_bytes=n_bytes, opened=lambda: opened(path, place))
+
+
+def _archived(folder: Path) -> list[_Batch]:
     """The batches in the archive, by its path and theirs."""
     path = find_file(folder, ARCHIVE.removesuffix(".gz"))
     assert path is not None  # the folder was chosen for it
     place = Place("directory", str(path))
-    # Unpacked as a whole, for tarfile does not read on to the checksum.
-    whole = BytesIO(content(path, place))
-    batches = {}
-    try:
-        with tarfile.open(fileobj=whole, mode="r:") as archive:
-            for member in archive:
-                file = archive.extractfile(member)
-                if file is not None and _is_batch(PurePosixPath(member.name).name):
-                    batches[f"{path}/{member.name}"] = file.read()
-    except (tarfile.TarError, KeyError) as error:  # KeyError: a link to nothing
-        raise place.refusal("a whole tar archive", error) from None
-    return dict(sorted(batches.items()))
+    with _tar(path, place) as archive:
+        members = {
+            member.name: member.size
+            for member in archive
+            if member.isreg() and not member.issparse()
+            if _is_batch(PurePosixPath(member.name).name)
+        }
+    return [
+        _Batch(
+            path=f"{path}/{name}",
+            stem=PurePosixPath(name).name,
+            n_bytes=members[name],
+            opened=_member(path, place, name),
+        )
+        for name in sorted(members)
+    ]
+
+
+def _member(path: Path, place: Place, name: str) -> Opened:
+    @contextlib.contextmanager
+    def file() -> Iterator[Bytes]:
+        with _tar(path, place) as archive:
+            member = archive.extractfile(name)
+            assert member is not None  # it was a file when it was found
+            yield member
+
+    return file
+
+
+@contextlib.contextmanager
+def _tar(path: Path, place: Place) -> Iterator[tarfile.TarFile]:
+    """An archive; what is wrong with it within the block is an error of one line."""
+    with opened(path, place) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                yield archive
+        except (tarfile.TarError, KeyError, ValueError, *BROKEN_GZIP) as error:
+            if isinstance(error, DataError):
+                raise
+            _read_to_the_end(file)  # if that fails, it is the stream that is broken
+            raise place.refusal("a whole tar archive", error) from None
+        _read_to_the_end(file)  # for tarfile does not read on to the checksum
+
+
+def _read_to_the_end(file: Bytes) -> None:
+    for _ in chunks(file):
+        pass
 
 
 def _is_batch(name: str) -> bool:
     return any(fnmatch(name, pattern) for pattern in (TRAIN_BATCHES, TEST_BATCHES))
 
 
-def _raw(folder: Path, batches: dict[str, bytes], pattern: str) -> Raw:
+def _raw(folder: Path, batches: list[_Batch], pattern: str) -> Raw:
     """The images of the batches of one kind."""
-    parts = [
-        _records(path, batch)
-        for path, batch in batches.items()
-        if fnmatch(PurePosixPath(path).name.removesuffix(".gz"), pattern)
-    ]
-    if not parts:
+    batches = [batch for batch in batches if fnmatch(batch.stem, pattern)]
+    if not batches:
         raise DataError(f"data.directory must hold {pattern}, got {folder} without it")
-    records = np.concatenate(parts)
+    for batch in batches:
+        if not batch.n_bytes or batch.n_bytes % RECORD_BYTES:
+            law = f"one or more records of {RECORD_BYTES} bytes"
+            raise Place("directory", batch.path).refusal(law, f"{batch.n_bytes} bytes")
+    n = sum(batch.n_bytes for batch in batches) // RECORD_BYTES
     place = Place("directory", str(folder / pattern))
     return Raw(
-        x=records[:, 1:].reshape(-1, *SHAPE),
-        y=records[:, 0],
+        x=_stored(batches, (n, *SHAPE), lambda records: records[:, 1:].reshape(-1, *SHAPE)),
+        y=_stored(batches, (n,), lambda records: records[:, 0]),
         x_place=place,
         y_place=place,
         full_scale=BYTE_SCALE,
     )
 
 
-def _records(path: str, batch: bytes) -> NDArray[np.uint8]:
-    """Records ``(images, RECORD_BYTES)``, each its label first."""
-    place = Place("directory", path)
-    if not batch or len(batch) % RECORD_BYTES:
-        law = f"one or more records of {RECORD_BYTES} bytes"
-        raise place.refusal(law, f"{len(batch)} bytes")
-    records = np.frombuffer(batch, np.uint8).reshape(-1, RECORD_BYTES)
-    if (highest := records[:, 0].max()) >= N_CLASSES:
-        raise place.refusal(f"labels from 0 to {N_CLASSES - 1}", highest)
-    return records
+def _stored(
+    batches: list[_Batch],
+    shape: tuple[int, ...],
+    taken: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> Stored:
+    """What is taken of the records of several files, one file after the other."""
+
+    def parts() -> Iterator[Part]:
+        first = 0
+        for batch in batches:
+            for records in _records(batch):
+                yield Part(0, first, taken(records))
+                first += len(records)
+
+    return Stored(shape=shape, dtype=np.dtype(np.uint8), parts=parts)
+
+
+def _records(batch: _Batch) -> Iterator[NDArray[np.uint8]]:
+    """Records ``(images, RECORD_BYTES)``, each its label first, a few at a time."""
+    place = Place("directory", batch.path)
+    with batch.opened() as file:
+        for start, stop in spans((batch.n_bytes // RECORD_BYTES, RECORD_BYTES), 1):
+            read = exactly(file, (stop - start) * RECORD_BYTES)
+            if len(read) != (stop - start) * RECORD_BYTES:
+                raise place.refusal(f"{batch.n_bytes} bytes", start * RECORD_BYTES + len(read))
+            records = np.frombuffer(read, np.uint8).reshape(-1, RECORD_BYTES)
+            if (highest := records[:, 0].max()) >= N_CLASSES:
+                raise place.refusal(f"labels from 0 to {N_CLASSES - 1}", highest)
+            yield records

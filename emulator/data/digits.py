@@ -8,6 +8,7 @@ from emulator.data.config import DataConfig
 from emulator.data.errors import Place
 from emulator.data.examples import Dataset
 from emulator.data.raw import Raw, assemble
+from emulator.data.stored import in_memory
 
 FILE = Path(__file__).with_name("digits.npz")
 INK_SCALE = 16.0
@@ -18,8 +19,8 @@ def load_digits(config: DataConfig) -> Dataset:
     with np.load(FILE, allow_pickle=False) as arrays:
         place = Place("source", FILE.name)
         raw = Raw(
-            x=arrays["images"],
-            y=arrays["labels"],
+            x=in_memory(arrays["images"]),
+            y=in_memory(arrays["labels"]),
             x_place=place,
             y_place=place,
             full_scale=INK_SCALE,

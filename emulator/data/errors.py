@@ -1,6 +1,10 @@
 """Data that cannot be had or cannot be used."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+MOST_NAMED = 20  # names of columns or arrays in an error
+MOST_LETTERS = 100  # of each
 
 
 class DataError(ValueError):
@@ -22,3 +26,18 @@ class Place:
     def refusal(self, law: str, got: object) -> DataError:
         """The error that says what this place must hold."""
         return DataError(f"data.{self.field} must hold {law} in {self.name}, got {got}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names with commas between, shortened where they are too many or too long for a line.
+
+    >>> listed(["a", "b"]), listed([])
+    ('a, b', 'none')
+    """
+    names = list(names)
+    shown = [
+        name if len(name) <= MOST_LETTERS else f"{name[:MOST_LETTERS]}..."
+        for name in names[:MOST_NAMED]
+    ]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return ", ".join(shown + more) or "none"

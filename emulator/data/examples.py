@@ -1,36 +1,88 @@
 """Examples to learn from, and a data set of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.data.stored import spans
+
+Some = slice | NDArray[np.int64]  # which examples
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Inputs and what they should give.
+    """Inputs and what they should give, kept in as few bytes as hold them.
 
     Attributes:
-        inputs: ``(n, n_inputs)``, C-contiguous.
-        targets: Class labels, ``(n,)`` or one for every step ``(n, steps)``, or the values of a
+        kept: ``(n, n_inputs)``, C-contiguous: the inputs in float32, or bytes, or tokens.
+        answers: Class labels, ``(n,)`` or one for every step ``(n, steps)``, or the values of a
             regression ``(n, m)``.
+        levels: ``(channels, 256)``, the input that each byte of a channel stands for, where
+            ``kept`` is bytes that do not stand for themselves.
     """
 
-    inputs: NDArray[np.float32]
-    targets: NDArray[np.int32] | NDArray[np.float32]
+    kept: NDArray[np.generic]
+    answers: NDArray[np.generic]
+    levels: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Number of examples."""
-        return len(self.inputs)
+        return len(self.kept)
+
+    @property
+    def inputs(self) -> NDArray[np.float32]:
+        """All inputs ``(n, n_inputs)``, C-contiguous; a copy unless they are kept in float32."""
+        return self.some_inputs(slice(None))
+
+    @property
+    def targets(self) -> NDArray[np.int32] | NDArray[np.float32]:
+        """All answers, labels in int32; a copy unless they are kept so."""
+        return self.some_targets(slice(None))
+
+    def some_inputs(self, some: Some) -> NDArray[np.float32]:
+        """Inputs of some of the examples ``(examples, n_inputs)``."""
+        kept = self.kept[some]
+        if self.levels is None:
+            return kept.astype(np.float32, copy=False)
+        n, n_channels = len(kept), len(self.levels)
+        if n_channels == 1:
+            return np.asarray(self.levels[0][kept], np.float32)
+        kept = kept.reshape(n, n_channels, -1)
+        inputs = np.empty(kept.shape, np.float32)
+        for channel, levels in enumerate(self.levels):
+            inputs[:, channel] = levels[kept[:, channel]]
+        return inputs.reshape(n, -1)
+
+    def some_targets(self, some: Some) -> NDArray[np.int32] | NDArray[np.float32]:
+        """Answers of some of the examples."""
+        answers = self.answers[some]
+        if self.has_classes:
+            return answers.astype(np.int32, copy=False)
+        return answers.astype(np.float32, copy=False)
+
+    def parts(self) -> Iterator["Examples"]:
+        """The examples in order, a few at a time, without a copy."""
+        for start, stop in spans(self.kept.shape, 4):
+            yield self._window(slice(start, stop))
 
     @property
     def has_classes(self) -> bool:
         """Whether targets are labels of classes, not values."""
-        return self.targets.dtype.kind in "iu"
+        return self.answers.dtype.kind in "iu"
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays as they are kept."""
+        return self.kept.nbytes + self.answers.nbytes
 
     def first(self, n: int) -> "Examples":
         """The first ``n`` examples, without a copy."""
-        return Examples(self.inputs[:n], self.targets[:n])
+        return self._window(slice(n))
+
+    def _window(self, some: slice) -> "Examples":
+        return Examples(self.kept[some], self.answers[some], self.levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +114,5 @@ class Dataset:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of all arrays."""
-        parts = (self.train, self.test)
-        return sum(part.inputs.nbytes + part.targets.nbytes for part in parts)
+        """Bytes of all arrays as they are kept."""
+        return self.train.n_bytes + self.test.n_bytes

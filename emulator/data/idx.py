@@ -1,17 +1,19 @@
 """IDX files, the format of MNIST: a magic number, the sizes of the axes, then bytes."""
 
 import math
+from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset
-from emulator.data.files import content, find_file
+from emulator.data.files import chunks, exactly, find_file, most_bytes, opened
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
+from emulator.data.stored import Part, Stored, spans
 
 NAMES = (
     "train-images-idx3-ubyte",
@@ -44,7 +46,7 @@ def read_folder(folder: Path) -> tuple[Raw, Raw]:
     return _read_pair(*paths[:2]), _read_pair(*paths[2:])
 
 
-def read_idx(path: Path, n_axes: int) -> NDArray[Any]:
+def stored_idx(path: Path, n_axes: int) -> Stored:
     """The array of unsigned bytes in a file.
 
     Args:
@@ -52,25 +54,61 @@ def read_idx(path: Path, n_axes: int) -> NDArray[Any]:
         n_axes: How many axes the array must have.
 
     Raises:
-        DataError: If the file is not such an array, whole and nothing else.
+        DataError: If the file is not such an array, whole and nothing else; in part when the array
+            is read.
     """
     place = Place("directory", str(path))
-    whole = content(path, place)
-    header = 4 + 4 * n_axes
+    with opened(path, place) as file:
+        shape = _shape(file, n_axes, place)
+        if _whole(shape) > most_bytes(path):  # before any memory is asked for
+            raise _other_length(shape, place, _length(file, shape))
+
+    def parts() -> Iterator[Part]:
+        with opened(path, place) as file:
+            _shape(file, n_axes, place)
+            done = _whole(shape) - math.prod(shape)
+            for start, stop in spans(shape, 1):
+                n = (stop - start) * math.prod(shape[1:])
+                values = exactly(file, n)
+                done += len(values)
+                if len(values) < n:
+                    raise _other_length(shape, place, done)
+                array = np.frombuffer(values, np.uint8).reshape(stop - start, *shape[1:])
+                yield Part(0, start, array)
+            # Reading on to the end checks the checksum as well.
+            if rest := len(file.read(1)):
+                raise _other_length(shape, place, done + rest)
+
+    return Stored(shape=shape, dtype=np.dtype(np.uint8), parts=parts)
+
+
+def _shape(file: "BufferedIOBase | IO[bytes]", n_axes: int, place: Place) -> tuple[int, ...]:
     magic = UNSIGNED_BYTES << 8 | n_axes
-    if len(whole) < header or int.from_bytes(whole[:4], "big") != magic:
-        raise place.refusal(f"the magic number 0x{magic:08x}", f"0x{whole[:4].hex()}")
-    shape = tuple(int(size) for size in np.frombuffer(whole[4:header], ">u4"))
-    if len(whole) != header + math.prod(shape):
-        law = f"{header + math.prod(shape)} bytes (an array {shape})"
-        raise place.refusal(law, len(whole))
-    return np.frombuffer(whole, np.uint8, offset=header).reshape(shape)
+    header = exactly(file, 4 + 4 * n_axes)
+    if len(header) < 4 + 4 * n_axes or int.from_bytes(header[:4], "big") != magic:
+        raise place.refusal(f"the magic number 0x{magic:08x}", f"0x{header[:4].hex()}")
+    return tuple(int(size) for size in np.frombuffer(header[4:], ">u4"))
+
+
+def _whole(shape: tuple[int, ...]) -> int:
+    """Bytes of a file with such an array."""
+    return 4 + 4 * len(shape) + math.prod(shape)
+
+
+def _length(file: "BufferedIOBase | IO[bytes]", shape: tuple[int, ...]) -> int:
+    """Bytes of a file whose header has been read and which is shorter than it should be."""
+    return _whole(shape) - math.prod(shape) + sum(map(len, chunks(file)))
+
+
+def _other_length(shape: tuple[int, ...], place: Place, n: int) -> DataError:
+    got = n if n <= _whole(shape) else f"{n} or more"
+    return place.refusal(f"{_whole(shape)} bytes (an array {shape})", got)
 
 
 def _read_pair(images: Path, labels: Path) -> Raw:
     return Raw(
-        x=read_idx(images, 3),
-        y=read_idx(labels, 1),
+        x=stored_idx(images, 3),
+        y=stored_idx(labels, 1),
         x_place=Place("directory", str(images)),
         y_place=Place("directory", str(labels)),
         full_scale=BYTE_SCALE,

@@ -1,17 +1,17 @@
 """NumPy archives: ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test``."""
 
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from emulator.data.archive import stored_arrays
 from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place
+from emulator.data.errors import DataError, Place, listed
 from emulator.data.examples import Dataset
+from emulator.data.files import is_file
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
+from emulator.data.stored import Stored
 
 NEEDED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test")
@@ -20,34 +20,28 @@ OPTIONAL = ("x_test", "y_test")
 def load_npz(config: DataConfig) -> Dataset:
     """The archive of ``data.file``; nothing in it is unpickled."""
     assert config.file is not None  # the config says so
-    arrays = _read(config.file)
+    arrays = _arrays(config.file)
     train = _raw(arrays, "train", config.file)
     test = _raw(arrays, "test", config.file) if "x_test" in arrays else None
     return assemble(config.file.stem, config, train, test)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
+def _arrays(path: Path) -> Mapping[str, Stored]:
+    if not is_file(path):
         raise DataError(f"data.file must be a file, got {path}")
-    # Checked first, as numpy takes anything else for a pickle and speaks of that.
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"data.file must be an npz archive, got {path}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            needed = NEEDED + (OPTIONAL if set(OPTIONAL) & set(archive.files) else ())
-            missing = [key for key in needed if key not in archive.files]
-            if missing:
-                raise DataError(
-                    f"data.file must hold {missing[0]}, got {', '.join(archive.files)} in {path}"
-                )
-            return {key: archive[key] for key in needed}
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"data.file must be an npz archive, got {path} ({error})") from None
+
+    def refusal(reason: object) -> DataError:
+        return DataError(f"data.file must be an npz archive, got {path} ({reason})")
+
+    arrays = stored_arrays(path, refusal)
+    needed = NEEDED + (OPTIONAL if set(OPTIONAL) & set(arrays) else ())
+    for key in needed:
+        if key not in arrays:
+            raise DataError(f"data.file must hold {key}, got {listed(arrays)} in {path}")
+    return arrays
 
 
-def _raw(arrays: dict[str, NDArray[Any]], part: str, path: Path) -> Raw:
+def _raw(arrays: Mapping[str, Stored], part: str, path: Path) -> Raw:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     return Raw(
         x=x,

@@ -1,7 +1,9 @@
 """Parquet tables: a row per example, a column ``label`` or ``target``, the rest inputs."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,82 +12,127 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place
+from emulator.data.errors import DataError, Place, listed
 from emulator.data.examples import Dataset
+from emulator.data.files import is_file
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
+from emulator.data.stored import Part, Stored, spans
 
 ANSWERS = ("label", "target")
 VECTOR = "x"
 
 
+class _Table(NamedTuple):
+    """What a file says of its table.
+
+    Attributes:
+        field: Field of the config that leads to it.
+        path: The file.
+        schema: Names and types of its columns.
+        n_rows: Number of its rows.
+        n_values: Values of each column, those of lists counted.
+    """
+
+    field: str
+    path: Path
+    schema: pa.Schema
+    n_rows: int
+    n_values: dict[str, int]
+
+    def place(self, name: str) -> Place:
+        """A column, as messages name it."""
+        return Place(self.field, f"{name} of {self.path}")
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[pq.ParquetFile]:
+        """The file; what is wrong with it within the block is an error of one line."""
+        with _opened(self.field, self.path) as file:
+            yield file
+
+
 def load_parquet(config: DataConfig) -> Dataset:
     """The tables of ``data.file`` and, if given, ``data.test_file``."""
     assert config.file is not None  # the config says so
-    table = _read("file", config.file)
-    train = _raw(table, "file", config.file)
+    table = _table("file", config.file)
+    train = _raw(table)
     if config.test_file is None:
         return assemble(config.file.stem, config, train, None)
-    test_table = _read("test_file", config.test_file)
-    names, test_names = _used(table), _used(test_table)
+    test_table = _table("test_file", config.test_file)
+    names, test_names = _used(table.schema), _used(test_table.schema)
     if test_names != names:
         raise DataError(
-            f"data.test_file must have the columns of data.file ({', '.join(names)}), "
-            f"got {', '.join(test_names)}"
+            f"data.test_file must have the columns of data.file ({listed(names)}), "
+            f"got {listed(test_names)}"
         )
-    test = _raw(test_table, "test_file", config.test_file)
-    return assemble(config.file.stem, config, train, test)
+    return assemble(config.file.stem, config, train, _raw(test_table))
 
 
-def _read(field: str, path: Path) -> pa.Table:
-    if not path.is_file():
-        raise DataError(f"data.{field} must be a file, got {path}")
+@contextlib.contextmanager
+def _opened(field: str, path: Path) -> Iterator[pq.ParquetFile]:
     try:
         # One file read by itself: a folder's name is never taken for a column.
-        with pq.ParquetFile(path) as file:
-            table = file.read()
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            yield file
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"data.{field} must be a Parquet table, got {path} ({reason})") from None
-    names = table.column_names
-    if not len(table) or len(names) != len(set(names)):
+
+
+def _table(field: str, path: Path) -> _Table:
+    if not is_file(path):
+        raise DataError(f"data.{field} must be a file, got {path}")
+    with _opened(field, path) as file:
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+        n_values = _n_values(file.metadata)
+    names = schema.names
+    if n_rows < 1 or len(names) != len(set(names)):
         raise DataError(
             f"data.{field} must have a row or more and no column name twice, "
-            f"got {len(table)} rows of {', '.join(names)} in {path}"
+            f"got {n_rows} rows of {listed(names)} in {path}"
         )
-    return table
+    return _Table(field, path, schema, n_rows, n_values)
 
 
-def _raw(table: pa.Table, field: str, path: Path) -> Raw:
-    names = table.column_names
+def _n_values(metadata: pq.FileMetaData) -> dict[str, int]:
+    """Values of each column by its name."""
+    n_values: dict[str, int] = {}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            name = column.path_in_schema.partition(".")[0]
+            n_values[name] = n_values.get(name, 0) + column.num_values
+    return n_values
+
+
+def _raw(table: _Table) -> Raw:
+    names = table.schema.names
     answers = [name for name in ANSWERS if name in names]
     if len(answers) != 1:
         raise DataError(
-            f"data.{field} must have one column label or target, got {', '.join(names)} in {path}"
+            f"data.{table.field} must have one column label or target, "
+            f"got {listed(names)} in {table.path}"
         )
     answer = answers[0]
-    y_place = Place(field, f"{answer} of {path}")
-    inputs = [name for name in _used(table) if name != answer]
+    inputs = [name for name in _used(table.schema) if name != answer]
     if not inputs:
         raise DataError(
-            f"data.{field} must have numeric columns or a list {VECTOR}, "
-            f"got {', '.join(names)} in {path}"
+            f"data.{table.field} must have numeric columns or a list {VECTOR}, "
+            f"got {listed(names)} in {table.path}"
         )
-    x = _inputs(table, inputs, field, path)
-    y = _values(table[answer], y_place)
+    x = _stored(table, inputs)
     return Raw(
         x=x,
-        y=y if answer == "label" else _columns(y).astype(np.float64),
-        x_place=Place(field, f"{', '.join(inputs[:3])}{'...' * (len(inputs) > 3)} of {path}"),
-        y_place=y_place,
+        y=_stored(table, [answer], is_label=answer == "label"),
+        x_place=table.place(f"{', '.join(inputs[:3])}{'...' * (len(inputs) > 3)}"),
+        y_place=table.place(answer),
         full_scale=BYTE_SCALE if inputs == [VECTOR] and x.dtype == np.uint8 else 1.0,
     )
 
 
-def _used(table: pa.Table) -> list[str]:
+def _used(schema: pa.Schema) -> list[str]:
     """Names of the columns that are read: answers and inputs, in the table's order."""
-    if VECTOR in table.column_names and _is_list(table.schema.field(VECTOR).type):
-        return [name for name in table.column_names if name in (VECTOR, *ANSWERS)]
-    return [f.name for f in table.schema if f.name in ANSWERS or _is_numeric(f.type)]
+    if VECTOR in schema.names and _is_list(schema.field(VECTOR).type):
+        return [name for name in schema.names if name in (VECTOR, *ANSWERS)]
+    return [f.name for f in schema if f.name in ANSWERS or _is_numeric(f.type)]
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
@@ -97,27 +144,71 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _inputs(table: pa.Table, names: list[str], field: str, path: Path) -> NDArray[Any]:
-    """Inputs ``(examples, inputs)``."""
-    parts = [_columns(_values(table[name], Place(field, f"{name} of {path}"))) for name in names]
-    return parts[0] if len(parts) == 1 else np.hstack(parts)
+def _stored(table: _Table, names: list[str], *, is_label: bool = False) -> Stored:
+    """Columns side by side ``(examples, width)``, or labels ``(examples,)``.
+
+    Values of a column ``target`` are made floating-point.
+    """
+    widths = [_width(table, name) for name in names]
+    kinds = [np.dtype(_value_type(table, name).to_pandas_dtype()) for name in names]
+    is_target = not is_label and names[0] in ANSWERS
+    dtype = np.dtype(np.float64) if is_target else np.result_type(*kinds)
+    shape = (table.n_rows, sum(width or 1 for width in widths))
+    is_flat = is_label and widths == [None]
+
+    def parts() -> Iterator[Part]:
+        step = next(spans(shape, max(dtype.itemsize, 4)))[1]
+        done = 0
+        with table.opened() as file:
+            for batch in file.iter_batches(step, columns=names, use_threads=False):
+                arrays = [_values(batch[name], table.place(name)) for name in names]
+                _check_widths(arrays, widths, names, table)
+                done += batch.num_rows
+                if done > table.n_rows:
+                    break
+                values = arrays[0] if len(arrays) == 1 else np.hstack(arrays)
+                values = values.astype(dtype, copy=False)
+                yield Part(0, done - batch.num_rows, values[:, 0] if is_flat else values)
+        if done != table.n_rows:
+            raise table.place(names[0]).refusal(f"{table.n_rows} rows", done)
+
+    return Stored(shape=shape[:1] if is_flat else shape, dtype=dtype, parts=parts)
 
 
-def _columns(values: NDArray[Any]) -> NDArray[Any]:
-    return values if values.ndim == 2 else values[:, np.newaxis]
+def _value_type(table: _Table, name: str) -> pa.DataType:
+    kind = table.schema.field(name).type
+    value_type = kind.value_type if _is_list(kind) else kind
+    if not _is_numeric(value_type):
+        raise table.place(name).refusal("numbers or lists of numbers", kind)
+    return value_type
 
 
-def _values(column: pa.ChunkedArray, place: Place) -> NDArray[Any]:
-    """A column of numbers ``(examples,)``, or of lists of equal length ``(examples, length)``."""
-    kind = column.type.value_type if _is_list(column.type) else column.type
-    if not _is_numeric(kind):
-        raise place.refusal("numbers or lists of numbers", column.type)
-    flat = pc.list_flatten(column) if _is_list(column.type) else column
+def _width(table: _Table, name: str) -> int | None:
+    """Values of a row as the file counts them; None if a column holds no lists."""
+    if not _is_list(table.schema.field(name).type):
+        return None
+    return max(1, table.n_values.get(name, 0) // table.n_rows)
+
+
+def _values(column: pa.Array, place: Place) -> NDArray[Any]:
+    """Numbers, or lists of equal length, ``(examples, length)``."""
+    is_list = _is_list(column.type)
+    flat = pc.list_flatten(column) if is_list else column
     if column.null_count + flat.null_count:
         raise place.refusal("a value in every row", "null")
-    if not _is_list(column.type):
-        return np.asarray(column.to_numpy())
+    values = np.asarray(flat.to_numpy(zero_copy_only=False))
+    if not is_list:
+        return values[:, np.newaxis]
     lengths = pc.unique(pc.list_value_length(column)).to_pylist()
     if len(lengths) > 1:
         raise place.refusal("lists of equal length", f"lengths {min(lengths)}..{max(lengths)}")
-    return np.asarray(flat.to_numpy()).reshape(len(column), *lengths)
+    return values.reshape(len(column), *lengths)
+
+
+def _check_widths(
+    arrays: list[NDArray[Any]], widths: list[int | None], names: list[str], table: _Table
+) -> None:
+    for array, width, name in zip(arrays, widths, names, strict=True):
+        if array.shape[1] != (width or 1):
+            low, high = sorted((array.shape[1], width or 1))
+            raise table.place(name).refusal("lists of equal length", f"lengths {low}..{high}")

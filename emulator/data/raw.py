@@ -1,6 +1,10 @@
-"""From the arrays of a source to a data set: checked, cropped, split, scaled and flattened."""
+"""From the arrays of a source to a data set: checked, cropped, split, scaled and flattened.
 
-from dataclasses import dataclass, replace
+Everything is checked and counted before it is read, and read into the arrays that are kept.
+"""
+
+import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -9,10 +13,16 @@ from numpy.typing import NDArray
 from emulator.data.config import Crop, DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset, Examples
-from emulator.data.standard import standardise
+from emulator.data.filling import Window, filled
+from emulator.data.standard import standardised
+from emulator.data.stored import Stored
 from emulator.data.streams import split_indices
+from tiles import room
 
 BYTE_SCALE = 255.0
+SPLIT_BYTES = 40  # of an example while it is drawn what to set aside, at most
+
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +37,8 @@ class Raw:
         full_scale: The value of ``x`` that becomes an input of 1.
     """
 
-    x: NDArray[Any]
-    y: NDArray[Any]
+    x: Stored
+    y: Stored
     x_place: Place
     y_place: Place
     full_scale: float = 1.0
@@ -36,77 +46,113 @@ class Raw:
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or 0 in self.x.shape or self.x.dtype.kind not in "buif":
             law = "one or more examples, numbers (examples, inputs...)"
-            raise self.x_place.refusal(law, _described(self.x))
-        if len(self.y) != len(self.x):
+            raise self.x_place.refusal(law, self.x)
+        if not self.y.ndim or len(self.y) != len(self.x):
             raise self.y_place.refusal(
-                f"as many entries as there are examples ({len(self.x)})", len(self.y)
+                f"as many entries as there are examples ({len(self.x)})",
+                len(self.y) if self.y.ndim else "one without axes",
             )
-
-    def take(self, indices: NDArray[np.int64]) -> "Raw":
-        """Some of the examples."""
-        return replace(self, x=self.x[indices], y=self.y[indices])
-
-    def examples(self) -> Examples:
-        """The examples flattened, scaled and of the types that tiles work with."""
-        inputs = _float32(self.x, self.x_place).reshape(len(self.x), -1)
-        inputs /= np.float32(self.full_scale)
-        return Examples(inputs, self._targets())
-
-    def _targets(self) -> NDArray[np.int32] | NDArray[np.float32]:
         y = self.y
-        if y.ndim == 2 and y.shape[1] and y.dtype.kind == "f":
-            return _float32(y, self.y_place)
-        if y.ndim != 1 or y.dtype.kind not in "iu":
+        has_values = y.ndim == 2 and y.shape[1] and y.dtype.kind == "f"
+        if not has_values and (y.ndim != 1 or y.dtype.kind not in "iu"):
             law = "integer labels (examples,) or floating-point targets (examples, outputs)"
-            raise self.y_place.refusal(law, _described(y))
-        for label in (y.min(), y.max()):
+            raise self.y_place.refusal(law, y)
+
+    def n_bytes(self, shape: tuple[int, ...]) -> int:
+        """Bytes that are kept of it if ``shape`` is what is kept of each input."""
+        of_input = math.prod(shape) * (1 if self.x.dtype.itemsize == 1 else 4)
+        return len(self.x) * (of_input + math.prod(self.y.shape[1:]) * 4)
+
+    def examples(self, window: Window, chosen: list[Indices | None]) -> list[Examples]:
+        """Examples in the form in which they are kept.
+
+        Args:
+            window: What is kept of each input.
+            chosen: Indices of the examples of each part, rising; None for all.
+        """
+        x, levels = self.x, None
+        if x.dtype.itemsize == 1:
+            inputs = filled(x, np.uint8, chosen, lambda values: values.view(np.uint8), window)
+            levels = _of_bytes(x.dtype, self.full_scale)
+        else:
+            inputs = filled(x, np.float32, chosen, self._scaled, window)
+        if self.y.dtype.kind == "f":
+            answers = filled(self.y, np.float32, chosen, lambda v: _float32(v, self.y_place))
+        else:
+            answers = filled(self.y, np.int32, chosen, self._labels)
+        return [
+            Examples(part.reshape(len(part), -1), answer, levels)
+            for part, answer in zip(inputs, answers, strict=True)
+        ]
+
+    def _scaled(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        inputs = _float32(values, self.x_place)
+        if self.full_scale != 1:
+            inputs /= np.float32(self.full_scale)
+        return inputs
+
+    def _labels(self, values: NDArray[Any]) -> NDArray[np.int32]:
+        for label in (values.min(), values.max()):
             if not 0 <= label < 2**31:
                 raise self.y_place.refusal("labels from 0 to below 2**31", label)
-        return y.astype(np.int32)
+        return values.astype(np.int32)
 
 
 def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dataset:
     """A data set from training examples and, if the source has them, test examples.
 
     Raises:
-        DataError: If the parts do not fit each other or the config.
+        DataError: If the parts do not fit each other, the config or the memory that is free.
     """
-    if test is None:
-        train, test = _split(train, config.test_fraction)
-    elif test.x.shape[1:] != train.x.shape[1:] or test.x.dtype != train.x.dtype:
+    if test is not None and (test.x.shape[1:], test.x.dtype) != (train.x.shape[1:], train.x.dtype):
         raise test.x_place.refusal(f"examples like {_each(train.x)}", _each(test.x))
-    elif test.y.shape[1:] != train.y.shape[1:]:
+    if test is not None and (
+        test.y.shape[1:] != train.y.shape[1:] or (test.y.dtype.kind == "f") != _has_values(train)
+    ):
         raise test.y_place.refusal(f"targets like {_each(train.y)}", _each(test.y))
-    if config.crop is not None:
-        train, test = _cropped(train, config.crop), _cropped(test, config.crop)
-    trained, tested = train.examples(), test.examples()
+    window = _window(config.crop, train.x.shape[1:])
+    shape = window.shape(train.x.shape[1:])
+    raws = [train] if test is None else [train, test]
+    _check_room(sum(raw.n_bytes(shape) for raw in raws), train, is_split=test is None)
+    if test is None:
+        trained, tested = train.examples(window, _split(train, config.test_fraction))
+    else:
+        trained, tested = (raw.examples(window, [None])[0] for raw in raws)
     if config.standardise:
-        standardise(trained, tested, train.x.shape[1:])
+        trained, tested = standardised(trained, tested, shape)
     return Dataset(
         name=name,
         train=trained,
         test=tested,
-        shape=train.x.shape[1:],
+        shape=shape,
         n_outputs=max(_n_outputs(trained), _n_outputs(tested)),
     )
 
 
-def _split(raw: Raw, fraction: float) -> tuple[Raw, Raw]:
+def _check_room(n_bytes: int, train: Raw, *, is_split: bool) -> None:
+    """Refuse data that does not fit in the memory that is there, before any of it is read."""
+    needed = n_bytes + (SPLIT_BYTES * len(train.x) if is_split else 0)
+    if (free := room.lacking(needed)) is not None:
+        law = f"what fits in the {room.in_words(free)} of memory that are free"
+        raise train.x_place.refusal(law, f"{train.x}, which takes {room.in_words(needed)}")
+
+
+def _split(raw: Raw, fraction: float) -> list[Indices | None]:
     n = len(raw.x)
     if n < 2:
         raise raw.x_place.refusal("two examples or more, to set some aside for the test", n)
     n_test = min(max(1, round(n * fraction)), n - 1)
-    train, test = split_indices(n, n_test)
-    return raw.take(train), raw.take(test)
+    return [*split_indices(n, n_test)]
 
 
-def _cropped(raw: Raw, crop: Crop) -> Raw:
-    shape = raw.x.shape[1:]
+def _window(crop: Crop | None, shape: tuple[int, ...]) -> Window:
+    if crop is None:
+        return Window()
     if len(shape) != 2:
         raise DataError(f"data.crop must be left out unless examples are images, got {shape}")
     _check_bounds("rows", crop.rows, shape[0])
     _check_bounds("columns", crop.columns, shape[1])
-    return replace(raw, x=raw.x[:, slice(*crop.rows), slice(*crop.columns)])
+    return Window(rows=crop.rows, columns=crop.columns)
 
 
 def _check_bounds(axis: Literal["rows", "columns"], bounds: tuple[int, int], size: int) -> None:
@@ -123,14 +169,21 @@ def _float32(values: NDArray[Any], place: Place) -> NDArray[np.float32]:
     return converted
 
 
+def _of_bytes(dtype: np.dtype[Any], full_scale: float) -> NDArray[np.float32]:
+    """The input that each byte stands for ``(1, 256)``, by its type: of numbers or truth values."""
+    values = np.arange(256, dtype=np.uint8)
+    levels = values != 0 if dtype.kind == "b" else values.view(dtype)
+    return (levels.astype(np.float32) / np.float32(full_scale))[np.newaxis]
+
+
+def _has_values(raw: Raw) -> bool:
+    return raw.y.dtype.kind == "f"
+
+
 def _n_outputs(examples: Examples) -> int:
-    targets = examples.targets
-    return int(targets.max()) + 1 if examples.has_classes else targets.shape[1]
+    answers = examples.answers
+    return int(answers.max()) + 1 if examples.has_classes else answers.shape[1]
 
 
-def _described(array: NDArray[Any]) -> str:
-    return f"{array.dtype} {array.shape}"
-
-
-def _each(array: NDArray[Any]) -> str:
-    return f"{array.dtype} {array.shape[1:]}"
+def _each(stored: Stored) -> str:
+    return f"{stored.dtype} {stored.shape[1:]}"

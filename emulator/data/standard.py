@@ -1,17 +1,24 @@
 """Inputs of mean 0 and deviation 1."""
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from emulator.data.errors import DataError
 from emulator.data.examples import Examples
 
+Real = NDArray[np.float64]
 
-def standardise(train: Examples, test: Examples, shape: tuple[int, ...]) -> None:
-    """Change the inputs by the mean and the standard deviation of those to train on.
+
+def standardised(
+    train: Examples, test: Examples, shape: tuple[int, ...]
+) -> tuple[Examples, Examples]:
+    """Both with inputs less the mean of those to train on, divided by their standard deviation.
 
     Args:
-        train: Training examples, changed in place.
-        test: Test examples, changed in place by the same numbers.
+        train: Training examples; inputs that are kept in float32 are changed in place.
+        test: Test examples, likewise, by the same numbers.
         shape: Shape of an example; one of three axes has channels first, each with numbers of its
             own.
 
@@ -19,18 +26,46 @@ def standardise(train: Examples, test: Examples, shape: tuple[int, ...]) -> None
         DataError: If all inputs, or all of a channel, are equal.
     """
     n_channels = shape[0] if len(shape) == 3 else 1
+    if train.levels is not None:
+        levels = _levels(train, n_channels, len(shape) == 3)
+        return replace(train, levels=levels), replace(test, levels=levels)
     fit, other = (part.inputs.reshape(len(part), n_channels, -1) for part in (train, test))
     means = fit.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
     for inputs in (fit, other):
         inputs -= means[:, np.newaxis]
     # The mean is gone, so no digits cancel. einsum makes no copy in float64, unlike var.
     squares = np.einsum("ncp,ncp->c", fit, fit, dtype=np.float64)
-    deviations = np.sqrt(squares / (fit.shape[0] * fit.shape[2])).astype(np.float32)
+    deviations = _deviations(squares / (fit.shape[0] * fit.shape[2]), means, len(shape) == 3)
+    for inputs in (fit, other):
+        inputs /= deviations[:, np.newaxis]
+    return train, test
+
+
+def _levels(train: Examples, n_channels: int, has_channels: bool) -> NDArray[np.float32]:
+    """What the bytes of each channel stand for, from how often each byte is there."""
+    assert train.levels is not None  # the caller has seen to it
+    counts = np.zeros((n_channels, 256))
+    for part in train.parts():
+        kept = part.kept.reshape(len(part), n_channels, -1)
+        for channel in range(n_channels):
+            counts[channel] += np.bincount(kept[:, channel].ravel(), minlength=256)
+    n = counts[0].sum()
+    plain = train.levels
+    means = ((counts * plain.astype(np.float64)).sum(1) / n).astype(np.float32)
+    centred = plain - means[:, np.newaxis]
+    squares = (counts * np.square(centred, dtype=np.float64)).sum(1)
+    deviations = _deviations(squares / n, means, has_channels)
+    return np.asarray(centred / deviations[:, np.newaxis], np.float32)
+
+
+def _deviations(
+    variances: Real, means: NDArray[np.float32], has_channels: bool
+) -> NDArray[np.float32]:
+    deviations = np.sqrt(variances).astype(np.float32)
     for channel in np.flatnonzero(deviations == 0):
-        where = f"channel {channel}" if len(shape) == 3 else "all inputs"
+        where = f"channel {channel}" if has_channels else "all inputs"
         raise DataError(
             f"data.standardise must be false unless inputs differ from each other, "
             f"got {means[channel]:g} throughout {where}"
         )
-    for inputs in (fit, other):
-        inputs /= deviations[:, np.newaxis]
+    return deviations

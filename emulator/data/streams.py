@@ -24,10 +24,27 @@ class Purpose(IntEnum):
 
 def words(purpose: Purpose, n: int, *, seed: int = 0, epoch: int = 0) -> NDArray[np.uint64]:
     """The first ``n`` words of a stream; more words begin with the same ones."""
-    key = np.array([seed, purpose], np.uint64)
-    counter = np.array([0, 0, 0, epoch], np.uint64)
-    raw: NDArray[np.uint64] = np.random.Philox(key=key, counter=counter).random_raw(n)
-    return raw
+    return Words(purpose, seed=seed, epoch=epoch).next(n)
+
+
+class Words:
+    """The words of a stream, from its first, so many at a time.
+
+    Args:
+        purpose: What the stream is for.
+        seed: The run's seed, below 2**64.
+        epoch: Number of the epoch.
+    """
+
+    def __init__(self, purpose: Purpose, *, seed: int = 0, epoch: int = 0) -> None:
+        key = np.array([seed, purpose], np.uint64)
+        counter = np.array([0, 0, 0, epoch], np.uint64)
+        self._source = np.random.Philox(key=key, counter=counter)
+
+    def next(self, n: int) -> NDArray[np.uint64]:
+        """The next ``n`` words."""
+        raw: NDArray[np.uint64] = self._source.random_raw(n)
+        return raw
 
 
 def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

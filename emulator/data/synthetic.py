@@ -6,17 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.data.config import DataConfig
+from emulator.data.errors import DataError
 from emulator.data.examples import Dataset, Examples
-from emulator.data.streams import Purpose, words
+from emulator.data.stored import spans
+from emulator.data.streams import Purpose, Words, words
+from tiles import room
 
 NOISE = np.float32(0.2)
+WORK_BYTES = 32  # of a value while it is drawn
 
 
 def load_synthetic(config: DataConfig) -> Dataset:
     """Examples ``i`` of class ``i % classes``, inputs within 0..1.
 
     The first examples are the same however many there are.
+
+    Raises:
+        DataError: If they do not fit in the memory that is free.
     """
+    _check_room(config)
     shape = (config.classes, config.inputs)
     centres = _uniform(words(Purpose.CENTRES, config.classes * config.inputs)).reshape(shape)
     return Dataset(
@@ -30,9 +38,25 @@ def load_synthetic(config: DataConfig) -> Dataset:
 
 def _examples(purpose: Purpose, n: int, centres: NDArray[np.float32]) -> Examples:
     classes, width = centres.shape
-    labels = (np.arange(n) % classes).astype(np.int32)
-    noise = _bell(words(purpose, n * width)).reshape(n, width)
-    return Examples(np.clip(centres[labels] + NOISE * noise, 0, 1), labels)
+    labels = (np.arange(n, dtype=np.int64) % classes).astype(np.int32)
+    inputs, source = np.empty((n, width), np.float32), Words(purpose)
+    for start, stop in spans(inputs.shape, WORK_BYTES):
+        noise = _bell(source.next((stop - start) * width)).reshape(-1, width)
+        np.clip(centres[labels[start:stop]] + NOISE * noise, 0, 1, out=inputs[start:stop])
+    return Examples(inputs, labels)
+
+
+def _check_room(config: DataConfig) -> None:
+    """Refuse more than fits in the memory that is there, before anything is drawn."""
+    n = config.examples + config.test_examples
+    needed = n * (4 * config.inputs + 12) + config.classes * config.inputs * 12
+    if (free := room.lacking(needed)) is not None:
+        raise DataError(
+            f"data.examples, test_examples, inputs and classes must fit in the "
+            f"{room.in_words(free)} of memory that are free, got {config.examples}, "
+            f"{config.test_examples}, {config.inputs} and {config.classes}, "
+            f"which take {room.in_words(needed)}"
+        )
 
 
 def _uniform(raw: NDArray[np.uint64]) -> NDArray[np.float32]:

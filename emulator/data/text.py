@@ -1,6 +1,10 @@
 """Text, learnt character by character: after each, the next is to be told."""
 
+import codecs
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +12,9 @@ from numpy.typing import NDArray
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset, Examples
-from emulator.data.files import content, find_file
+from emulator.data.files import chunks, find_file, is_file, opened
 from emulator.data.published import TEXT, located
+from tiles import room
 
 
 def load_text(config: DataConfig) -> Dataset:
@@ -22,7 +27,9 @@ def load_text(config: DataConfig) -> Dataset:
         DataError: If there is no such text, or less than a window of it.
     """
     name, path, field = _place(config)
-    characters, tokens = _tokens(_text(path, field))
+    if not is_file(path):
+        raise DataError(f"data.{field} must be a file, got {path}")
+    characters, tokens = _tokens(path, Place(field, str(path)))
     n_train = len(tokens) - round(len(tokens) * config.test_fraction)
     parts = (tokens[:n_train], tokens[n_train:])
     if min(map(len, parts)) <= config.steps:
@@ -52,27 +59,58 @@ def _place(config: DataConfig) -> tuple[str, Path, str]:
     return folder.resolve().name, path, "directory"
 
 
-def _text(path: Path, field: str) -> str:
-    if not path.is_file():
-        raise DataError(f"data.{field} must be a file, got {path}")
-    place = Place(field, str(path))
-    try:
-        # Decoded by itself, for a file opened as text loses what its line ends were.
-        return content(path, place).decode()
-    except UnicodeDecodeError as error:
-        raise place.refusal("text in UTF-8", error) from None
-
-
-def _tokens(text: str) -> tuple[str, NDArray[np.int64]]:
+def _tokens(path: Path, place: Place) -> tuple[str, NDArray[np.unsignedinteger[Any]]]:
     """The characters of a text in order, each once, and the number of each of the text's."""
-    codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
-    found, tokens = np.unique(codes, return_inverse=True)
-    return "".join(map(chr, found)), tokens
+    is_there, n = np.zeros(sys.maxunicode + 1, np.bool_), 0
+    for codes in _codes(path, place):
+        is_there[codes] = True
+        n += len(codes)
+    found = np.flatnonzero(is_there)
+    dtype = np.min_scalar_type(max(0, len(found) - 1))
+    needed = n * dtype.itemsize
+    if (free := room.lacking(needed)) is not None:
+        law = f"what fits in the {room.in_words(free)} of memory that are free"
+        raise place.refusal(law, f"{n} characters, which take {room.in_words(needed)}")
+    number_of = np.zeros(len(is_there), dtype)
+    number_of[found] = np.arange(len(found))
+    tokens, done = np.empty(n, dtype), 0
+    for codes in _codes(path, place):
+        codes = codes[: n - done]  # of a file that has grown meanwhile
+        tokens[done : done + len(codes)] = number_of[codes]
+        done += len(codes)
+    return "".join(map(chr, found)), tokens[:done]
 
 
-def _windows(tokens: NDArray[np.int64], steps: int) -> Examples:
+def _codes(path: Path, place: Place) -> Iterator[NDArray[np.uint32]]:
+    """The characters of a text as numbers, piece by piece.
+
+    Line ends stay what they are.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    done, kept = 0, 0
+    try:
+        with opened(path, place) as file:
+            limit = None if path.suffix == ".gz" else path.stat().st_size
+            for piece in chunks(file, limit):
+                kept = len(decoder.getstate()[0])
+                text = decoder.decode(piece)
+                yield np.frombuffer(text.encode("utf-32-le"), "<u4")
+                done += len(piece)
+        kept = len(decoder.getstate()[0])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise place.refusal("text in UTF-8", _told(error, done, kept)) from None
+
+
+def _told(error: UnicodeDecodeError, done: int, kept: int) -> str:
+    """What is wrong, and where in the file, of which ``kept`` bytes before ``done`` were left."""
+    return (
+        f"'utf-8' codec can't decode byte 0x{error.object[error.start]:02x} "
+        f"in position {done - kept + error.start}: {error.reason}"
+    )
+
+
+def _windows(tokens: NDArray[np.unsignedinteger[Any]], steps: int) -> Examples:
     """Whole windows of inputs, and the targets one character later, both ``(windows, steps)``."""
     n = (len(tokens) - 1) // steps * steps
-    inputs = tokens[:n].reshape(-1, steps).astype(np.float32)
-    targets = tokens[1 : n + 1].reshape(-1, steps).astype(np.int32)
-    return Examples(inputs, targets)
+    return Examples(tokens[:n].reshape(-1, steps), tokens[1 : n + 1].reshape(-1, steps))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
@@ -11,6 +10,7 @@ from emulator.errors import ConfigError, RunError
 from emulator.executors import Watch
 from emulator.executors.placement import most_to_build, tile_sizes
 from emulator.job import Job
+from tiles import room
 from tiles.aging import Aging
 from tiles.host import Assignment, TileError, TileHost
 from tiles.measure import HostReport, Outcome, TileReport
@@ -98,20 +98,9 @@ def _check_memory(job: Job, activations: Activations) -> None:
     """Refuse what this machine has no memory for, before it takes what there is."""
     tiles, stored = sum(tile_sizes(job)) + most_to_build(job), sum(activations.most)
     needed = tiles + stored
-    there = _available_bytes()
-    if there is not None and needed > there:
+    if (free := room.lacking(needed)) is not None:
         raise ConfigError(
             f"this machine must have {needed / _GIB:.1f} GiB of memory free for the tiles "
-            f"({tiles / _GIB:.1f}) and activations ({stored / _GIB:.1f}), got {there / _GIB:.1f}; "
+            f"({tiles / _GIB:.1f}) and activations ({stored / _GIB:.1f}), got {free / _GIB:.1f}; "
             "engine.kind=ray spreads them over a cluster, and smaller batches take less"
         )
-
-
-def _available_bytes() -> int | None:
-    """Memory that a process may still take, as Linux says; None elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    found = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return next((int(kib) << 10 for kib in found), None)
