@@ -19,7 +19,7 @@ from emulator.compiler import records
 from emulator.config import RunConfig
 from emulator.data import DataError
 from emulator.device_commands import Json, devices_app
-from emulator.errors import ConfigError, RunError
+from emulator.errors import ConfigError, RunError, masked
 from emulator.exchange_commands import app as exchange_app
 from emulator.interrupt import Interrupted
 from emulator.job import prepare
@@ -95,13 +95,13 @@ def run() -> int:
         with tempfile.NamedTemporaryFile(
             "w", prefix="crossmesh-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
-            traceback.print_exc(file=file)
+            file.write(masked(traceback.format_exc()))
         told = f"{type(error).__name__}: {error}; please report it with the file {file.name}"
         return _refused(told, 1)
 
 
 def _refused(error: object, code: int) -> int:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {masked(' '.join(str(error).split()))}", err=True)
     return code
 
 

@@ -1,8 +1,38 @@
 """Errors that are the user's to mend; the command line prints them in one line and exits with 2."""
 
+import re
+
+# user:password@ behind the scheme; a password may hold slashes, and a port is none. Of the web, a
+# name alone may be a token. A path makes one slash of two.
+_LOGIN = re.compile(r"(:/+)(?:[^\s/:@'\"]*:(?!\d+/)[^\s@'\"]*)@")
+_WEB_LOGIN = re.compile(r"(https?:/+)[^\s/@'\"]+@", re.IGNORECASE)
+_SECRET_NAME = (
+    r"[\w.%-]*(?:secret|token|passw|pwd|signature|credential|auth"
+    r"|(?:access|account|api|private|session)[_-]?key)[\w.%-]*|sig|sas|key"
+)
+_PARAMETER = re.compile(rf"([?&;](?:{_SECRET_NAME})=)[^&;#\s'\"]+", re.IGNORECASE)
+_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """A text whose addresses show no passwords, keys and tokens.
+
+    >>> masked("got s3://KEY:SE/CRET@bucket/a?region=b&secret_key=c")
+    'got s3://***@bucket/a?region=b&secret_key=***'
+    """
+    return _PARAMETER.sub(r"\1***", _WEB_LOGIN.sub(r"\1***@", _LOGIN.sub(r"\1***@", text)))
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name is likely to hold a secret."""
+    return _NAME.fullmatch(name) is not None
+
 
 class ConfigError(ValueError):
     """A config is wrong: the message names the field, the law and the value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 class RunError(RuntimeError):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from emulator.errors import ConfigError
+from interconnect.private import make_private
 
 
 class InUse(ConfigError):  # noqa: N818  because it names what is
@@ -13,7 +14,7 @@ class InUse(ConfigError):  # noqa: N818  because it names what is
 
 
 def locked(path: Path, option: str, user: str, wait_s: float = 0.0) -> int:
-    """Make and lock a folder; the descriptor that holds the lock.
+    """Make and lock a folder, which only its owner may enter unless it is there already.
 
     Args:
         path: The folder.
@@ -21,12 +22,15 @@ def locked(path: Path, option: str, user: str, wait_s: float = 0.0) -> int:
         user: What else could hold it: a run, a study.
         wait_s: How long to wait for it.
 
+    Returns:
+        The descriptor that holds the lock.
+
     Raises:
         InUse: If another process holds it.
         ConfigError: If it cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_private(path)
         lock = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise ConfigError(

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from emulator.config import SHIPPED, RunConfig
+from emulator.credentials import check_without
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
@@ -76,6 +77,7 @@ def validated(tree: Mapping[str, Any]) -> RunConfig:
 
 
 def _validated(tree: Mapping[str, Any]) -> RunConfig:
+    check_without(tree, "config.yaml")
     try:
         return RunConfig.model_validate(dict(tree))
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """Generated files: checked by Ray's own validator, by bash, and by what they do with stand-ins."""
 
+import importlib.metadata
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -346,23 +348,63 @@ def test_the_batch_job_asks_for_what_is_described(generate):
 
 @pytest.mark.slow
 def test_ray_on_slurm_is_run_with_documented_options(generate):
-    script = (generate("slurm") / "job.sbatch").read_text()
-    command = next(line for line in script.splitlines() if line.startswith("srun "))
-    srun, rest = command.split(" ray symmetric-run ")
-    ray, training = rest.split(" -- ")
-    options = set(re.findall(r"--([a-z-]+)", ray))
+    folder = generate("slurm")
+    lines = (folder / "job.sbatch").read_text().splitlines()
+    command = next(line for line in lines if line.startswith("srun "))
+    srun, given = command.split(' bash "$here/node.sh" ')
+    node = (folder / "node" / "node.sh").read_text().replace("\\\n", "")
+    ray, training = node.partition("ray symmetric-run ")[2].split(" -- ")
+    options = set(re.findall(r"--([a-z-]+)", ray + given))
 
     assert set(re.findall(r"--([a-z-]+)", srun)) <= SRUN
-    assert {"address", "min-nodes"} <= options
+    assert {"address", "min-nodes", "temp-dir"} <= options
     allowed = documented("symmetric-run") | documented("start") - NOT_WITH_SYMMETRIC_RUN
     assert options <= allowed
-    assert training == 'bash "$here/train.sh" &'
+    assert training == 'bash "$here/train.sh"\n'
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_no_one_else_reads_what_is_generated(name, generate):
+    """Variables may hold the keys of a store; so scripts and configs are for their owner alone."""
+    folder = generate(name, variables={"AWS_SECRET_ACCESS_KEY": "verysecret"})
+
+    for path in (folder, *folder.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("kind", ["slurm", "on-premises", "aws"])
+def test_ray_on_a_node_lies_in_a_folder_of_its_own(kind, generate, stand_ins):
+    """Run as the node would, twice: nothing is at a place that others can foresee, or stays."""
+    folder = generate(kind, activate=[])
+    seen = stand_ins.folder / "seen"
+    stand_ins.add("python3", f"echo {importlib.metadata.version('ray')}")
+    stand_ins.add("ray", f'stat -c "%a %n" "$RAY_TMPDIR" >> {seen}; echo "Ray runtime started"\n'
+                  'case "$*" in *--block*) exec sleep 1000 ;; esac')  # fmt: skip
+    environment = {**stand_ins.environment, "CROSSMESH_ADDRESS": "192.0.2.7:6379"}
+
+    def script(*words):
+        done = subprocess.run(["bash", *words], env=environment, check=True, timeout=60)
+        assert done.returncode == 0
+
+    for _ in range(2):
+        if kind == "slurm":
+            script(folder / "node" / "node.sh", "--min-nodes", "2")
+        else:
+            script(folder / "node" / "ray.sh", "head")
+            script(folder / "node" / "ray.sh", "end")
+    told = [line.split() for line in seen.read_text().splitlines()]
+    assert [mode for mode, _ in told] == ["700", "700"]
+    assert len({path for _, path in told}) == 2
+    assert not any(Path(path).exists() for _, path in told)
+    options = [call.split() for call in stand_ins.calls if call.startswith("ray s")]
+    for (_, path), call in zip(told, options, strict=True):
+        assert f"--temp-dir={path}/ray" in call
 
 
 @pytest.fixture
 def queue(generate, stand_ins, tmp_path):
     """What runs a job as Slurm would, on one node."""
-    stand_ins.add("srun", 'until [ "$1" = ray ]; do shift; done; "$@"')
+    stand_ins.add("srun", 'until [ "$1" = bash ]; do shift; done; "$@"')
     stand_ins.add("ray", 'until [ "$1" = -- ]; do shift; done; shift; "$@"')
     stand_ins.add("scontrol")
     stand_ins.add("python3", "echo 192.0.2.7")

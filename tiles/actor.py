@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
@@ -14,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from interconnect.channels import Channels, ChannelStopped
 from interconnect.interfaces import Ipc, Keys, Tcp
+from interconnect.private import PrivateFolder
 from tiles.aging import Aging
 from tiles.binding import Feed
 from tiles.host import Assignment, TileHost
@@ -45,7 +43,7 @@ class TileActor:
     def __init__(self, assignment: Assignment, host: int, *feeds: Feed | None) -> None:
         threadpool_limits(1)  # law 1: the same bits however many cores there are
         self._keys = Keys.generate()
-        self._folder: Path | None = None  # of the sockets within this node
+        self._folder: PrivateFolder | None = None  # of the sockets within this node
         self._channels: Channels | None = None
         needed = {name: feed for name, feed in zip(("train", "test"), feeds, strict=True) if feed}
         self._host = TileHost(replace(assignment, host=host), needed)
@@ -67,12 +65,11 @@ class TileActor:
         ip = ray.util.get_node_ip_address()
         return Spot(context.get_node_id(), ip, os.getpid(), VERSION, self._keys.public)
 
-    def listen(self, peers: dict[int, Spot], folder: str) -> dict[int, str]:
+    def listen(self, peers: dict[int, Spot]) -> dict[int, str]:
         """Open a channel from every peer.
 
         Args:
             peers: Where each of them runs.
-            folder: Name for a folder of sockets, in this node's folder for temporary files.
 
         Returns:
             Addresses by peer.
@@ -80,13 +77,12 @@ class TileActor:
         here = ray.get_runtime_context().get_node_id()
         address = ray.util.get_node_ip_address()
         if any(spot.node == here for spot in peers.values()):
-            self._folder = Path(tempfile.gettempdir()) / folder
-            self._folder.mkdir(mode=0o700)
+            self._folder = PrivateFolder()
         channels = self._open
         return {
             peer: channels.listen(
                 peer,
-                Ipc(folder=self._folder)
+                Ipc(folder=self._folder.path)
                 if self._folder and spot.node == here
                 else Tcp(host=address, client_key=spot.key),
             )
@@ -137,7 +133,7 @@ class TileActor:
 
     def _remove_folder(self) -> None:
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             self._folder = None
 
     def write(self, weights: Callable[..., Any]) -> None:

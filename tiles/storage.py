@@ -9,6 +9,8 @@ from secrets import token_hex
 import pyarrow as pa
 from pyarrow import fs
 
+from interconnect.private import make_private
+
 
 class NotWritten(OSError):  # noqa: N818  because it names what happened
     """A file or folder could not be written; the message says where and why."""
@@ -118,8 +120,8 @@ class Storage:
     def begin(self, name: str) -> "Storage":
         """An empty folder in which to write what ``publish`` makes visible as ``name``.
 
-        It lies aside where folders can be renamed. In an object store they cannot; there the file
-        that is written last says that the others are whole.
+        It lies aside where folders can be renamed, and is for its owner alone. In an object store
+        they cannot; there the file that is written last says that the others are whole.
 
         Raises:
             NotWritten: If it cannot be had.
@@ -127,7 +129,11 @@ class Storage:
         aside = self.folder(f".{name}.{token_hex(4)}" if self.renames else name)
         aside.remove()
         try:
-            self._files.create_dir(aside._path, recursive=True)
+            if self._is_local:
+                make_private(Path(self._path))
+                make_private(Path(aside._path))
+            else:
+                self._files.create_dir(aside._path, recursive=True)
         except OSError as error:
             raise self._not_written(error) from None
         return aside

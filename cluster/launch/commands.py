@@ -31,7 +31,7 @@ from cluster.launch.local import LocalNodes
 from cluster.launch.order import Order
 from emulator import interrupt
 from emulator.commands import app
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, is_secret
 
 # What typer needs to know, so that options behind CONFIG go on to the training.
 PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -130,7 +130,7 @@ def _start_elsewhere(
     folder = files or Path("launched") / f"{cluster.name}-{order.config.name}"
     plan = _plan(cluster, order, folder.absolute())
     if dry_run and files is None:
-        plan.show()
+        plan.show([value for name, value in cluster.variables.items() if value and is_secret(name)])
         return 0
     plan.write()
     if dry_run:

@@ -9,7 +9,10 @@ import typer
 import yaml
 
 from cluster.launch.tokens import write_token
-from emulator.errors import ConfigError
+from emulator.errors import ConfigError, masked
+from interconnect.private import make_private, write_private
+
+PRIVATE, SCRIPT = 0o600, 0o700  # variables of a cluster may hold secrets, so no one else reads them
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class File:
 
     name: str
     text: str
-    mode: int = 0o644
+    mode: int = PRIVATE
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ class Plan:
         try:
             for file in self.files:
                 path = self.folder / file.name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(file.text, "utf-8")
+                make_private(path.parent)
+                path.unlink(missing_ok=True)
+                write_private(path, file.text)
                 path.chmod(file.mode)
             if self.token is not None:
                 write_token(self.folder / self.token)
@@ -67,11 +71,14 @@ class Plan:
                 f"({(error.strerror or str(error)).lower()})"
             ) from None
 
-    def show(self) -> None:
-        """Print all files and what to do next; the token is not made."""
+    def show(self, hidden: Iterable[str] = ()) -> None:
+        """Print all files and what to do next, with some texts masked; the token is not made."""
         for file in self.files:
             typer.echo(f"---- {self.folder / file.name} (mode {file.mode:04o})")
-            typer.echo(file.text)
+            text = masked(file.text)
+            for secret in hidden:
+                text = text.replace(secret, "***")
+            typer.echo(text)
         if self.token is not None:
             typer.echo(f"---- {self.folder / self.token} (mode 0600)")
             typer.echo("(the token, which is made when the files are written)\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.launch import scripts
 from cluster.launch.config import KubernetesCluster
-from cluster.launch.files import File, Plan, lines, yaml_text
+from cluster.launch.files import SCRIPT, File, Plan, lines, yaml_text
 from cluster.launch.order import Order
 from cluster.launch.settings import NODE
 from emulator.errors import ConfigError
@@ -46,7 +46,7 @@ def plan(pods: KubernetesCluster, order: Order, folder: Path) -> Plan:
         folder=folder,
         files=(
             File("rayjob.yaml", _HEADER + "---\n".join(texts)),
-            File("launch.sh", _launch_script(job, namespace), 0o755),
+            File("launch.sh", _launch_script(job, namespace), SCRIPT),
         ),
         script="launch.sh",
         tools=("kubectl",),

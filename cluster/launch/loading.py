@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cluster.launch.config import CLUSTERS, AnyCluster
+from emulator.credentials import check_without
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
 from emulator.loading import merged, read_mapping
@@ -33,8 +34,10 @@ def load_cluster(source: str) -> AnyCluster:
         ConfigError: With one line that names the file, the field, the law and the value.
     """
     path = _found(source, Path(), "CLUSTER")
+    tree = _read(path, ())
+    check_without({key: tree[key] for key in tree if key != "variables"}, "generated files")
     try:
-        return _ClusterFile.model_validate({"cluster": _read(path, ())}).cluster
+        return _ClusterFile.model_validate({"cluster": tree}).cluster
     except ValidationError as error:
         law = sentence(error, _ClusterFile).removeprefix("cluster.")
         raise ConfigError(f"{path.name}: {law}") from None

@@ -5,11 +5,9 @@ Each node has an address of its own in 127.0.0.0/8, which Linux serves on the lo
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +17,12 @@ from cluster.launch.settings import NODE, QUIET
 from cluster.launch.tokens import checked_token, token_variables, write_token
 from emulator import interrupt
 from emulator.errors import ConfigError, RunError
+from interconnect.private import NoPrivateFolder, PrivateFolder
 
 FIRST = 2  # last number of the head's address
 _STARTED = "Ray runtime started"  # what ``ray start`` says when the node belongs to the cluster
 _POLL_S = 0.1
 _END_S = 10.0  # longest wait for a node to end by itself; one that is idle takes 4 s
-_LONGEST_FOLDER = 34  # sockets lie below it, and their paths must not exceed 103 characters
 _LINES_SHOWN = 4
 
 
@@ -146,8 +144,8 @@ class LocalNodes:
         self.address = f"127.0.0.{FIRST}:{self._port}"
         if token is not None:
             checked_token(token, "token")
-        self._folder = _short_folder()
-        self._token = token or self._folder / "token"
+        self._folder = _private_folder()
+        self._token = token or self._folder.path / "token"
         self.environment = {**QUIET, **token_variables(self._token)}
 
     def __enter__(self) -> "LocalNodes":
@@ -168,15 +166,15 @@ class LocalNodes:
             running = [node.leader for node in self.nodes if node.leader is not None]
             self.nodes = []
             sessions.end(running, _END_S)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def _start(self) -> None:
         deadline = time.monotonic() + self._timeout_s
         head_only = {"port": self._port, "include-dashboard": "false"}
-        self.nodes = [LocalNode(0, self._folder)]
+        self.nodes = [LocalNode(0, self._folder.path)]
         self.nodes[0].start({**self._options, **head_only}, self._node_environment)
         self._await(self.nodes, deadline)
-        self.nodes += [LocalNode(number, self._folder) for number in range(1, self._n)]
+        self.nodes += [LocalNode(number, self._folder.path) for number in range(1, self._n)]
         for node in self.nodes[1:]:
             node.start({**self._options, "address": self.address}, self._node_environment)
         self._await(self.nodes[1:], deadline)
@@ -198,12 +196,11 @@ class LocalNodes:
         return {**kept, **NODE, **self._variables, **self.environment}
 
 
-def _short_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="crossmesh-"))
-    if len(str(folder)) <= _LONGEST_FOLDER:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="crossmesh-", dir="/tmp"))
+def _private_folder() -> PrivateFolder:
+    try:
+        return PrivateFolder()
+    except NoPrivateFolder as error:
+        raise ConfigError(str(error)) from None
 
 
 def _free_port() -> int:

@@ -18,7 +18,7 @@ import interconnect
 import tiles
 from cluster.launch import scripts
 from cluster.launch.config import AwsCluster, GcpCluster, LaunchedCluster, OnPremisesCluster
-from cluster.launch.files import File, Plan, yaml_text
+from cluster.launch.files import SCRIPT, File, Plan, yaml_text
 from cluster.launch.order import Order
 from cluster.launch.tokens import checked_token
 from emulator.errors import ConfigError
@@ -48,12 +48,12 @@ def plan(machines: Machines, order: Order, folder: Path) -> Plan:
     train = scripts.training_script(order, run_dir, address, _prologue(machines))
     files = (
         File("cluster.yaml", _HEADER + yaml_text(tree)),
-        File("launch.sh", _launch_script(machines, order, run_dir), 0o755),
+        File("launch.sh", _launch_script(machines, order, run_dir), SCRIPT),
         scripts.config_file(order, "node/"),
         scripts.environment_file(machines.variables, machines.activate),
-        File("node/train.sh", train, 0o755),
-        File("node/job.sh", _JOB, 0o755),
-        File("node/ray.sh", _ray_script(machines), 0o755),
+        File("node/train.sh", train, SCRIPT),
+        File("node/job.sh", _JOB, SCRIPT),
+        File("node/ray.sh", _ray_script(machines), SCRIPT),
     )
     return Plan(
         folder=folder,
@@ -216,11 +216,10 @@ def _gcp_nodes(machines: GcpCluster) -> tuple[dict[str, Any], dict[str, Any]]:
 def _ray_script(machines: Machines) -> str:
     """Starts and ends one node's Ray, and nothing else."""
     cpus = [] if machines.cpus_per_node is None else [f"--num-cpus={machines.cpus_per_node}"]
-    temporary = f"/tmp/crossmesh-{machines.name}"
     options = scripts.quoted([*cpus, "--include-log-monitor=false"])
     return _RAY.format(
         port=machines.port,
-        temporary=f'{temporary}-"$(id -u)"',
+        folder=scripts.PRIVATE_FOLDER,
         options=options,
         seconds=_START_S,
         version=importlib.metadata.version("ray"),
@@ -315,6 +314,7 @@ set -e
 here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 . "$here/env.sh"
 pid_file="$here/ray.pid"
+folder_file="$here/ray.folder"
 log="$here/ray.log"
 
 runs() {{ [ -e "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; }}
@@ -333,7 +333,8 @@ case "$1" in
       for _ in $(seq 60); do runs || break; sleep 1; done
     fi
     rm -f "$pid_file"
-    rm -rf {temporary}
+    if [ -e "$folder_file" ]; then rm -rf "$(cat "$folder_file")"; fi
+    rm -f "$folder_file"
     exit 0 ;;
 esac
 
@@ -346,9 +347,12 @@ if [ "$there" != {version} ]; then
   echo "Ray must be {version} on every node, got $there on $(hostname)" >&2
   exit 1
 fi
+{folder}
+echo "$RAY_TMPDIR" > "$folder_file"
 ulimit -n 65536 2>/dev/null || true
 : > "$log"
-nohup setsid ray start --block "$@" --temp-dir={temporary} {options} >> "$log" 2>&1 < /dev/null &
+nohup setsid ray start --block "$@" --temp-dir="$RAY_TMPDIR/ray" {options} \\
+  >> "$log" 2>&1 < /dev/null &
 echo $! > "$pid_file"
 for _ in $(seq {seconds}); do
   if grep -q 'Ray runtime started' "$log"; then exit 0; fi

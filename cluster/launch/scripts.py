@@ -7,6 +7,7 @@ from cluster.launch.files import File, lines
 from cluster.launch.order import Order
 from cluster.launch.settings import NODE
 from emulator.loading import dumped
+from interconnect.private import PREFIX
 
 CONFIG = "run.yaml"
 _RESUMABLE = {"epochs": "--epochs", "data_dir": "--data-dir"}  # options that a resume takes too
@@ -38,10 +39,25 @@ def environment_file(variables: Mapping[str, str], activate: Iterable[str]) -> F
         "export RAY_AUTH_MODE=token",
         'export RAY_AUTH_TOKEN_PATH="$here/token"',
         'chmod 600 "$RAY_AUTH_TOKEN_PATH"',
+        "umask 077",
         exports(variables),
         activate,
     )
     return File("node/env.sh", text)
+
+
+# Makes RAY_TMPDIR, which Ray's own folders need: all may write in those. It stays locked as long as
+# a process lives that was started here; what a killed one has left is removed.
+PRIVATE_FOLDER = f"""\
+for left in /tmp/{PREFIX}*; do
+  if [ -d "$left" ] && [ ! -L "$left" ] && [ -O "$left" ]; then
+    flock -n "$left" rm -rf "$left" || true
+  fi
+done
+RAY_TMPDIR=$(mktemp -d /tmp/{PREFIX}XXXXXXXX)
+export RAY_TMPDIR
+exec 9< "$RAY_TMPDIR"
+flock 9"""
 
 
 def config_file(order: Order, folder: str) -> File:

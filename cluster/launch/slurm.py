@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.launch import scripts
 from cluster.launch.config import SlurmCluster
-from cluster.launch.files import File, Plan, lines
+from cluster.launch.files import SCRIPT, File, Plan, lines
 from cluster.launch.order import Order
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
@@ -20,11 +20,12 @@ def plan(nodes: SlurmCluster, order: Order, folder: Path) -> Plan:
     return Plan(
         folder=folder,
         files=(
-            File("job.sbatch", batch_script(nodes), 0o755),
-            File("launch.sh", _LAUNCH, 0o755),
+            File("job.sbatch", batch_script(nodes), SCRIPT),
+            File("launch.sh", _LAUNCH, SCRIPT),
             scripts.config_file(order, "node/"),
             scripts.environment_file(nodes.variables, nodes.activate),
-            File("node/train.sh", train, 0o755),
+            File("node/node.sh", _NODE, SCRIPT),
+            File("node/train.sh", train, SCRIPT),
         ),
         script="launch.sh",
         tools=("sbatch",),
@@ -45,8 +46,7 @@ def batch_script(nodes: SlurmCluster) -> str:
         "",
         _BEGIN.format(port=nodes.port, wait=_WAIT_S).rstrip(),
         "",
-        f'{scripts.quoted(srun)} ray symmetric-run --address "$CROSSMESH_ADDRESS" '
-        f'{scripts.quoted(ray)} -- bash "$here/train.sh" &',
+        f'{scripts.quoted(srun)} bash "$here/node.sh" {scripts.quoted(ray)} &',
         _END.format(again="yes" if nodes.requeue else "no").rstrip(),
     )
 
@@ -77,6 +77,19 @@ _LAUNCH = """\
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")"
 sbatch job.sbatch
+"""
+
+_NODE = f"""\
+#!/usr/bin/env bash
+# One node's part of the job: Ray, and on the first node the training.
+set -e
+here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
+umask 077
+{scripts.PRIVATE_FOLDER}
+trap 'rm -rf "$RAY_TMPDIR"' EXIT
+trap : TERM INT  # the folder stays until Ray has ended
+ray symmetric-run --address "$CROSSMESH_ADDRESS" --temp-dir="$RAY_TMPDIR/ray" "$@" \\
+  -- bash "$here/train.sh"
 """
 
 _BEGIN = """\

@@ -1,22 +1,19 @@
 """The token that keeps strangers out of a Ray cluster."""
 
-import os
 import secrets
 import stat
 from pathlib import Path
 
 from emulator.errors import ConfigError
+from interconnect.private import write_private
 
 
 def write_token(path: Path) -> None:
     """Make a file with a fresh token that only its owner may read; one that is there stays."""
     try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_private(path, secrets.token_hex(32))
     except FileExistsError:
         checked_token(path, "token")
-        return
-    with os.fdopen(number, "w") as file:
-        file.write(secrets.token_hex(32))
 
 
 def checked_token(path: Path, field: str) -> Path:

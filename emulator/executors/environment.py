@@ -12,8 +12,8 @@ _TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps the user's token
 def prepare(address: str | None) -> None:
     """Keep Ray from reporting usage, and have it show the user's token to a running cluster.
 
-    Ray turns tokens on by itself for an instance that it starts, but not for an address. It looks
-    at the environment when it is imported, so later calls change nothing.
+    Ray does not turn tokens on by itself for an address. It looks at the environment when it is
+    imported, so later calls change nothing. An instance of our own has a token of its own.
 
     Raises:
         ConfigError: If a token is demanded and there is none, which would abort the process.
@@ -21,6 +21,7 @@ def prepare(address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A loss fails several calls; one is told, in our words, and Ray would print the others.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    _protect_token()
     if address is None:
         return
     _check_token()
@@ -43,8 +44,8 @@ def _check_token() -> None:
         )
 
 
-def protect_token() -> None:
-    """Let only its owner read the token, which Ray writes readable to all."""
+def _protect_token() -> None:
+    """Let only its owner read the user's token: Ray has written it readable to all."""
     try:
         state = _TOKEN.stat()
         if state.st_uid == os.geteuid() and stat.S_IMODE(state.st_mode) & 0o077:

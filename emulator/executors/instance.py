@@ -13,12 +13,13 @@ import ray
 from emulator import interrupt
 from emulator.config import Engine
 from emulator.errors import ConfigError, RunError
-from emulator.executors import environment
+from emulator.executors.private import Enclosure
 from emulator.executors.reach import alive_nodes, check_reachable, muted
 from tiles.actor import Spot
 from tiles.version import VERSION
 
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
+_enclosure: Enclosure | None = None  # of the instance of this process, as there is one at most
 _LAW = "engine.address must be host:port of a running Ray cluster, or auto"
 
 
@@ -34,7 +35,7 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         Whether the connection is new, so that ``disconnect`` is due.
 
     Raises:
-        ConfigError: If the address cannot be used.
+        ConfigError: If the address cannot be used, or there is no folder for an instance.
         RunError: If no instance can be started.
     """
     address = engine.address
@@ -45,17 +46,13 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         _check_connected(address)
         return False
     options: dict[str, Any] = {"address": address}
-    if address is None:
-        options = {
-            "address": "local",
-            "num_cpus": os.cpu_count(),
-            "object_store_memory": object_store_bytes,
-        }
     if engine.code == "shipped":
         root = Path(__file__).parents[2]
         modules = [str(root / name) for name in ("cluster", "emulator", "tiles", "interconnect")]
         options["runtime_env"] = {"py_modules": modules}
     logging.getLogger("ray").setLevel(logging.ERROR)
+    if address is None:
+        options |= _enclosed(object_store_bytes)
     try:
         with interrupt.deferred(), muted():
             ray.init(
@@ -68,10 +65,25 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
             )
             interrupt.reinstall()
     except (ConnectionError, RuntimeError, ValueError) as error:
+        disconnect()
         raise _refused(address, error) from None
-    environment.protect_token()
+    except BaseException:
+        disconnect()
+        raise
     _silence_raylet()
     return True
+
+
+def _enclosed(object_store_bytes: int) -> dict[str, Any]:
+    """Options of an instance that nobody else can use, whose files lie in a private folder."""
+    global _enclosure
+    _enclosure = Enclosure()
+    return {
+        "address": "local",
+        "num_cpus": os.cpu_count(),
+        "object_store_memory": object_store_bytes,
+        "_temp_dir": str(_enclosure.temporary),
+    }
 
 
 def check_version(spots: Iterable[Spot | None]) -> None:
@@ -89,8 +101,14 @@ def check_version(spots: Iterable[Spot | None]) -> None:
 
 
 def disconnect() -> None:
-    """Leave the cluster, or end the instance of this process."""
-    ray.shutdown()
+    """Leave the cluster, or end the instance of this process and remove its files."""
+    global _enclosure
+    try:
+        ray.shutdown()
+    finally:
+        if _enclosure is not None:
+            _enclosure.close()
+            _enclosure = None
 
 
 def _refused(address: str | None, error: Exception) -> Exception:

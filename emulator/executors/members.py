@@ -1,7 +1,6 @@
 """The actors of one run: made, connected, asked, replaced and ended."""
 
 import contextlib
-import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -104,14 +103,10 @@ class Members:
             HostLost: If an actor is lost meanwhile.
         """
         spots, hosts = self.spots, range(len(self._actors))
-        token = secrets.token_hex(8)
         sources = {host: {source for source, target in pairs if target == host} for host in hosts}
         addresses: list[dict[int, str]] = self.each(
             "listen",
-            [
-                ({peer: spots[peer] for peer in sources[host]}, f"crossmesh-{token}-{host}")
-                for host in hosts
-            ],
+            [({peer: spots[peer] for peer in sources[host]},) for host in hosts],
         )
         self._folders |= {
             Path(address.removeprefix("ipc://")).parent
