@@ -71,7 +71,7 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def check_unchangeable(folder: Path, forbidden: int = 0o022) -> None:
+def check_unchangeable(folder: Path) -> None:
     """Refuse a folder whose entries other users could rename or replace.
 
     A folder that others may write is fit only with the sticky bit, as ``/tmp`` has it; so are all
@@ -79,7 +79,6 @@ def check_unchangeable(folder: Path, forbidden: int = 0o022) -> None:
 
     Args:
         folder: The folder.
-        forbidden: Mode bits that it and those above it must not have without the sticky bit.
 
     Raises:
         PermissionError: If others could; the message names the folder that lets them.
@@ -90,7 +89,7 @@ def check_unchangeable(folder: Path, forbidden: int = 0o022) -> None:
     real = folder.resolve(strict=True)
     for each in (real, *real.parents):
         state = each.stat()
-        is_open = state.st_mode & forbidden and not state.st_mode & stat.S_ISVTX
+        is_open = state.st_mode & 0o022 and not state.st_mode & stat.S_ISVTX
         if is_open or state.st_uid not in trusted:
             raise PermissionError(
                 f"{each} must belong to this user or the system and be writable by nobody else, "

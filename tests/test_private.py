@@ -1,12 +1,19 @@
 """What another user of the same machine can see, change or use of a run: nothing."""
 
+import contextlib
 import fcntl
+import json
 import os
+import pwd
+import re
+import secrets
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +27,7 @@ from emulator.loading import load_config
 from interconnect import private
 from interconnect.private import MOST_BYTES, NoPrivateFolder, PrivateFolder, check_unchangeable
 from tests.jobs import small_config
+from tests.stranger import NO_SUCH, NOT_ADMITTED, grpc
 
 ROOT = Path(__file__).parents[1]
 
@@ -236,3 +244,150 @@ def test_a_clusters_credentials_belong_into_its_variables(tmp_path, capsys, monk
     assert "export AWS_SECRET_ACCESS_KEY=***" in shown
     assert "export MINE=shown" in shown
     assert "sEcrEt" not in shown
+
+
+# Another user
+
+
+METHODS = {
+    "gcs_server": "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "raylet": "/ray.rpc.NodeManagerService/GetNodeStats",
+    "objects": "/ray.rpc.ObjectManagerService/Pull",
+    "worker": "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
+}
+
+
+@pytest.fixture
+def stranger():
+    """Id of a user that has nothing to do with ours."""
+    if os.geteuid() or not shutil.which("useradd"):
+        pytest.skip("needs root and useradd, to be another user")
+    name = f"cm{secrets.token_hex(4)}"
+    subprocess.run(["useradd", "--system", "--no-create-home", name], check=True)
+    yield pwd.getpwnam(name).pw_uid
+    subprocess.run(["userdel", name], check=True)
+
+
+def started(place, work, *options, **variables):
+    """A training on Ray with temporary files in ``place``, in a session of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": str(place), **variables}
+    return subprocess.Popen(
+        [sys.executable, "-m", "cluster.cli", "train", "digits", *options],
+        cwd=work, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def victim(place):
+    """A run on Ray, with code shipped, while it trains."""
+    place.chmod(0o755)
+    (place / "work").mkdir(mode=0o755)
+    shipped = ("--set", "engine.code=shipped", "--set", "training.baseline=false")
+    run = started(place, place / "work", "--epochs", "100000", *shipped)
+    try:
+        while not (place / "work" / "runs" / "digits" / "live.json").exists():
+            assert run.poll() is None
+            time.sleep(0.1)
+        yield run
+    finally:
+        run.terminate()
+        run.wait()
+
+
+@pytest.mark.slow
+def test_a_start_that_is_interrupted_leaves_nothing_to_read(place):
+    home, work = place / "home", place / "work"
+    home.mkdir()
+    work.mkdir()
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    run = started(place, work, "--epochs", "100", HOME=str(home), XDG_CACHE_HOME=cache)
+    while not list(place.glob(f"{private.PREFIX}*/ray")):
+        assert run.poll() is None
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+
+    assert run.wait(120) == 130
+    assert set(place.iterdir()) == {home, work}
+    assert not (home / ".ray").exists()
+
+
+def processes(session):
+    """Ids and names of the processes of a session."""
+    table = subprocess.run(["ps", "-eo", "pid=,sess=,comm="], capture_output=True, text=True,
+                           check=True).stdout  # fmt: skip
+    rows = [row.split(None, 2) for row in table.splitlines()]
+    return {int(pid): name for pid, owner, name in rows if int(owner) == session}
+
+
+def written(pid):
+    """Files that a process can write, which have a name."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            flags = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().split("flags:")[1].split()
+            path = link.readlink()
+            if int(flags[0], 8) & os.O_ACCMODE and path.is_file():
+                yield str(path)
+
+
+def listening(pids):
+    """Address and port of every TCP socket on which some processes listen, with their ids."""
+    table = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    for line in table.splitlines():
+        owners = {int(pid) for pid in re.findall(r"pid=(\d+)", line)} & set(pids)
+        if owners:
+            address, _, port = line.split()[3].rpartition(":")
+            yield address.strip("[]").removeprefix("::ffff:"), int(port), min(owners)
+
+
+def as_stranger(stranger, asked):
+    """What another user could do, and the answers of ports."""
+    tried = subprocess.run(
+        [sys.executable, "-I", ROOT / "tests" / "stranger.py", str(stranger)],
+        input=json.dumps(asked), capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    assert tried.stderr == ""
+    return json.loads(tried.stdout)
+
+
+@pytest.mark.slow
+def test_another_user_can_read_change_and_use_nothing_of_a_run(stranger, place, victim):
+    pids = processes(victim.pid)
+    ours = [*place.glob(f"{private.PREFIX}*"), place / "work" / "runs" / "digits"]
+    below = [path for folder in ours for path in (folder, *folder.rglob("*"))]
+    files = {str(path) for path in below if not path.is_dir()}
+    files |= {path for pid in pids for path in written(pid)}
+    files |= {f"/proc/{pid}/{name}" for pid in pids for name in ("environ", "mem", "maps")}
+    ports = {port: pid for _, port, pid in listening(pids)}
+    asked = {
+        "files": sorted(files),
+        "folders": [str(path) for path in (place / "work", *below) if path.is_dir()],
+        "ports": list(ports),
+        "methods": [*METHODS.values()],
+    }
+    found = as_stranger(stranger, asked)
+
+    assert any("py_modules_files" in path for path in files)
+    assert any(path.endswith("/sockets/plasma_store") for path in files)
+    assert found["works"] == [f"list {place / 'work'}"]  # which the test has opened to all
+    assert {address for address, *_ in listening(pids)} == {"127.0.0.1"}
+    shut = set()
+    for answers in found["answers"].values():
+        refused = {method for method in METHODS.values() if answers[method] == NOT_ADMITTED}
+        # Each demands the token, as what it is: a server of Ray's, or the agent of environments.
+        assert refused or answers["http"] == "401", answers
+        assert {answers[method] for method in METHODS.values()} <= {NOT_ADMITTED, NO_SUCH, None}
+        shut |= refused
+    assert shut == set(METHODS.values())
+
+    (token,) = place.glob(f"{private.PREFIX}*/token")
+    gcs = next(port for port, pid in ports.items() if pids[pid].startswith("gcs"))
+    assert grpc(gcs, METHODS["gcs_server"], "0" * 64) == NOT_ADMITTED
+    assert grpc(gcs, METHODS["gcs_server"], token.read_text()) == "0"  # so others are shut out
+    told = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+    assert token.read_bytes() not in told
+
+    victim.terminate()
+    victim.wait()
+    assert list(place.iterdir()) == [place / "work"]

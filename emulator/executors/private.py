@@ -16,9 +16,13 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without typ
 from emulator.errors import ConfigError
 from interconnect.private import NoPrivateFolder, PrivateFolder, write_private
 
-# With this Ray takes the loopback address for the node's, and all its servers listen there alone;
-# on macOS and Windows it does so by default.
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_SETTINGS = {
+    # Ray takes the loopback address for the node's, and all its servers listen there alone; on
+    # macOS and Windows it does so by default.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Otherwise, with ray[default], they can be read without a token.
+    "RAY_enable_metrics_collection": "0",
+}
 _TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")
 
 
@@ -38,14 +42,14 @@ class Enclosure:
         except NoPrivateFolder as error:
             raise ConfigError(str(error)) from None
         self.temporary = self._folder.path / "ray"
-        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", *LOOPBACK)
+        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", *_SETTINGS)
         self._before = {name: os.environ.get(name) for name in names}
         self._was_clustered = ray_constants.ENABLE_RAY_CLUSTER
         try:
             token = self._folder.path / "token"
             write_private(token, secrets.token_hex(32))
             os.environ.pop("RAY_AUTH_TOKEN", None)  # which would count instead
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), **LOOPBACK)
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), **_SETTINGS)
             _have_ray_look(is_clustered=False)
         except BaseException:
             self.close()
