@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -20,6 +22,7 @@ from tiles.storage import NotRead, NotShared, NotWritten, Storage
 from tiles.version import PHYSICS, changes_since
 
 _MANIFEST = "manifest.msgpack"
+_NAME = re.compile(r"step-\d{12,}")
 # Neither changes a bit of the chip's state, so a run may go on with other values.
 _FREE: dict[str, Any] = {
     "name": True,
@@ -147,32 +150,43 @@ class Checkpoints:
             ConfigError: If there are checkpoints and none can be used.
             RunLost: If they cannot be read just now.
         """
-        names = found(self._storage)
+        names, unread = found(self._storage), ""
+        for name in _strays(self._storage):
+            warn(f"{name} among the checkpoints is no folder of one and not used")
         for name in reversed(names):
-            folder = self._storage.folder(name)
             try:
-                manifest = _read_manifest(folder)
-                if manifest.physics != PHYSICS:
-                    _allow_foreign(name, manifest.physics, warn, to_train=to_train)
-                self._check(folder, manifest)
-                tiles.load(folder.where, manifest.files)
-            except Misfit as error:
-                raise ConfigError(
-                    f"RUN must hold the arrays that this version gives its tiles, got {name} of "
-                    f"physics {manifest.physics}: {error}; train again from its config.yaml"
-                ) from None
+                return self._restored(name, tiles, warn, to_train=to_train)
             except Damaged as error:
                 warn(f"checkpoint {name} is damaged and not used: {error}")
             except NotRead as error:
-                raise RunLost(str(error)) from None
-            else:
-                return manifest.history
+                warn(f"checkpoint {name} cannot be read and is not used: {error}")
+                unread = str(error)
+        if unread:  # which may be otherwise the next time
+            raise RunLost(unread)
         if names:
             raise ConfigError(
                 f"RUN must have a checkpoint that is whole, got {len(names)} damaged in "
                 f"{self._storage}; without that folder the run begins again"
             )
         return None
+
+    def _restored(
+        self, name: str, tiles: Tiles, warn: Callable[[str], None], *, to_train: bool
+    ) -> History:
+        """Load a checkpoint, if it is whole."""
+        folder = self._storage.folder(name)
+        manifest = _read_manifest(folder)
+        if manifest.physics != PHYSICS:
+            _allow_foreign(name, manifest.physics, warn, to_train=to_train)
+        self._check(folder, manifest)
+        try:
+            tiles.load(folder.where, manifest.files)
+        except Misfit as error:
+            raise ConfigError(
+                f"RUN must hold the arrays that this version gives its tiles, got {name} of "
+                f"physics {manifest.physics}: {error}; train again from its config.yaml"
+            ) from None
+        return manifest.history
 
     def _check(self, folder: Storage, manifest: Manifest) -> None:
         """Refuse a checkpoint that does not belong to the job.
@@ -200,6 +214,7 @@ class Checkpoints:
             )
         if manifest.files.keys() != self._names():
             raise Damaged("its manifest does not name the file of every tile")
+        _check_history(manifest.history, self._job.n_train)
 
     def _manifest(self, history: History, files: dict[str, str]) -> bytes:
         manifest = Manifest(
@@ -243,7 +258,7 @@ def found(storage: Storage) -> list[str]:
 
 def published(storage: Storage) -> list[str]:
     """Names of the checkpoints that were made visible, oldest first; OSError if unreadable."""
-    names = [name for name in storage.names() if name.startswith("step-")]
+    names = [name for name in storage.folders() if _NAME.fullmatch(name)]
     if storage.renames:
         return names
     return [name for name in names if _MANIFEST in storage.folder(name).names()]
@@ -254,7 +269,30 @@ def _unpublished(storage: Storage) -> list[str]:
     names = storage.names()
     if storage.renames:
         return [name for name in names if name.startswith(".step-")]
-    return sorted({name for name in names if name.startswith("step-")} - {*published(storage)})
+    return sorted({*filter(_NAME.fullmatch, storage.folders())} - {*published(storage)})
+
+
+def _strays(storage: Storage) -> list[str]:
+    """Names of what is called like a checkpoint and is none: files, links to nothing, pipes."""
+    folders = storage.folders()
+    return [
+        name
+        for name in storage.names()
+        if name.startswith("step-") and (name not in folders or not _NAME.fullmatch(name))
+    ]
+
+
+def _check_history(history: History, n_train: int) -> None:
+    """Refuse a history that no run has."""
+    first = history.epoch * n_train
+    counts = [history.epoch, history.wall_s, history.examples - first]
+    counts += [n for row in history.rows for n in (row.epoch, row.examples)]
+    is_possible = min(counts) >= 0 and history.examples <= first + n_train
+    if not is_possible or not math.isfinite(history.wall_s):
+        raise Damaged(
+            f"its manifest cannot be read (epoch {history.epoch} and {history.examples} examples "
+            f"of {n_train} each)"
+        )
 
 
 def _allow_foreign(name: str, physics: int, warn: Callable[[str], None], *, to_train: bool) -> None:

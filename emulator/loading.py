@@ -1,10 +1,10 @@
 """Reading configs: YAML, ``extends``, ``--set``, and errors of one line."""
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,10 +14,14 @@ from emulator.credentials import check_without
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
+from emulator.yamls import Dumper, parsed, read_mapping
 from tiles.cells import Cell
 from tiles.devices import PRESETS
 from tiles.frozen import Frozen
 
+MOST_FILES = 16  # that extend each other in a row
+MOST_OPENED = 500  # device files of one config
+MOST_PARTS = 50  # of a field's path
 # Sections whose kind decides which other fields they have; each may extend a device file.
 VARIANTS = frozenset({"cell", "device"})
 
@@ -111,7 +115,7 @@ def _with_layer_tiles(tree: Mapping[str, Any]) -> dict[str, Any]:
 def dumped(config: BaseModel) -> str:
     """A config as YAML that loads again."""
     tree = config.model_dump(mode="json")
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=100)
+    return yaml.dump(tree, Dumper=Dumper, sort_keys=False, width=100)
 
 
 def merged(
@@ -134,45 +138,12 @@ def merged(
     return result
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, to which ``1e-3`` is a number, as in YAML 1.2."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """The safe dumper, which puts text in quotes that ``_Loader`` would take for a number."""
-
-
-for _side in (_Loader, _Dumper):
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-        list("-+.0123456789"),
-    )
-
-
-def _refuse_set(_: _Loader, node: yaml.Node) -> Never:
-    """Without an order, what is made of it would differ from process to process."""
-    raise yaml.constructor.ConstructorError(
-        problem="a set has no order; write a list", problem_mark=node.start_mark
-    )
-
-
-_Loader.add_constructor("tag:yaml.org,2002:set", _refuse_set)
-
-
-def parsed(text: str) -> Any:
-    """What a text in YAML says; ``yaml.YAMLError`` if it says nothing."""
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    except ValueError as error:  # of a date, for one, that the calendar does not have
-        raise yaml.constructor.ConstructorError(problem=str(error)) from None
-
-
 def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = _find(source, seen[-1].parent if seen else Path(), shipped(), "config")
     if path in seen:
         raise ConfigError(f"extends must not lead back to itself, got {source}")
+    if len(seen) == MOST_FILES:
+        raise ConfigError(f"extends must lead through at most {MOST_FILES} files, got more")
     tree = _anchored(read_mapping(path), path.parent)
     if isinstance(tree.get("data"), dict):
         tree["data"] = _placed(tree["data"], path.parent, PLACES)
@@ -185,26 +156,6 @@ def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ConfigError(f"extends must be a file or a shipped name, got {base!r}")
     return merged(_read(base, (*seen, path)), tree)
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """What a YAML file says.
-
-    Raises:
-        ConfigError: If it is not there, is not YAML or holds something else than a mapping.
-    """
-    try:
-        tree = parsed(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or "cannot be parsed"
-        raise ConfigError(f"{path}{line} must be YAML: {problem}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} must be a readable text file: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold a mapping, got {type(tree).__name__}")
-    return tree
 
 
 def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[str, Any]:
@@ -234,28 +185,53 @@ def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[st
     return result
 
 
-def _filled(tree: Mapping[str, Any], seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """``tree`` with what its sections inherit from device files, ``seen`` being open already."""
+@dataclass(frozen=True)
+class _Trail:
+    """How a section of a device file was come to.
+
+    Attributes:
+        open: The files that extend each other up to here.
+        opened: Every file that the config has led to so far.
+    """
+
+    open: tuple[Path, ...] = ()
+    opened: list[Path] = field(default_factory=list)
+
+    def to(self, path: Path) -> "_Trail":
+        """One file further."""
+        if path in self.open:
+            raise ConfigError(f"extends must not lead back to itself, got {path}")
+        if len(self.open) == MOST_FILES or len(self.opened) == MOST_OPENED:
+            raise ConfigError(
+                f"extends must lead through at most {MOST_FILES} files in a row and "
+                f"{MOST_OPENED} in all, got more at {path}"
+            )
+        self.opened.append(path)
+        return _Trail((*self.open, path), self.opened)
+
+
+def _filled(tree: Mapping[str, Any], trail: _Trail | None = None) -> dict[str, Any]:
+    """``tree`` with what its sections inherit from device files."""
+    trail = trail or _Trail()
     result = dict(tree)
     for key, value in tree.items():
         if key in VARIANTS and isinstance(value, Mapping) and "extends" in value:
-            result[key] = _inherited(key, value, seen)
+            result[key] = _inherited(key, value, trail)
         elif isinstance(value, Mapping):
-            result[key] = _filled(value, seen)
+            result[key] = _filled(value, trail)
         elif isinstance(value, list):
             result[key] = [
-                _filled(entry, seen) if isinstance(entry, Mapping) else entry for entry in value
+                _filled(entry, trail) if isinstance(entry, Mapping) else entry for entry in value
             ]
     return result
 
 
-def _inherited(key: str, section: Mapping[str, Any], seen: tuple[Path, ...]) -> Any:
+def _inherited(key: str, section: Mapping[str, Any], trail: _Trail) -> Any:
     own = dict(section)
     path = own.pop("extends")
-    if path in seen:
-        raise ConfigError(f"extends must not lead back to itself, got {path}")
+    further = trail.to(path)
     base = _anchored({key: read_mapping(path)}, path.parent, f"{path}: ")
-    return merged(_filled(base, (*seen, path)), _filled({key: own}, seen))[key]
+    return merged(_filled(base, further), _filled({key: own}, trail))[key]
 
 
 def _placed(section: dict[str, Any], folder: Path, names: Iterable[str]) -> dict[str, Any]:
@@ -298,7 +274,7 @@ def overrides(changes: Mapping[str, Any]) -> list[str]:
 def assignment(text: str, option: str = "--set") -> tuple[str, Any]:
     """Field and value of ``a.b=value``; ``option`` is what the user wrote it behind."""
     path, separator, value = text.partition("=")
-    if not separator or not all(path.split(".")):
+    if not separator or not all(path.split(".")) or path.count(".") >= MOST_PARTS:
         raise ConfigError(f"{option} must be like a.b=value, got {text}")
     try:
         return path, parsed(value)

@@ -1,8 +1,11 @@
 """Checkpoints: which are trusted, which are kept, and which a run may go on from."""
 
+import hashlib
+import os
 import shutil
 
 import msgpack
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,8 @@ from emulator.listener import Silence
 from emulator.rundir import RunDirectory
 from emulator.training import train
 from tests.jobs import small_config, small_job, steps
+from tiles.checkpoint import Damaged, load_state, save_state
+from tiles.storage import NotRead, Storage
 
 
 class Notes(Silence):
@@ -82,8 +87,7 @@ def test_a_run_never_goes_on_with_another_config(run, changes):
 
 def test_a_run_never_goes_on_with_other_data(tmp_path, run):
     job = small_job(training={"epochs": 3})
-    inputs = job.dataset.train.inputs
-    inputs[7, 7] += 1
+    job.dataset.train.kept[7, 7] += 1
     with pytest.raises(ConfigError, match="data must be those that step-000000000150 was"):
         RunDirectory(run[0]).restore(job, LocalExecutor(job), lambda text: None)
 
@@ -168,3 +172,90 @@ def test_a_tile_host_that_writes_elsewhere_is_noticed(tmp_path):
     ):
         checkpoints.save(History(), Elsewhere(job))
     assert names(tmp_path) == []
+
+
+def stray(folder, kind):
+    """Put something among the checkpoints that is called like one and is none."""
+    path = folder / "step-000000000999"
+    if kind.endswith("within"):
+        path.mkdir()
+        path = path / "manifest.msgpack"
+    STRAYS[kind](path)
+
+
+def truncated(path):
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+
+
+STRAYS = {
+    "file": lambda path: path.write_bytes(b"x"),
+    "pipe": os.mkfifo,
+    "loop": lambda path: path.symlink_to(path),
+    "empty": lambda path: path.mkdir(),
+    "name": lambda path: path.with_name("step-of-mine").mkdir(),
+    "folder within": lambda path: path.mkdir(),
+    "pipe within": os.mkfifo,
+    "loop within": lambda path: path.symlink_to(path),
+    "huge within": truncated,
+}
+
+
+@pytest.mark.parametrize("as_uri", [False, True])
+@pytest.mark.parametrize("kind", STRAYS)
+def test_a_stray_entry_never_blocks_an_older_whole_checkpoint(run, kind, as_uri):
+    stray(run[0] / "checkpoints", kind)
+    where = {"storage": f"file://{run[0]}/checkpoints"} if as_uri else {}
+    result, notes = resume(run[0], training={"epochs": 4}, checkpoint=where)
+
+    assert len(notes) == 2
+    assert notes[0].startswith(("step-", "checkpoint step-000000000999"))
+    assert "not used" in notes[0]
+    assert notes[1] == "resumed after 150 examples"
+    assert result.examples_trained == 200
+
+
+def test_an_entry_that_cannot_be_read_gives_way_to_an_older_one(run, monkeypatch):
+    def read(storage, name):
+        if storage.name == "step-000000000150":
+            raise NotRead(f"{storage}/{name} cannot be read: Permission denied")
+        return plain(storage, name)
+
+    plain = Storage.read
+    monkeypatch.setattr(Storage, "read", read)
+    result, notes = resume(run[0])
+
+    assert "checkpoint step-000000000150 cannot be read and is not used" in notes[0]
+    assert notes[1] == "resumed after 100 examples"
+    assert result.state_digest == run[1].state_digest
+
+
+@pytest.mark.parametrize("change", [{"examples": -50}, {"epoch": -1}, {"wall_s": -1.0},
+                                    {"examples": 10**15}])  # fmt: skip
+def test_a_history_that_no_run_has_is_damaged(run, change):
+    file = steps(run[0])[-1] / "manifest.msgpack"
+    body = msgpack.unpackb(msgpack.unpackb(file.read_bytes())["body"])
+    body["history"] |= change
+    packed = msgpack.packb(body)
+    file.write_bytes(msgpack.packb({"sha256": hashlib.sha256(packed).hexdigest(), "body": packed}))
+    _, notes = resume(run[0])
+
+    assert "step-000000000150 is damaged and not used: its manifest cannot be read" in notes[0]
+    assert notes[1] == "resumed after 100 examples"
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(choice=st.data())
+def test_arrays_of_any_changed_bytes_are_refused_or_whole(tmp_path, choice):
+    storage = Storage(str(tmp_path))
+    save_state(storage, "t", {"g": np.ones((3, 4), np.float32), "n": np.array([7], np.int64)})
+    content = bytearray((tmp_path / "t").read_bytes())
+    for _ in range(choice.draw(st.integers(1, 4))):
+        at = choice.draw(st.integers(0, len(content) - 1))
+        content[at] = choice.draw(st.sampled_from([0, 1, 127, 128, 255]))
+    (tmp_path / "t").write_bytes(content)
+    try:
+        state = load_state(storage, "t", hashlib.sha256(content).hexdigest())
+    except Damaged:
+        return
+    assert all(len(array.tobytes()) == array.nbytes for array in state.values())

@@ -16,9 +16,10 @@ import cluster
 import emulator
 import interconnect
 import tiles
-from emulator.loading import dumped, load_config, parsed, shipped, validated
+from emulator.loading import dumped, load_config, shipped, validated
 from emulator.study.config import Study, load_study, shipped_studies
 from emulator.study.plan import trials
+from emulator.yamls import parsed
 from tiles.frozen import Anything, Frozen, FrozenDict, Keyed, Many, frozen
 
 PLAIN = {bool, int, float, str, Path, NoneType}

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -407,3 +408,89 @@ def test_a_layer_that_extends_a_device_inherits_nothing_of_the_section(tmp_path)
     assert (first.rows, first.cols, first.cell.step, first.cell.cycle_noise) == (30, 20, 0.002, 0.3)
     assert (second.rows, second.cell.cycle_noise) == (7, 0.9)
     assert validated(config.model_dump(mode="json")) == config
+
+
+def bombs():
+    """YAML that says little and stands for much, with what its error says."""
+    aliases = "a0: &a0 [1, 2]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+    )
+    merges = "a0: &a0 {k: 1}\n" + "".join(
+        f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)
+    )
+    return [
+        (aliases, "more than 500000 values, those of aliases counted"),
+        (merges, "more than 500000 values, those of aliases counted"),
+        ("a: &a {b: *a}\n", "an alias within what it stands for"),
+        ("a: &a [1, *a]\n", "an alias within what it stands for"),
+        ("a: " + "[" * 900 + "]" * 900, "more than 50 levels of nesting"),
+        ("".join(f"{' ' * n}a:\n" for n in range(900)), "more than 50 levels of nesting"),
+        (f"seed: {'1' * 100_000}\n", "a number of more than 40 digits"),
+        (f"seed: 0x{'1' * 100_000}\n", "a number of more than 40 digits"),
+        ("seed: !!int abc\n", "invalid literal for int"),
+        ("seed: !!timestamp abc\n", ""),
+        ("seed: !!python/object:os.system x\n", "could not determine a constructor"),
+    ]
+
+
+@pytest.mark.parametrize(("content", "problem"), bombs())
+def test_yaml_that_stands_for_too_much_is_refused_in_one_line(tmp_path, content, problem):
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    message = str(error.value)
+    assert message.startswith(f"{path} line ")
+    assert problem in message
+    assert len(message) < 300
+
+
+def test_a_config_that_is_too_large_is_refused(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"#" * (3 << 20))
+
+    with pytest.raises(ConfigError, match=r"c\.yaml must be at most 2 MiB of YAML, got more"):
+        load_config(path)
+
+
+def test_a_chain_of_files_has_an_end(tmp_path):
+    for n in range(1500):
+        (tmp_path / f"{n}.yaml").write_text(f"extends: {n + 1}.yaml\n")
+    (tmp_path / "1500.yaml").write_text("extends: digits\n")
+
+    with pytest.raises(ConfigError, match=r"extends must lead through at most 16 files, got more"):
+        load_config(tmp_path / "0.yaml")
+    assert load_config(tmp_path / "1490.yaml") == load_config("digits")
+
+
+def test_device_files_that_double_from_file_to_file_have_an_end(tmp_path):
+    for n in range(20):
+        entries = f"{{cell: {{extends: {n + 1}.yaml}}}}, {{cell: {{extends: {n + 1}.yaml}}}}"
+        (tmp_path / f"{n}.yaml").write_text(f"many: [{entries}]\n")
+    (tmp_path / "20.yaml").write_text("kind: ideal\n")
+
+    with pytest.raises(ConfigError, match=r"at most 16 files in a row and 500 in all, got more"):
+        load_config("digits", [f"tile.cell.extends={tmp_path}/0.yaml"])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "device", "bytes", "null"])
+def test_what_is_no_text_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "c.yaml"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "bytes":
+            path.write_bytes(b"\xff\xfe\0")
+        case "null":
+            path = f"{path}\0"
+
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert "must be a" in str(error.value)

@@ -16,6 +16,11 @@ _SCHEMA = pa.schema(
 )  # fmt: skip
 _TYPES = {np.dtype(t).str: np.dtype(t) for t in (np.float32, np.int64)}
 
+# What pyarrow and NumPy say of a file that is no such one.
+_BROKEN = (
+    pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError,
+)  # fmt: skip
+
 
 class Damaged(ValueError):  # noqa: N818  because it names what happened
     """A file is not what was written; the message says which and why."""
@@ -109,10 +114,27 @@ def load_state(folder: Storage, name: str, digest: str) -> State:
         raise Damaged(f"{name} is missing") from None
     if hashlib.sha256(body).hexdigest() != digest:
         raise Damaged(f"{name} does not have the checksum that was written")
-    rows = pa.ipc.open_file(pa.BufferReader(body)).read_all()
-    names, types, shapes = (rows[column].to_pylist() for column in ("name", "type", "shape"))
-    arrays = (
-        np.frombuffer(values.as_buffer(), _TYPES[kind]).reshape(shape)
-        for kind, shape, values in zip(types, shapes, rows["values"], strict=True)
-    )
-    return dict(zip(names, arrays, strict=True))
+    try:
+        return _arrays(body)
+    except _BROKEN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Damaged(f"{name} does not hold the arrays of a tile ({reason})") from None
+
+
+def _arrays(body: pa.Buffer) -> State:
+    """The arrays in a file, of which nothing is used before all of it is checked."""
+    arrays: State = {}
+    with pa.ipc.open_file(pa.BufferReader(body)) as file:
+        if not file.schema.equals(_SCHEMA):
+            raise ValueError("its columns are others")
+        for number in range(file.num_record_batches):
+            rows = file.get_batch(number)
+            rows.validate(full=True)  # else offsets that lie would be followed
+            if any(column.null_count for column in rows):
+                raise ValueError("a value is missing")
+            columns = (rows[name].to_pylist() for name in ("name", "type", "shape"))
+            for name, kind, shape, values in zip(*columns, rows["values"], strict=True):
+                if name in arrays or min(shape, default=0) < 0:
+                    raise ValueError(f"{name} is there twice or has no shape")
+                arrays[name] = np.frombuffer(values.as_buffer(), _TYPES[kind]).reshape(shape)
+    return arrays

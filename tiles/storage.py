@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from interconnect.private import make_private
+from tiles import room
 
 
 class NotWritten(OSError):  # noqa: N818  because it names what happened
@@ -75,20 +76,41 @@ class Storage:
 
     def names(self) -> list[str]:
         """What lies in the folder, in order; nothing if there is no such folder."""
-        found = self._files.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
-        return sorted(entry.base_name for entry in found)
+        if self._is_local:  # pyarrow gives up at a link that leads to itself
+            try:
+                return sorted(path.name for path in Path(self._path).iterdir())
+            except FileNotFoundError:
+                return []
+        return sorted(entry.base_name for entry in self._entries())
+
+    def folders(self) -> list[str]:
+        """The folders within the folder, in order; no files, and nothing that cannot be seen."""
+        if self._is_local:
+            return [name for name in self.names() if Path(self._path, name).is_dir()]
+        kind = fs.FileType.Directory
+        return sorted(entry.base_name for entry in self._entries() if entry.type == kind)
+
+    def _entries(self) -> list[fs.FileInfo]:
+        return self._files.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
 
     def read(self, name: str) -> pa.Buffer:
         """A whole file.
 
         Raises:
-            FileNotFoundError: If there is none.
-            NotRead: If it cannot be read just now.
+            FileNotFoundError: If there is none, or something else in its place.
+            NotRead: If it cannot be read just now, or does not fit in the memory that is free.
         """
+        path = f"{self._path}/{name}"
         try:
-            with self._files.open_input_file(f"{self._path}/{name}") as source:
-                return source.read_buffer()
-        except FileNotFoundError:
+            entry = self._files.get_file_info(path)
+            if entry.type != fs.FileType.File:  # a pipe would never end
+                raise FileNotFoundError(f"{path} is no file")
+            if (free := room.lacking(entry.size or 0)) is not None:
+                there = room.in_words(free)
+                raise NotRead(f"{path} must fit in the {there} of memory that are free")
+            with self._files.open_input_file(path) as source:
+                return source.read_buffer(entry.size)
+        except (FileNotFoundError, NotRead):
             raise
         except OSError as error:
             raise NotRead(f"{self.where}/{name} cannot be read: {_reason(error)}") from None

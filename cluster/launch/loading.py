@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from cluster.launch.config import CLUSTERS, AnyCluster
 from emulator.credentials import check_without
+from emulator.data.files import is_file
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
-from emulator.loading import merged, read_mapping
+from emulator.loading import MOST_FILES, merged
+from emulator.yamls import read_mapping
 from tiles.frozen import Frozen
 
 PLACES = ("token", "wheel")  # fields that are paths of this machine
@@ -46,6 +48,8 @@ def load_cluster(source: str) -> AnyCluster:
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"{path.name}: extends must not lead back to itself, got {path}")
+    if len(seen) == MOST_FILES:
+        raise ConfigError(f"{path.name}: extends must lead through at most {MOST_FILES} files")
     tree = _placed(read_mapping(path), path.parent)
     if "extends" not in tree:
         return tree
@@ -69,7 +73,7 @@ def _placed(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _found(source: str, folder: Path, field: str) -> Path:
     named = shipped_clusters()
     for path in (folder / source, Path(source)):
-        if path.is_file():
+        if is_file(path):
             return path.resolve()
     if source in named:
         return named[source]

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
-from emulator.loading import read_mapping
+from emulator.yamls import read_mapping
 from tiles.frozen import Frozen, Keyed
 
 SHIPPED = Path(__file__).parent / "tables"

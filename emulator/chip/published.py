@@ -12,7 +12,8 @@ from typing import Any
 
 from emulator.chip.report import ChipReport, chip_of
 from emulator.job import prepare
-from emulator.loading import load_config, read_mapping
+from emulator.loading import load_config
+from emulator.yamls import read_mapping
 from interconnect.schedule import Sequential, Synchronous
 
 MACHINES = Path(__file__).parent / "machines"

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
-from emulator.loading import assignment, parsed, read_mapping, shipped
+from emulator.loading import assignment, shipped
+from emulator.yamls import parsed, read_mapping
 from tiles.frozen import Anything, Frozen, FrozenDict, Keyed, Many
 
 SHIPPED = Path(__file__).parents[1] / "studies"

@@ -1,0 +1,123 @@
+"""YAML that may be anything: safe, and bounded in size, depth, aliases and numbers."""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emulator.errors import ConfigError
+
+MOST_BYTES = 2 << 20  # of a file; pure Python reads about 0.2 MB/s
+MOST_DEPTH = 50  # of lists and mappings in each other
+MOST_NODES = 500_000  # what aliases repeat is counted as often as it is there
+MOST_DIGITS = 40  # of a number that is written without a point; more has no place in a config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader with bounds, to which ``1e-3`` is a number, as in YAML 1.2."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._sizes: dict[int, int] = {}  # of nodes that are whole, by identity
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node, whose size is known from those within it."""
+        if self._depth == MOST_DEPTH:
+            raise self._refusal(f"more than {MOST_DEPTH} levels of nesting")
+        is_alias = self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if is_alias and id(node) not in self._sizes:
+            raise self._refusal("an alias within what it stands for")
+        if node is not None and not is_alias:
+            self._sizes[id(node)] = self._size(node)
+        return node
+
+    def _size(self, node: yaml.Node) -> int:
+        size = 1
+        if isinstance(node, yaml.CollectionNode):
+            for entry in node.value:
+                for within in entry if isinstance(entry, tuple) else (entry,):
+                    size += self._sizes[id(within)]
+        if size > MOST_NODES:
+            raise self._refusal(f"more than {MOST_NODES} values, those of aliases counted")
+        return size
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """What a node says."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            # Of a date that the calendar does not have, or a tag on what it is not for.
+            raise yaml.constructor.ConstructorError(
+                problem=str(error), problem_mark=node.start_mark
+            ) from None
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number of a bounded number of digits."""
+        if len(node.value) > MOST_DIGITS:
+            raise yaml.constructor.ConstructorError(
+                problem=f"a number of more than {MOST_DIGITS} digits",
+                problem_mark=node.start_mark,
+            )
+        return super().construct_yaml_int(node)
+
+    def _refusal(self, problem: str) -> yaml.composer.ComposerError:
+        return yaml.composer.ComposerError(problem=problem, problem_mark=self.get_mark())
+
+
+class Dumper(yaml.SafeDumper):
+    """The safe dumper, which puts text in quotes that ``parsed`` would take for a number."""
+
+
+for _side in (_Loader, Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def parsed(text: str) -> Any:
+    """What a text in YAML says; ``yaml.YAMLError`` if it says nothing, or too much."""
+    return _Loader(text).get_single_data()
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file says.
+
+    Raises:
+        ConfigError: If it is not there, is not YAML, is too large or holds something else than a
+            mapping.
+    """
+    try:
+        tree = parsed(_text(path))
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ConfigError(f"{path}{line} must be YAML: {problem}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} must be a readable text file: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold a mapping, got {type(tree).__name__}")
+    if other := [key for key in tree if not isinstance(key, str)]:
+        raise ConfigError(f"{path} must have text for keys, got {other[0]!r}")
+    return tree
+
+
+def _text(path: Path) -> str:
+    # Opened without waiting for whoever writes to a pipe.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no regular file")
+        body = file.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise ConfigError(f"{path} must be at most {MOST_BYTES >> 20} MiB of YAML, got more")
+    return body.decode()
