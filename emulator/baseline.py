@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from emulator.compiler import compile_program
 from emulator.job import Job
 from emulator.mapping import DIGITAL
-from emulator.network import Network
+from emulator.network import Matrix, Network
 from interconnect.schedule import Sequential
 from tiles.host import Assignment, TileHost
 from tiles.measure import Measurement
+from tiles.tile import TileConfig
 
 
 class FloatTwin:
@@ -28,7 +29,7 @@ class FloatTwin:
     def __init__(self, job: Job) -> None:
         self._job = job
         matrices = {
-            name: replace(matrix, tile=DIGITAL, replicas=1)
+            name: replace(matrix, tile=_exact(matrix), replicas=1)
             for name, matrix in job.network.matrices.items()
         }
         program = compile_program(Network(job.network.nodes, matrices), job.config.loss, job.given)
@@ -44,7 +45,10 @@ class FloatTwin:
     @property
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Every matrix whole, the bias as its last row, and the numbers of digital memories."""
-        return {tile.block.layer: tile.weights for tile in self._host.tiles.values()}
+        parts: dict[str, list[NDArray[np.float32]]] = {}
+        for tile in self._host.tiles.values():  # a digital bias comes after what lies on tiles
+            parts.setdefault(tile.block.layer, []).append(tile.weights)
+        return {layer: np.vstack(held) for layer, held in parts.items()}
 
     def train(self, epoch: int, watch: Callable[[int], None] | None = None) -> None:
         """Train an epoch.
@@ -69,6 +73,11 @@ class FloatTwin:
     def test(self) -> Measurement:
         """Loss and accuracy on the test set."""
         return self._host.run(self._job.evaluation(0)).rows[-1]
+
+
+def _exact(matrix: Matrix) -> TileConfig:
+    """A tile of numbers, with the bias where it lies on the chip."""
+    return DIGITAL.model_copy(update={"bias": matrix.tile.bias})
 
 
 def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: None) -> FloatTwin:

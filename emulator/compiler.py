@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from emulator.mapping import DIGITAL, Weights, cut, share, weight_scale
+from emulator.mapping import DIGITAL, Weights, cut, is_bias, share, weight_scale
 from emulator.network import INPUT, Matrix, Network, Node
 from interconnect.schedule import Phase, Schedule
 from tiles.crossbar import reach
@@ -23,11 +23,18 @@ def compile_program(network: Network, loss: str, given: Weights | None = None) -
         given: Initial weights that are not drawn, by matrix.
     """
     blocks = cut(network)
+    matrices: list[Matrix | None] = []  # of each block, but for a bias by itself
     of_layer: dict[str, list[Block]] = {}
+    biases: dict[str, int] = {}
     for block in blocks:
-        of_layer.setdefault(block.layer, []).append(block)
-    compiler = _Compiler(network, of_layer, loss)
-    matrices = [network.matrices.get(block.layer) for block in blocks]
+        matrix = network.matrices.get(block.layer)
+        if is_bias(matrix, block):
+            biases[block.layer] = block.tile
+            matrix = None
+        else:
+            of_layer.setdefault(block.layer, []).append(block)
+        matrices.append(matrix)
+    compiler = _Compiler(network, of_layer, biases, loss)
     return Program(
         n_stages=network.n_stages,
         blocks=blocks,
@@ -49,7 +56,7 @@ def out_of_reach(network: Network, program: Program, given: Weights) -> dict[str
         matrix, weights = network.matrices[block.layer], given.get(block.layer)
         if weights is not None and not isinstance(matrix.tile.cell, Ideal):
             largest = program.scales[block.tile] * reach(matrix.tile.cell)
-            share = float((abs(weights) > largest).mean())
+            share = float((abs(weights[: matrix.lines]) > largest).mean())
             if share > 0:
                 found[block.layer] = share
     return found
@@ -65,7 +72,9 @@ def _scale(matrix: Matrix | None, given: Weights) -> float:
     if matrix is None:
         return 1.0
     known = given.get(matrix.name)
-    largest = matrix.bound if known is None else max(float(abs(known).max()), 1e-6)
+    if known is None:
+        return weight_scale(matrix, matrix.bound)
+    largest = max(float(abs(known[: matrix.lines]).max()), 1e-6)
     return weight_scale(matrix, largest)
 
 
@@ -73,6 +82,7 @@ def _scale(matrix: Matrix | None, given: Weights) -> float:
 class _Compiler:
     network: Network
     blocks: dict[str, list[Block]]
+    biases: dict[str, int]  # number of the digital memory of each bias that has one
     loss: str
 
     def operations(self) -> Iterator[Operation]:
@@ -88,25 +98,29 @@ class _Compiler:
 
     @cached_property
     def _homes(self) -> dict[str, int]:
-        """The tile whose digital unit holds each node's value: the first of its layer."""
+        """Where each node's value is made: the first tile of its layer, or its digital memory."""
         every = [block for blocks in self.blocks.values() for block in blocks]
         homes = {INPUT: min(block.tile for block in every if block.home is None)}
         for node in self.network.nodes[1:]:
             own = self.blocks.get(node.matrix or node.name)
             beside = homes[self.network.home_input[node.name]]
-            homes[node.name] = own[0].tile if own else beside
+            first = own[0].tile if own else beside
+            homes[node.name] = self.biases.get(node.matrix or "", first)
         return homes
 
     @cached_property
     def _has_ones(self) -> dict[str, bool]:
         """Whether a node's value drives a bias line as it is."""
         return {
-            name: any(self._bias(consumer) and not consumer.window for consumer, _ in consumers)
+            name: any(
+                self._has_bias_line(consumer) and not consumer.window for consumer, _ in consumers
+            )
             for name, consumers in self.network.consumers.items()
         }
 
-    def _bias(self, node: Node) -> bool:
-        return node.matrix is not None and self.network.matrices[node.matrix].bias
+    def _has_bias_line(self, node: Node) -> bool:
+        matrix = self.network.matrices.get(node.matrix or "")
+        return matrix is not None and matrix.bias and not matrix.has_digital_bias
 
     def _at(self, node: Node, phase: Phase, kind: Kind, tile: int | None = None) -> Operation:
         return Operation(
@@ -317,6 +331,9 @@ class _Compiler:
             )
             pulse = self._at(node, Phase.UPDATE, Kind.PULSE, block.tile)
             yield _with(pulse, takes=takes, span=everything, offset=node.offset)
+        if node.matrix in self.biases:
+            bias = self._at(node, Phase.UPDATE, Kind.LEARN)
+            yield _with(bias, takes=(self._error(node),))
 
 
 def _with(operation: Operation, **changes: object) -> Operation:

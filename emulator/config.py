@@ -9,7 +9,7 @@ from emulator.chip.config import Chip
 from emulator.data import DataConfig
 from emulator.data.config import UserPath
 from emulator.laws import AS_LIST, AS_MAPPING
-from emulator.layers import Layer
+from emulator.layers import Layer, Placed
 from tiles.frozen import Frozen, FrozenDict, Keyed, Many
 from tiles.tile import TileConfig
 
@@ -235,6 +235,19 @@ class RunConfig(Frozen):
     chip: Chip = Chip()
     engine: Engine = Engine()
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @model_validator(mode="after")
+    def _biases_have_an_effect(self) -> Self:
+        is_file = isinstance(self.network, Imported)
+        layers = self.network.then if isinstance(self.network, Imported) else self.network
+        for i, layer in enumerate(layers):
+            tile = layer.tile if isinstance(layer, Placed) and not layer.has_bias else None
+            if tile is not None and tile.bias != self.tile.bias:
+                raise ValueError(
+                    f"network.{'then.' if is_file else ''}{i}.tile.bias must be that of the "
+                    f"section tile ({self.tile.bias}) where a layer has no bias, got {tile.bias}"
+                )
+        return self
 
     @property
     def drained_every(self) -> int | None:

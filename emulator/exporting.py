@@ -26,7 +26,7 @@ def held_weights(job: Job, executor: LocalExecutor) -> dict[str, Array]:
     for tile in executor.host.tiles.values():
         block = tile.block
         matrix = job.network.matrices.get(block.layer)
-        shape = block.shape if matrix is None else (matrix.lines, matrix.outputs)
+        shape = block.shape if matrix is None else (matrix.rows, matrix.outputs)
         whole = matrices.setdefault(block.layer, np.zeros(shape, np.float32))
         whole[slice(*block.row_range), slice(*block.col_range)] += tile.weights / block.copies
     return published(job.layers, matrices)

@@ -219,7 +219,7 @@ def _given(config: RunConfig, resolved: Resolved, network: Network) -> Weights:
         return {}
     from emulator.exchange import weights  # takes a moment to import
 
-    shapes = {name: (m.lines, m.outputs) for name, m in network.matrices.items()}
+    shapes = {name: (m.rows, m.outputs) for name, m in network.matrices.items()}
     shapes |= {node.name: node.learned.shape for node in network.nodes if node.learned}
     if config.weights is not None:
         published = weights.read_npz(config.weights, resolved.layers, shapes)

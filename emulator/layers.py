@@ -50,13 +50,18 @@ class Placed(Named):
     digital: bool = False
     frozen: bool = False
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether it adds a bias, on a word line or digital as its tiles say."""
+        return bool(getattr(self, "bias", False))
+
 
 class Linear(Placed):
     """A fully connected layer, and the activation behind it; of a sequence, for every step.
 
     Attributes:
         outputs: Number of outputs.
-        bias: Whether a word line driven at full scale adds a bias.
+        bias: Whether it has one; ``tile.bias`` says where.
         activation: Function of the outputs.
     """
 
@@ -76,7 +81,7 @@ class Conv(Placed):
         padding: of the zeros on each side,
         dilation: of the distance between the kernel's taps.
         groups: Parts of the channels that are convolved apart from each other.
-        bias: Whether a word line driven at full scale adds a bias.
+        bias: Whether it has one; ``tile.bias`` says where.
         activation: Function of the outputs.
     """
 
@@ -99,7 +104,7 @@ class Recurrent(Placed):
     Attributes:
         kind: ``lstm`` or ``gru``.
         outputs: Values of the state that it sends on at every step.
-        bias: Whether both of its matrices have a bias.
+        bias: Whether both of its matrices have one; ``tile.bias`` says where.
     """
 
     kind: Literal["lstm", "gru"]
@@ -113,7 +118,7 @@ class Attention(Placed):
     Attributes:
         heads: Number of heads, which must divide the features.
         causal: Whether a step sees only itself and those before it.
-        bias: Whether the projections have a bias.
+        bias: Whether the projections have one; ``tile.bias`` says where.
     """
 
     kind: Literal["attention"] = "attention"

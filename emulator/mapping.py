@@ -28,8 +28,9 @@ DIGITAL = TileConfig(
 def cut(network: Network) -> tuple[Block, ...]:
     """Blocks of all layers in order, numbered; of each, row of blocks by row of blocks.
 
-    Copies of a block follow each other. Matrices and numbers in digital memory are one block each,
-    at home in the digital unit of a tile.
+    Copies of a block follow each other, and a digital bias the tiles of its matrix, at home beside
+    the first. Matrices and numbers in digital memory are one block each, at home in the digital
+    unit of a tile.
     """
     blocks: list[Block] = []
     seen: set[str] = set()
@@ -51,9 +52,9 @@ def _blocks(network: Network, node: Node) -> list[Block]:
         return []
     matrix = network.matrices[node.matrix]
     if matrix.digital:
-        shape = (matrix.lines, matrix.outputs)
+        shape = (matrix.rows, matrix.outputs)
         return [Block(tile=0, layer=matrix.name, row=0, col=0, shape=shape, home=0)]
-    return list(_tiles(matrix))
+    return [*_tiles(matrix), *_bias(matrix)]
 
 
 def _tiles(matrix: Matrix) -> Iterator[Block]:
@@ -68,6 +69,19 @@ def _tiles(matrix: Matrix) -> Iterator[Block]:
                 )  # fmt: skip
 
 
+def _bias(matrix: Matrix) -> list[Block]:
+    """The last row of a matrix, if it lies in digital memory by itself."""
+    if not matrix.has_digital_bias:
+        return []
+    shape = (1, matrix.outputs)
+    return [Block(tile=0, layer=matrix.name, row=matrix.lines, col=0, shape=shape, home=0)]
+
+
+def is_bias(matrix: Matrix | None, block: Block) -> bool:
+    """Whether a block of a matrix is its digital bias."""
+    return matrix is not None and matrix.has_digital_bias and block.home is not None
+
+
 def _at_home(network: Network, blocks: list[Block]) -> tuple[Block, ...]:
     """The blocks, those in digital memory at home beside what feeds them."""
     first = {block.layer: block for block in reversed(blocks)}
@@ -79,7 +93,7 @@ def _at_home(network: Network, blocks: list[Block]) -> tuple[Block, ...]:
         beside = unit[network.home_input[node.name]]
         unit[node.name] = own.tile if own is not None and own.home is None else beside
         if own is not None:
-            at_home.setdefault(own.layer, beside)
+            at_home.setdefault(own.layer, unit[node.name])
     return tuple(
         block if block.home is None else replace(block, home=at_home[block.layer])
         for block in blocks

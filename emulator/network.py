@@ -74,9 +74,9 @@ class Matrix:
 
     Attributes:
         name: Unique name.
-        inputs: Word lines, the bias line not counted.
+        inputs: Rows, that of the bias not counted.
         outputs: Bit lines.
-        bias: Whether there is a bias line.
+        bias: Whether a last row is a bias.
         vectors: Vectors per example that drive it forward.
         bound: Largest initial weight.
         tile: What its tiles are.
@@ -97,9 +97,19 @@ class Matrix:
     replicas: int = 1
 
     @property
-    def lines(self) -> int:
-        """Word lines, with the bias line."""
+    def rows(self) -> int:
+        """Rows, with that of the bias, wherever it lies."""
         return self.inputs + self.bias
+
+    @property
+    def has_digital_bias(self) -> bool:
+        """Whether the bias lies in digital memory while the weights lie on tiles."""
+        return self.bias and not self.digital and self.tile.bias == "digital"
+
+    @property
+    def lines(self) -> int:
+        """Word lines, with that of the bias if it has one."""
+        return self.rows - self.has_digital_bias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def _matrix(layer: Placed, build: Assembly, name: str, fed: Node, outputs: int) 
         name=name,
         inputs=fed.width,
         outputs=outputs,
-        bias=getattr(layer, "bias", False),
+        bias=layer.has_bias,
         vectors=fed.positions,
         bound=float(fed.width**-0.5),
         tile=build.tile,

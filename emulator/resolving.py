@@ -11,6 +11,7 @@ from emulator.config import Imported, LayerSettings, RunConfig
 from emulator.errors import ConfigError
 from emulator.layers import Layer, Merge, Placed
 from emulator.network import INPUT
+from tiles.tile import TileConfig
 
 Array = NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def resolve(config: RunConfig) -> Resolved:
         ConfigError: If a file cannot be read or used, or settings are for no layer of it.
     """
     if isinstance(config.network, Imported):
-        return _imported(config.network)
+        return _imported(config.network, config.tile)
     return Resolved(layers=named(config.network))
 
 
@@ -51,7 +52,7 @@ def named(layers: Sequence[Layer], first: int = 0) -> list[Layer]:
     ]
 
 
-def _imported(network: Imported) -> Resolved:
+def _imported(network: Imported, tile: TileConfig) -> Resolved:
     from emulator.exchange.reading import read_onnx  # onnx takes a moment to import
     from emulator.exchange.weights import published_names
 
@@ -63,6 +64,7 @@ def _imported(network: Imported) -> Resolved:
             names = ", ".join(layer.name or "" for layer in layers)
             raise ConfigError(f"network.layers must name layers ({names}), got {pattern}")
         _check_effect(pattern, network.layers[pattern], layers)
+        _check_bias(pattern, network.layers[pattern], layers, tile)
     return Resolved(
         layers=[
             *(_set(layer, network.layers) for layer in layers),
@@ -85,6 +87,19 @@ def _check_effect(pattern: str, settings: LayerSettings, layers: Sequence[Layer]
                 f"network.layers.{pattern}.{name} must be for layers that have it, got {value} "
                 f"for {kinds}"
             )
+
+
+def _check_bias(
+    pattern: str, settings: LayerSettings, layers: Sequence[Layer], tile: TileConfig
+) -> None:
+    """Refuse a place for biases where none of the layers that a name fits has one."""
+    fitting = [layer for layer in layers if fnmatchcase(layer.name or "", pattern)]
+    has_one = any(isinstance(layer, Placed) and layer.has_bias for layer in fitting)
+    if settings.tile is not None and settings.tile.bias != tile.bias and not has_one:
+        raise ConfigError(
+            f"network.layers.{pattern}.tile.bias must be that of the section tile ({tile.bias}) "
+            f"where no layer has a bias, got {settings.tile.bias}"
+        )
 
 
 def _until(layers: Sequence[Layer], last: str | None) -> list[Layer]:

@@ -8,56 +8,63 @@ from emulator.training import train
 from tests.jobs import SCHEDULES
 from tests.pinned import machine_type, pinned
 from tests.test_course import losing
-from tests.test_executors import digest_of_job, in_threads, local, ray_instance
-from tests.zoo import ZOO, zoo_config, zoo_job
+from tests.test_executors import digest_of_zoo, in_threads, local, ray_instance
+from tests.zoo import BIASES, ZOO, zoo_config, zoo_job
 
 __all__ = ["ray_instance"]  # a fixture
 
 
+@pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", ZOO)
-def test_packing_of_tiles_never_changes_a_bit(name, schedule, tmp_path):
-    job = zoo_job(name, schedule=schedule)
+def test_packing_of_tiles_never_changes_a_bit(name, schedule, bias, tmp_path):
+    job = zoo_job(name, schedule=schedule, tile={"bias": bias})
     n_tiles = len(job.program.blocks)
     scattered = tuple((3 * tile + tile // 3) % 4 for tile in range(n_tiles))
 
     assert in_threads(job, scattered, tmp_path) == local(job)
 
 
-@pytest.mark.parametrize("name", ["lenet", "transformer"])
-def test_one_tile_per_host_is_the_same(name, tmp_path):
-    job = zoo_job(name, schedule="asynchronous")
+@pytest.mark.parametrize(("name", "bias"), [("lenet", "digital"), ("transformer", "line")])
+def test_one_tile_per_host_is_the_same(name, bias, tmp_path):
+    job = zoo_job(name, schedule="asynchronous", tile={"bias": bias})
     host_of = tuple(range(len(job.program.blocks)))
 
     assert in_threads(job, host_of, tmp_path) == local(job)
 
 
+@pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("name", ["lenet", "residual", "branches"])
-def test_replicas_are_the_same_in_any_packing(name, tmp_path):
-    job = zoo_job(name, schedule="synchronous", mapping={"vectors_per_tile": 10})
+def test_replicas_are_the_same_in_any_packing(name, bias, tmp_path):
+    mapping, tile = {"vectors_per_tile": 10}, {"bias": bias}
+    job = zoo_job(name, schedule="synchronous", mapping=mapping, tile=tile)
     host_of = tuple(tile % 3 for tile in range(len(job.program.blocks)))
 
     assert any(block.copies > 1 for block in job.program.blocks)
     assert in_threads(job, host_of, tmp_path) == local(job)
 
 
+@pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", ZOO)
-def test_bits_are_those_of_other_days(name, schedule):
+def test_bits_are_those_of_other_days(name, schedule, bias):
     """Pinned by ``python -m tests.test_executors`` after a change that means to change them."""
-    known = pinned()
+    known = (pinned() or {}).get(f"{name} {schedule} {bias}")
     if known is None:
-        pytest.skip(f"no bits are pinned for {machine_type()}")
-    assert known[f"{name} {schedule}"] == digest_of_job(zoo_job(name, schedule=schedule))
+        pytest.skip(f"no such bits are pinned for {machine_type()}")
+    assert known == digest_of_zoo(name, schedule, bias)
 
 
 @pytest.mark.parametrize(
-    ("name", "schedule"),
-    [(name, list(SCHEDULES)[i % len(SCHEDULES)]) for i, name in enumerate(ZOO)],
+    ("name", "schedule", "bias"),
+    [
+        (name, list(SCHEDULES)[i % len(SCHEDULES)], BIASES[1 - i % 4 // 3])
+        for i, name in enumerate(ZOO)
+    ],
 )
-def test_no_loss_changes_a_bit(name, schedule, tmp_path, monkeypatch):
+def test_no_loss_changes_a_bit(name, schedule, bias, tmp_path, monkeypatch):
     monkeypatch.setattr(emulator.spans, "SPAN_S", 0.0)
-    config = zoo_config(name, schedule=schedule)
+    config = zoo_config(name, schedule=schedule, tile={"bias": bias})
     whole = train(config)
     monkeypatch.setattr(emulator.training, "create", losing({1, 3, 4}))
 
@@ -72,17 +79,18 @@ def test_no_loss_changes_a_bit(name, schedule, tmp_path, monkeypatch):
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
-    ("name", "schedule", "engine"),
+    ("name", "schedule", "bias", "engine"),
     [
-        ("residual", "asynchronous", {"tiles_per_actor": 4}),
-        ("branches", "synchronous", {"actors": 3}),
-        ("gru", "sequential", {"actors": 2}),
-        ("transformer", "asynchronous", {"actors": 3}),
+        ("residual", "asynchronous", "digital", {"tiles_per_actor": 4}),
+        ("branches", "synchronous", "line", {"actors": 3}),
+        ("gru", "sequential", "digital", {"actors": 2}),
+        ("transformer", "asynchronous", "digital", {"actors": 3}),
     ],
 )
-def test_ray_equals_local(ray_instance, name, schedule, engine):
-    there = train(zoo_config(name, schedule=schedule, engine={"kind": "ray", **engine}))
-    here = train(zoo_config(name, schedule=schedule))
+def test_ray_equals_local(ray_instance, name, schedule, bias, engine):
+    tile = {"bias": bias}
+    there = train(zoo_config(name, schedule=schedule, tile=tile, engine={"kind": "ray", **engine}))
+    here = train(zoo_config(name, schedule=schedule, tile=tile))
 
     for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "config_digest"):
         assert there.summary[key] == here.summary[key]

@@ -143,7 +143,7 @@ def test_objects_are_json_and_say_the_same():
         "name": "b.qkv", "word_lines": 12, "bit_lines": 36, "vectors": 7, "vectors_per_tile": 7,
         "rows_of_blocks": 1, "columns_of_blocks": 6, "replicas": 1, "tiles": [3, 8],
         "digital_at_tile": None, "crosspoints_used": pytest.approx(432 / (6 * 19 * 7)),
-        "stage": 0, "weights": 432, "frozen": False,
+        "stage": 0, "weights": 432, "bias": None, "frozen": False,
     }  # fmt: skip
     assert told["total"] == {
         "tiles": 25, "weights": 2028, "digital_numbers": 1068, "stages": 5,

@@ -100,6 +100,7 @@ TEXTS: dict[str, Layers] = {
 }
 
 ZOO: dict[str, Layers] = {**IMAGES, **SEQUENCES, **TEXTS}
+BIASES: tuple[str, ...] = ("line", "digital")  # values of tile.bias
 
 
 def zoo_config(

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from interconnect.channels import Channels
 from interconnect.messages import Message
 from interconnect.schedule import Phase
-from tiles.digital import LOSSES, Call, DigitalMemory, Learned, count_correct
+from tiles.digital import (
+    LOSSES,
+    Call,
+    DigitalMemory,
+    Learned,
+    add_bias,
+    count_correct,
+    learn_bias,
+)
 from tiles.digital.base import NO_NUMBERS
 from tiles.plan import Action, Place, Receive, Send, takes_of, uses
 from tiles.program import Operation, Program, Span, Value
@@ -216,18 +224,32 @@ class Binder:
     # Digital units
 
     def _bind_sum(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        if not self._program.has_digital_bias(op):
+            return self._bind_join(op, parts)
+        numbers, width = self._memory(op).numbers, op.width
+
+        def add(m: int, first: int, span: Span) -> Array:
+            out = _sum(parts, m, op)
+            add_bias(out[:, :width], numbers)
+            return out
+
+        return add
+
+    def _bind_join(self, op: Operation, parts: Sequence[_Part]) -> Compute:
         return lambda m, first, span: _sum(parts, m, op)
 
-    _bind_join = _bind_sum
-    _bind_gather = _bind_sum
+    _bind_gather = _bind_join
+
+    def _memory(self, op: Operation) -> DigitalMemory:
+        memory = self._tiles[op.tile]
+        assert isinstance(memory, DigitalMemory)
+        return memory
 
     def _call(self, op: Operation) -> Callable[[int, Span], Call]:
         """What the function of a node knows besides its inputs."""
         numbers = NO_NUMBERS
         if isinstance(self._program.functions[op.node], Learned):
-            memory = self._tiles[op.tile]
-            assert isinstance(memory, DigitalMemory)
-            numbers = memory.numbers
+            numbers = self._memory(op).numbers
         seed = self._seed
         return lambda first, span: Call(first, span.evaluation is None, seed, numbers)
 
@@ -260,6 +282,9 @@ class Binder:
         return derive
 
     def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
+        if self._program.has_digital_bias(op):
+            numbers, error = self._memory(op).numbers, _contiguous(parts[0].get)
+            return lambda m, first, span: learn_bias(numbers, error(m), span.learning_rate)
         function, call = self._program.functions[op.node], self._call(op)
         assert isinstance(function, Learned)
         d, *rest = (_contiguous(part.get) for part in parts)

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
     INPUT = "input"  # take the examples of a micro-batch
     READ = "read"  # forward cycle of a tile
-    SUM = "sum"  # add the partial sums of a layer in tile order
+    SUM = "sum"  # add the partial sums of a layer in tile order, and its bias if that is digital
     COMPUTE = "compute"  # function of a digital unit
     JOIN = "join"  # add values, or put them side by side
     LOSS = "loss"  # loss and first error
@@ -33,7 +33,7 @@ class Kind(StrEnum):
     DERIVE = "derive"  # error through a function
     READ_BACK = "read_back"  # backward cycle of a tile
     PULSE = "pulse"  # update cycle of a tile
-    LEARN = "learn"  # change the numbers of a digital memory
+    LEARN = "learn"  # change the numbers of a digital memory: of a function, or a bias
 
 
 UPDATES = frozenset({Kind.PULSE, Kind.LEARN})
@@ -148,6 +148,11 @@ class Program:
         """Which of the ``crossbars`` each block is, or is at home beside."""
         place = {block.tile: i for i, block in enumerate(self.crossbars)}
         return tuple(place[b.tile if b.home is None else b.home] for b in self.blocks)
+
+    def has_digital_bias(self, operation: Operation) -> bool:
+        """Whether an operation adds a digital bias to sums, or changes one."""
+        is_one = operation.kind in {Kind.SUM, Kind.LEARN} and operation.node not in self.functions
+        return is_one and self.tiles[operation.tile] is None
 
 
 class Sums(NamedTuple):

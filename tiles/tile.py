@@ -32,6 +32,9 @@ class TileConfig(Frozen):
         update: How outer products become pulses.
         weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
             layer's largest initial weight takes half of what a typical cell reaches.
+        bias: Where the bias of a layer lies. ``line``: on one more word line, driven at 1, so that
+            noise management scales inputs that are smaller by 1 as well. ``digital``: in numbers
+            that the digital unit adds behind the ADCs, as in aihwkit, whose default it is.
         example_s: Emulated seconds from one example to the next, for what leaks and drifts while
             training. Source: assumed, 240 ns.
     """
@@ -42,6 +45,7 @@ class TileConfig(Frozen):
     read: ReadConfig = ReadConfig()
     update: UpdateConfig = UpdateConfig()
     weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
+    bias: Literal["line", "digital"] = "line"
     example_s: float = Field(EXAMPLE_S, gt=0)
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ class PlainNetwork:
         for node in job.network.nodes[1:]:
             if node.matrix is not None:
                 matrix = job.network.matrices[node.matrix]
-                weights = job.weights(matrix.name, (0, 0), (matrix.lines, matrix.outputs))
+                weights = job.weights(matrix.name, (0, 0), (matrix.rows, matrix.outputs))
                 self.layers[node.name] = _Layer(weights, ACTIVATIONS["identity"])
             else:
                 assert node.function is not None

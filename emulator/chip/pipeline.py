@@ -149,6 +149,8 @@ class Builder:
             self._read(operation, inputs, outputs)
         else:
             taken = sum(self._values(take) for take in operation.takes)
+            if operation.kind is Kind.SUM and self._program.has_digital_bias(operation):
+                taken += operation.width * operation.positions
             self._digital(operation, round(self._work(operation) * taken) or operation.width)
         if operation.gives is not None:
             self._maker[operation.gives] = len(self._tasks) - 1

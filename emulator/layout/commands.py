@@ -34,8 +34,9 @@ def map_command(
     """What lies where: the layers of CONFIG on the tiles of its chip.
 
     A row for each layer, and for each matrix of a layer with several. Matrix: word lines x bit
-    lines, the bias line with them. Vectors: how many of an example drive it. Tiles: rows x columns
-    of blocks, x copies. Used: share of the crosspoints of those tiles.
+    lines, the bias line with them if there is one. Vectors: how many of an example drive it. Tiles:
+    rows x columns of blocks, x copies. Used: share of the crosspoints of those tiles. Weights: +
+    the numbers of a digital bias.
 
     Examples: [bold]crossmesh map mnist-lenet5[/bold], or
     [bold]crossmesh map mnist-lenet5 --set mapping.vectors_per_tile=100 --plot map.png[/bold].

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from emulator.activations import Activations, activations_of
 from emulator.job import Job
+from emulator.mapping import is_bias
 from emulator.network import INPUT, Matrix, Node, Shape
 from interconnect.schedule import Phase
 from tiles.program import Program, Value
@@ -45,6 +46,22 @@ class Laid:
         return self.matrix.lines * self.matrix.outputs
 
     @property
+    def bias(self) -> str | None:
+        """Where its bias lies beside weights on tiles: ``line`` or ``digital``; None: it has none.
+
+        That of a matrix in digital memory is a row of it, and no line.
+        """
+        matrix = self.matrix
+        if not matrix.bias:
+            return None
+        return "digital" if matrix.digital or matrix.has_digital_bias else "line"
+
+    @property
+    def biases(self) -> int:
+        """Numbers of a digital bias beside tiles."""
+        return self.matrix.outputs if self.matrix.has_digital_bias else 0
+
+    @property
     def used(self) -> float:
         """Share of its tiles' crosspoints that it uses."""
         tile = self.matrix.tile
@@ -71,7 +88,7 @@ class Layer:
         shape: What it gives, per example.
         stages: First and last of its stages.
         matrices: Its matrices.
-        numbers: What its functions learn, kept in digital memory.
+        numbers: What its functions learn and its digital biases, kept in digital memory.
         home: The tile whose digital unit computes the last of it.
         frozen: Whether it has weights or numbers, and all of them stay as they are.
     """
@@ -191,18 +208,20 @@ class _Places:
         learned = [node for node in nodes if node.learned is not None]
         kept = [network.matrices[matrix].frozen for matrix in names]
         kept += [node.frozen for node in learned]
+        numbers = sum(math.prod(node.learned.shape) for node in learned if node.learned)
+        matrices = tuple(self._laid(matrix, first[matrix]) for matrix in names)
         return Layer(
             name=name,
             kind=kind,
             shape=nodes[-1].shape,
             stages=(min(stages), max(stages)),
-            matrices=tuple(self._laid(matrix, first[matrix]) for matrix in names),
-            numbers=sum(math.prod(node.learned.shape) for node in learned if node.learned),
+            matrices=matrices,
+            numbers=numbers + sum(laid.biases for laid in matrices),
             home=self._home[nodes[-1].name],
             frozen=bool(kept) and all(kept),
         )
 
     def _laid(self, name: str, stage: int) -> Laid:
-        blocks = tuple(self._blocks[name])
         matrix = self._network.matrices[name]
+        blocks = tuple(block for block in self._blocks[name] if not is_bias(matrix, block))
         return Laid(matrix=matrix, blocks=blocks, stage=stage, home=blocks[0].home)

@@ -62,7 +62,7 @@ def alike(matrices: Sequence[Laid]) -> Iterator[Alike]:
 def _kind(laid: Laid) -> tuple[object, ...]:
     matrix = laid.matrix
     size = (matrix.lines, matrix.outputs, matrix.tile.rows, matrix.tile.cols)
-    return size, matrix.vectors, matrix.replicas, laid.stage, laid.home, matrix.frozen
+    return size, matrix.vectors, matrix.replicas, laid.stage, laid.home, matrix.frozen, laid.bias
 
 
 # For people
@@ -119,6 +119,8 @@ def _matrix_cells(group: Alike) -> tuple[str, ...]:
     where = _where(f"tile{f's {start}-{stop}' if stop > start else f' {start}'}",
                    frozen=matrix.frozen)  # fmt: skip
     tiles = f"{'' if n == 1 else f'{n} of '}{rows} x {cols}{copies}"
+    if first.biases:
+        weights += f" + {n * first.biases:,}"
     used = _percent(group.used)
     return size, f"{matrix.vectors:,}", tiles, used, str(first.stage), where, weights
 
@@ -212,6 +214,7 @@ def _matrix_json(laid: Laid) -> dict[str, Any]:
         "crosspoints_used": None if is_digital else laid.used,
         "stage": laid.stage,
         "weights": laid.weights,
+        "bias": laid.bias,
         "frozen": matrix.frozen,
     }
 

@@ -2,6 +2,7 @@
 
 from tiles.digital.attention import Scores
 from tiles.digital.base import NO_NUMBERS, Array, Call, Function, Learned
+from tiles.digital.bias import add_bias, learn_bias
 from tiles.digital.constant import Zeros
 from tiles.digital.dropout import Dropout
 from tiles.digital.losses import LOSSES, CrossEntropy, Loss, MeanSquaredError, count_correct
@@ -53,5 +54,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Zeros",
+    "add_bias",
     "count_correct",
+    "learn_bias",
 ]

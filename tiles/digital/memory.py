@@ -1,4 +1,4 @@
-"""A digital memory: where the numbers of a learned function lie, as weights lie on a tile."""
+"""A digital memory: where the numbers of a learned function or a bias lie, as weights on a tile."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ _NUMBERS = "numbers"  # in a checkpoint
 
 
 class DigitalMemory:
-    """The numbers of one function in a digital unit; used as a ``Tile`` by its host.
+    """The numbers of one function or bias in a digital unit; used as a ``Tile`` by its host.
 
     Args:
         block: Its number, the layer that it serves, and how many numbers it holds.
