@@ -3,18 +3,28 @@
 import sys
 
 from emulator import interrupt
+from emulator.ends.parent import guarded
+
+# They may use Ray, which can end or hang the process that talks to it.
+_GUARDED = {"train", "resume", "evaluate", "study", "scale", "launch"}
 
 
 def main() -> None:
     """Run the command; from here on a signal ends it in order, also while it still loads."""
+    if _GUARDED & set(sys.argv[1:2]) and not {"--help"} & set(sys.argv):
+        sys.exit(guarded(_run))
     interrupt.install()
     try:
-        from cluster.commands import run
-
-        code = run()
+        code = _run()
     except (interrupt.Interrupted, KeyboardInterrupt):
         code = 130
     sys.exit(code)
+
+
+def _run() -> int:
+    from cluster.commands import run
+
+    return run()
 
 
 if __name__ == "__main__":

@@ -369,7 +369,7 @@ def _train(
         try:
             result = train(config, directory, listener, resume=resume)
         except Interrupted:
-            _say_interrupted(directory, config)
+            _say_interrupted(directory)
             raise
     if json_:
         print_json(result.summary)
@@ -377,8 +377,8 @@ def _train(
         print_result(result)
 
 
-def _say_interrupted(directory: RunDirectory, config: RunConfig) -> None:
-    if directory.can_be_resumed(config):
-        typer.echo(f"interrupted; go on with: crossmesh resume {directory.path}", err=True)
+def _say_interrupted(directory: RunDirectory) -> None:
+    if directory.has_begun:
+        typer.echo(f"interrupted; go on with: {directory.resume_command}", err=True)
     else:
-        typer.echo("interrupted before the first checkpoint", err=True)
+        typer.echo("interrupted before the run had begun", err=True)

@@ -8,6 +8,8 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+from emulator.ends import words
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _installed = False
 _deferred = False
@@ -59,6 +61,7 @@ def deferred() -> Iterator[None]:
 def _note(number: int, frame: object) -> None:
     global _requested
     _requested = True
+    words.asked()
     if not _deferred:
         _raise()
 

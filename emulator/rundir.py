@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from emulator.checkpoints import Checkpoints, Tiles, digest, found
 from emulator.config import CheckpointConfig, Imported, RunConfig
 from emulator.data.config import PLACES
+from emulator.ends.words import claimed
 from emulator.errors import ConfigError, RunLost
 from emulator.folders import InUse, locked
 from emulator.history import History, MetricsRow, Recovery
@@ -71,6 +73,8 @@ class RunDirectory:
         before = list(self.path.absolute().parents)
         made = [folder for folder in before if not folder.exists()]
         lock = self._claimed() if new else self._locked()
+        for folder in (self.path, *made):
+            claimed(folder.absolute())
         try:
             yield
         finally:
@@ -212,6 +216,16 @@ class RunDirectory:
         if history is None:
             raise ConfigError(f"RUN must have a checkpoint, got {self.path}")
         return history
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a run to go on with, perhaps from its first example."""
+        return (self.path / "config.yaml").is_file()
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with the run."""
+        return f"crossmesh resume {shlex.quote(str(self.path))}"
 
     def can_be_resumed(self, config: RunConfig) -> bool:
         """Whether there is a checkpoint, whole or not."""

@@ -1,5 +1,7 @@
 """The command ``crossmesh study``."""
 
+import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +11,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from emulator.catalogue import studies
+from emulator.ends import words
 from emulator.interrupt import Interrupted
 from emulator.loading import overrides
 from emulator.printing import print_configs, print_json, print_table
@@ -95,6 +98,7 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     given = overrides({field: value for field, value in options.items() if value is not None})
     wanted = load_study(*study).changed([*given, *(set_ or ())], vary or (), seeds, baseline)
     directory = output or Path("studies") / wanted.name
+    words.resumable(shlex.join(["crossmesh", *sys.argv[1:]]))
     with display(quiet=quiet) as listener:
         try:
             table = run_study(

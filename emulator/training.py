@@ -16,6 +16,7 @@ from emulator.chip.trace import trace
 from emulator.compiler import out_of_reach
 from emulator.config import RunConfig
 from emulator.course import Course, test_network
+from emulator.ends import words
 from emulator.errors import ConfigError, RunLost
 from emulator.executors import Executor, create
 from emulator.history import History
@@ -66,6 +67,8 @@ def train(
         stack.enter_context(threadpool_limits(1))
         if directory is not None:
             stack.enter_context(directory.held(new=not resume))
+            if resume:
+                words.resumable(directory.resume_command)
             if not resume and directory.can_be_resumed(config):
                 raise ConfigError(
                     "checkpoint.storage must be new or empty, got one with checkpoints: "
@@ -75,16 +78,9 @@ def train(
         try:
             return run.result()
         except RunLost as error:
-            if directory is None or not _can_be_resumed(directory, config):
+            if directory is None or not directory.has_begun:
                 raise
-            raise RunLost(f"{error}; go on with: crossmesh resume {directory.path}") from error
-
-
-def _can_be_resumed(directory: RunDirectory, config: RunConfig) -> bool:
-    try:
-        return directory.can_be_resumed(config)
-    except ConfigError:  # storage that cannot be seen now may be seen later
-        return True
+            raise RunLost(f"{error}; go on with: {directory.resume_command}") from error
 
 
 class _Run:
@@ -114,6 +110,7 @@ class _Run:
             course.begin()
             if directory is not None:
                 directory.write_config(job.config)
+                words.resumable(directory.resume_command)
             start_s = time.perf_counter() - self._started
             digests, reports = course.run()
             emulation = self._emulation(executor, course.history, start_s)

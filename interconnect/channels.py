@@ -5,6 +5,11 @@ queue blocks only the source that fills it. Within a node it runs over ``ipc`` i
 between nodes over ``tcp`` with CURVE keys; neither side ever connects again on its own, so a
 channel loses nothing from its middle: what arrives is a prefix of what was sent, in order.
 
+A channel over ``tcp`` has a second connection that stays idle, because only there does the kernel
+notice within seconds that nothing passes any more: on one with data under way it sends no
+keepalives, but tries again for a quarter of an hour, and a time limit of its own
+(TCP_USER_TIMEOUT) would also end the channel to a host that is merely busy with a full queue.
+
 Wall-clock cost per message, between two processes on 2 cores that others used too (capacity 16,
 medians of 7 runs that took turns with the two variants below):
 
@@ -110,6 +115,7 @@ class Channels:
         self._sockets: list[Socket] = []
         self._incoming: dict[int, Socket] = {}
         self._outgoing: dict[int, Socket] = {}
+        self._idle: dict[int, Socket] = {}  # the other connection of each that is outgoing
         self._watches: dict[Socket, _Watch] = {}
         self._addresses: list[str] = []
 
@@ -128,7 +134,8 @@ class Channels:
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_FRAME_BYTES)
         # A name of its own, because binding a taken ipc path would quietly replace its file.
         address = interface.bind(socket, f"{self.generation}-{peer}-{token_hex(4)}", self._gate)
-        self._watch(socket, listens=True)
+        connections = 2 if address.startswith("tcp://") else 1
+        self._watch(socket, connections)
         self._incoming[peer] = socket
         self._addresses.append(address)
         return address
@@ -145,6 +152,11 @@ class Channels:
             raise ValueError(f"Channels.connect must be called once per peer, got {peer} again")
         if not address.startswith(("ipc://", "tcp://")):
             raise ValueError(f"address must begin with ipc:// or tcp://, got {address!r}")
+        self._outgoing[peer] = self._connected(address, server_key)
+        if address.startswith("tcp://"):
+            self._idle[peer] = self._connected(address, server_key)
+
+    def _connected(self, address: str, server_key: bytes | None) -> Socket:
         socket = self._open(zmq.PUSH)
         if address.startswith("tcp://"):
             if self._gate is None or server_key is None:
@@ -155,9 +167,9 @@ class Channels:
         socket.setsockopt(zmq.SNDHWM, max(1, self._capacity // 2))
         # Connecting again would hide that what was on its way is lost.
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
-        self._watch(socket, listens=False)
+        self._watch(socket)
         socket.connect(address)
-        self._outgoing[peer] = socket
+        return socket
 
     def await_peers(self, timeout_s: float) -> None:
         """Wait until every peer that this host listens for is connected and let in.
@@ -263,7 +275,8 @@ class Channels:
         try:
             socket.send(header, zmq.SNDMORE)
         except zmq.Again:
-            if self._watches[socket].is_lost:
+            ends = filter(None, (socket, self._idle.get(peer)))
+            if any(self._watches[end].is_lost for end in ends):
                 raise ChannelLost(
                     f"the channel to host {peer} is lost: it left or refused our key", peer
                 ) from None
@@ -293,12 +306,12 @@ class Channels:
         except zmq.Again:
             raise ChannelLost(f"the channel from host {peer} is lost", peer) from None
 
-    def _watch(self, socket: Socket, *, listens: bool) -> None:
-        """Notice the loss of a socket's only connection."""
-        events = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED if listens else _REFUSALS
+    def _watch(self, socket: Socket, accepts: int = 0) -> None:
+        """Notice the loss of a socket's connection, or of one of those that it is to accept."""
+        events = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED if accepts else _REFUSALS
         monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | events)
         self._sockets.append(monitor)
-        self._watches[socket] = _Watch(monitor, listens=listens)
+        self._watches[socket] = _Watch(monitor, accepts)
 
     def _wait(self, attempt: Callable[[], T]) -> T:
         """Repeat ``attempt``, which blocks for ``PATIENCE_S``, until it succeeds or we stop."""
@@ -317,28 +330,36 @@ class Channels:
 class _Watch:
     """Whether the peer of a socket is there, and whether it is gone.
 
-    A listener is also met by strangers, who are turned away; its peer is gone when nobody is
-    connected any more.
+    A listener is also met by strangers, who are turned away; its peer is gone when fewer are
+    connected than it has connections.
+
+    Args:
+        monitor: Events of the socket.
+        accepts: Connections that a listener awaits from its peer; 0: the socket connects itself.
     """
 
-    def __init__(self, monitor: Socket, *, listens: bool) -> None:
+    def __init__(self, monitor: Socket, accepts: int) -> None:
         self._monitor = monitor
-        self._listens = listens
+        self._accepts = accepts
         self._open: set[int] = set()  # descriptors of what a listener has accepted
-        self._met = False
+        self._n_met = 0
         self._lost = False
 
     @property
     def is_met(self) -> bool:
         """Whether a listener has let its peer in."""
         self._look()
-        return self._met
+        return self._is_met
+
+    @property
+    def _is_met(self) -> bool:
+        return self._n_met >= self._accepts
 
     @property
     def is_lost(self) -> bool:
         """Whether the connection has ended, or was refused by the other side."""
         self._look()
-        return self._lost
+        return self._lost or (self._is_met and len(self._open) < self._accepts)
 
     def _look(self) -> None:
         while self._monitor.poll(0):
@@ -347,7 +368,7 @@ class _Watch:
             if event == zmq.EVENT_ACCEPTED:
                 self._open.add(descriptor)
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._met = True
+                self._n_met += 1
             else:
                 self._open.discard(descriptor)
-                self._lost = not self._listens or (self._met and not self._open)
+                self._lost = not self._accepts

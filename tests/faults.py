@@ -136,7 +136,7 @@ class Training:
             assert self.process.poll() is None, self.all_notes
             assert time.monotonic() < deadline, "no checkpoint within 30 s"
 
-    def wait_until_recovered(self, times: int, within_s: float = 60) -> None:
+    def wait_until_recovered(self, times: int, within_s: float = 120) -> None:
         """Wait until so many recoveries have been counted."""
         self.wait_for(lambda: self.live.get("recoveries", 0) >= times, within_s, "its recovery")
 

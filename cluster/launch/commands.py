@@ -31,6 +31,7 @@ from cluster.launch.local import LocalNodes
 from cluster.launch.order import Order
 from emulator import interrupt
 from emulator.commands import app
+from emulator.ends import words
 from emulator.errors import ConfigError, is_secret
 
 # What typer needs to know, so that options behind CONFIG go on to the training.
@@ -178,7 +179,8 @@ def _run(plan: Plan) -> int:
     """Run the script to its end, which gives back what it took; a signal is passed on to it."""
     with interrupt.deferred():
         command = ["bash", str(plan.folder / plan.script)]
-        script = subprocess.Popen(command, env={**os.environ, "PATH": _path()})
+        words.share_terminal()  # ssh asks there
+        script = subprocess.Popen(command, env={**os.environ, "PATH": _path()}, stderr=sys.stderr)
         is_told = False
         while script.poll() is None:
             if interrupt.requested() and not is_told:

@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from emulator import interrupt
+from emulator.ends.words import RAY_S, renew, within
 from emulator.errors import ConfigError, HostLost, RunError
 from emulator.executors.instance import first_line
 from interconnect.channels import ChannelLost
@@ -81,8 +82,9 @@ def answers(
     """
     deadline, impatient = time.monotonic() + timeout_s, math.inf
     pending = futures
-    with interrupt.deferred():
+    with interrupt.deferred(), within(RAY_S, "an answer of Ray"):
         while pending:
+            renew()
             done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
             if any(failure(future) for future in done):
                 interrupt.check()  # whoever asks for the end may have ended the actors as well

@@ -22,6 +22,8 @@ def prepare(address: str | None) -> None:
     # A loss fails several calls; one is told, in our words, and Ray would print the others.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     _protect_token()
+    # Ray ends this process when its GCS is lost for so long; by default a minute.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
     if address is None:
         return
     _check_token()

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ import ray
 
 from emulator import interrupt
 from emulator.config import Engine
-from emulator.errors import ConfigError, RunError
+from emulator.ends.words import made, vital, within
+from emulator.errors import ConfigError, RunLost
 from emulator.executors.private import Enclosure
 from emulator.executors.reach import alive_nodes, check_reachable, muted
 from tiles.actor import Spot
 from tiles.version import VERSION
 
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
+START_S = 120.0  # longest wait for Ray, whose start on a busy machine has taken 50 s
+SHUTDOWN_S = 10.0  # longest wait for its end
 _enclosure: Enclosure | None = None  # of the instance of this process, as there is one at most
 _LAW = "engine.address must be host:port of a running Ray cluster, or auto"
 
@@ -54,7 +58,7 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
     if address is None:
         options |= _enclosed(object_store_bytes)
     try:
-        with interrupt.deferred(), muted():
+        with interrupt.deferred(), within(START_S, "the start of Ray"), muted():
             ray.init(
                 **options,
                 include_dashboard=None if address else False,
@@ -64,13 +68,15 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
                 namespace=f"crossmesh-{secrets.token_hex(4)}",
             )
             interrupt.reinstall()
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones as well
         disconnect()
         raise _refused(address, error) from None
     except BaseException:
         disconnect()
         raise
     _silence_raylet()
+    if address is None:
+        vital(_daemons())
     return True
 
 
@@ -78,12 +84,20 @@ def _enclosed(object_store_bytes: int) -> dict[str, Any]:
     """Options of an instance that nobody else can use, whose files lie in a private folder."""
     global _enclosure
     _enclosure = Enclosure()
+    made(_enclosure.temporary.parent)
     return {
         "address": "local",
         "num_cpus": os.cpu_count(),
         "object_store_memory": object_store_bytes,
         "_temp_dir": str(_enclosure.temporary),
     }
+
+
+def _daemons() -> list[int]:
+    """Ids of the raylet and the GCS of an instance of our own, without which it is lost."""
+    node: Any = ray._private.worker._global_node
+    kinds = ("raylet", "gcs_server")
+    return [started.process.pid for kind in kinds for started in node.all_processes.get(kind, [])]
 
 
 def check_version(spots: Iterable[Spot | None]) -> None:
@@ -101,10 +115,17 @@ def check_version(spots: Iterable[Spot | None]) -> None:
 
 
 def disconnect() -> None:
-    """Leave the cluster, or end the instance of this process and remove its files."""
+    """Leave the cluster, or end the instance of this process and remove its files.
+
+    Without an answer of a raylet that is frozen, Ray waits for ever, deaf to signals. So a thread
+    waits in place of this one, and what is left of an instance is ended with this process.
+    """
     global _enclosure
+    vital([])
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
     try:
-        ray.shutdown()
+        leaving.start()
+        leaving.join(SHUTDOWN_S)
     finally:
         if _enclosure is not None:
             _enclosure.close()
@@ -114,7 +135,7 @@ def disconnect() -> None:
 def _refused(address: str | None, error: Exception) -> Exception:
     reason = first_line(error)
     if address is None:
-        return RunError(f"Ray could not be started: {reason}")
+        return RunLost(f"Ray could not be started: {reason}")
     if versions := _VERSIONS.findall(str(error)):
         (theirs, their_python), (ours, our_python) = versions
         return ConfigError(

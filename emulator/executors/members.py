@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from emulator.ends.words import RAY_S, made, within
 from emulator.errors import HostLost
 from emulator.executors.calls import Failure, answers
 from emulator.executors.placement import Placement
@@ -62,10 +63,11 @@ class Members:
     def make(self, hosts: list[int], create: Callable[[int], Any]) -> None:
         """Make actors for some hosts; an old one is ended, whether it hears or not."""
         for host in hosts:
-            if self._actors[host] is not None:
-                with contextlib.suppress(Exception):
-                    ray.kill(self._actors[host])
-            self._actors[host], self.spots[host] = create(host), None
+            with within(RAY_S, "making an actor"):
+                if self._actors[host] is not None:
+                    with contextlib.suppress(Exception):
+                        ray.kill(self._actors[host])
+                self._actors[host], self.spots[host] = create(host), None
 
     def join(self, generation: int, capacity: int) -> None:
         """Have new actors leave their constructor, and all of them get ready for channels.
@@ -82,6 +84,10 @@ class Members:
 
         Silent ones may lie on a node that is gone, or frozen, without Ray's knowing it yet.
         """
+        with within(RAY_S, "an answer of Ray"):
+            return self._left(generation, capacity)
+
+    def _left(self, generation: int, capacity: int) -> tuple[list[int], list[int]]:
         self.stop()
         self._generation = generation
         futures = [actor.join.remote(generation, capacity) for actor in self._actors]
@@ -114,6 +120,8 @@ class Members:
             for address in answer.values()
             if address.startswith("ipc://")
         }
+        for folder in self._folders:
+            made(folder)
         keys = [spot.key if spot else b"" for spot in spots]
         targets = {host: {target for source, target in pairs if source == host} for host in hosts}
         self.each(
@@ -219,7 +227,8 @@ class Members:
         actors, self._actors = [actor for actor in self._actors if actor is not None], []
         try:
             if actors and ray.is_initialized():
-                self._end(actors)
+                with within(RAY_S, "the end of the actors"):
+                    self._end(actors)
         finally:
             for folder in self._folders:  # what an actor that was killed has left
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The nodes of the cluster: what they have, and CPUs and memory reserved on them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -9,6 +9,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from emulator import interrupt
+from emulator.ends.words import RAY_S, renew, within
 from emulator.errors import RunLost
 from emulator.executors.calls import POLL_S
 from emulator.executors.placement import Machine
@@ -39,7 +40,7 @@ def await_machines(wanted: int | None, timeout_s: float) -> list[Machine]:
         RunLost: If they do not come in time.
     """
     deadline = time.monotonic() + timeout_s
-    with interrupt.deferred():
+    with interrupt.deferred(), within(RAY_S, "Ray's list of nodes"):
         found = machines()
         while len(found) < (wanted or 1):
             if time.monotonic() > deadline:
@@ -50,6 +51,7 @@ def await_machines(wanted: int | None, timeout_s: float) -> list[Machine]:
                 )
             time.sleep(POLL_S)
             interrupt.check()
+            renew()
             found = machines()
     return found
 
@@ -71,6 +73,12 @@ class Reservations:
             RunLost: If a node does not have them in time; the message says what is missing.
         """
         new = [node for node in wanted if node not in self._groups]
+        with interrupt.deferred(), within(RAY_S, "a reservation by Ray"):
+            self._reserve(new, wanted, timeout_s)
+
+    def _reserve(
+        self, new: Sequence[str], wanted: Mapping[str, Mapping[str, float]], timeout_s: float
+    ) -> None:
         for node in new:
             self._groups[node] = placement_group(
                 [dict(wanted[node])],
@@ -78,12 +86,12 @@ class Reservations:
                 bundle_label_selector=[{"ray.io/node-id": node}],
             )
         deadline = time.monotonic() + timeout_s
-        with interrupt.deferred():
-            for node in new:
-                while not self._groups[node].wait(POLL_S):
-                    interrupt.check()
-                    if time.monotonic() > deadline:
-                        raise RunLost(_missing(node, wanted[node], timeout_s))
+        for node in new:
+            while not self._groups[node].wait(POLL_S):
+                interrupt.check()
+                renew()
+                if time.monotonic() > deadline:
+                    raise RunLost(_missing(node, wanted[node], timeout_s))
 
     def on(self, node: str) -> PlacementGroupSchedulingStrategy:
         """How an actor is put into the reservation on a node."""

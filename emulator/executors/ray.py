@@ -15,6 +15,7 @@ import ray
 
 from emulator import interrupt
 from emulator.activations import activations_of, notice
+from emulator.ends.words import RAY_S, within
 from emulator.errors import HostLost, RunError
 from emulator.executors import Watch
 from emulator.executors.instance import check_version, connect, disconnect
@@ -109,16 +110,11 @@ class RayExecutor:
         """Lay what actors need into the object store, once for all of them."""
         job, host_of = self._job, self._placement.host_of
         operations = job.program.operations
-        self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]
         self._fed = {host_of[op.tile] for op in operations if op.kind in ("input", "loss")}
-        self._assignment = ray.put(
-            Assignment(
-                program=job.program,
-                seed=job.config.seed,
-                host_of=host_of,
-                host=0,
-            )
-        )
+        assignment = Assignment(program=job.program, seed=job.config.seed, host_of=host_of, host=0)
+        with within(RAY_S + job.dataset.n_bytes / WRITE_BYTES_PER_S, "Ray's object store"):
+            self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]
+            self._assignment = ray.put(assignment)
 
     def _make(self, hosts: list[int]) -> None:
         """Make the actors of some hosts on the nodes where they are placed."""

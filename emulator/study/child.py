@@ -14,24 +14,28 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from emulator import interrupt
+from emulator.ends.parent import guarded
 
 Tell = Callable[[dict[str, Any]], None]
 
 
 def main() -> None:
     """Do what standard input asks for."""
-    interrupt.install()
+    sys.exit(guarded(_work))
+
+
+def _work() -> int:
     tell = _teller()
     try:
         task = json.loads(sys.stdin.readline())
         threading.Thread(target=_end_with_the_starter, daemon=True).start()
         tell({"result": _result(task, tell)})
-    except (interrupt.Interrupted, KeyboardInterrupt, BrokenPipeError):
-        sys.exit(130)
+    except BrokenPipeError:
+        return 130
     except Exception as error:  # whatever it is, the other runs go on
         tell({"error": _reason(error)})
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _teller() -> Tell:
