@@ -1,6 +1,8 @@
 """The commands of ``crossmesh`` and their options."""
 
 import json
+import shlex
+import sys
 import tempfile
 import traceback
 from dataclasses import asdict
@@ -19,7 +21,7 @@ from emulator.compiler import records
 from emulator.config import RunConfig
 from emulator.data import DataError
 from emulator.device_commands import Json, devices_app
-from emulator.errors import ConfigError, RunError, masked
+from emulator.errors import ConfigError, RunError, RunLost, in_our_words, masked
 from emulator.exchange_commands import app as exchange_app
 from emulator.interrupt import Interrupted
 from emulator.job import prepare
@@ -90,14 +92,24 @@ def run() -> int:
     except (ConfigError, DataError) as error:
         return _refused(error, 2)
     except RunError as error:
-        return _refused(error, 1)
-    except Exception as error:  # our mistake
+        return _refused(_with_way_on(error), 1)
+    except Exception as error:
+        if (told := in_our_words(error)) is not None:
+            return _refused(told, 1)
+        # What is left is our mistake.
         with tempfile.NamedTemporaryFile(
             "w", prefix="crossmesh-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
             file.write(masked(traceback.format_exc()))
         told = f"{type(error).__name__}: {error}; please report it with the file {file.name}"
         return _refused(told, 1)
+
+
+def _with_way_on(error: RunError) -> str:
+    """What happened, and the command that tries again if that may help."""
+    if not isinstance(error, RunLost) or "go on with: " in str(error):
+        return str(error)
+    return f"{error}; begin again with: {shlex.join(['crossmesh', *sys.argv[1:]])}"
 
 
 def _refused(error: object, code: int) -> int:

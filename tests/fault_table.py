@@ -22,6 +22,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "cluster.cli")
 MARK = "CROSSMESH_FAULT_TABLE"  # in the environment of all that a run starts
+EXAMPLES = 256
 START_S, END_S = 300.0, 60.0  # longest wait until a moment has come, and for the end after it
 HEAD = "| fault | runs | as promised | median, s | longest, s | left | what the user saw |"
 BEGIN, STOP = "<!-- ends -->", "<!-- /ends -->"
@@ -70,8 +71,9 @@ class Run:
         self.errors = folder / "stderr"
         self._mark = uuid.uuid4().hex
         environment = {**os.environ, MARK: self._mark, "PYTHONPATH": str(ROOT)}
-        arguments = ["train", "digits", "--examples", "256", "--epochs", str(epochs), "--set",
-                     "training.baseline=false", "--run-dir", str(self.path)]  # fmt: skip
+        options = {"--examples": EXAMPLES, "--epochs": epochs, "--run-dir": self.path,
+                   "--set": "training.baseline=false"}  # fmt: skip
+        arguments = ["train", "digits", *(str(word) for pair in options.items() for word in pair)]
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [*COMMAND, *arguments],

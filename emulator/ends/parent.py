@@ -19,7 +19,7 @@ from emulator.ends import processes, words
 
 ENDING_S = 45.0  # longest time from a signal to the end
 DONE_S = 3.0  # a child that has said its last word may take so long to exit, and Ray after it
-FROZEN_S = 20.0  # a process that is stopped for so long is ended
+FROZEN_S = 15.0  # a process that is stopped for so long is ended
 _LOOK_S = 5.0  # between two looks for stopped processes
 _TICK_S = 1.0
 _TWICE_S = 0.5  # signals that come closer together are one: to the process, and to its group

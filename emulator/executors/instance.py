@@ -135,7 +135,7 @@ def disconnect() -> None:
 def _refused(address: str | None, error: Exception) -> Exception:
     reason = first_line(error)
     if address is None:
-        return RunLost(f"Ray could not be started: {reason}")
+        return RunLost(f"Ray could not be started: {reason.partition('. ')[0]}")
     if versions := _VERSIONS.findall(str(error)):
         (theirs, their_python), (ours, our_python) = versions
         return ConfigError(

@@ -66,8 +66,10 @@ def _result(task: dict[str, Any], tell: Tell) -> Any:
 
 def _reason(error: Exception) -> str:
     from emulator.data import DataError
-    from emulator.errors import ConfigError, RunError
+    from emulator.errors import ConfigError, RunError, in_our_words
 
+    if (told := in_our_words(error)) is not None:
+        return told
     if isinstance(error, ConfigError | DataError | RunError):
         return " ".join(str(error).split())
     traceback.print_exc()

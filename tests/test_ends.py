@@ -1,0 +1,290 @@
+"""Ends that are always ours: the parent with the last word, errors of others in our words."""
+
+import json
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emulator.errors import in_our_words
+from emulator.loading import load_config
+from emulator.training import train
+from tests.fault_table import COMMAND, EXAMPLES, FAULTS, MOMENTS, seen
+
+ROOT = Path(__file__).parents[1]
+BEGIN = """
+import os, signal, subprocess, sys, time
+from emulator.ends import words
+from emulator.ends.parent import guarded
+from emulator import interrupt
+"""
+
+
+def start(work, **options):
+    """A command whose child does ``work``; it reports with ``print(..., flush=True)``."""
+    body = "\n".join(f"    {line}" for line in work.strip().splitlines())
+    program = f"{BEGIN}\ndef work():\n{body}\n    return 0\n\nsys.exit(guarded(work))"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, "again"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+        **options,
+    )
+
+
+def ended(process, within_s=60):
+    """Exit code, standard output and standard error."""
+    output, errors = process.communicate(timeout=within_s)
+    return process.returncode, output, errors
+
+
+def is_alive(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition, within_s=30):
+    """Wait for a condition."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_exit_code_and_output_pass_through():
+    assert ended(start("print('out'); print('err', file=sys.stderr); return 7")) == (
+        7, "out\n", "err\n"
+    )  # fmt: skip
+
+
+def test_raw_words_of_others_stay_off_the_terminal():
+    code, _, errors = ended(start("os.write(2, b'*** raw ***'); print('ours', file=sys.stderr)"))
+
+    assert (code, errors) == (0, "ours\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "what"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the process of the run was killed by SIGKILL"),
+        ("os.abort()", "the process of the run was killed by SIGABRT"),
+        ("os._exit(1)", "Ray's raylet or its GCS is lost, which ends the run"),
+    ],
+)
+def test_a_child_without_a_last_word_is_one_error_line_with_the_way_on(end, what):
+    said = ended(start(f"words.resumable('crossmesh resume r'); {end}"))
+    assert said == (1, "", f"error: {what}; go on with: crossmesh resume r\n")
+
+    said = ended(start(end))
+    assert said == (1, "", f"error: {what}; begin again with: crossmesh again\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_child_in_order(number):
+    process = start(
+        """
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+finally:
+    print("in order", flush=True)
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, number)
+
+    assert ended(process) == (130, "in order\n", "")
+
+
+def test_a_child_that_dies_of_a_signal_to_all_is_an_interrupted_run():
+    process = start(
+        """
+words.resumable("crossmesh resume r")
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process) == (130, "", "interrupted; go on with: crossmesh resume r\n")
+
+
+def test_a_second_signal_ends_a_deaf_child():
+    process = start(
+        """
+with interrupt.deferred():
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+
+    code, _, errors = ended(process)
+    assert (code, errors) == (130, "interrupted; begin again with: crossmesh again\n")
+
+
+def test_what_takes_longer_than_it_may_is_ended():
+    code, _, errors = ended(start("with words.within(0.5, 'an answer of Ray'): time.sleep(60)"))
+
+    assert code == 1
+    assert errors.startswith("error: an answer of Ray took too long; begin again with: ")
+
+
+def test_what_hangs_after_the_last_word_does_not_matter():
+    work = "import atexit; atexit.register(time.sleep, 60); print('result', flush=True)"
+
+    assert ended(start(work)) == (0, "result\n", "")
+
+
+def test_a_lost_process_that_is_vital_ends_a_child_that_does_not_notice():
+    code, _, errors = ended(
+        start("words.vital([subprocess.Popen(['sleep', '0.1']).pid]); time.sleep(60)")
+    )
+
+    assert code == 1
+    assert errors.startswith("error: Ray's raylet or its GCS is lost, which ends the run")
+
+
+@pytest.mark.slow
+def test_a_frozen_child_is_ended():
+    process = start("print(os.getpid(), flush=True); time.sleep(90)")
+    os.kill(int(process.stdout.readline()), signal.SIGSTOP)
+
+    code, _, errors = ended(process)
+    assert code == 1
+    assert errors.startswith("error: the process of the run was frozen for 15 s; begin again")
+
+
+def test_nothing_is_left_running_not_even_what_is_frozen_or_in_a_session_of_its_own(tmp_path):
+    process = start(
+        f"""
+words.made({str(tmp_path / "made")!r})
+words.claimed({str(tmp_path / "full")!r})
+words.claimed({str(tmp_path / "empty")!r})
+for name in ("made", "full", "empty", "full/file"):
+    os.mkdir(os.path.join({str(tmp_path)!r}, name))
+for _ in range(2):
+    left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    print(left.pid, flush=True)
+left.send_signal(signal.SIGSTOP)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    code, output, _ = ended(process)
+
+    assert code == 1
+    assert [pid for pid in output.split() if is_alive(pid)] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_the_child_ends_with_its_parent():
+    process = start("print(os.getpid(), flush=True); time.sleep(600)")
+    child = int(process.stdout.readline())
+    process.kill()
+    process.communicate(timeout=60)
+
+    wait_until(lambda: not is_alive(child))
+
+
+def test_ctrl_z_stops_everything_and_fg_goes_on():
+    process = start(
+        """
+left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+print(left.pid, flush=True)
+while not os.path.exists(f"/proc/{left.pid}/stop"):
+    time.sleep(0.05)
+    print("on", flush=True)
+"""
+    )
+    grandchild = process.stdout.readline().strip()
+
+    def state(pid):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+    process.send_signal(signal.SIGTSTP)
+    wait_until(lambda: state(process.pid) == state(grandchild) == "T")
+    process.send_signal(signal.SIGCONT)
+    wait_until(lambda: state(grandchild) == "S")
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process)[0] == 130
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device", "/r"),
+         "the system refuses: No space left on device: /r"),
+        (PermissionError(13, "Permission denied", "/r"),
+         "the system refuses: Permission denied: /r"),
+        (OSError(24, "Too many open files"), "the system refuses: Too many open files"),
+        (OSError(30, "Read-only file system", "/a", None, "/b"),
+         "the system refuses: Read-only file system: /a: /b"),
+        (MemoryError(), "there is not enough memory"),
+        (RuntimeError("can't start new thread"),
+         "the system refuses: too many processes or threads of this user"),
+        (ValueError("wrong"), None),
+        (RuntimeError("wrong"), None),
+    ],
+)  # fmt: skip
+def test_refusals_of_the_system_are_told_in_our_words(error, told):
+    assert in_our_words(error) == told
+
+
+def test_errors_of_libraries_are_told_in_our_words():
+    import pyarrow as pa
+    import zmq
+    from ray.exceptions import ObjectStoreFullError
+
+    assert in_our_words(pa.ArrowInvalid("not a file\nmore")) == "Arrow failed: not a file"
+    assert in_our_words(zmq.ZMQError(24)) == "ZeroMQ failed: Too many open files"
+    assert in_our_words(ObjectStoreFullError("full")).startswith("Ray failed: full")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAULTS)
+def test_whatever_dies_or_freezes_the_end_is_ours(kind, tmp_path):
+    moments = list(MOMENTS)
+    moment = moments[list(FAULTS).index(kind) % len(moments)]
+
+    one = seen(kind, moment, random.Random(kind), tmp_path)
+
+    assert one.is_ours, one
+
+
+@pytest.mark.slow
+def test_the_command_that_the_last_word_names_goes_on_with_the_same_bits(tmp_path):
+    one = seen("all killed at once", "training", random.Random(0), tmp_path)
+    assert one.is_ours, one
+    command = shlex.split(one.line.partition("go on with: crossmesh ")[2])
+    run = tmp_path / "run"
+    newest = max(run.glob("checkpoints/step-*"))
+    epochs = int(newest.name.partition("-")[2]) // EXAMPLES + 1
+    options = ["--engine", "local", "--epochs", str(epochs), "--json", "--quiet"]
+
+    again = subprocess.run(
+        [*COMMAND, *command, *options], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+
+    assert again.returncode == 0, again.stderr
+    config = load_config("digits", [f"training.examples={EXAMPLES}", f"training.epochs={epochs}",
+                                    "training.baseline=false", "engine.kind=local"])  # fmt: skip
+    assert json.loads(again.stdout)["state_digest"] == train(config).state_digest
