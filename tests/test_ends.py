@@ -260,6 +260,7 @@ def test_errors_of_libraries_are_told_in_our_words():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.parametrize("kind", FAULTS)
 def test_whatever_dies_or_freezes_the_end_is_ours(kind, tmp_path):
     moments = list(MOMENTS)
@@ -271,6 +272,7 @@ def test_whatever_dies_or_freezes_the_end_is_ours(kind, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_the_command_that_the_last_word_names_goes_on_with_the_same_bits(tmp_path):
     one = seen("all killed at once", "training", random.Random(0), tmp_path)
     assert one.is_ours, one

@@ -298,9 +298,11 @@ class Parent:
 
     @staticmethod
     def _say(line: str) -> None:
+        from emulator.errors import masked  # here, because it loads slowly and is seldom needed
+
         begin = _CLEAN if os.isatty(2) else b""
         with contextlib.suppress(OSError):  # nobody reads it
-            os.write(2, begin + line.encode("utf-8", "surrogateescape") + b"\n")
+            os.write(2, begin + masked(line).encode("utf-8", "surrogateescape") + b"\n")
 
 
 def _passed_on(number: int) -> int:
