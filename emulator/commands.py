@@ -1,8 +1,6 @@
 """The commands of ``crossmesh`` and their options."""
 
 import json
-import shlex
-import sys
 import tempfile
 import traceback
 from dataclasses import asdict
@@ -21,9 +19,9 @@ from emulator.compiler import records
 from emulator.config import RunConfig
 from emulator.data import DataError
 from emulator.device_commands import Json, devices_app
+from emulator.ends.words import this_command
 from emulator.errors import ConfigError, RunError, RunLost, in_our_words, masked
 from emulator.exchange_commands import app as exchange_app
-from emulator.interrupt import Interrupted
 from emulator.job import prepare
 from emulator.layout.commands import app as layout_app
 from emulator.listener import Listener
@@ -109,7 +107,7 @@ def _with_way_on(error: RunError) -> str:
     """What happened, and the command that tries again if that may help."""
     if not isinstance(error, RunLost) or "go on with: " in str(error):
         return str(error)
-    return f"{error}; begin again with: {shlex.join(['crossmesh', *sys.argv[1:]])}"
+    return f"{error}; begin again with: {this_command()}"
 
 
 def _refused(error: object, code: int) -> int:
@@ -378,19 +376,8 @@ def _train(
     config: RunConfig, directory: RunDirectory, *, json_: bool, quiet: bool, resume: bool
 ) -> None:
     with display(quiet=quiet) as listener:
-        try:
-            result = train(config, directory, listener, resume=resume)
-        except Interrupted:
-            _say_interrupted(directory)
-            raise
+        result = train(config, directory, listener, resume=resume)
     if json_:
         print_json(result.summary)
     else:
         print_result(result)
-
-
-def _say_interrupted(directory: RunDirectory) -> None:
-    if directory.has_begun:
-        typer.echo(f"interrupted; go on with: {directory.resume_command}", err=True)
-    else:
-        typer.echo("interrupted before the run had begun", err=True)

@@ -1,7 +1,5 @@
 """The command ``crossmesh study``."""
 
-import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +10,6 @@ from typer.core import TyperCommand
 
 from emulator.catalogue import studies
 from emulator.ends import words
-from emulator.interrupt import Interrupted
 from emulator.loading import overrides
 from emulator.printing import print_configs, print_json, print_table
 from emulator.progress import display
@@ -98,15 +95,9 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     given = overrides({field: value for field, value in options.items() if value is not None})
     wanted = load_study(*study).changed([*given, *(set_ or ())], vary or (), seeds, baseline)
     directory = output or Path("studies") / wanted.name
-    words.resumable(shlex.join(["crossmesh", *sys.argv[1:]]))
+    words.resumable(words.this_command())
     with display(quiet=quiet) as listener:
-        try:
-            table = run_study(
-                wanted, directory, jobs=jobs, listener=listener, plot_format=plot_format
-            )
-        except Interrupted:
-            typer.echo("interrupted; the same command goes on", err=True)
-            raise
+        table = run_study(wanted, directory, jobs=jobs, listener=listener, plot_format=plot_format)
     _print(wanted, directory, table, json_=json_)
     if failures(table):
         raise typer.Exit(1)

@@ -18,6 +18,7 @@ from emulator.training import train
 from tests.fault_table import COMMAND, EXAMPLES, FAULTS, MOMENTS, seen
 
 ROOT = Path(__file__).parents[1]
+INTERRUPTED = "interrupted; begin again with: crossmesh again\n"
 BEGIN = """
 import os, signal, subprocess, sys, time
 from emulator.ends import words
@@ -105,7 +106,7 @@ finally:
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, number)
 
-    assert ended(process) == (130, "in order\n", "")
+    assert ended(process) == (130, "in order\n", INTERRUPTED)
 
 
 def test_a_child_that_dies_of_a_signal_to_all_is_an_interrupted_run():
@@ -138,7 +139,7 @@ with interrupt.deferred():
     process.send_signal(signal.SIGINT)
 
     code, _, errors = ended(process)
-    assert (code, errors) == (130, "interrupted; begin again with: crossmesh again\n")
+    assert (code, errors) == (130, INTERRUPTED)
 
 
 def test_what_takes_longer_than_it_may_is_ended():

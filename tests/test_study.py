@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -330,7 +331,9 @@ def test_a_study_that_was_ended_ends_with_the_same_results(folder, number, undis
     if number != signal.SIGKILL:
         said = (folder / "said").read_text()
         assert code == 130
-        assert said.endswith("interrupted; the same command goes on\n")
+        assert said.endswith(
+            f"interrupted; go on with: crossmesh study {shlex.join(LONG_COMMAND)}\n"
+        )
         assert "Traceback" not in said
 
     done = command(*LONG_COMMAND, "--json", cwd=folder)

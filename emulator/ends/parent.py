@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 
@@ -23,7 +22,6 @@ FROZEN_S = 15.0  # a process that is stopped for so long is ended
 _LOOK_S = 5.0  # between two looks for stopped processes
 _TICK_S = 1.0
 _TWICE_S = 0.5  # signals that come closer together are one: to the process, and to its group
-_ORPHAN_S = 30.0  # a child without its parent ends in order within this time
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOST_S = 5.0  # Ray may take so long to end the child itself
@@ -64,14 +62,13 @@ def _as_child(
     work: Callable[[], int], parent: int, raw: int, say: int, blocked: list[signal.Signals]
 ) -> int:
     os.setpgid(0, 0)  # signals of the terminal reach the parent alone, and never Ray's processes
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before it could be watched
         return 130
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # progress is shown from the background
     signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     _set_raw_words_aside(raw)
     words.begin(say)
-    threading.Thread(target=_end_without, args=(say,), daemon=True).start()
     try:
         interrupt.install()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
@@ -92,15 +89,6 @@ def _set_raw_words_aside(raw: int) -> None:
         ours, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
     )
     os.dup2(raw, 2)
-
-
-def _end_without(say: int) -> None:
-    """End this process if the parent is gone and the way in order takes too long."""
-    poll = select.poll()
-    poll.register(say, 0)  # which leaves errors: nobody listens any more
-    poll.poll()
-    time.sleep(_ORPHAN_S)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Parent:
@@ -272,9 +260,9 @@ class Parent:
             _remove(folder)
         for folder in self._claimed:
             _remove_empty(folder)
-        if self._done:
+        if self._done and self._done[0] != 130:
             return self._done[0]
-        if self._asked_s is not None:
+        if self._done or self._asked_s is not None:
             self._say(f"interrupted; {self._way_on()}")
             return 130
         self._say(f"error: {self._what_happened()}; {self._way_on()}")
@@ -292,9 +280,7 @@ class Parent:
     def _way_on(self) -> str:
         if self._resume:
             return f"go on with: {self._resume}"
-        import shlex  # here, because it loads slowly and is seldom needed
-
-        return f"begin again with: {shlex.join(['crossmesh', *sys.argv[1:]])}"
+        return f"begin again with: {words.this_command()}"
 
     @staticmethod
     def _say(line: str) -> None:

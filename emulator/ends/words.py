@@ -6,6 +6,7 @@ a parent that is stopped must not hold up the run.
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Collection, Iterator
 
@@ -15,6 +16,13 @@ _RENEW_S = 1.0
 _pipe: int | None = None
 _limits: list[tuple[float, str]] = []  # that hold now: end in monotonic seconds, and what for
 _said_s = 0.0
+
+
+def this_command() -> str:
+    """What the user typed."""
+    import shlex  # here, because it loads slowly and is seldom needed
+
+    return shlex.join(["crossmesh", *sys.argv[1:]])
 
 
 def begin(pipe: int) -> None:
