@@ -1,5 +1,8 @@
 """The commands ``crossmesh devices``: list, plot, fit."""
 
+import json
+import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,7 +102,7 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
     [bold]crossmesh train digits --set 'tile.cell={extends: reram.yaml}'[/bold].
     """
     from emulator.measured.device_file import write_device
-    from emulator.measured.fit import figures, fit_device
+    from emulator.measured.fit import figures, fit_device, warnings
     from emulator.measured.reading import read_measurement
 
     output = output or Path(f"{file.stem}.yaml")
@@ -121,7 +124,16 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
         print_json({"file": str(output), **found})
         return
     print_fields(_told(found))
-    typer.echo(f"try it with: crossmesh train digits --set 'tile.cell={{extends: {output}}}'")
+    for line in warnings(found):
+        typer.echo(line)
+    typer.echo(f"try it with: {_training_with(output)}")
+
+
+def _training_with(file: Path) -> str:
+    """The command that trains with a device file, for a shell."""
+    plain = re.fullmatch(r"[\w./-]+", str(file), re.ASCII)
+    name = str(file) if plain else json.dumps(str(file), ensure_ascii=False)
+    return shlex.join(["crossmesh", "train", "digits", "--set", f"tile.cell={{extends: {name}}}"])
 
 
 def _check_new(output: Path, file: Path) -> None:
@@ -146,12 +158,13 @@ def _told(found: dict[str, Any]) -> dict[str, str]:
     """Figures of a fit, in words."""
     unit = f" {found['unit']}" if found["unit"] else ""
     low, high = found["range"]
+    mark = "" if found["middle_measured"] else " (extrapolated)"
     told = {
         "devices": f"{found['devices']}, {found['cycles']} cycle(s)",
         "pulses": f"{found['up_pulses']} up, {found['down_pulses']} down",
         "range": f"{low:.4g} to {high:.4g}{unit}",
-        "states": f"{found['states']:.0f}",
-        "asymmetry of steps": f"{100 * found['asymmetry']:+.1f} %",
+        f"states{mark}": f"{found['states']:.0f}",
+        f"asymmetry of steps{mark}": f"{100 * found['asymmetry']:+.1f} %",
         "nonlinearity": f"{100 * found['nonlinearity_up']:.0f} % up, "
         f"{100 * found['nonlinearity_down']:.0f} % down",
         "cycle noise": f"{found['cycle_noise']:.3g} steps",

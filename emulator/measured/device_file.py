@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from emulator.errors import ConfigError
-from emulator.measured.fit import Fit, write_noise
+from emulator.measured.fit import Fit, warnings, write_noise
 from tiles.version import VERSION
 
 
@@ -46,5 +46,5 @@ def _comments(found: dict[str, Any], source: Path) -> str:
         f"# source: {source.name} (sha256 {digest}...), fitted by crossmesh {VERSION}\n"
         f"# measured conductance = offset + scale * w; {found['states']:.0f} states\n"
         f"# noise beside that of the tables, of a reading or write: "
-        f"{found['write_noise']:.3g} steps\n"
+        f"{found['write_noise']:.3g} steps\n" + "".join(f"# {line}\n" for line in warnings(found))
     )

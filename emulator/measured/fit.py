@@ -17,6 +17,7 @@ from tiles.devices import JumpTable
 Array = NDArray[np.float64]
 
 _DIGITS = 5  # significant ones in a table
+UNREAD = 0.1  # of the range, which is too much to go unsaid; the first step is never read
 
 
 class Fit(NamedTuple):
@@ -79,7 +80,10 @@ def figures(fit: Fit, measurement: Measurement) -> dict[str, Any]:
     ``states`` is the range over the mean step at mid-range. ``asymmetry`` is the difference of up
     and down steps there over their sum. ``nonlinearity`` is how far a mean response is from a
     straight line at most, as a share of its range. Noises are in steps at mid-range. Spreads
-    between devices are relative, and None for one device.
+    between devices are relative, and None for one device. ``extrapolated_up`` is the part of a
+    device's range, on average, in which no up pulses were read; there, steps are continued from
+    where they were. ``shared`` is the part in which both were read, and ``middle_measured`` says
+    whether mid-range lies in it.
     """
     device, tables = fit.device, fit.device.tables
     rises = np.array([table.change(0.0, up=True) for table in tables])
@@ -100,9 +104,27 @@ def figures(fit: Fit, measurement: Measurement) -> dict[str, Any]:
         "nonlinearity_down": _nonlinearity(fit.down.mean),
         "cycle_noise": float(np.sqrt((noise**2).mean()) / device.granularity),
         "write_noise": write_noise(fit),
+        "extrapolated_up": float(extrapolated(fit.up, fit.down).mean()),
+        "extrapolated_down": float(extrapolated(fit.down, fit.up).mean()),
+        "shared": float(_shared(fit.up, fit.down).mean()),
+        "middle_measured": _middle_is_measured(fit),
         "step_spread": _spread(rises + falls),
         "range_spread": _spread(widths),
     }
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """Which of the figures are not measured but continued from beside them, a sentence each."""
+    lines = [
+        f"extrapolated: no {way} pulses were read in {100 * share:.0f} % of the range"
+        for way in ("up", "down")
+        if (share := found[f"extrapolated_{way}"]) > UNREAD
+    ]
+    if not found["shared"]:
+        lines.insert(0, "extrapolated: up and down pulses were read at no common conductance")
+    if not found["middle_measured"]:
+        lines.append("extrapolated: states, asymmetry and noises, which are those at mid-range")
+    return lines
 
 
 def write_noise(fit: Fit) -> float:
@@ -142,6 +164,29 @@ def _responses(measurement: Measurement) -> tuple[Response, Response]:
     return up, down
 
 
+def _shared(up: Response, down: Response) -> Array:
+    """``(devices,)`` part of a device's range in which pulses of both directions were read."""
+    lows, highs = (np.array([f(way.mean, axis=1) for way in (up, down)]) for f in (np.min, np.max))
+    common = np.maximum(highs.min(axis=0) - lows.max(axis=0), 0)
+    return np.asarray(common / (highs.max(axis=0) - lows.min(axis=0)))
+
+
+def extrapolated(response: Response, other: Response) -> Array:
+    """``(devices,)`` part of a device's range in which no pulses of ``response`` were read."""
+    low, high = response.mean.min(axis=1), response.mean.max(axis=1)
+    width = np.maximum(high, other.mean.max(axis=1)) - np.minimum(low, other.mean.min(axis=1))
+    return np.asarray(1 - (high - low) / width)
+
+
+def _middle_is_measured(fit: Fit) -> bool:
+    """Whether every device was seen at mid-range, ``w == 0``, under pulses of both directions."""
+    return all(
+        bool(np.all((way.mean.min(axis=1) <= fit.device.offset)
+                    & (way.mean.max(axis=1) >= fit.device.offset)))
+        for way in (fit.up, fit.down)
+    )  # fmt: skip
+
+
 def _check_directions(measurement: Measurement, path: Path) -> None:
     for readings, sign, law in (
         (measurement.up, 1, "up pulses that raise"),
@@ -149,7 +194,8 @@ def _check_directions(measurement: Measurement, path: Path) -> None:
     ):
         for name, cycles in zip(measurement.names, readings, strict=True):
             known = [cycle[np.isfinite(cycle)] for cycle in cycles]
-            thirds = [(row[: len(row) // 3], row[-(len(row) // 3) :]) for row in known if len(row)]
+            few = [max(1, len(row) // 3) for row in known]
+            thirds = [(row[:n], row[-n:]) for row, n in zip(known, few, strict=True) if len(row)]
             travel = np.mean([last.mean() - first.mean() for first, last in thirds])
             if sign * travel <= 0:
                 raise ConfigError(

@@ -93,10 +93,12 @@ def _first_guess(x: Array, counts: Array) -> tuple[Array, Array]:
 
 
 def _white_noise(x: Array, counts: Array) -> Array:
-    """``(devices,)`` variance from one pulse to the next, its floor that of rounding."""
-    both = (counts[:, 1:] > 0) & (counts[:, :-1] > 0)
-    squares = np.where(both, np.diff(x, axis=1), 0.0) ** 2
-    return np.asarray(squares.sum(axis=1) / np.maximum(both.sum(axis=1), 1) / 2 + 1e-10)
+    """``(devices,)`` variance from one reading to the next, its floor that of rounding."""
+    known = counts > 0
+    order = np.argsort(~known, axis=1, kind="stable")
+    seen = np.take_along_axis(known, order, axis=1)
+    squares = np.where(seen[:, 1:], np.diff(np.take_along_axis(x, order, axis=1), axis=1), 0) ** 2
+    return np.asarray(squares.sum(axis=1) / np.maximum(seen[:, 1:].sum(axis=1), 1) / 2 + 1e-10)
 
 
 def _slow_noise(residual: Array, counts: Array) -> Array:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from emulator.measured.fit import Fit
+from emulator.measured.fit import UNREAD, Fit, extrapolated
 from emulator.measured.reading import Measurement
 from emulator.plots import simulate
 from emulator.plots.style import DOWN, UP, legend_below, note, panels, styled
@@ -58,7 +58,9 @@ def _response(
     if n_lines == 1:
         axes.plot(np.arange(1, n + 2), rows[0], ".", label="data", **_DOT)
     else:
-        axes.plot(np.arange(1, n + 2), rows.T, color="0.6", linewidth=0.4)
+        for row in rows:
+            read = np.flatnonzero(np.isfinite(row))  # a line from reading to reading
+            axes.plot(1 + read, row[read], color="0.6", linewidth=0.4)
         axes.plot([], [], color="0.6", linewidth=0.6, label=f"data, a line for each of {n_lines}")
     axes.plot(pulses, model.mean(axis=1), **UP, label="model: mean")
     with_reading = np.sqrt(model.var(axis=1) + (fit.white**2).mean())
@@ -99,15 +101,34 @@ def _steps(axes: Axes, fit: Fit, measurement: Measurement, seed: int) -> None:
         place, slope = _slopes(readings)
         dots = {**_DOT, "markersize": 4.5, "markerfacecolor": "white" if up else "0.45"}
         axes.plot(place, sign * slope, marker, label=f"data, {way} steps", **dots)
+    _shade(axes, fit)
     axes.set(xlabel=_label("conductance", fit.device), ylabel="size of change per pulse")
     axes.set_ylim(0, None)
     axes.set_title("Steps along the mean response", loc="left")
 
 
+def _shade(axes: Axes, fit: Fit) -> None:
+    """Where pulses of one direction were never read, so that the other's is continued."""
+    for response, other, way in ((fit.up, fit.down, "up"), (fit.down, fit.up, "down")):
+        if extrapolated(response, other).mean() <= UNREAD:
+            continue
+        low, high = (float(f(response.mean, axis=1).mean()) for f in (np.min, np.max))
+        ends = [float(f(other.mean, axis=1).mean()) for f in (np.min, np.max)]
+        label = f"no {way} pulses were read: extrapolated"
+        for start, stop in ((ends[0], low), (high, ends[1])):
+            if stop > start:
+                hatch = "//" if way == "up" else "\\\\"
+                axes.axvspan(
+                    start, stop, facecolor="none", edgecolor="0.8", hatch=hatch, label=label
+                )
+                label = "_again"
+
+
 def _slopes(readings: Array) -> tuple[Array, Array]:
     """Where the mean of all devices is in each block of pulses, and its slope there."""
-    mean = np.nanmean(readings, axis=(0, 1))
-    blocks = [b for b in np.array_split(np.arange(len(mean)), _BLOCKS) if len(b) > 1]
+    every = np.isfinite(readings).sum(axis=(0, 1))
+    mean = np.nansum(readings, axis=(0, 1)) / np.maximum(every, 1)
+    blocks = [b for b in np.array_split(np.flatnonzero(every), _BLOCKS) if len(b) > 1]
     place = np.array([mean[block].mean() for block in blocks])
     return place, np.array([np.polyfit(block, mean[block], 1)[0] for block in blocks])
 
@@ -117,7 +138,8 @@ def _spread(axes: Axes, fit: Fit, measurement: Measurement, model: tuple[int, Ar
     pulse, emulated = model
     few = max(1, measurement.up.shape[2] // 50)  # readings that are taken together
     around = measurement.up[:, :, max(pulse - 1 - few, 0) : pulse + few]
-    data = np.nanmean(around, axis=(1, 2))
+    read = np.isfinite(around).any(axis=(1, 2))
+    data = np.nanmean(around[read], axis=(1, 2))
     both = np.concatenate([data, emulated])
     edges = np.linspace(both.min(), both.max(), 24).tolist()
     axes.hist(data, edges, density=True, color="0.8", label="data")
