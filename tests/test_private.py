@@ -21,8 +21,10 @@ import pytest
 from cluster.commands import run as command
 from cluster.launch.loading import load_cluster
 from emulator import train
+from emulator.config import Engine
 from emulator.errors import ConfigError, masked
 from emulator.executors import environment
+from emulator.executors.instance import connect
 from emulator.loading import load_config
 from interconnect import private
 from interconnect.private import MOST_BYTES, NoPrivateFolder, PrivateFolder, check_unchangeable
@@ -103,7 +105,7 @@ def test_a_temporary_folder_that_will_not_do_is_passed_over(unfit, place, monkey
     found.remove()
 
 
-def test_without_any_place_the_command_says_what_to_do(place, monkeypatch, capsys):
+def test_without_any_place_the_command_says_what_to_do(place, monkeypatch):
     long = place / ("x" * 40)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
@@ -116,6 +118,8 @@ def test_without_any_place_the_command_says_what_to_do(place, monkeypatch, capsy
     with pytest.raises(NoPrivateFolder) as error:
         PrivateFolder()
     assert str(error.value) == f"{law}; /tmp, /var/tmp and /dev/shm will not do either"
+    with pytest.raises(ConfigError, match=f"^{re.escape(law)}"):
+        connect(Engine(), 100 << 20)
 
 
 def test_a_folder_that_others_could_replace_is_refused(tmp_path):

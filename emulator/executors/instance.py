@@ -54,11 +54,20 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         root = Path(__file__).parents[2]
         modules = [str(root / name) for name in ("cluster", "emulator", "tiles", "interconnect")]
         options["runtime_env"] = {"py_modules": modules}
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    _begin(address, options, object_store_bytes)
+    _silence_raylet()
     if address is None:
-        options |= _enclosed(object_store_bytes)
+        vital(_daemons())
+    return True
+
+
+def _begin(address: str | None, options: dict[str, Any], object_store_bytes: int) -> None:
+    """Have Ray connect or start, and leave nothing behind if that fails."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         with interrupt.deferred(), within(START_S, "the start of Ray"), muted():
+            if address is None:
+                options |= _enclosed(object_store_bytes)
             ray.init(
                 **options,
                 include_dashboard=None if address else False,
@@ -68,16 +77,14 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
                 namespace=f"crossmesh-{secrets.token_hex(4)}",
             )
             interrupt.reinstall()
+    except ConfigError:  # there is no folder for it
+        raise
     except Exception as error:  # Ray raises plain ones as well
         disconnect()
         raise _refused(address, error) from None
     except BaseException:
         disconnect()
         raise
-    _silence_raylet()
-    if address is None:
-        vital(_daemons())
-    return True
 
 
 def _enclosed(object_store_bytes: int) -> dict[str, Any]:
