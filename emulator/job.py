@@ -122,10 +122,12 @@ class Job:
             measured: What was measured since the last row of the metrics, before this span.
         """
         training = self.config.training
+        together = min(training.examples_together, self.n_train)
         per_update = training.batch // training.examples_together
+        per_update = min(per_update, -(-self.n_train // together))  # a batch beyond the data
         return Span(
             schedule=schedule(training.schedule, per_update),
-            micro_batch=training.examples_together,
+            micro_batch=together,
             n_examples=stop - start,
             epoch=epoch,
             first=start,

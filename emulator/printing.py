@@ -44,9 +44,9 @@ def print_result(result: RunResult) -> None:
     table.add_row(
         "time", f"{emulation['wall_s']:.1f} s training, {emulation['start_s']:.1f} s start"
     )
-    chip = summary["chip"]
-    table.add_row("the chip's speed", f"{chip['examples_per_s']:,.0f} examples/s")
-    table.add_row("its energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
+    if chip := summary["chip"]:
+        table.add_row("the chip's speed", f"{chip['examples_per_s']:,.0f} examples/s")
+        table.add_row("its energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
     table.add_row("run directory", str(result.path))
     Console().print(table)
 

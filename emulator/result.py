@@ -56,10 +56,11 @@ class RunResult:
         baseline_test_accuracy: The same for a digital network, or None.
         baseline_test_loss: Its loss, or None.
         emulation: How the emulation itself ran.
-        chip: Emulated time, energy and area of the chip, in SI units but for mm².
+        chip: Emulated time, energy and area of the chip, in SI units but for mm²; None if it could
+            not be timed.
         metrics: As ``metrics.parquet``.
         tiles: As ``tiles.parquet``.
-        links: As ``links.parquet``.
+        links: As ``links.parquet``; without columns if the chip could not be timed.
         recoveries: As ``recoveries.parquet``.
         path: The run directory, or None if none was asked for.
     """
@@ -78,7 +79,7 @@ class RunResult:
     baseline_test_accuracy: float | None
     baseline_test_loss: float | None
     emulation: Emulation
-    chip: Mapping[str, Any]
+    chip: Mapping[str, Any] | None
     metrics: pa.Table
     tiles: pa.Table
     links: pa.Table
@@ -90,4 +91,5 @@ class RunResult:
         """As ``summary.json``."""
         beside = {"metrics", "tiles", "links", "recoveries", "path"}
         summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
-        return {**summary, "emulation": asdict(self.emulation), "chip": dict(self.chip)}
+        chip = None if self.chip is None else dict(self.chip)
+        return {**summary, "emulation": asdict(self.emulation), "chip": chip}

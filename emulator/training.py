@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from emulator.baseline import train_baseline
@@ -30,6 +31,7 @@ from emulator.rundir import (
     recoveries_table,
     tiles_table,
 )
+from emulator.wires import wires_notice
 from tiles.measure import Measurement, Progress, TileReport
 from tiles.warming import warm_up_program
 
@@ -99,13 +101,7 @@ class _Run:
         listener.phase("starting", 0)
         executor = create(job)
         try:
-            for line in executor.notice.splitlines():
-                listener.note(line)
-            for layer, share in out_of_reach(job.network, job.program, job.given).items():
-                listener.note(
-                    f"{100 * share:.1f} % of the given weights of {layer} lie beyond what its "
-                    "devices hold; tile.weight_scale=auto makes room for the largest"
-                )
+            self._note(executor.notice)
             course = Course(job, executor, directory, listener)
             course.begin()
             if directory is not None:
@@ -118,16 +114,39 @@ class _Run:
             executor.close()
         listener.phase("timing the chip", 0)
         tiles = [report for report in reports if job.program.blocks[report.tile].home is None]
-        chip = chip_of(job, _pulses(tiles, course.history.examples))
+        chip = self._chip(_pulses(tiles, course.history.examples))
         result = self._summed_up(course.history, digests, reports, emulation, chip)
         if directory is not None:
             directory.write_metrics(course.history.rows)
             directory.write_table("tiles", result.tiles)
-            directory.write_table("links", result.links)
             directory.write_recoveries(course.history.recoveries)
-            directory.write_json("trace", trace(chip))
+            if chip is not None:
+                directory.write_table("links", result.links)
+                directory.write_json("trace", trace(chip))
             directory.write_summary(result.summary)
         return result
+
+    def _note(self, placed: str) -> None:
+        """What a user should know before the run."""
+        job = self._job
+        for line in (*placed.splitlines(), *wires_notice(job.program).splitlines()):
+            self._listener.note(line)
+        for layer, share in out_of_reach(job.network, job.program, job.given).items():
+            self._listener.note(
+                f"{100 * share:.1f} % of the given weights of {layer} lie beyond what its "
+                "devices hold; tile.weight_scale=auto makes room for the largest"
+            )
+
+    def _chip(self, pulses: tuple[float, ...] | None) -> ChipReport | None:
+        """The chip's figures, or None: what fails here must not cost the trained network."""
+        try:
+            chip = chip_of(self._job, pulses)
+            chip.summary, tile_columns(chip), links_table(chip)
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            self._listener.note(f"the chip was not timed, the summary has no figures of it: {said}")
+            return None
+        return chip
 
     def _baseline(self) -> Measurement | None:
         if not self._job.config.training.baseline:
@@ -155,7 +174,7 @@ class _Run:
         digests: list[bytes],
         reports: list[TileReport],
         emulation: Emulation,
-        chip: ChipReport,
+        chip: ChipReport | None,
     ) -> RunResult:
         config, last, baseline = self._job.config, history.rows[-1], self._baseline()
         has_classes = self._job.dataset.has_classes
@@ -173,9 +192,9 @@ class _Run:
             baseline_test_loss=baseline.loss if baseline else None,
             emulation=emulation,
             metrics=metrics_table(history.rows),
-            chip=chip.summary,
-            tiles=tiles_table(reports, tile_columns(chip)),
-            links=links_table(chip),
+            chip=chip.summary if chip else None,
+            tiles=tiles_table(reports, tile_columns(chip) if chip else {}),
+            links=links_table(chip) if chip else pa.table({}),
             recoveries=recoveries_table(history.recoveries),
             path=self._directory.path if self._directory else None,
         )

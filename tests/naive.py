@@ -218,3 +218,24 @@ def currents(g, resistance, drives, *, backward=False):
             join(bit, below, wire, drives[j] if backward else 0.0)
     v = np.linalg.solve(matrix, source)
     return wire * (v[:n:cols] if backward else v[n + (rows - 1) * cols :])
+
+
+def transfer(g, resistance):
+    """``(rows, cols)`` current of each bit line per voltage of each word line, for larger arrays.
+
+    The same network as in ``currents``, eliminated bit line by bit line from the far end.
+    """
+    rows, cols = g.shape
+    unit = np.eye(rows)
+    line = 2 * unit - np.eye(rows, k=1) - np.eye(rows, k=-1)
+    line[0, 0] = 1
+    beyond = np.zeros((rows, rows))  # currents into the next segments, over the voltages here
+    sensed = np.zeros((0, rows))
+    for j in range(cols - 1, -1, -1):
+        load = resistance * g[:, j]
+        rise = np.linalg.inv(line + np.diag(load)) * load  # of this bit line
+        here = np.diag(load) - load[:, np.newaxis] * rise + beyond
+        step = np.linalg.inv(unit + here)  # over a segment of every word line
+        sensed = np.vstack([rise[-1:] / resistance, sensed]) @ step
+        beyond = here @ step
+    return sensed.T

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tests import naive
 from tiles.devices import Ideal
 from tiles.random import Purpose, Stream
-from tiles.read import Converter, ReadConfig, Reader
+from tiles.read import Cells, Converter, ReadConfig, Reader
 from tiles.tile import Block, Tile, TileConfig
 
 BOUND = 5  # standard errors
@@ -44,7 +44,7 @@ def draw(seed, *shape):
 
 def read(config, x, weights, *, first_example=0, backward=False):
     reader = Reader(config, repeats_on_saturation=not backward)
-    return reader.product(x, weights, first_example, KEYS)
+    return reader.product(x, Cells(weights), first_example, KEYS)
 
 
 def tile_with(config, weights, *, scale=1.0, number=0, seed=1):

@@ -38,7 +38,7 @@ from tiles.crossbar import build
 from tiles.devices import ConstantStep, Device, ExpStep, LinearStep, SoftBounds
 from tiles.devices.law import LOWER, UPPER
 from tiles.random import Purpose, Stream
-from tiles.read import Converter, ReadConfig, Reader
+from tiles.read import Cells, Converter, ReadConfig, Reader
 from tiles.update import UpdateConfig
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference" / "aihwkit"
@@ -559,7 +559,7 @@ def our_reads(case, n):
         repeats_on_saturation=case.endswith("/forward"),
     )
     keys = np.stack([STREAM.key(Purpose.FORWARD_INPUT), STREAM.key(Purpose.FORWARD_OUTPUT)])
-    y = reader.product(np.tile(vector, (n, 1)), weights, 0, keys).astype(float)
+    y = reader.product(np.tile(vector, (n, 1)), Cells(weights), 0, keys).astype(float)
     np.testing.assert_allclose(vector @ weights, outputs["y_exact"], atol=2e-6)
     return y, outputs
 

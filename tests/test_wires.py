@@ -1,30 +1,40 @@
-"""Wire resistance to first order, against Kirchhoff's laws on small arrays."""
+"""Wire resistance, to first order and exactly, against Kirchhoff's laws."""
 
+import json
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from emulator.errors import RunError
+from emulator import commands
 from emulator.training import train
 from tests import naive
 from tests.jobs import CELLS, small_config
 from tiles.crossbar import build
+from tiles.nodal import Network
 from tiles.random import Stream
 from tiles.read import ReadConfig
 from tiles.tile import Block, Tile, TileConfig
 from tiles.update import UpdateConfig
-from tiles.wires import effective
+from tiles.wires import LARGEST_LOSS, Wires, largest_loss, lost_to_first_order, model_of
 
 SHAPES = [(8, 8), (16, 12), (5, 20)]
 PERFECT = {"noise_management": "none", "bound_management": "none", "dac": None, "adc": None,
            "output_noise": 0.0}  # fmt: skip
 rng = np.random.default_rng(8)
+MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 
 
-def array_of(shape):
-    return rng.random(shape).astype(np.float32)
+def array_of(shape, kind="uniform"):
+    g = {"all on": np.ones(shape), "uniform": rng.random(shape), "sparse": rng.random(shape) ** 9}
+    return g[kind].astype(np.float32)
+
+
+def effective(g, resistance):
+    return g - lost_to_first_order(g, resistance)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -75,6 +85,131 @@ def test_a_cells_arrays_add_up_to_its_weights(kind):
     np.testing.assert_allclose(total, crossbar.weights, atol=2e-6)
 
 
+# The exact model
+
+
+KINDS = ("all on", "uniform", "sparse")
+RESISTANCES = (1e-6, 1e-5, 1e-4)
+SMALL = [(shape, kind, r) for shape in ((32, 32), (64, 64), (20, 96), (96, 20), (1, 7), (7, 1))
+         for kind in KINDS for r in RESISTANCES]  # fmt: skip
+LARGE = [((128, 128), kind, 1e-4) for kind in KINDS] + [((128, 128), "sparse", 1e-6)]
+LARGE += [((256, 256), "uniform", 1e-4)]
+
+
+def errors_of_drop(lost, exact, g, drives):
+    """Relative errors of what wires take off, for every drive."""
+    dropped = drives @ (g - exact)
+    difference = drives @ lost - dropped
+    return np.linalg.norm(difference, axis=1) / np.linalg.norm(dropped, axis=1)
+
+
+def drives_of(n):
+    return np.stack([np.ones(n), rng.uniform(-1, 1, n), np.arange(n) == n // 2])
+
+
+def check_exact(shape, kind, resistance):
+    g = array_of(shape, kind)
+    exact = naive.transfer(g.astype(float), resistance)
+    network = Network(g, resistance)
+    x, d = drives_of(shape[0]), drives_of(shape[1])
+    by_vector = network.lost(x.astype(np.float32)), network.lost_backward(d.astype(np.float32))
+
+    assert errors_of_drop(network.matrix(), exact, g, x).max() < 5e-4
+    for drives, vectors, matrix in ((x, by_vector[0], g - exact), (d, by_vector[1], (g - exact).T)):
+        right = drives @ matrix
+        assert np.all(
+            np.linalg.norm(vectors - right, axis=1) < 5e-4 * np.linalg.norm(right, axis=1)
+        )
+
+
+def test_the_oracle_for_larger_arrays_is_that_for_small_ones():
+    g, x = rng.random((7, 9)), rng.random(7)
+
+    np.testing.assert_allclose(x @ naive.transfer(g, 0.02), naive.currents(g, 0.02, x), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("shape", "kind", "resistance"), SMALL)
+def test_exact_is_kirchhoffs_laws_within_a_thousandth_of_the_drop(shape, kind, resistance):
+    check_exact(shape, kind, resistance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "kind", "resistance"), LARGE)
+def test_exact_is_kirchhoffs_laws_on_large_arrays(shape, kind, resistance):
+    check_exact(shape, kind, resistance)
+
+
+@pytest.mark.parametrize("resistance", [1e-3, 0.03, 1.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_holds_where_wires_take_nearly_everything(kind, resistance):
+    check_exact((48, 40), kind, resistance)
+
+
+def test_devices_that_do_not_conduct_lose_nothing():
+    for g in (np.zeros((5, 6), np.float32), np.zeros((1, 1), np.float32)):
+        assert not Network(g, 1e-3).matrix().any()
+
+
+def test_conductances_that_are_not_finite_give_nan_and_no_error():
+    g = array_of((5, 6))
+    g[2, 3] = np.nan
+
+    assert np.isnan(Network(g, 1e-3).matrix()).any()
+
+
+def test_a_vectors_bits_do_not_depend_on_the_others():
+    network = Network(array_of((33, 17)), 1e-3)
+    x = rng.uniform(-1, 1, (7, 33)).astype(np.float32)
+    together = network.lost(x)
+
+    for e in range(7):
+        np.testing.assert_array_equal(network.lost(x[e : e + 1])[0], together[e])
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("resistance", [1e-7, 1e-6, 2e-6, 5e-6, 9e-6, 2e-5])
+def test_auto_errs_by_two_percent_of_the_drop_at_most(size, kind, resistance):
+    """Where it takes the first order; the exact model is checked above."""
+    shape = (size, size)
+    if model_of("auto", shape, resistance, 1.0) == "exact":
+        assert largest_loss(shape, resistance, 1.0) > LARGEST_LOSS
+        return
+    g = array_of(shape, kind)
+    right = g - Network(g, resistance).matrix()
+    lost = lost_to_first_order(g, resistance)
+
+    assert errors_of_drop(lost, right, g, drives_of(size)).max() < 0.02
+
+
+def test_auto_takes_the_exact_model_for_a_state_beyond_what_devices_hold():
+    g = 40 * array_of((32, 32))
+    wires = Wires(5e-6, "auto", (32, 32), 1.0)
+    seen = wires.behind(g, lambda: [(1.0, g)], backward=False).weights
+
+    np.testing.assert_allclose(g - seen, Network(g, 5e-6).matrix(), rtol=2e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_few_and_many_vectors_read_the_same(kind):
+    """Solved vector by vector, or as a matrix, forward and backward, for every cell."""
+    read = {**PERFECT, "wire_resistance": 1e-4, "wire_model": "exact"}
+    config = TileConfig.model_validate({"rows": 9, "cell": CELLS[kind], "read": read})
+    few, many = (Tile(config, Block(tile=0, layer="", row=0, col=0, shape=(9, 30)), 1.0, 0)
+                 for _ in range(2))  # fmt: skip
+    w = rng.uniform(-0.3, 0.3, (9, 30)).astype(np.float32)
+    x, d = rng.uniform(-1, 1, (3, 9)).astype(np.float32), rng.random((3, 30), np.float32)
+    for tile, examples in ((few, 1), (many, 100)):
+        tile.write(w)
+        tile.begin(None, examples)
+
+    np.testing.assert_allclose(few.forward(x, 0), many.forward(x, 0), rtol=1e-4, atol=3e-5)
+    np.testing.assert_allclose(few.backward(d, 0), many.backward(d, 0), rtol=1e-4, atol=3e-5)
+
+
+# Tiles and runs
+
+
 def tile_of(resistance, shape=(12, 16)):
     read = ReadConfig(**PERFECT, wire_resistance=resistance)
     cell = {"kind": "pair", "device": {"kind": "constant_step", "lower": 0, "upper": 1}}
@@ -122,12 +257,118 @@ def test_wires_slow_learning_only_as_far_as_they_matter():
     assert some.state_digest != without.state_digest
 
 
-def test_wires_that_take_more_than_half_are_refused():
-    law = r"read.wire_resistance must leave every device at least 50% of its current, got 0.1, "
-    with pytest.raises(RunError, match=re.escape(law)):
-        train(small_config("soft_bounds", tile={"read": {"wire_resistance": 0.1}}))
+def test_reads_of_a_tile_tend_to_those_without_wires():
+    """Devices below a typical lower bound are read as they are, whatever the wires."""
+    cell = {"kind": "constant_step", "lower_device_noise": 0.3}
+    blocks = Block(tile=0, layer="", row=0, col=0, shape=(12, 16))
+    w = rng.uniform(-1, 1, (12, 16)).astype(np.float32)
+    weights = []
+    for resistance in (0.0, 1e-12):
+        read = {**PERFECT, "wire_resistance": resistance}
+        tile = Tile(TileConfig.model_validate({"cell": cell, "read": read}), blocks, 1.0, 0)
+        tile.write(w * 2)
+        weights.append(tile.forward(np.eye(12, dtype=np.float32), 0))
+
+    np.testing.assert_allclose(*weights, atol=1e-6)
 
 
-def test_a_negative_resistance_is_refused():
-    with pytest.raises(ValidationError, match="greater than or equal to 0"):
-        ReadConfig(wire_resistance=-1)
+@pytest.mark.parametrize("model", ["auto", "exact"])
+def test_a_large_loss_is_computed_and_not_refused(model):
+    read = {"wire_resistance": 0.1, "wire_model": model}
+    result = train(small_config("soft_bounds", tile={"read": read}))
+
+    assert np.isfinite(result.train_loss)
+
+
+def test_first_order_is_refused_where_it_says_nothing():
+    rule = (
+        "read.wire_model must be auto or exact where a device may lose more than 50% of its "
+        "current, got first_order, which takes up to 790% on tiles of 256 x 256"
+    )
+    with pytest.raises(ValidationError, match=re.escape(rule)):
+        TileConfig(read=ReadConfig(wire_resistance=1e-4, wire_model="first_order"))
+
+
+@pytest.mark.parametrize("resistance", [-1, 1.01, 1e3])
+def test_a_resistance_must_be_between_0_and_1(resistance):
+    with pytest.raises(ValidationError, match="than or equal to"):
+        ReadConfig(wire_resistance=resistance)
+
+
+def test_tiles_that_take_too_many_solves_are_refused():
+    rule = "read.wire_resistance must leave a read within 10000 solves of all lines, got 1, which"
+    with pytest.raises(ValidationError, match=re.escape(rule)):
+        TileConfig(rows=8192, cols=8192, read=ReadConfig(wire_resistance=1))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``crossmesh train`` within this process: exit code and standard error."""
+
+    def run(config, *options):
+        words = ["crossmesh", "train", config, "--engine", "local", *options]
+        monkeypatch.setattr(sys, "argv", words)
+        return commands.run(), capsys.readouterr().err
+
+    return run
+
+
+def settings(*values):
+    return [word for value in values for word in ("--set", value)]
+
+
+FEW = ("--examples", "8", "--epochs", "1")
+
+
+@pytest.mark.parametrize("model", ["auto", "exact", "first_order"])
+def test_the_model_is_named_before_the_run(run, tmp_path, model):
+    resistance, words = ("1e-6", "first order") if model == "first_order" else ("1e-4", "exact")
+    options = settings(f"tile.read={{wire_resistance: {resistance}, wire_model: {model}}}")
+    code, told = run("digits", *FEW, "--run-dir", str(tmp_path / "run"), *options)
+
+    assert code == 0, told
+    assert f"wires: {words} on 4 tiles" in told
+    assert told.index("wires: ") < told.index("training: ")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not in ../shared/data")
+def test_the_helps_example_trains_on_the_shipped_config(run, tmp_path):
+    """1 ohm and 25 uS; ``docs/physics.md`` and the field's help name it."""
+    options = settings("tile.read.wire_resistance=2.5e-5", "training.test_examples=4")
+    where = ("--data-dir", str(MNIST.parent), "--run-dir", str(tmp_path / "run"))
+    code, told = run("mnist-constant-step", *FEW, *where, *options)
+
+    assert code == 0, told
+    assert "wires: exact on " in told
+
+
+def test_a_resistance_beyond_the_rule_is_refused_before_the_run(run, tmp_path):
+    where = tmp_path / "run"
+    options = settings("tile.read={wire_resistance: 1e3}")
+    code, told = run("digits", *FEW, "--run-dir", str(where), *options)
+
+    assert code == 2
+    assert "tile.read.wire_resistance must be" in told
+    assert not where.exists()
+
+
+def test_a_chip_that_cannot_be_timed_costs_no_results(run, tmp_path, monkeypatch):
+    def fails(*_arguments, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr("emulator.training.chip_of", fails)
+    code, told = run("digits", *FEW, "--run-dir", str(tmp_path / "run"))
+
+    assert code == 0, told
+    assert "the chip was not timed, the summary has no figures of it: MemoryError" in told
+    assert json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["chip"] is None
+
+
+def test_a_batch_beyond_the_data_is_all_of_the_data(run, tmp_path):
+    where = str(tmp_path / "run")
+    code, told = run("digits", *FEW, "--run-dir", where, *settings("training.batch=1000000000"))
+
+    assert code == 0, told
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
+    assert summary["chip"]["examples_per_s"] > 0

@@ -1,11 +1,13 @@
 """A tile's weights on programmed memories, some time after they were programmed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tiles.array import Factor
 from tiles.inference import InferenceModel
 from tiles.random import Purpose, Stream
 
@@ -29,7 +31,7 @@ class Aging:
     compensated: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Aged:
     """Conductances relative to full scale; ``weights = unit * (plus - minus)``.
 
@@ -44,6 +46,15 @@ class Aged:
     minus: Array
     unit: float
     variance: Array
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Conductances with wires of their own, and their factors."""
+        return [(self.unit, self.plus), (-self.unit, self.minus)]
+
+    @cached_property
+    def weights(self) -> Array:
+        """``(rows, cols)``, wires left out."""
+        return np.float32(self.unit) * self.plus - np.float32(self.unit) * self.minus
 
 
 def aged(weights: Array, stream: Stream, aging: Aging) -> Aged:

@@ -114,7 +114,7 @@ class TileHost:
         """
         self.meter = meter = Meter(span.log_every, span.measured, self.program.outputs)
         for tile in self.tiles.values():
-            tile.begin(span.evaluation)
+            tile.begin(span.evaluation, span.examples_per_update)
         steps = self._steps(span.schedule)
         action: Action | None = None
         with self._timed(), np.errstate(all="ignore"):  # what is not finite shows in the loss

@@ -8,8 +8,9 @@ import ctypes
 from tiles.array import FLOAT_BYTES
 from tiles.cells import Cell
 from tiles.cells.alone import alone_bytes
+from tiles.crossbar import arrays_of
 from tiles.devices import Device, Ideal
-from tiles.tile import TileConfig
+from tiles.tile import TileConfig, wires_of
 
 OBJECT_BYTES = 24 << 10  # of a tile: Python objects, keys, numbers per line (measured)
 BUILD_BYTES = 64  # per crosspoint, at most, while a tile is built, written or loaded (measured)
@@ -36,7 +37,8 @@ def tile_bytes(config: TileConfig | None, shape: tuple[int, int]) -> int:
     """
     if config is None:
         return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
-    behind_wires = FLOAT_BYTES if config.read.wire_resistance else 0
+    wires = wires_of(config, shape)
+    behind_wires = wires.bytes_per_cell(arrays_of(config.cell)) if wires else 0
     return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES
 
 

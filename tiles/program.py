@@ -207,6 +207,11 @@ class Span:
         """Micro-batches of the span."""
         return -(-self.n_examples // self.micro_batch)
 
+    @property
+    def examples_per_update(self) -> int:
+        """Examples between two updates of a tile, at most."""
+        return self.micro_batch * self.schedule.micro_batches_per_update
+
     def examples(self, micro_batch: int) -> tuple[int, int]:
         """First and one past the last example of a micro-batch, counted from the span's start."""
         start = micro_batch * self.micro_batch

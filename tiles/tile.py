@@ -1,5 +1,6 @@
 """The tile: a crossbar with its periphery, and its three cycles in units of the network."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -8,15 +9,16 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tiles.aging import Aged, Aging, aged
-from tiles.array import Array, Factor, State, state_digest
+from tiles.array import State, state_digest
 from tiles.cells import Cell, Pcm3T1C
-from tiles.crossbar import EXAMPLE_S, build
+from tiles.crossbar import EXAMPLE_S, build, largest_conductance
 from tiles.devices import ConstantStep
 from tiles.frozen import Frozen
+from tiles.nodal import MOST_SOLVES, needed_solves
 from tiles.random import Purpose, Stream
-from tiles.read import ReadConfig, Reader
+from tiles.read import Cells, ReadConfig, Reader
 from tiles.update import UpdateConfig
-from tiles.wires import effective
+from tiles.wires import LARGEST_BY_FIRST_ORDER, Wires, largest_loss
 
 _PULSES = "pulses"  # in a checkpoint, beside the arrays of the crossbar
 
@@ -55,6 +57,26 @@ class TileConfig(Frozen):
             raise ValueError(
                 "cell.transfer.every must be at least rows * examples_per_row "
                 f"({self.rows * transfer.examples_per_row}), got {transfer.every}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wires_can_be_computed(self) -> Self:
+        read, shape = self.read, (self.rows, self.cols)
+        conductance = largest_conductance(self.cell)
+        loss = largest_loss(shape, read.wire_resistance, conductance)
+        if read.wire_model == "first_order" and loss > LARGEST_BY_FIRST_ORDER:
+            raise ValueError(
+                "read.wire_model must be auto or exact where a device may lose more than "
+                f"{LARGEST_BY_FIRST_ORDER:.0%} of its current, got first_order, which takes up to "
+                f"{loss:.0%} on tiles of {self.rows} x {self.cols}"
+            )
+        load = read.wire_resistance * conductance
+        if needed_solves(shape, load) > MOST_SOLVES:
+            raise ValueError(
+                "read.wire_resistance must leave a read within "
+                f"{MOST_SOLVES} solves of all lines, got {read.wire_resistance:g}, which takes "
+                f"{needed_solves(shape, load)} on tiles of {self.rows} x {self.cols}"
             )
         return self
 
@@ -125,16 +147,24 @@ class Tile:
         self._backward_keys = self._keys(Purpose.BACKWARD_INPUT, Purpose.BACKWARD_OUTPUT)
         self._forward_keys = self._training_keys
         self._scale = np.float32(scale)
-        self._wire_resistance = config.read.wire_resistance
-        self._behind_wires: Array | None = None
+        self._vectors = vectors
+        self._wires = wires_of(config, block.shape)
         self._aged: Aged | None = None
         self._pulses_before = 0  # less those that the crossbar had counted then
 
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
         return np.stack([self._stream.key(purpose, part) for purpose in purposes])
 
-    def begin(self, evaluation: int | None) -> None:
-        """Choose the noise of forward reads: that of training, or of a numbered evaluation."""
+    def begin(self, evaluation: int | None, examples_per_update: int = 1) -> None:
+        """Choose the noise of forward reads: that of training, or of a numbered evaluation.
+
+        Args:
+            evaluation: Number of the evaluation; None: training.
+            examples_per_update: How many the tile reads between two updates, if it is trained.
+        """
+        if self._wires is not None:
+            vectors = 2 * examples_per_update * self._vectors / self.block.copies
+            self._wires.expect(vectors if evaluation is None else math.inf)
         self._forward_keys = (
             self._training_keys
             if evaluation is None
@@ -143,15 +173,14 @@ class Tile:
 
     def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
-        weights, variance = self._cells
-        y = self._forward.product(x, weights, first_example, self._forward_keys, variance)
+        y = self._forward.product(x, self._cells(), first_example, self._forward_keys)
         return self._scaled(y)
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
-        weights, variance = self._cells
-        turned = None if variance is None else variance.T
-        z = self._backward.product(d, weights.T, first_example, self._backward_keys, turned)
+        weights, variance, lost = self._cells(backward=True)
+        cells = Cells(weights.T, None if variance is None else variance.T, lost)
+        z = self._backward.product(d, cells, first_example, self._backward_keys)
         return self._scaled(z)
 
     def update(
@@ -159,7 +188,7 @@ class Tile:
     ) -> None:
         """Update cycle: add ``rate * x.T @ d`` to the weights, one example after the other."""
         self.crossbar.update(x, d, rate / self.scale, first_example)
-        self._behind_wires = None
+        self._changed()
 
     def write(self, weights: NDArray[np.float32]) -> None:
         """Set the network's weights ``(rows, cols)`` as far as the devices reach."""
@@ -176,7 +205,7 @@ class Tile:
         self._begin_anew(int(state[_PULSES][0]))
 
     def _begin_anew(self, pulses: int) -> None:
-        self._behind_wires = None
+        self._changed()
         self._pulses_before = pulses - self.crossbar.pulses
 
     @property
@@ -190,26 +219,19 @@ class Tile:
         The state of the devices is left as it is.
         """
         self._aged = aged(self.crossbar.weights, self._stream, aging) if aging else None
-        self._behind_wires = None
+        self._changed()
 
-    @property
-    def _cells(self) -> tuple[Array, Array | None]:
+    def _changed(self) -> None:
+        if self._wires is not None:
+            self._wires.forget()
+
+    def _cells(self, *, backward: bool = False) -> Cells:
         """Normalised weights as the lines see them, and their variance from read to read."""
-        if self._aged:
-            unit, memories = self._aged.unit, (self._aged.plus, self._aged.minus)
-            return self._seen([(unit, memories[0]), (-unit, memories[1])]), self._aged.variance
-        if not self._wire_resistance:
-            return self.crossbar.weights, self.crossbar.variance
-        return self._seen(self.crossbar.arrays()), self.crossbar.variance
-
-    def _seen(self, arrays: list[tuple[Factor, Array]]) -> Array:
-        """The weights of arrays behind their wires, computed once for a state."""
-        if self._behind_wires is None:
-            total = np.zeros(self.block.shape, np.float32)
-            for factor, g in arrays:
-                total += np.multiply(factor, effective(np.maximum(g, 0), self._wire_resistance))
-            self._behind_wires = total
-        return self._behind_wires
+        read = self._aged or self.crossbar
+        if self._wires is None:
+            return Cells(read.weights, read.variance)
+        seen = self._wires.behind(read.weights, read.arrays, backward=backward)
+        return seen._replace(variance=read.variance)
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -224,6 +246,15 @@ class Tile:
         if self.scale != 1.0:
             y *= self._scale
         return y
+
+
+def wires_of(config: TileConfig, shape: tuple[int, int]) -> Wires | None:
+    """The wires of a tile of ``shape``, or None if they have no resistance."""
+    read = config.read
+    if not read.wire_resistance:
+        return None
+    largest = largest_conductance(config.cell)
+    return Wires(read.wire_resistance, read.wire_model, shape, largest)
 
 
 def warm_up(config: TileConfig, seed: int = 0) -> None:

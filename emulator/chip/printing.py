@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from emulator.chip.report import Band, ChipReport
 from emulator.printing import print_table
+from emulator.wires import wires_notice
 
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
@@ -52,6 +53,8 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     per_area = ops / report.interval_s / report.area_mm2
     yield "operations per s and mm2", f"{per_area / 1e9:,.1f} G"
     yield "time model", report.chip.model
+    if notice := wires_notice(report.program):
+        yield "wires", notice.removeprefix("wires: ")
 
 
 def _bounds(report: ChipReport) -> Iterator[tuple[str, str]]:

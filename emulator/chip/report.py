@@ -338,6 +338,11 @@ def report_chip(
         settled = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    except (MemoryError, OverflowError):
+        raise ConfigError(
+            "training.micro_batch and batch must be smaller for the chip to be timed: "
+            f"got {micro_batch} examples together, which take more memory than there is"
+        ) from None
     report = ChipReport(
         chip=chip,
         program=program,
@@ -388,10 +393,5 @@ def chip_of(
     config = job.config
     if inference:
         return report_chip(job.program, config.chip, Evaluation(), 1)
-    return report_chip(
-        job.program,
-        config.chip,
-        job.epoch(0).schedule,
-        config.training.examples_together,
-        pulses=pulses,
-    )
+    span = job.epoch(0)
+    return report_chip(job.program, config.chip, span.schedule, span.micro_batch, pulses=pulses)

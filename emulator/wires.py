@@ -1,0 +1,45 @@
+"""What a run's wires take to compute, in words: before a run, and beside the chip's figures."""
+
+from collections import Counter
+
+from tiles.crossbar import arrays_of, largest_conductance
+from tiles.nodal import needed_solves
+from tiles.program import Program
+from tiles.tile import Block, TileConfig
+from tiles.wires import model_of
+
+CROSSPOINT_S = 2e-9  # of a solve, for every crosspoint; measured on one core, docs/performance.md
+
+
+def wires_notice(program: Program) -> str:
+    """Which model the tiles' wires take, and what the exact one costs; nothing without wires."""
+    blocks = [(block, program.tiles[block.tile]) for block in program.crossbars]
+    wired = [(block, tile) for block, tile in blocks if tile and tile.read.wire_resistance]
+    if not wired:
+        return ""
+    models = Counter(_model(block, tile) for block, tile in wired)
+    text = "wires: " + ", ".join(
+        f"{model.replace('_', ' ')} on {n} tile{'s' * (n != 1)}"
+        for model, n in sorted(models.items())
+    )
+    exact = [pair for pair in wired if _model(*pair) == "exact"]
+    if not exact:
+        return text
+    n, seconds, (rows, cols) = max((_cost(*pair) for pair in exact), key=lambda cost: cost[1])
+    return (
+        f"{text}; a read takes {n} solves of all lines, about {1e3 * seconds:.1g} ms on the "
+        f"largest tile, of {rows} x {cols}, and a test {min(rows, cols)} times that once"
+    )
+
+
+def _model(block: Block, tile: TileConfig) -> str:
+    read = tile.read
+    largest = largest_conductance(tile.cell)
+    return model_of(read.wire_model, block.shape, read.wire_resistance, largest)
+
+
+def _cost(block: Block, tile: TileConfig) -> tuple[int, float, tuple[int, int]]:
+    """Solves of a read, seconds for all arrays, and the shape."""
+    n = needed_solves(block.shape, tile.read.wire_resistance * largest_conductance(tile.cell))
+    crosspoints = arrays_of(tile.cell) * block.shape[0] * block.shape[1]
+    return n, n * crosspoints * CROSSPOINT_S, block.shape
