@@ -8,7 +8,7 @@ from tiles.program import Program
 from tiles.tile import Block, TileConfig
 from tiles.wires import model_of
 
-CROSSPOINT_S = 2e-9  # of a solve, for every crosspoint; measured on one core, docs/performance.md
+CROSSPOINT_S = 2e-9  # of a solve, for every crosspoint; measured on one core, docs/physics.md
 
 
 def wires_notice(program: Program) -> str:

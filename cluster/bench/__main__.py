@@ -28,16 +28,18 @@ from cluster.bench.large import large
 from cluster.bench.scaling import scaling
 from cluster.bench.startup import startup
 from cluster.bench.training import on_ray, training
+from cluster.bench.wires import wires
 from emulator.data import DataError
 
 SCHEMA = 1
 SUITES = (
-    "kernels", "convolution", "cells", "training", "interconnect", "ray", "scaling", "checkpoints",
-    "large", "startup",
+    "kernels", "wires", "convolution", "cells", "training", "interconnect", "ray", "scaling",
+    "checkpoints", "large", "startup",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
+    "wires": "Wires of one array of 256 x 256, one thread",
     "convolution": "Convolutions of 3 x 3 pixels on one tile, 32 examples, one thread",
     "cells": "The cell of 2018 and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
@@ -89,6 +91,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
     rounds = ROUNDS[quick]
     measured: dict[str, Callable[[], Iterator[Figure]]] = {
         "kernels": lambda: kernels(rounds),
+        "wires": lambda: wires(rounds),
         "convolution": lambda: convolution(rounds),
         "cells": lambda: cells(rounds, data, quick=quick),
         "training": lambda: training(rounds, data, quick=quick),
