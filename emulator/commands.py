@@ -23,6 +23,7 @@ from emulator.ends.words import this_command
 from emulator.errors import ConfigError, RunError, RunLost, in_our_words, masked
 from emulator.exchange_commands import app as exchange_app
 from emulator.job import prepare
+from emulator.laws import one_line
 from emulator.layout.commands import app as layout_app
 from emulator.listener import Listener
 from emulator.loading import dumped, load_config, overrides
@@ -91,6 +92,9 @@ def run() -> int:
         return _refused(error, 2)
     except RunError as error:
         return _refused(_with_way_on(error), 1)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        return _refused(f"the memory of this machine must hold what is asked for{reason}", 1)
     except Exception as error:
         if (told := in_our_words(error)) is not None:
             return _refused(told, 1)
@@ -111,7 +115,7 @@ def _with_way_on(error: RunError) -> str:
 
 
 def _refused(error: object, code: int) -> int:
-    typer.echo(f"error: {masked(' '.join(str(error).split()))}", err=True)
+    typer.echo(f"error: {one_line(masked(str(error)))}", err=True)
     return code
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 # Tags of a union of a list and a model, which its errors carry in their location.
 AS_LIST, AS_MAPPING = "[list]", "[mapping]"
 
+_MOST_LETTERS = 3000  # of a message
 _LAWS = {
     "greater_than": "be above {gt}",
     "greater_than_equal": "be at least {ge}",
@@ -82,6 +83,21 @@ def _judged(path: str, mistakes: list[Any]) -> str:
         return f"{path}: {mistake['msg']}"
     laws = [_LAWS[mistake["type"]].format(**mistake.get("ctx", {})) for mistake in mistakes]
     return f"{path} must {' or '.join(dict.fromkeys(laws))}, got {_short(mistake['input'])}"
+
+
+def one_line(text: str) -> str:
+    r"""A message on one line of bounded length, without characters that steer a terminal.
+
+    >>> one_line("a\x1b[2J b\n c")
+    'a\\x1b[2J b c'
+    """
+    words = " ".join(text.split())
+    if len(words) > _MOST_LETTERS:
+        words = f"{words[: _MOST_LETTERS - 500]} ... {words[-500:]}"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in words
+    )
 
 
 def _short(value: Any) -> str:

@@ -1,9 +1,12 @@
 """What every part of a config is: frozen, hashable, complete, and checked when it is made."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Never, TypeVar
+from typing import Annotated, Any, Never, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MOST_INTEGER = 2**63  # but for a seed, which has a law of its own
+LEAST_REAL, MOST_REAL = 1e-30, 1e30
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -18,6 +21,22 @@ class Frozen(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="after")
+    def _numbers_can_be_computed_with(self) -> Self:
+        """Refuse what no 64-bit integer or float32 holds, before it overflows in the middle."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not value:
+                continue
+            if isinstance(value, int) and abs(value) >= MOST_INTEGER and name != "seed":
+                raise ValueError(f"{name} must be below 2**63, got {value:.3g}")
+            if isinstance(value, float) and not LEAST_REAL <= abs(value) <= MOST_REAL:
+                raise ValueError(
+                    f"{name} must be 0 or of a size from {LEAST_REAL:g} to {MOST_REAL:g}, "
+                    f"got {value!r}"
+                )
+        return self
 
 
 class FrozenDict(dict[K, V]):

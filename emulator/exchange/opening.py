@@ -4,9 +4,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from emulator.data.files import is_file
 from emulator.errors import ConfigError
+from tiles import room
 
 FIELD = "network.onnx"
+COPIES = 4  # of a file that are there while it is read, checked and made layers of (measured)
+MOST_NODES, MOST_CALLS = 1_000_000, 50
 
 
 def load(path: Path) -> Any:
@@ -15,8 +19,9 @@ def load(path: Path) -> Any:
     Raises:
         ConfigError: If it is none, or keeps weights outside its folder.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(f"{FIELD} must be a file, got {path}")
+    _check_room(path, path.stat().st_size)
     import onnx
     from onnx import checker, external_data_helper, inliner
 
@@ -25,6 +30,7 @@ def load(path: Path) -> Any:
         for tensor in _tensors([model.graph, *model.functions]):
             _check_place(path, tensor)
         checker.check_model(str(path))
+        _check_functions(model)
         external_data_helper.load_external_data_for_model(model, str(path.parent))
         return inliner.inline_local_functions(model) if model.functions else model
     except ConfigError:
@@ -32,6 +38,40 @@ def load(path: Path) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{FIELD} must be an ONNX model, got {path} ({reason})") from None
+
+
+def _check_room(path: Path, n_bytes: int) -> None:
+    """Refuse a file that cannot be read in the memory that is free."""
+    needed = COPIES * n_bytes
+    if (free := room.lacking(needed)) is not None:
+        raise ConfigError(
+            f"{FIELD} must fit in the {room.in_words(free)} of memory that are free, got {path}, "
+            f"which takes {room.in_words(needed)}"
+        )
+
+
+def _check_functions(model: Any) -> None:
+    """Refuse functions that call each other until there are too many nodes.
+
+    Raises:
+        ConfigError: If that is so, or if one calls itself.
+    """
+    functions = {(f.domain, f.name): f for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[Any], open_: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in open_ or len(open_) > MOST_CALLS:
+                raise ConfigError(f"{FIELD} must have functions that end, got {key[1][:100]}")
+            if key in functions and key not in sizes:
+                sizes[key] = size(functions[key].node, (*open_, key))
+            total += sizes.get(key, 1)
+        return total
+
+    if (n := size(model.graph.node, ())) > MOST_NODES:
+        raise ConfigError(f"{FIELD} must have at most {MOST_NODES} nodes, got {n:.3g}")
 
 
 def _tensors(graphs: Iterable[Any]) -> Iterator[Any]:
@@ -53,5 +93,5 @@ def _check_place(path: Path, tensor: Any) -> None:
         file = (folder / place).resolve()
         if not file.is_relative_to(folder):
             raise ConfigError(f"{FIELD} must keep its data in its own folder, got {place}")
-        if not file.is_file():
+        if not is_file(file):
             raise ConfigError(f"{FIELD} must have its data beside it, got no file {place}")

@@ -32,7 +32,15 @@ from emulator.layers import Layer
 EXAMPLES = 2  # stand for any number, where the file leaves it open
 LEAST_OPSET = 9
 # What an operator may raise at a node that is not valid.
-NOT_VALID = (ValueError, IndexError, KeyError, TypeError, AttributeError, MemoryError)
+NOT_VALID = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    ArithmeticError,
+    AssertionError,
+)
 LAYOUTS: dict[int, Layout] = {1: "flat", 2: "sequence", 3: "image"}
 # What exporters call parameters; what they make up themselves has other names.
 PARAMETER = re.compile(
@@ -268,7 +276,7 @@ def _as_float32(array: Array) -> Array:
     """Numbers of any precision as float32; integers and truth values as they are."""
     if array.dtype.kind in "iub":
         return array
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def _parameter(name: str) -> str:

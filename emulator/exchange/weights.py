@@ -22,8 +22,7 @@ layer_norm     NAME.weight, .bias                         NAME (2, d)
 =============  =========================================  =====================================
 """
 
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.data.archive import stored_arrays
+from emulator.data.errors import listed
+from emulator.data.files import is_file
+from emulator.data.filling import filled
+from emulator.data.stored import Stored
 from emulator.errors import ConfigError
 from emulator.exchange.layouts import Array, Shape, parts
 from emulator.layers import Layer
+from tiles import room
 
 
 def published_names(layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -64,7 +69,7 @@ def matrices(layers: Sequence[Layer], published: Mapping[str, Array]) -> dict[st
     return held
 
 
-def check(layers: Sequence[Layer], published: Mapping[str, NDArray[Any]]) -> None:
+def check(layers: Sequence[Layer], published: Mapping[str, Any]) -> None:
     """Check that published weights fit the layers, as far as these say their sizes.
 
     Raises:
@@ -106,41 +111,54 @@ def read_npz(
         ConfigError: If it is no archive, or an array is missing, unknown, not finite or has
             another shape than its layer.
     """
-    arrays = _archive(path)
+
+    def refusal(reason: object) -> ConfigError:
+        return ConfigError(f"weights must be an npz archive, got {path} ({reason})")
+
+    if not is_file(path):
+        raise ConfigError(f"weights must be a file, got {path}")
+    arrays = stored_arrays(path, refusal)
     _check_names(layers, arrays)
     for name, array in arrays.items():
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        if array.dtype.kind not in "fiu":
             raise ConfigError(f"{name} must be finite numbers, got {array.dtype} in {path}")
     if matrix_shapes is not None:
         _check_shapes(arrays, published_shapes(layers, matrix_shapes))
     check(layers, arrays)
-    return {name: arrays[name].astype(np.float32) for name in published_names(layers)}
+    needed = sum(4 * math.prod(array.shape) for array in arrays.values())
+    if (free := room.lacking(needed)) is not None:
+        raise ConfigError(
+            f"weights must fit in the {room.in_words(free)} of memory that are free, got "
+            f"{path}, which takes {room.in_words(needed)}"
+        )
+    return {name: _read(arrays[name], name, path) for name in published_names(layers)}
 
 
-def _archive(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise ConfigError(f"weights must be a file, got {path}")
-    if not zipfile.is_zipfile(path):
-        raise ConfigError(f"weights must be an npz archive, got {path}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(f"weights must be an npz archive, got {path} ({error})") from None
+def _read(array: Stored, name: str, path: Path) -> Array:
+    """A published array in float32."""
+
+    def finite(values: NDArray[Any]) -> Array:
+        with np.errstate(over="ignore"):
+            converted = values.astype(np.float32)
+        if not np.isfinite(converted).all():
+            raise ConfigError(f"{name} must be finite numbers, got {array.dtype} in {path}")
+        return converted
+
+    return filled(array, np.float32, [None], finite)[0]
 
 
-def _check_names(layers: Sequence[Layer], arrays: Mapping[str, NDArray[Any]]) -> None:
+def _check_names(layers: Sequence[Layer], arrays: Mapping[str, NDArray[Any] | Stored]) -> None:
     names = published_names(layers)
     for name in names:
         if name not in arrays:
-            got = ", ".join(sorted(arrays)) or "none"
+            got = listed(sorted(arrays))
             raise ConfigError(f"weights must hold {name}, got {got}")
     for name in arrays:
         if name not in names:
-            raise ConfigError(f"weights must be of the network ({', '.join(names)}), got {name}")
+            raise ConfigError(f"weights must be of the network ({listed(names)}), got {name}")
 
 
-def _check_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]) -> None:
+def _check_shapes(arrays: Mapping[str, NDArray[Any] | Stored], shapes: Mapping[str, Shape]) -> None:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ConfigError(f"{name} must have shape {shape}, got {arrays[name].shape}")
