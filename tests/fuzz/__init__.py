@@ -1,0 +1,1 @@
+"""Mutated inputs through the real command: what it may say of them, and what it may take."""
