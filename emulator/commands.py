@@ -92,9 +92,6 @@ def run() -> int:
         return _refused(error, 2)
     except RunError as error:
         return _refused(_with_way_on(error), 1)
-    except MemoryError as error:
-        reason = f" ({error})" if str(error) else ""
-        return _refused(f"the memory of this machine must hold what is asked for{reason}", 1)
     except Exception as error:
         if (told := in_our_words(error)) is not None:
             return _refused(told, 1)

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import yaml
 
@@ -81,7 +81,17 @@ for _side in (_Loader, Dumper):
         re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
         list("-+.0123456789"),
     )
+
+
+def _refuse_set(_: _Loader, node: yaml.Node) -> Never:
+    """Without an order, what is made of it would differ from process to process."""
+    raise yaml.constructor.ConstructorError(
+        problem="a set has no order; write a list", problem_mark=node.start_mark
+    )
+
+
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:set", _refuse_set)
 
 
 def parsed(text: str) -> Any:
