@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from emulator import interrupt
 from emulator.aging import age, draw_ages, parse_times, summed_up
 from emulator.catalogue import configs
 from emulator.chip.printing import print_report
@@ -91,8 +92,12 @@ def run() -> int:
     except (ConfigError, DataError) as error:
         return _refused(error, 2)
     except RunError as error:
+        if interrupt.came():  # which may have ended actors or Ray as well
+            return 130
         return _refused(_with_way_on(error), 1)
     except Exception as error:
+        if interrupt.came():  # such as within a compiler, which then has no result
+            return 130
         if (told := in_our_words(error)) is not None:
             return _refused(told, 1)
         # What is left is our mistake.

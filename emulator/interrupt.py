@@ -14,6 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _installed = False
 _deferred = False
 _requested = False
+_came = False
 
 
 class Interrupted(BaseException):
@@ -39,6 +40,11 @@ def requested() -> bool:
     return _requested
 
 
+def came() -> bool:
+    """Whether a signal came at all; libraries turn ``Interrupted`` into errors of their own."""
+    return _came
+
+
 def check() -> None:
     """Raise ``Interrupted`` if a signal came, also inside ``deferred``."""
     if _requested:
@@ -59,8 +65,8 @@ def deferred() -> Iterator[None]:
 
 
 def _note(number: int, frame: object) -> None:
-    global _requested
-    _requested = True
+    global _requested, _came
+    _requested = _came = True
     words.asked()
     if not _deferred:
         _raise()

@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -275,33 +276,33 @@ def main() -> None:
     """Make so many runs with each kind of fault, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--each", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=1e9, help="no run begins later")
-    parser.add_argument("--log", type=Path, help="a JSON line for every run, added to the file")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--moments", default=",".join(MOMENTS), help="which of them, in turns")
+    parser.add_argument("--log", type=Path, default=Path(os.devnull),
+                        help="a line for every run; those that are there count")  # fmt: skip
+    parser.add_argument("--write", type=Path, help="page with the table")
     given = parser.parse_args()
     deadline = time.monotonic() + 60 * given.minutes
+    moments = given.moments.split(",")
     results: dict[str, list[Seen]] = {kind: [] for kind in FAULTS}
-    for number in range(given.each):
-        moment = list(MOMENTS)[number % len(MOMENTS)]
-        for kind, its in results.items():
-            if time.monotonic() > deadline:
-                break
-            chance = random.Random(f"{given.seed} {kind} {number}")
-            folder = Path(tempfile.mkdtemp(prefix="xmf-"))
-            its.append(one := seen(kind, moment, chance, folder))
-            shutil.rmtree(folder)
-            print("ok " if one.is_ours else "BAD", *one, flush=True)  # noqa: T201  because it shows how it goes
-            if given.log:
-                with given.log.open("a") as log:
-                    log.write(json.dumps(one) + "\n")
-    rows = [row(kind, its) for kind, its in results.items() if its]
-    print(*rows, sep="\n")  # noqa: T201
+    for line in given.log.read_text().splitlines():
+        before = Seen(*json.loads(line))
+        results[before.kind].append(before)
+    for number, kind in product(range(given.each), FAULTS):
+        if len(results[kind]) > number or time.monotonic() > deadline:
+            continue
+        folder = Path(tempfile.mkdtemp(prefix="xmf-"))
+        chance = random.Random(f"{kind} {number}")
+        results[kind].append(one := seen(kind, moments[number % len(moments)], chance, folder))
+        shutil.rmtree(folder)
+        print("ok " if one.is_ours else "BAD", *one, flush=True)  # noqa: T201  because it shows how it goes
+        with given.log.open("a") as log:
+            log.write(json.dumps(one) + "\n")
     if given.write:
         text = given.write.read_text()
-        begin, end = text.index(BEGIN), text.index(STOP)
+        rows = [row(kind, its) for kind, its in results.items() if its]
         table = "\n".join([BEGIN, HEAD, "|---|---|---|---|---|---|---|", *rows, ""])
-        given.write.write_text(text[:begin] + table + text[end:])
+        given.write.write_text(text[: text.index(BEGIN)] + table + text[text.index(STOP) :])
 
 
 if __name__ == "__main__":

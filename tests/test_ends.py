@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator import commands, interrupt
 from emulator.errors import in_our_words
 from emulator.loading import load_config
 from emulator.training import train
@@ -171,7 +172,7 @@ def test_a_frozen_child_is_ended():
 
     code, _, errors = ended(process)
     assert code == 1
-    assert errors.startswith("error: the process of the run was frozen for 15 s; begin again")
+    assert errors.startswith("error: the process of the run was frozen for 10 s; begin again")
 
 
 def test_nothing_is_left_running_not_even_what_is_frozen_or_in_a_session_of_its_own(tmp_path):
@@ -291,3 +292,24 @@ def test_the_command_that_the_last_word_names_goes_on_with_the_same_bits(tmp_pat
     config = load_config("digits", [f"training.examples={EXAMPLES}", f"training.epochs={epochs}",
                                     "training.baseline=false", "engine.kind=local"])  # fmt: skip
     assert json.loads(again.stdout)["state_digest"] == train(config).state_digest
+
+
+def test_an_error_that_a_signal_has_caused_is_an_interrupt(monkeypatch, capsys):
+    def compiled(*arguments):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except interrupt.Interrupted:
+            raise RuntimeError("no compiled object yet") from None
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "argv", ["crossmesh", "train", "digits"])
+    monkeypatch.setattr(commands, "load_config", compiled)
+    monkeypatch.setattr(interrupt, "_installed", False)
+    monkeypatch.setattr(interrupt, "_came", False)
+    try:
+        interrupt.install()
+        assert commands.run() == 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert capsys.readouterr().err == ""

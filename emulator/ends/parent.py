@@ -18,7 +18,7 @@ from emulator.ends import processes, words
 
 ENDING_S = 45.0  # longest time from a signal to the end
 DONE_S = 3.0  # a child that has said its last word may take so long to exit, and Ray after it
-FROZEN_S = 15.0  # a process that is stopped for so long is ended
+FROZEN_S = 10.0  # a process that is stopped for so long is ended
 _LOOK_S = 5.0  # between two looks for stopped processes
 _TICK_S = 1.0
 _TWICE_S = 0.5  # signals that come closer together are one: to the process, and to its group
@@ -241,7 +241,7 @@ class Parent:
         """End processes that something has stopped, so that others notice their loss."""
         stopped = {pid for pid, state in below.items() if state == "T"}
         self._stopped = {pid: self._stopped.get(pid, 0) + 1 for pid in stopped}
-        frozen = {pid for pid, seen in self._stopped.items() if seen * _LOOK_S >= FROZEN_S}
+        frozen = {pid for pid, seen in self._stopped.items() if (seen - 1) * _LOOK_S >= FROZEN_S}
         if self._child in frozen:
             self._reason = f"the process of the run was frozen for {FROZEN_S:.0f} s"
         processes.send(frozen, signal.SIGKILL)
