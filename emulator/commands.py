@@ -91,22 +91,23 @@ def run() -> int:
         return _refused(error.format_message(), error.exit_code)
     except (ConfigError, DataError) as error:
         return _refused(error, 2)
-    except RunError as error:
-        if interrupt.came():  # which may have ended actors or Ray as well
-            return 130
-        return _refused(_with_way_on(error), 1)
     except Exception as error:
-        if interrupt.came():  # such as within a compiler, which then has no result
+        if interrupt.came():  # which may have ended Ray, or a compiler that then has no result
             return 130
-        if (told := in_our_words(error)) is not None:
-            return _refused(told, 1)
-        # What is left is our mistake.
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="crossmesh-", suffix=".txt", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(masked(traceback.format_exc()))
-        told = f"{type(error).__name__}: {error}; please report it with the file {file.name}"
-        return _refused(told, 1)
+        return _refused(_told(error), 1)
+
+
+def _told(error: Exception) -> str:
+    """What happened, in our words; of a mistake of ours, also where to find what is known."""
+    if isinstance(error, RunError):
+        return _with_way_on(error)
+    if (told := in_our_words(error)) is not None:
+        return told
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="crossmesh-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(masked("".join(traceback.format_exception(error))))
+    return f"{type(error).__name__}: {error}; please report it with the file {file.name}"
 
 
 def _with_way_on(error: RunError) -> str:
