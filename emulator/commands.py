@@ -86,7 +86,7 @@ Config = Annotated[
 def run() -> int:
     """Run the command and return its exit code; any error is one line, never a stack trace."""
     try:
-        return app(standalone_mode=False) or 0
+        return app(prog_name="crossmesh", standalone_mode=False) or 0
     except typer.TyperException as error:  # of usage
         return _refused(error.format_message(), error.exit_code)
     except (ConfigError, DataError) as error:

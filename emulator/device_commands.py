@@ -1,8 +1,5 @@
 """The commands ``crossmesh devices``: list, plot, fit."""
 
-import json
-import re
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +7,7 @@ import typer
 
 from emulator.catalogue import devices, shipped_devices
 from emulator.errors import ConfigError
+from emulator.hints import command, extending
 from emulator.loading import load_cell
 from emulator.printing import print_devices, print_fields, print_json, print_shipped_devices
 from tiles.cells import Cell
@@ -126,14 +124,8 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
     print_fields(_told(found))
     for line in warnings(found):
         typer.echo(line)
-    typer.echo(f"try it with: {_training_with(output)}")
-
-
-def _training_with(file: Path) -> str:
-    """The command that trains with a device file, for a shell."""
-    plain = re.fullmatch(r"[\w./-]+", str(file), re.ASCII)
-    name = str(file) if plain else json.dumps(str(file), ensure_ascii=False)
-    return shlex.join(["crossmesh", "train", "digits", "--set", f"tile.cell={{extends: {name}}}"])
+    tried = command("train", "digits", "--set", extending("tile.cell", output))
+    typer.echo(f"try it with: {tried}")
 
 
 def _check_new(output: Path, file: Path) -> None:

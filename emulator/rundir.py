@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from emulator.data.config import PLACES
 from emulator.ends.words import claimed
 from emulator.errors import ConfigError, RunLost
 from emulator.folders import InUse, locked
+from emulator.hints import command
 from emulator.history import History, MetricsRow, Recovery
 from emulator.job import Job
 from emulator.layers import Layer
@@ -225,7 +225,7 @@ class RunDirectory:
     @property
     def resume_command(self) -> str:
         """The command that goes on with the run."""
-        return f"crossmesh resume {shlex.quote(str(self.path))}"
+        return command("resume", self.path)
 
     def can_be_resumed(self, config: RunConfig) -> bool:
         """Whether there is a checkpoint, whole or not."""

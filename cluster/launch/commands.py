@@ -135,7 +135,7 @@ def _start_elsewhere(
         return 0
     plan.write()
     if dry_run:
-        typer.echo(f"written to {folder}; start with: bash {folder / plan.script}\n{plan.after}")
+        typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
         return 0
     _check_tools(cluster, plan)
     code = _run(plan)

@@ -1,5 +1,6 @@
 """Generated files: written to a folder, or shown."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ class Plan:
     after: str
     token: str | None = None
 
+    @property
+    def start(self) -> str:
+        """The command that starts everything."""
+        return shlex.join(["bash", str(self.folder / self.script)])
+
     def write(self) -> None:
         """Write the files, and make the token unless there is one.
 
@@ -82,7 +88,7 @@ class Plan:
         if self.token is not None:
             typer.echo(f"---- {self.folder / self.token} (mode 0600)")
             typer.echo("(the token, which is made when the files are written)\n")
-        typer.echo(f"Start with: bash {self.folder / self.script}\n{self.after}")
+        typer.echo(f"Start with: {self.start}\n{self.after}")
 
 
 def lines(*parts: str | Iterable[str]) -> str:

@@ -60,7 +60,7 @@ def plan(machines: Machines, order: Order, folder: Path) -> Plan:
         files=files,
         script="launch.sh",
         tools=("ray", "ssh", "rsync"),
-        after=_AFTER.format(folder=folder, end=_end(machines)),
+        after=_AFTER.format(folder=shlex.quote(str(folder)), end=_end(machines)),
         token=None if machines.token else "node/token",
     )
 

@@ -3,6 +3,7 @@
 Options: slurm.schedmd.com/sbatch.html, slurm.schedmd.com/srun.html, ray symmetric-run --help.
 """
 
+import shlex
 from pathlib import Path
 
 from cluster.launch import scripts
@@ -29,7 +30,7 @@ def plan(nodes: SlurmCluster, order: Order, folder: Path) -> Plan:
         ),
         script="launch.sh",
         tools=("sbatch",),
-        after=_AFTER.format(folder=folder),
+        after=_AFTER.format(folder=shlex.quote(str(folder))),
         token="node/token",
     )
 

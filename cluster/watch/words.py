@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.watch.state import Host, Live, State
+from emulator.hints import command
 
 
 def line(state: State, path: Path) -> str:
@@ -48,7 +49,7 @@ def figures(live: Live) -> Iterator[str]:
 
 def remark(state: State, path: Path) -> str:
     """What to know of a run that does not say how it goes."""
-    again = f"go on with: crossmesh resume {path}"
+    again = f"go on with: {command('resume', path)}"
     if state.kind == "stale" and state.is_held:
         return f"not updated for {state.age_s:.0f} s: the run recovers, or is busy"
     if state.kind == "stale":
