@@ -107,18 +107,18 @@ def test_a_run_directory_in_use_is_refused(tmp_path):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_lists_and_schema():
-    assert "mnist-constant-step" in crossmesh("configs", "list").stdout
-    assert "learning_rate: 0.02" in crossmesh("configs", "show", "digits").stdout
-    assert json.loads(crossmesh("schema").stdout)["title"] == "RunConfig"
-    assert crossmesh("--version").stdout == f"crossmesh {version('crossmesh')}\n"
-    devices = json.loads(crossmesh("devices", "list", "--json").stdout)
+def test_lists_and_schema(run):
+    assert "mnist-constant-step" in run("configs", "list")[1]
+    assert "learning_rate: 0.02" in run("configs", "show", "digits")[1]
+    assert json.loads(run("schema")[1])["title"] == "RunConfig"
+    assert run("--version")[1] == f"crossmesh {version('crossmesh')}\n"
+    devices = json.loads(run("devices", "list", "--json")[1])
     assert {device["kind"] for device in devices} >= {"ideal", "constant_step", "exp_step"}
     for device in devices:
         assert device["source"]
         assert all(parameter["what"] for parameter in device["parameters"])
     assert {device["name"] for device in devices} >= {"constant_step", "idealized"}
-    told = crossmesh("devices", "list").stdout
+    told = run("devices", "list")[1]
     assert "dw_min" in told
     assert "reram-es-gong-2018" in told
 
@@ -245,13 +245,13 @@ main()
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_program_prints_every_record():
-    done = crossmesh("program", "digits", "--micro-batches", "1", "--json")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+def test_program_prints_every_record(run):
+    _, output, _ = run("program", "digits", "--micro-batches", "1", "--json")
+    rows = [json.loads(line) for line in output.splitlines()]
 
     assert [row["operation"] for row in rows[:2]] == ["input", "read"]
     assert sum(row["operation"] == "pulse" for row in rows) == 4
-    assert crossmesh("program", "digits").stdout.startswith("  tick")
+    assert run("program", "digits")[1].startswith("  tick")
 
 
 def children(process):

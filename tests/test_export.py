@@ -2,7 +2,7 @@
 
 import json
 
-from tests.test_cli import crossmesh
+from tests.commands.shell import done, refused
 
 IMPORTING = """
 name: again
@@ -17,30 +17,23 @@ engine: {kind: local}
 
 def test_a_run_goes_out_and_comes_back(tmp_path):
     options = ["--engine", "local", "--epochs", "1", "--run-dir", "run", "--json", "--quiet"]
-    crossmesh("train", "digits", *options, "--set", "training.baseline=false", cwd=tmp_path)
-    out = crossmesh("export", "run", "--onnx", "digits.onnx", "--npz", "digits.npz", "--json",
-                    cwd=tmp_path)  # fmt: skip
-    told = json.loads(out.stdout)
+    done("train", "digits", *options, "--set", "training.baseline=false", folder=tmp_path)
+    files = ("--onnx", "digits.onnx", "--npz", "digits.npz")
+    told = done("export", "run", *files, "--json", folder=tmp_path).answer
     assert (told["layers"], told["weights"]) == (2, 65 * 48 + 49 * 10)
     assert (tmp_path / told["npz"]).is_file()
 
     (tmp_path / "again.yaml").write_text(IMPORTING)
-    tested = json.loads(crossmesh("evaluate", "again.yaml", "--json", cwd=tmp_path).stdout)
+    tested = done("evaluate", "again.yaml", "--json", folder=tmp_path).answer
     trained = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert abs(tested["test_accuracy"] - trained["test_accuracy"]) < 0.02  # the tiles had noise
 
 
 def test_an_export_to_nowhere_is_refused(tmp_path):
     options = ["--engine", "local", "--epochs", "1", "--run-dir", "run", "--json", "--quiet"]
-    crossmesh("train", "digits", *options, "--set", "training.baseline=false", cwd=tmp_path)
-    refused = crossmesh("export", "run", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert (
-        refused.stderr
-        == "error: export must be given --onnx FILE, --npz FILE or both, got neither\n"
-    )
-    refused = crossmesh("export", "run", "--npz", "no/where.npz", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(
-        "error: --npz must lie in a folder that is there, got no/where"
-    )
+    done("train", "digits", *options, "--set", "training.baseline=false", folder=tmp_path)
+    sentence = refused("export", "run", folder=tmp_path)
+    law = "export must be given --onnx FILE, --npz FILE or both, got neither"
+    assert sentence == f"error: {law}"
+    sentence = refused("export", "run", "--npz", "no/where.npz", folder=tmp_path)
+    assert sentence.startswith("error: --npz must lie in a folder that is there, got no/where")
