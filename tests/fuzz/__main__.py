@@ -29,6 +29,9 @@ def main() -> int:
                 command = f"crossmesh {' '.join(outcome.arguments)[:300]}"
                 sys.stdout.write(f"{said}\n  {command}\n  {outcome.said[-700:]}\n")
                 sys.stdout.flush()
+            if (number + 1) % 100 == 0:
+                sys.stdout.write(f"{number + 1} inputs, {bad} at fault\n")
+                sys.stdout.flush()
     sys.stdout.write(f"{options.count} inputs, {bad} at fault; {dict(sorted(ends.items()))}\n")
     return int(bad > 0)
 

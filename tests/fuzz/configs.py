@@ -1,6 +1,8 @@
 """Configs with values that no one means, in every field of the schema, and YAML that is broken."""
 
 import json
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,6 +30,7 @@ def fields(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+@cache
 def trees() -> list[dict[str, Any]]:
     """Small configs that between them have the fields of every cell, device and layer."""
     found = [small_config(cell).model_dump(mode="json") for cell in CELLS]
@@ -44,7 +47,7 @@ def trees() -> list[dict[str, Any]]:
 
 def config(rng: Random, folder: Path) -> list[str]:
     """A config in which a few fields have values that no one means."""
-    tree = rng.choice(trees())
+    tree = deepcopy(rng.choice(trees()))
     is_long = False
     for path in rng.sample(fields(tree), rng.choice([1, 1, 2, 3])):
         at = tree
