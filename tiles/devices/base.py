@@ -145,7 +145,7 @@ class StepDevice(Device):
     device_noise_law: Literal["normal", "log_normal"] = "normal"
     cycle_noise: float = Field(0.3, ge=0)
     asymmetry: float = Field(0.0, gt=-1, lt=1)
-    asymmetry_device_noise: float = Field(0.01, ge=0)
+    asymmetry_device_noise: float = Field(0.01, ge=0, le=1)
     upper: float = Field(0.6, ge=0)
     upper_device_noise: float = Field(0.3, ge=0)
     lower: float = Field(-0.6, le=0)
