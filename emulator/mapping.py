@@ -28,9 +28,9 @@ DIGITAL = TileConfig(
 def cut(network: Network) -> tuple[Block, ...]:
     """Blocks of all layers in order, numbered; of each, row of blocks by row of blocks.
 
-    Copies of a block follow each other, and a digital bias the tiles of its matrix, at home beside
-    the first. Matrices and numbers in digital memory are one block each, at home in the digital
-    unit of a tile.
+    Copies of a block follow each other. Matrices and numbers in digital memory are one block each,
+    at home in the digital unit of a tile. Digital biases come last, so that where biases lie
+    changes no other number; they are at home beside the first tile of their layer.
     """
     blocks: list[Block] = []
     seen: set[str] = set()
@@ -41,6 +41,8 @@ def cut(network: Network) -> tuple[Block, ...]:
         seen.add(name)
         found = _blocks(network, node)
         blocks += [replace(block, tile=len(blocks) + i) for i, block in enumerate(found)]
+    biases = [block for matrix in network.matrices.values() for block in _bias(matrix)]
+    blocks += [replace(block, tile=len(blocks) + i) for i, block in enumerate(biases)]
     return _at_home(network, blocks)
 
 
@@ -54,7 +56,7 @@ def _blocks(network: Network, node: Node) -> list[Block]:
     if matrix.digital:
         shape = (matrix.rows, matrix.outputs)
         return [Block(tile=0, layer=matrix.name, row=0, col=0, shape=shape, home=0)]
-    return [*_tiles(matrix), *_bias(matrix)]
+    return list(_tiles(matrix))
 
 
 def _tiles(matrix: Matrix) -> Iterator[Block]:

@@ -20,7 +20,7 @@ from emulator.hints import command
 from emulator.history import History, MetricsRow, Recovery
 from emulator.job import Job
 from emulator.layers import Layer
-from emulator.loading import dumped, load_config
+from emulator.loading import dumped, load_config, read_mapping
 from tiles.measure import TileReport
 from tiles.storage import Storage
 
@@ -105,8 +105,11 @@ class RunDirectory:
         return locked(self.path, "--run-dir", "run")
 
     def config(self, overrides: Sequence[str] = ()) -> RunConfig:
-        """The run's config."""
-        return load_config(self.path / "config.yaml", overrides)
+        """The run's config; one of before there was ``tile.bias`` has its biases on lines."""
+        path = self.path / "config.yaml"
+        tile = read_mapping(path).get("tile")
+        is_old = isinstance(tile, dict) and "bias" not in tile
+        return load_config(path, [*(["tile.bias=line"] if is_old else []), *overrides])
 
     def write_config(self, config: RunConfig) -> None:
         """Leave the resolved config, which loads again in any folder."""

@@ -60,7 +60,10 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 def small_config(
     cell: str | dict[str, Any] = "constant_step", schedule: str = "sequential", **changes: Any
 ) -> RunConfig:
-    """Digits on a network of three layers whose tiles of 19 by 7 fit no layer evenly."""
+    """Digits on a network of three layers whose tiles of 19 by 7 fit no layer evenly.
+
+    Biases are on lines, unless a test says otherwise: devices and tiles do all of the work then.
+    """
     tree: dict[str, Any] = {
         "name": "small",
         "data": {"source": "digits"},
@@ -78,7 +81,12 @@ def small_config(
             "learning_rate": 0.05,
             **SCHEDULES[schedule],
         },
-        "tile": {"rows": 19, "cols": 7, "cell": CELLS[cell] if isinstance(cell, str) else cell},
+        "tile": {
+            "rows": 19,
+            "cols": 7,
+            "bias": "line",
+            "cell": CELLS[cell] if isinstance(cell, str) else cell,
+        },
         "engine": {"kind": "local"},
     }
     return validated(merged(tree, changes))

@@ -21,6 +21,7 @@ from emulator.layout.layout import lay_out
 from emulator.layout.table import layout_json, rows
 from emulator.loading import dumped, load_config
 from emulator.mapping import is_bias
+from emulator.rundir import RunDirectory
 from emulator.training import train
 from tests.jobs import SCHEDULES, small_config, small_job
 from tests.layers_oracle import evaluate
@@ -457,3 +458,12 @@ def test_a_layer_without_bias_takes_other_settings_of_its_tile_and_the_config_lo
     assert load_config(tmp_path / "again.yaml") == config
     assert isinstance(config.network[0], Linear)
     assert config.network[0].tile.bias == "line"
+
+
+def test_a_run_of_before_there_was_a_choice_has_its_biases_on_lines(tmp_path):
+    text = dumped(small_config(tile={"bias": "line"})).replace("  bias: line\n", "")
+    assert "bias: line" not in text
+    (tmp_path / "config.yaml").write_text(text)
+
+    assert RunDirectory(tmp_path).config() == small_config(tile={"bias": "line"})
+    assert load_config(tmp_path / "config.yaml").tile.bias == "digital"

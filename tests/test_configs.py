@@ -59,7 +59,7 @@ def test_packing_of_tiles_never_changes_a_bit(name, schedule, job_of, tmp_path):
 @pytest.mark.parametrize("name", [name for name, weights in WEIGHTS.items() if weights])
 def test_networks_are_as_large_as_published(name, job_of):
     job = job_of(name, "training.examples=1")
-    total = sum(matrix.lines * matrix.outputs for matrix in job.network.matrices.values())
+    total = sum(matrix.rows * matrix.outputs for matrix in job.network.matrices.values())
     for node in job.network.nodes:
         if node.learned is not None:
             rows, cols = node.learned.shape

@@ -47,7 +47,7 @@ class TileConfig(Frozen):
     read: ReadConfig = ReadConfig()
     update: UpdateConfig = UpdateConfig()
     weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
-    bias: Literal["line", "digital"] = "line"
+    bias: Literal["line", "digital"] = "digital"
     example_s: float = Field(EXAMPLE_S, gt=0)
 
     @model_validator(mode="after")

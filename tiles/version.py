@@ -12,6 +12,7 @@ CHANGES: dict[int, tuple[str, ...]] = {
         "noise no longer repeats after 2^32 vectors of a layer",
         "targets that do not fit the loss are refused",
         "wires are solved exactly where the first order errs by more than 2 % of what they take",
+        "biases are digital unless tile.bias says line",
     ),
 }
 

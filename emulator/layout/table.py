@@ -99,7 +99,8 @@ def _layer_cells(layer: Layer) -> tuple[str, ...]:
     first, last = layer.stages
     stage = str(first) if first == last else f"{first}-{last}"
     where = "" if layer.matrices else _where(f"digital at tile {layer.home}", frozen=layer.frozen)
-    numbers = f"{layer.numbers:,}" if layer.numbers else ""
+    own = layer.numbers - sum(laid.biases for laid in layer.matrices)
+    numbers = f"{own:,}" if own else ""
     return (
         layer.name, layer.kind, shape_text(layer.shape), "", "", "", "", stage, where, numbers,
     )  # fmt: skip
