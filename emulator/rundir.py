@@ -20,7 +20,8 @@ from emulator.hints import command
 from emulator.history import History, MetricsRow, Recovery
 from emulator.job import Job
 from emulator.layers import Layer
-from emulator.loading import dumped, load_config, read_mapping
+from emulator.loading import dumped, load_config
+from emulator.yamls import read_mapping
 from tiles.measure import TileReport
 from tiles.storage import Storage
 

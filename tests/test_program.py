@@ -29,9 +29,10 @@ def network(*widths, n_inputs=11, bias=True, tile=None):
     rows=st.integers(1, 9),
     cols=st.integers(1, 9),
     bias=st.booleans(),
+    where=st.sampled_from(["line", "digital"]),
 )
-def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias):
-    net = network(*widths, bias=bias, tile=TileConfig(rows=rows, cols=cols))
+def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias, where):
+    net = network(*widths, bias=bias, tile=TileConfig(rows=rows, cols=cols, bias=where))
     blocks = cut(net)
 
     assert [block.tile for block in blocks] == list(range(len(blocks)))
@@ -48,7 +49,9 @@ def test_blocks_tile_each_weight_matrix_exactly_once(widths, rows, cols, bias):
         for j in range(matrix.outputs)
     ]
     assert sorted(covered) == sorted(expected)
-    assert all(b.shape[0] <= rows and b.shape[1] <= cols for b in blocks)
+    on_tiles = [block for block in blocks if block.home is None]
+    assert all(b.shape[0] <= rows and b.shape[1] <= cols for b in on_tiles)
+    assert len(blocks) - len(on_tiles) == (len(widths) if bias and where == "digital" else 0)
 
 
 def test_initial_weights_do_not_depend_on_who_asks():
