@@ -31,6 +31,7 @@ _LAWS = {
     "dict_type": "be a mapping",
     "too_short": "have at least {min_length} entries",
     "too_long": "have at most {max_length} entries",
+    "spread": "be at most 1, a spread of 100 % (did you mean {likely}?)",
     "string_pattern_mismatch": "match {pattern}",
 }
 

@@ -24,6 +24,14 @@ MORE = {
     "referenced": {"kind": "linear_step", "symmetry_referenced": True, "write_noise": 1.0},
     "alike_retention": {"kind": "constant_step", "retention": {"time_s": 1e-4}},
     "retention": {"kind": "constant_step", "retention": {"time_s": 1e-4, "device_noise": 0.3}},
+    "all_of_pcm": {
+        "kind": "pcm", "retention": {"time_s": 1e-4}, "stuck": {"fraction": 0.1},
+        "write_noise": 1.0, "reference_noise": 0.1,
+    },
+    "all_of_table": {
+        "kind": "jump_table", "retention": {"time_s": 1e-4}, "write_noise": 1.0,
+        "stuck": {"fraction": 0.1}, "reference_noise": 0.1,
+    },
     "pcm_alone": {"kind": "pcm", "device_noise": 0.1},
     "quiet_2018": {
         "kind": "pcm_3t1c", "pcm": {"read_noise_siemens": 0.0, "read_noise_slope": 0.0},

@@ -134,6 +134,15 @@ class Pulser:
         return Trains(rows, columns, first_example)
 
 
+def _ends(lower: Array, upper: Array) -> Array:
+    """``(rows, cols)`` where conductances that are lost lead, or ``(1, 1)``: one end for all."""
+    ends = np.clip(0, lower, upper).astype(np.float32)
+    of_free = ends[lower < upper]
+    if len(of_free) and np.ptp(of_free):
+        return ends
+    return of_free[:1].reshape(-1, 1).copy() if len(of_free) else np.zeros((1, 1), np.float32)
+
+
 class _Decay:
     """Exponential loss of conductance with time, applied every few examples.
 
@@ -144,12 +153,15 @@ class _Decay:
         retention: How fast.
         site: Where.
         part: Which of the cell's devices these are.
-        stuck: ``(rows, cols)`` devices that lose nothing.
+        bounds: ``(rows, cols)`` lower and upper bound of each device; one that is stuck, whose
+            bounds are equal, loses nothing.
     """
 
     def __init__(
-        self, retention: Retention, site: Site, part: int, stuck: NDArray[np.bool_]
+        self, retention: Retention, site: Site, part: int, bounds: tuple[Array, Array]
     ) -> None:
+        stuck = bounds[0] == bounds[1]
+        self._end = _ends(*bounds)
         examples = retention.time_s / site.example_s
         self._every = int(min(max(examples / 100, 1), 32))
         spread = np.ones((1, 1), np.float32)  # of all devices, where they are alike
@@ -164,18 +176,20 @@ class _Decay:
     def change(self, state: Array, trains: Trains) -> Array | None:
         """Change of ``state`` that is due after some examples; None: nothing is due."""
         times = trains.crossings(self._every)
-        return state * (self._factor**times - 1) if times else None
+        return (state - self._end) * (self._factor**times - 1) if times else None
 
 
 def device_bytes(device: Device) -> int:
     """Bytes that a ``DeviceArray`` keeps per device.
 
-    Which parameters differ, a few devices tell; where some may be stuck, all are taken to.
+    Which parameters differ, a few devices tell; where some may be stuck, steps and bounds do.
     """
-    n_varying = device.n_parameters
-    if not device.may_be_stuck:
-        few = device.sample((1, CHUNK), Stream(seed=0, owner=0), 0)
-        n_varying = int(np.count_nonzero(np.ptp(few, axis=(1, 2))))
+    few = device.sample((1, CHUNK), Stream(seed=0, owner=0), 0)
+    varying = np.ptp(few, axis=(1, 2)) > 0
+    if device.may_be_stuck:
+        varying[:4] |= few[:4].any(axis=(1, 2))  # steps that are not 0 anyway
+        varying[[LOWER, UPPER]] = True
+    n_varying = int(np.count_nonzero(varying))
     decay = device.decay
     floats = [
         True,  # the state
@@ -183,6 +197,7 @@ def device_bytes(device: Device) -> int:
         device.has_references,
         device.has_references or device.write_deviation > 0,  # what is seen beside the state
         decay is not None and (decay.device_noise > 0 or device.may_be_stuck),
+        decay is not None and _ends(few[LOWER], few[UPPER]).size > 1,
     ]
     return FLOAT_BYTES * sum(floats) + level_bytes(n_varying)
 
@@ -222,8 +237,8 @@ class DeviceArray:
         self._reference = _NONE if reference is None else reference
         self._sees_all = not self._write_noise and reference is None
         self.seen = self.state if self._sees_all else np.zeros(shape, np.float32)
-        stuck = values[LOWER] == values[UPPER]
-        self._decay = _Decay(device.decay, site, part, stuck) if device.decay else None
+        bounds = values[LOWER], values[UPPER]
+        self._decay = _Decay(device.decay, site, part, bounds) if device.decay else None
 
     def write(self, values: Array) -> None:
         """Set the devices so that ``values`` would be seen without noise, within their bounds."""

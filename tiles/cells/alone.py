@@ -1,17 +1,18 @@
 """A device alone as a unit cell, read against nothing or against a shared reference."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from tiles.array import FLOAT_BYTES, Array, DeviceArray, Factor, Pulser, Site, State, device_bytes
 from tiles.devices import ConstantStep, Device, PulsedDevice
-from tiles.frozen import Frozen
+from tiles.devices.limits import Level
+from tiles.devices.without import Without, of_devices
 from tiles.random import Purpose
 
 
-class SharedReference(Frozen):
+class SharedReference(Without):
     """A device against one that its word line shares: ``w = g - g_reference``.
 
     The reference devices stand at one conductance, as well as they could be set, and are never
@@ -25,10 +26,12 @@ class SharedReference(Frozen):
         reference_noise: Spread of the reference between word lines, absolute. Source: assumed.
     """
 
+    why_without: ClassVar[dict[str, str]] = of_devices("cell.device")
+
     kind: Literal["shared_reference"] = "shared_reference"
     device: PulsedDevice = ConstantStep()
-    reference: float | None = None
-    reference_noise: float = Field(0.0, ge=0)
+    reference: Level | None = None
+    reference_noise: float = Field(0.0, ge=0, le=1e6)
 
     @property
     def middle(self) -> float:

@@ -1,6 +1,6 @@
 """Two devices in differential, and the refresh that pairs of one-way devices need."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from tiles.array import (
     device_bytes,
 )
 from tiles.devices import ConstantStep, PulsedDevice
+from tiles.devices.limits import Count, Pulses
+from tiles.devices.without import Without, of_devices
 from tiles.frozen import Frozen
 from tiles.random import Purpose
 from tiles.readout import read_pair
@@ -45,12 +47,12 @@ class Refresh(Frozen):
         reset_noise: Its spread from reset to reset, absolute.
     """
 
-    every: int = Field(1, ge=1)
+    every: Count = 1
     saturation: float = Field(0.75, gt=0, le=1)
     difference: float = Field(0.25, gt=0, le=1)
-    max_pulses: int = Field(31, ge=1)
-    reset: float = Field(0.01, ge=0)
-    reset_noise: float = Field(0.0, ge=0)
+    max_pulses: Pulses = 31
+    reset: float = Field(0.01, ge=0, le=1e6)
+    reset_noise: float = Field(0.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
     def _there_is_room(self) -> Self:
@@ -61,7 +63,7 @@ class Refresh(Frozen):
         return self
 
 
-class Pair(Frozen):
+class Pair(Without):
     """Two devices in differential: ``w = g_plus - g_minus``.
 
     Every coincidence moves both, in opposite directions, so a pair of devices that move both ways
@@ -72,6 +74,8 @@ class Pair(Frozen):
         device: What both devices are.
         refresh: When saturated pairs are rewritten; None: never.
     """
+
+    why_without: ClassVar[dict[str, str]] = of_devices("cell.device")
 
     kind: Literal["pair"] = "pair"
     device: PulsedDevice = ConstantStep()

@@ -1,17 +1,19 @@
 """Several pairs of rising significance: ``w = sum_k F_k * (g_plus_k - g_minus_k)``."""
 
 import itertools
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from tiles.array import FLOAT_BYTES, Array, Factor, Pulser, Site, State
 from tiles.cells.pair import Pair, PairCrossbar
-from tiles.frozen import Frozen, Many
+from tiles.devices.limits import Count, Level, Pulses
+from tiles.devices.without import Without, of_devices
+from tiles.frozen import Many
 
 
-class Pairs(Frozen):
+class Pairs(Without):
     """Pairs of one kind that count differently: the first takes all updates, the others carry.
 
     Every ``carry_every`` examples, what a pair holds is carried to the next more significant one:
@@ -27,11 +29,13 @@ class Pairs(Frozen):
         max_pulses: Pulses of a device at most when it is written. Source: assumed.
     """
 
+    why_without: ClassVar[dict[str, str]] = of_devices("cell.pair.device")
+
     kind: Literal["pairs"] = "pairs"
     pair: Pair = Pair()
-    significances: Many[float] = Field((1.0, 4.0), min_length=2, max_length=8)
-    carry_every: int = Field(1000, ge=1)
-    max_pulses: int = Field(1000, ge=1)
+    significances: Many[Level] = Field((1.0, 4.0), min_length=2, max_length=8)
+    carry_every: Count = 1000
+    max_pulses: Pulses = 1000
 
     @model_validator(mode="after")
     def _significances_rise(self) -> Self:

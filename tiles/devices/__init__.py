@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tiles.devices.base import Device, StepDevice
+from tiles.devices.base import Device
 from tiles.devices.constant_step import ConstantStep
 from tiles.devices.exp_step import ExpStep
 from tiles.devices.ideal import Ideal
@@ -13,6 +13,7 @@ from tiles.devices.jump_table import JumpTable
 from tiles.devices.linear_step import LinearStep
 from tiles.devices.pcm import Pcm
 from tiles.devices.soft_bounds import SoftBounds
+from tiles.devices.step import StepDevice
 
 # The kinds that a config can name, as pydantic needs them: a union written out.
 PULSED_KINDS = ConstantStep | LinearStep | SoftBounds | ExpStep | JumpTable | Pcm

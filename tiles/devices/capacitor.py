@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 
 from tiles.devices.base import Array, Device
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.devices.limits import Noise, Seconds, Siemens, Spread, Volts
+from tiles.devices.without import OF_3T1C, Without
 from tiles.random import Purpose, Stream
 
 _SLOPE, _THRESHOLD = range(UPPER + 1, UPPER + 3)  # draws of the read transistors
@@ -45,7 +47,7 @@ def _train(law, device, j, n, step):
 register(CapacitorLaw, Functions(_step, _noise, depends_on_state=False, train=_train))
 
 
-class Capacitor(Device):
+class Capacitor(Without, Device):
     """A capacitor on the gate of a read transistor, with a pull-up and a pull-down transistor.
 
     What Ambrogio et al. 2018 (doi 10.1038/s41586-018-0180-5) say of it: it starts at 0.5 V after
@@ -84,23 +86,25 @@ class Capacitor(Device):
 
     source: ClassVar[str] = "Ambrogio et al. 2018, doi 10.1038/s41586-018-0180-5, and assumptions"
 
-    initial_v: float = 0.5
-    asymptote_v: float = 0.8
-    leak_s: float | None = Field(5e-3, gt=0)
-    leak_noise: float = Field(0.3, ge=0)
-    lower_v: float = 0.0
-    upper_v: float = 1.0
-    step_v: float = Field(1e-3, gt=0)
+    why_without: ClassVar[dict[str, str]] = OF_3T1C
+
+    initial_v: Volts = 0.5
+    asymptote_v: Volts = 0.8
+    leak_s: Seconds | None = 5e-3
+    leak_noise: Spread = 0.3
+    lower_v: Volts = 0.0
+    upper_v: Volts = 1.0
+    step_v: float = Field(1e-3, ge=1e-7, le=1e3)
     step_loss: float = Field(0.05, ge=0, lt=1)
-    size_noise: float = Field(0.1, ge=0)
-    pull_up_noise: float = Field(0.085, ge=0)
-    pull_down_noise: float = Field(0.085, ge=0)
-    cycle_noise: float = Field(0.3, ge=0)
-    slope_siemens_per_v: float = Field(32e-6, gt=0)
-    slope_noise: float = Field(0.05, ge=0)
-    threshold_v: float = 0.375
-    threshold_noise_v: float = Field(0.01, ge=0)
-    softness_v: float = Field(0.05, gt=0)
+    size_noise: Spread = 0.1
+    pull_up_noise: Spread = 0.085
+    pull_down_noise: Spread = 0.085
+    cycle_noise: Noise = 0.3
+    slope_siemens_per_v: Siemens = 32e-6
+    slope_noise: Spread = 0.05
+    threshold_v: Volts = 0.375
+    threshold_noise_v: float = Field(0.01, ge=0, le=1e3)
+    softness_v: float = Field(0.05, ge=1e-6, le=1e3)
 
     @model_validator(mode="after")
     def _voltages_are_in_order(self) -> Self:

@@ -4,8 +4,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from tiles.devices.base import StepDevice
 from tiles.devices.law import STEP_DOWN, STEP_UP, Functions, register
+from tiles.devices.step import StepDevice
 
 
 class ConstantStepLaw(NamedTuple):
@@ -37,6 +37,11 @@ class ConstantStep(StepDevice):
     source: ClassVar[str] = "Gokmen & Vlasov 2016, doi 10.3389/fnins.2016.00333"
 
     kind: Literal["constant_step"] = "constant_step"
+
+    @property
+    def lacks_symmetry(self) -> str:
+        """Steps that do not depend on ``w`` are equal everywhere or nowhere."""
+        return "steps are the same at every conductance"
 
     def law(self) -> Any:
         """The shared numbers."""

@@ -4,11 +4,14 @@ import math
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from interconnect.compiled import inlined
-from tiles.devices.base import StepDevice
+from tiles.devices.base import Array
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.devices.limits import Level, Noise
+from tiles.devices.step import StepDevice
 
 # 2**x on [-1/2, 1/2], least squares, relative error 7e-9.
 _E1, _E2, _E3, _E4, _E5, _E6 = (
@@ -17,6 +20,7 @@ _E1, _E2, _E3, _E4, _E5, _E6 = (
 )
 _LOG2_E = np.float32(math.log2(math.e))
 _ONE = np.float32(1)
+_HALVINGS = 30  # after which a range is a point
 
 
 @inlined
@@ -29,6 +33,10 @@ def exponential(x):
     biased = np.int32(np.int32(whole) + np.int32(127))
     scale = np.int32(biased << np.int32(23)).view(np.float32)
     return power * scale
+
+
+def _power(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp(np.clip(x, -80, 80))  # as the law has it
 
 
 class ExpStepLaw(NamedTuple):
@@ -86,14 +94,14 @@ class ExpStep(StepDevice):
     source: ClassVar[str] = "law and defaults: aihwkit ExpStepDevice, arXiv 2104.02184"
 
     kind: Literal["exp_step"] = "exp_step"
-    a_up: float = 0.00081
-    a_down: float = 0.36833
-    gamma_up: float = Field(12.44625, ge=0)
-    gamma_down: float = Field(12.78785, ge=0)
-    a: float = 0.244
-    b: float = 0.2425
-    noise_offset: float = Field(0.0, ge=0)
-    noise_slope: float = Field(0.0, ge=0)
+    a_up: Level = 0.00081
+    a_down: Level = 0.36833
+    gamma_up: float = Field(12.44625, ge=0, le=1e3)
+    gamma_down: float = Field(12.78785, ge=0, le=1e3)
+    a: float = Field(0.244, ge=-1e3, le=1e3)
+    b: float = Field(0.2425, ge=-1e3, le=1e3)
+    noise_offset: Noise = 0.0
+    noise_slope: Noise = 0.0
 
     @model_validator(mode="after")
     def _steps_do_not_vanish(self) -> Self:
@@ -113,6 +121,22 @@ class ExpStep(StepDevice):
     def _down_factor(self) -> float:
         exponent = min(max(-self.gamma_down * self.b, -80.0), 80.0)  # as the law has it
         return max(0.0, 1 - self.a_down * math.exp(exponent))
+
+    def symmetry_points(self, values: Array) -> Array:
+        """By halving the range; where one direction is stronger throughout, the bound it leads to.
+
+        The step at a point is that of the law, in which up steps fall and down steps rise with
+        ``w`` if both amplitudes and ``a`` are positive.
+        """
+        up, down, low, high = (row.astype(np.float64) for row in values[:4])
+        span = np.maximum(high - low, 1e-6)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            z = 2 * self.a * middle / span + self.b
+            rise = up * np.maximum(0, 1 - self.a_up * _power(self.gamma_up * z))
+            fall = down * np.maximum(0, 1 - self.a_down * _power(-self.gamma_down * z))
+            low, high = np.where(rise > fall, middle, low), np.where(rise > fall, high, middle)
+        return ((low + high) / 2).astype(np.float32)
 
     def law(self) -> Any:
         """The shared numbers."""

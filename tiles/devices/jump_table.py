@@ -8,16 +8,18 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from interconnect.compiled import inlined
-from tiles.devices.base import Device
+from tiles.devices.base import Array
+from tiles.devices.common import CommonDevice
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
+from tiles.devices.limits import Level, Noise, Spread
 from tiles.frozen import Frozen, Many
 from tiles.random import Purpose, Stream
 
 TABLE = UPPER + 1
 _UP, _NOISE, _DOWN = np.int32(0), np.int32(1), np.int32(2)  # rows of a table
 
-Means = Annotated[Many[float], Field(min_length=2)]
-Deviations = Annotated[Many[Annotated[float, Field(ge=0)]], Field(min_length=2)]
+Means = Annotated[Many[Level], Field(min_length=2)]
+Deviations = Annotated[Many[Noise], Field(min_length=2)]
 
 
 class Table(Frozen):
@@ -32,8 +34,8 @@ class Table(Frozen):
         down_noise: Standard deviation of that change.
     """
 
-    lower: float
-    upper: float
+    lower: Level
+    upper: Level
     up: Means
     up_noise: Deviations
     down: Means
@@ -60,6 +62,21 @@ class Table(Frozen):
         points = np.linspace(self.lower, self.upper, len(self.up))
         return float(np.interp(w, points, self.up if up else self.down))
 
+    @property
+    def symmetry_point(self) -> float:
+        """Where up and down changes are equal first; the end that the stronger leads to, if none.
+
+        Between two points of the table both lie on straight lines.
+        """
+        points = np.linspace(self.lower, self.upper, len(self.up))
+        drift = np.add(self.up, self.down)
+        after = np.flatnonzero(drift <= 0)
+        if not len(after) or not after[0]:
+            return float(points[-1 if not len(after) else 0])
+        k = after[0]
+        share = drift[k - 1] / (drift[k - 1] - drift[k])
+        return float(points[k - 1] + share * (points[k] - points[k - 1]))
+
 
 class JumpTableLaw(NamedTuple):
     """Shared numbers of a jump-table array.
@@ -79,8 +96,8 @@ class JumpTableLaw(NamedTuple):
 def _interpolated(law, device, j, w, row):
     """A row of a device's table at ``w``, between its points on a straight line."""
     table = np.int32(device[TABLE, j] + np.float32(0.5))
-    # Columns of the scratch area that hold no device have a range of zero.
-    width = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-30))
+    # Stuck devices, and columns of the scratch area that hold no device, have a range of zero.
+    width = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-6))
     position = (w - device[LOWER, j]) / width * np.float32(law.intervals)
     left = min(max(np.int32(position), np.int32(0)), np.int32(law.intervals - np.int32(1)))
     first = np.int32(np.int32(np.int32(4) * table + row) * np.int32(law.intervals + np.int32(1)))
@@ -104,7 +121,7 @@ def _noise(law, device, j, w, step, up):
 register(JumpTableLaw, Functions(_step, _noise, depends_on_state=True))
 
 
-class JumpTable(Device):
+class JumpTable(CommonDevice):
     """Changes per pulse from tables, one for each device that was measured.
 
     Every emulated device draws which measured one it is, each as likely as the others, so that
@@ -116,8 +133,7 @@ class JumpTable(Device):
         tables: The measured devices.
         device_noise: Spread of all changes between devices, relative, beyond that of the tables.
         cycle_noise: Factor of the noise in the tables; 0 leaves it out.
-        write_noise: Standard deviation of what a read sees about the state that pulses move,
-            drawn anew whenever a device is pulsed, in mean changes at ``w == 0``.
+        write_noise: As of other devices, in mean changes at ``w == 0``.
         offset: Measured conductance at ``w == 0``, in ``unit``.
         scale: Measured conductance per ``w``, in ``unit``.
         unit: Of the measured conductance.
@@ -133,9 +149,8 @@ class JumpTable(Device):
             down=(0.0, -0.02), down_noise=(0.0, 0.006),
         ),
     )  # fmt: skip
-    device_noise: float = Field(0.0, ge=0)
-    cycle_noise: float = Field(1.0, ge=0)
-    write_noise: float = Field(0.0, ge=0)
+    device_noise: Spread = 0.0
+    cycle_noise: Noise = 1.0
     offset: float = 0.0
     scale: float = Field(1.0, gt=0)
     unit: str = ""
@@ -177,11 +192,6 @@ class JumpTable(Device):
         return self.lower, self.upper
 
     @property
-    def write_deviation(self) -> float:
-        """Write noise in units of ``w``."""
-        return self.write_noise * self.granularity
-
-    @property
     def granularity(self) -> float:
         """Mean change at ``w == 0``, over devices and directions."""
         rises = [table.change(0.0, up=True) for table in self.tables]
@@ -208,7 +218,15 @@ class JumpTable(Device):
         parameters[LOWER] = np.array([table.lower for table in self.tables], np.float32)[drawn]
         parameters[UPPER] = np.array([table.upper for table in self.tables], np.float32)[drawn]
         parameters[TABLE] = drawn
+        if self.stuck:
+            self.stuck.hold(parameters, stream, part)
         return parameters
+
+    def symmetry_points(self, values: Array) -> Array:
+        """Those of the tables; of a stuck device, where it stands."""
+        points = np.array([table.symmetry_point for table in self.tables], np.float32)
+        own = points[values[TABLE].astype(np.intp)]
+        return np.clip(own, values[LOWER], values[UPPER])
 
 
 @lru_cache(maxsize=8)

@@ -6,8 +6,10 @@ import numpy as np
 from pydantic import Field
 
 from tiles.devices.base import Array
+from tiles.devices.common import crossing
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
-from tiles.devices.referenced import ReferencedDevice, crossing
+from tiles.devices.limits import Spread
+from tiles.devices.step import StepDevice
 from tiles.random import Purpose, Stream
 
 SLOPE_UP, SLOPE_DOWN = UPPER + 1, UPPER + 2
@@ -31,7 +33,7 @@ def _step(law, device, j, w, up):
 register(LinearStepLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
-class LinearStep(ReferencedDevice):
+class LinearStep(StepDevice):
     """Change per pulse ``step * (1 - gamma * w / bound)``, with noise.
 
     The law of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et
@@ -52,9 +54,9 @@ class LinearStep(ReferencedDevice):
     )
 
     kind: Literal["linear_step"] = "linear_step"
-    gamma_up: float = Field(0.0, ge=0)
-    gamma_down: float = Field(0.0, ge=0)
-    gamma_device_noise: float = Field(0.05, ge=0)
+    gamma_up: float = Field(0.0, ge=0, le=1e3)
+    gamma_down: float = Field(0.0, ge=0, le=1e3)
+    gamma_device_noise: Spread = 0.05
     multiplicative_noise: bool = True
 
     def law(self) -> Any:

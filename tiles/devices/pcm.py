@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiles.devices.base import Array, Device
+from tiles.devices.base import Array
+from tiles.devices.common import CommonDevice
 from tiles.devices.law import HISTORY, LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, register
-from tiles.devices.stuck import Stuck
+from tiles.devices.limits import Level, Noise, Siemens, SiemensOrNone, Spread
 from tiles.random import Purpose, Stream
 
 
@@ -46,7 +47,7 @@ def _remember(law, device, j, up):
 register(PcmLaw, Functions(_step, _noise, depends_on_state=True, remember=_remember))
 
 
-class Pcm(Device):
+class Pcm(CommonDevice):
     """Conductance rises by a noisy step at every SET pulse; only a RESET takes it down.
 
     Mean and deviation of a step depend on the conductance and on a memory P of the pulses since
@@ -72,27 +73,27 @@ class Pcm(Device):
             published deviation contains it.
         read_noise_siemens: Deviation from read to read at conductance 0.
         read_noise_slope: Change of that deviation per change of conductance.
-        stuck: Which devices do not move; None: all do.
+        write_noise: As of other devices, in mean steps at conductance 0, long after a RESET.
+        retention: As of other devices, towards ``floor_siemens``.
     """
 
     source: ClassVar[str] = "Nandakumar et al. 2018, doi 10.1063/1.5042408"
     has_history: ClassVar[bool] = True
 
     kind: Literal["pcm"] = "pcm"
-    full_scale_siemens: float = Field(12e-6, gt=0)
-    floor_siemens: float = Field(0.1e-6, ge=0)
-    mean_offset_siemens: float = Field(0.88e-6, gt=0)
-    mean_slope: float = -0.084
-    mean_memory_siemens: float = Field(1.40e-6, ge=0)
-    noise_offset_siemens: float = Field(0.26e-6, ge=0)
-    noise_slope: float = Field(0.091, ge=0)
-    noise_memory_siemens: float = Field(2.15e-6, ge=0)
-    cycle_noise: float = Field(1.0, ge=0)
-    memory_pulses: float = Field(2.6, gt=0)
-    device_noise: float = Field(0.0, ge=0)
-    read_noise_siemens: float = Field(0.13e-6, ge=0)
-    read_noise_slope: float = Field(0.03, ge=0)
-    stuck: Stuck | None = None
+    full_scale_siemens: Siemens = 12e-6
+    floor_siemens: SiemensOrNone = 0.1e-6
+    mean_offset_siemens: Siemens = 0.88e-6
+    mean_slope: Level = -0.084
+    mean_memory_siemens: SiemensOrNone = 1.40e-6
+    noise_offset_siemens: SiemensOrNone = 0.26e-6
+    noise_slope: Noise = 0.091
+    noise_memory_siemens: SiemensOrNone = 2.15e-6
+    cycle_noise: Noise = 1.0
+    memory_pulses: float = Field(2.6, ge=1e-3, le=1e9)
+    device_noise: Spread = 0.0
+    read_noise_siemens: SiemensOrNone = 0.13e-6
+    read_noise_slope: Noise = 0.03
 
     @model_validator(mode="after")
     def _bounds_enclose_a_range(self) -> Self:
@@ -117,11 +118,6 @@ class Pcm(Device):
     def moves_one_way(self) -> bool:
         """A SET pulse only adds conductance."""
         return True
-
-    @property
-    def may_be_stuck(self) -> bool:
-        """As the config says."""
-        return self.stuck is not None
 
     @property
     def fresh_history(self) -> float:

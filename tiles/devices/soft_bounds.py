@@ -5,8 +5,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from tiles.devices.base import Array
+from tiles.devices.common import crossing
 from tiles.devices.law import LOWER, STEP_DOWN, STEP_UP, UPPER, Functions, noise_of_step, register
-from tiles.devices.referenced import ReferencedDevice, crossing
+from tiles.devices.step import StepDevice
 
 
 class SoftBoundsLaw(NamedTuple):
@@ -28,7 +29,7 @@ def _step(law, device, j, w, up):
 register(SoftBoundsLaw, Functions(_step, noise_of_step, depends_on_state=True))
 
 
-class SoftBounds(ReferencedDevice):
+class SoftBounds(StepDevice):
     """Change per pulse ``step * (1 - w / bound)``, with noise, ``bound`` the device's own.
 
     The law of aihwkit's ``SoftBoundsDevice``; a device saturates exponentially, and a pair of up

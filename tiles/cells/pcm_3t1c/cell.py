@@ -1,6 +1,6 @@
 """The config of the cell of 2018."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,8 @@ from tiles.array import FLOAT_BYTES, Site, device_bytes
 from tiles.cells.pcm_3t1c.crossbar import Pcm3T1CCrossbar
 from tiles.cells.pcm_3t1c.memory import PcmMemory
 from tiles.devices.capacitor import Capacitor
+from tiles.devices.limits import Count, SiemensOrNone
+from tiles.devices.without import OF_3T1C, Without
 from tiles.frozen import Frozen
 from tiles.parameters import level_bytes
 
@@ -25,13 +27,13 @@ class Transfer(Frozen):
         read_noise_siemens: Deviation of the measured weight. Source: assumed.
     """
 
-    every: int = Field(8000, ge=1)
-    examples_per_row: int = Field(0, ge=0)
-    offset_siemens: float = Field(2e-6, ge=0)
-    read_noise_siemens: float = Field(0.1e-6, ge=0)
+    every: Count = 8000
+    examples_per_row: int = Field(0, ge=0, le=10**9)
+    offset_siemens: SiemensOrNone = 2e-6
+    read_noise_siemens: SiemensOrNone = 0.1e-6
 
 
-class Pcm3T1C(Frozen):
+class Pcm3T1C(Without):
     """``W = F * (G_plus - G_minus) + p * (g - g_shared)``: the cell of Ambrogio et al. 2018.
 
     The capacitor cell g takes every update. Now and then the weight is written into the pair of
@@ -54,8 +56,10 @@ class Pcm3T1C(Frozen):
             held at its initial voltage. Source: assumed.
     """
 
+    why_without: ClassVar[dict[str, str]] = OF_3T1C
+
     kind: Literal["pcm_3t1c"] = "pcm_3t1c"
-    gain: float = Field(4.0, gt=0)
+    gain: float = Field(4.0, ge=1e-3, le=1e3)
     polarity_inversion: bool = True
     transfer: Transfer | None = Transfer()
     capacitor: Capacitor = Capacitor()

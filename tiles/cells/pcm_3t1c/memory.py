@@ -1,6 +1,7 @@
 """Phase-change memories that are written by a RESET and a graded SET, and then left alone."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +9,13 @@ from pydantic import Field
 
 from tiles import phase_change
 from tiles.array import Array
-from tiles.frozen import Frozen
+from tiles.devices.limits import Noise, Seconds, Siemens, SiemensOrNone
+from tiles.devices.without import OF_3T1C, Without
 
 _SCALE = np.float32(1 / phase_change.SCALE_SIEMENS)
 
 
-class PcmMemory(Frozen):
+class PcmMemory(Without):
     """Conductances that are written now and then, scatter when written, and drift until then.
 
     A write is a RESET and, for a conductance above that, one graded SET whose length is chosen
@@ -41,17 +43,19 @@ class PcmMemory(Frozen):
         read_noise_slope: Change of that deviation per change of conductance. Source: the same.
     """
 
-    range_siemens: float = Field(20e-6, gt=0)
-    write_noise: float = Field(1.0, ge=0)
-    lost_siemens: float = Field(2e-6, ge=0)
+    why_without: ClassVar[dict[str, str]] = OF_3T1C
+
+    range_siemens: Siemens = 20e-6
+    write_noise: Noise = 1.0
+    lost_siemens: SiemensOrNone = 2e-6
     attempts: int = Field(1, ge=1, le=8)
-    tolerance_siemens: float = Field(0.5e-6, gt=0)
-    reset_siemens: float = Field(0.1e-6, ge=0)
-    reset_noise_siemens: float = Field(0.01e-6, ge=0)
-    drift: float = Field(1.0, ge=0)
-    drift_start_s: float = Field(20.0, gt=0)
-    read_noise_siemens: float = Field(0.13e-6, ge=0)
-    read_noise_slope: float = Field(0.03, ge=0)
+    tolerance_siemens: Siemens = 0.5e-6
+    reset_siemens: SiemensOrNone = 0.1e-6
+    reset_noise_siemens: SiemensOrNone = 0.01e-6
+    drift: float = Field(1.0, ge=0, le=1e3)
+    drift_start_s: Seconds = 20.0
+    read_noise_siemens: SiemensOrNone = 0.13e-6
+    read_noise_slope: Noise = 0.03
 
     @property
     def fluctuates(self) -> bool:
