@@ -4,7 +4,8 @@ Philox-4x32 with seven rounds (Salmon et al., SC 2011, doi 10.1145/2063384.20634
 smallest number of rounds that its authors found to pass BigCrush). A block of four words is a
 function of a 64-bit key, which stands for (seed, tile, purpose), and of a 128-bit counter, which
 stands for (lane, row, example, draw). Nothing has a position, so order, process and packing
-cannot change a number.
+cannot change a number. Examples are counted in 64 bits, and the upper half changes the key; so
+are the draws of arrays without examples, whose upper half takes the example's place.
 """
 
 from dataclasses import dataclass
@@ -72,6 +73,18 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
+@inlined
+def of_example(number, k1):
+    """The counter word of an example, and the second key word for it.
+
+    Args:
+        number: Of the example, or of the vector where an example has several; 0 to 2**63 - 1.
+        k1: Second word of the key.
+    """
+    upper = np.uint32(np.uint64(number) >> _U32)
+    return np.uint32(np.uint64(number) & _LOW_WORD), np.uint32(k1 ^ upper)
+
+
 # Least-squares coefficients over the ranges used: sin(2 pi t), |t| <= 1/4 (error 4e-8);
 # -2 ln(1 + m), 1/sqrt(2) <= 1 + m <= sqrt(2) (error 2e-6).
 _S0, _S1, _S2, _S3, _S4 = (
@@ -118,9 +131,10 @@ def normal_pair(word):
 @inlined
 def fill_normals(out, words, chunk, row, example, draw, k0, k1):
     """Fill ``out[:CHUNK]`` with the normals of one chunk; ``words[:CHUNK // 2]`` is scratch."""
+    word, k1 = of_example(example, k1)
     for lane in range(LANES):
         counter = np.uint32(chunk * LANES + lane)
-        a, b, c, d = philox(counter, np.uint32(row), np.uint32(example), np.uint32(draw), k0, k1)
+        a, b, c, d = philox(counter, np.uint32(row), word, np.uint32(draw), k0, k1)
         words[lane] = a
         words[lane + LANES] = b
         words[lane + 2 * LANES] = c
@@ -141,13 +155,14 @@ def _normals(
 ) -> None:
     buffer = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
+    upper, lower = draw >> 32, draw & 0xFFFFFFFF
     for i in range(out.shape[0]):
         filled = -1
         for j in range(out.shape[1]):
             column = first[1] + j
             if column // CHUNK != filled:
                 filled = column // CHUNK
-                fill_normals(buffer, words, filled, first[0] + i, 0, draw, k0, k1)
+                fill_normals(buffer, words, filled, first[0] + i, upper, lower, k0, k1)
             out[i, j] = buffer[column % CHUNK]
 
 
@@ -159,11 +174,12 @@ def _uniforms(
     draw: int,
     first: tuple[int, int],
 ) -> None:
+    upper, lower = np.uint32(draw >> 32), np.uint32(draw & 0xFFFFFFFF)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             column = np.uint32(first[1] + j)
             row = np.uint32(first[0] + i)
-            word = philox(column, row, np.uint32(0), np.uint32(draw), k0, k1)[0]
+            word = philox(column, row, upper, lower, k0, k1)[0]
             out[i, j] = (np.float32(np.int32(word >> np.uint32(8))) + _HALF) * np.float32(2**-24)
 
 

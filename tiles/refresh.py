@@ -16,15 +16,16 @@ from tiles.devices.law import (
     remembered,
 )
 from tiles.parameters import Parameters, value
-from tiles.random import normal_pair, philox
+from tiles.random import normal_pair, of_example, philox
 
 _ROWS = 16
 
 
 @inlined
 def _normal(i, j, example, draw, key):
-    word = philox(np.uint32(j), np.uint32(i), np.uint32(example), np.uint32(draw), key[0], key[1])
-    return normal_pair(word[0])[0]
+    word, k1 = of_example(example, key[1])
+    drawn = philox(np.uint32(j), np.uint32(i), word, np.uint32(draw), key[0], k1)
+    return normal_pair(drawn[0])[0]
 
 
 @inlined

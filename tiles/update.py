@@ -30,7 +30,7 @@ from tiles.devices.law import (
 )
 from tiles.frozen import Frozen
 from tiles.parameters import Parameters, value
-from tiles.random import CHUNK, fill_normals, philox
+from tiles.random import CHUNK, fill_normals, of_example, philox
 
 GROUP = 8
 MAX_PULSES = 31
@@ -101,7 +101,7 @@ def _decide(bits, undecided, digits, word):
 
 @inlined
 def _decide_four(bits, undecided, digits, line, example, block, k0, k1):
-    a, b, c, d = philox(np.uint32(line), np.uint32(example), np.uint32(block), _ZERO, k0, k1)
+    a, b, c, d = philox(np.uint32(line), example, np.uint32(block), _ZERO, k0, k1)
     bits, undecided, digits = _decide(bits, undecided, digits, a)
     bits, undecided, digits = _decide(bits, undecided, digits, b)
     bits, undecided, digits = _decide(bits, undecided, digits, c)
@@ -109,7 +109,7 @@ def _decide_four(bits, undecided, digits, line, example, block, k0, k1):
 
 
 @inlined
-def _stochastic(out, values, scale, length, example, k0, k1, scratch):
+def _stochastic(out, values, scale, length, number, k0, k1, scratch):
     """Trains whose every slot holds a pulse with probability ``min(1, scale * abs(value))``.
 
     A slot is decided at the first digit where its uniform number differs from p, so the eight
@@ -117,6 +117,7 @@ def _stochastic(out, values, scale, length, example, k0, k1, scratch):
     on alone. Lines at zero cost nothing; ``scratch`` is room for the others.
     """
     lines, digits, undecided, bits, rest = scratch
+    example, k1 = of_example(number, k1)
     slots = _burst(length)
     n_driven = 0
     for i in range(values.shape[0]):

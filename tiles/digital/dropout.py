@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from interconnect.compiled import kernel
 from tiles.digital.base import Array, Call, Function
-from tiles.random import LANES, Purpose, Stream, philox
+from tiles.random import LANES, Purpose, Stream, of_example, philox
 
 _WORDS = 4 * LANES  # columns that are drawn together
 
@@ -27,9 +27,9 @@ def _draw_mask(
 ) -> None:
     least, kept = np.uint32(settings[0]), np.float32(settings[1])
     words = np.empty(_WORDS, np.uint32)
-    k0, k1 = key[0], key[1]
+    k0 = key[0]
     for row in range(mask.shape[0]):
-        example = np.uint32(first_example + row // positions)
+        example, k1 = of_example(first_example + row // positions, key[1])
         position = np.uint32(row % positions)
         for first in range(0, mask.shape[1], _WORDS):
             for lane in range(LANES):
