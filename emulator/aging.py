@@ -149,7 +149,7 @@ def _tests(
             "compensated": aging.compensated,
             "repetition": aging.repetition,
             "test_loss": tested.loss,
-            "test_accuracy": tested.accuracy if job.dataset.has_classes else None,
+            "test_accuracy": tested.accuracy if job.has_accuracy else None,
         }
 
 

@@ -32,7 +32,9 @@ class FloatTwin:
             name: replace(matrix, tile=_exact(matrix), replicas=1)
             for name, matrix in job.network.matrices.items()
         }
-        program = compile_program(Network(job.network.nodes, matrices), job.config.loss, job.given)
+        program = compile_program(
+            Network(job.network.nodes, matrices), job.config.loss, job.given, job.program.outputs
+        )
         assignment = Assignment(
             program=program,
             seed=job.config.seed,

@@ -7,7 +7,7 @@ from emulator.errors import ConfigError
 from emulator.layers import Embedding, Layer, Merge, Placed
 from emulator.network import INPUT, Matrix, Network, Node, Port, Shape
 from emulator.parts import PARTS, LayerError
-from tiles.digital import ACTIVATIONS, Flatten, Function
+from tiles.digital import ACTIVATIONS, LOSSES, Flatten, Function
 from tiles.tile import TileConfig
 from tiles.window import Window
 
@@ -40,6 +40,19 @@ class Task:
     tokens: int | None = None
     targets: int = 1
     layout: tuple[int, ...] | None = None
+
+    def fitted(self, output: Node) -> "Task":
+        """The task as it is for a network with this output.
+
+        Whole numbers are a class for each position of the output. Where it has one position,
+        several are values; and one output with binary cross-entropy takes two classes as 0 and 1.
+        """
+        if self.has_classes and self.targets > 1 and output.positions == 1:
+            return replace(self, has_classes=False, targets=1, n_outputs=self.targets)
+        is_binary = self.loss == "binary_cross_entropy" and self.n_outputs <= 2
+        if self.has_classes and self.targets == 1 and is_binary and output.width == 1:
+            return replace(self, has_classes=False, n_outputs=1)
+        return self
 
     def input_shape(self, kinds: set[str]) -> Shape:
         """How the network takes an example, from the kinds of layers that the input feeds."""
@@ -230,7 +243,7 @@ def build_network(layers: Sequence[Layer], task: Task, settings: Settings) -> Ne
             raise ConfigError(f"network.{i} (layer {name}): {error}") from None
     network = Network(tuple(assembly.nodes), assembly.matrices)
     _check_ends(network, layers)
-    _check_output(network, task, f"network.{len(layers) - 1}")
+    _check_output(network, task.fitted(network.output), f"network.{len(layers) - 1}")
     return network
 
 
@@ -277,8 +290,14 @@ def _check_output(network: Network, task: Task, last: str) -> None:
     if width < n_outputs or (width > n_outputs and not task.has_classes):
         law = f"{'at least ' if task.has_classes else ''}{n_outputs} for the data {task.source}"
         raise ConfigError(f"{last}.outputs must be {law}, got {width}")
-    if task.loss == "cross_entropy" and output.function is not ACTIVATIONS["softmax"]:
+    behind = LOSSES[task.loss].behind
+    if behind and output.function is not ACTIVATIONS[behind]:
         names = {function: name for name, function in ACTIVATIONS.items()}
         got = names.get(output.function, "identity") if output.function else "identity"
-        law = "softmax for the loss cross_entropy"
-        raise ConfigError(f"{last}.activation must be {law}, got {got}")
+        raise ConfigError(f"{last}.activation must be {behind} for the loss {task.loss}, got {got}")
+    if output.function is ACTIVATIONS["softmax"] and width == 1:
+        raise ConfigError(
+            f"{last}.outputs must be at least 2 for softmax, whose only output would always be 1, "
+            "got 1; class numbers in the data must be of a whole-number type, and a yes or no may "
+            "have one sigmoid output and the loss binary_cross_entropy"
+        )

@@ -9,18 +9,22 @@ from emulator.network import INPUT, Matrix, Network, Node
 from interconnect.schedule import Phase, Schedule
 from tiles.crossbar import reach
 from tiles.devices import Ideal
+from tiles.digital import LOSSES
 from tiles.plan import in_order
 from tiles.program import UPDATES, Kind, Operation, Program, Take, Value
 from tiles.tile import Block, TileConfig
 
 
-def compile_program(network: Network, loss: str, given: Weights | None = None) -> Program:
+def compile_program(
+    network: Network, loss: str, given: Weights | None = None, outputs: int | None = None
+) -> Program:
     """Map a network to tiles and list what is done for each micro-batch.
 
     Args:
         network: The network.
         loss: Name of the loss.
         given: Initial weights that are not drawn, by matrix.
+        outputs: Outputs of an example that are right or wrong; by default one per position.
     """
     blocks = cut(network)
     matrices: list[Matrix | None] = []  # of each block, but for a bias by itself
@@ -45,7 +49,7 @@ def compile_program(network: Network, loss: str, given: Weights | None = None) -
         functions={node.name: node.function for node in network.nodes if node.function},
         windows={node.name: node.window for node in network.nodes if node.window},
         loss=loss,
-        outputs=network.output.positions,
+        outputs=outputs or network.output.positions,
     )
 
 
@@ -185,9 +189,9 @@ class _Compiler:
 
     @property
     def _judged(self) -> Node:
-        """The node that the loss's error belongs to: cross-entropy looks through the softmax."""
+        """The node that the loss's error belongs to: some look through the last activation."""
         output = self.network.output
-        if self.loss == "cross_entropy":
+        if LOSSES[self.loss].behind:
             return self.network.by_name[output.inputs[0].node]
         return output
 

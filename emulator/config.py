@@ -229,7 +229,7 @@ class RunConfig(Frozen):
     ]
     weights: UserPath | None = None
     mapping: Mapping = Mapping()
-    loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
+    loss: Literal["cross_entropy", "binary_cross_entropy", "mean_squared_error"] = "cross_entropy"
     training: Training = Training()
     tile: TileConfig = TileConfig()
     chip: Chip = Chip()

@@ -86,7 +86,7 @@ class Course:
         self._checkpoints = directory.checkpoints(job) if directory else None
         self._listener = listener
         self._live = LiveFile(directory, job.config.training.epochs)
-        self._is_class = job.dataset.has_classes
+        self._has_accuracy = job.has_accuracy
         self._spans = Spans(job)
         self._limit = RecoveryLimit(job.config.engine.recoveries_per_hour)
         self._saved = time.monotonic()
@@ -183,7 +183,7 @@ class Course:
         before = self.history.examples
 
         def watch(progress: Progress) -> None:
-            accuracy = progress.accuracy if self._is_class else math.nan
+            accuracy = progress.accuracy if self._has_accuracy else math.nan
             told = Progress(before + progress.examples, progress.loss, accuracy)
             self._listener.progress(told)
             self._live.update(told, self.history, self._executor.hosts())
@@ -212,7 +212,7 @@ class Course:
                 epoch=epoch + 1,
                 examples=examples,
                 loss=m.loss,
-                train_accuracy=m.accuracy if self._is_class else None,
+                train_accuracy=m.accuracy if self._has_accuracy else None,
                 test_loss=None,
                 test_accuracy=None,
                 wall_s=wall_s,
@@ -226,7 +226,7 @@ class Course:
         history = self.history
         tested = test_network(self._job, self._executor, history.epoch)
         history.epoch += 1
-        accuracy = tested.accuracy if self._is_class else None
+        accuracy = tested.accuracy if self._has_accuracy else None
         row = history.rows[-1]._replace(test_loss=tested.loss, test_accuracy=accuracy)
         history.rows[-1] = row
         self._listener.row(row)

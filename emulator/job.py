@@ -19,7 +19,9 @@ from emulator.layers import Layer
 from emulator.mapping import Weights, initial_weights
 from emulator.network import INPUT, Network
 from emulator.resolving import Resolved, resolve
+from emulator.targets import as_values, check_targets, has_accuracy
 from interconnect.schedule import Evaluation, schedule
+from tiles.digital import LOSSES
 from tiles.program import NOTHING, Kind, Program, Span, Sums
 
 
@@ -35,6 +37,7 @@ class Job:
         program: The compiled program.
         given: Initial weights that are not drawn, by matrix.
         tokens: Size of the vocabulary that the network takes, if its input is tokens.
+        has_accuracy: Whether outputs are right or wrong.
     """
 
     config: RunConfig
@@ -44,6 +47,7 @@ class Job:
     program: Program
     given: Weights = field(default_factory=dict)
     tokens: int | None = None
+    has_accuracy: bool = True
 
     @cached_property
     def data_digest(self) -> str:
@@ -177,14 +181,21 @@ def prepare(config: RunConfig) -> Job:
     resolved = resolve(config)
     _check_shape(resolved, dataset, config.data.source)
     settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
+    task = _task(config, dataset, resolved)
     try:
-        network = build_network(resolved.layers, _task(config, dataset, resolved), settings)
+        network = build_network(resolved.layers, task, settings)
     except ConfigError as error:
         if not isinstance(config.network, Imported):
             raise
         raise ConfigError(f"network.onnx must fit data and settings: {error}") from None
+    task, output = task.fitted(network.output), network.output
+    if dataset.has_classes and not task.has_classes:
+        dataset = as_values(dataset, task.n_outputs)
+    check_targets(dataset, output.function)
     given = _given(config, resolved, network)
-    program = compile_program(network, config.loss, given)
+    by_value = LOSSES[config.loss].counts_values and not dataset.has_classes
+    judged = output.width if by_value else output.positions
+    program = compile_program(network, config.loss, given, judged)
     return Job(
         config=config,
         dataset=dataset,
@@ -193,6 +204,7 @@ def prepare(config: RunConfig) -> Job:
         program=program,
         given=given,
         tokens=resolved.tokens or dataset.tokens,
+        has_accuracy=has_accuracy(dataset, config.loss),
     )
 
 

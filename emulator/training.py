@@ -177,7 +177,7 @@ class _Run:
         chip: ChipReport | None,
     ) -> RunResult:
         config, last, baseline = self._job.config, history.rows[-1], self._baseline()
-        has_classes = self._job.dataset.has_classes
+        has_accuracy = self._job.has_accuracy
         return RunResult(
             name=config.name,
             seed=config.seed,
@@ -188,7 +188,7 @@ class _Run:
             train_loss=last.loss,
             test_loss=last.test_loss,
             test_accuracy=last.test_accuracy,
-            baseline_test_accuracy=baseline.accuracy if baseline and has_classes else None,
+            baseline_test_accuracy=baseline.accuracy if baseline and has_accuracy else None,
             baseline_test_loss=baseline.loss if baseline else None,
             emulation=emulation,
             metrics=metrics_table(history.rows),
@@ -240,6 +240,6 @@ def evaluate(
         "examples_trained": history.examples,
         "test_examples": len(job.dataset.test),
         "test_loss": tested.loss,
-        "test_accuracy": tested.accuracy if job.dataset.has_classes else None,
+        "test_accuracy": tested.accuracy if job.has_accuracy else None,
         "state_digest": _joint(digests),
     }

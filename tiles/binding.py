@@ -21,7 +21,6 @@ from tiles.digital import (
     DigitalMemory,
     Learned,
     add_bias,
-    count_correct,
     learn_bias,
 )
 from tiles.digital.base import NO_NUMBERS
@@ -175,7 +174,7 @@ class Binder:
                     f"the loss must be finite, got {value} after {start} examples; "
                     "a smaller training.learning_rate may help"
                 )
-            self._count(value, count_correct(outputs, targets), stop - start)
+            self._count(value, loss.count_correct(outputs, targets), stop - start)
             return d
 
         return evaluate

@@ -10,7 +10,7 @@ PHYSICS = 2
 CHANGES: dict[int, tuple[str, ...]] = {
     2: (
         "noise no longer repeats after 2^32 vectors of a layer",
-        "targets that do not fit the loss are refused",
+        "the error of cross-entropy is exact also for targets that do not add up to 1",
         "wires are solved exactly where the first order errs by more than 2 % of what they take",
         "biases are digital unless tile.bias says line",
     ),

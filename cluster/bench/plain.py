@@ -56,7 +56,7 @@ class PlainNetwork:
             layer.function.forward([values[-1] @ layer.weights], out[:, :-1], _CALL)
             values.append(out)
         loss, d = self._loss.evaluate(values[-1][:, :-1], targets)
-        looks_through = self._loss.name == "cross_entropy"
+        looks_through = self._loss.behind is not None
         for i in range(len(layers) - 1, -1, -1):
             layer, before = layers[i], values[i]
             if not (looks_through and i == len(layers) - 1):

@@ -31,7 +31,8 @@ class Raw:
 
     Attributes:
         x: Inputs, ``(n, *shape)``.
-        y: Class labels ``(n,)``, or values ``(n, m)``.
+        y: Class labels ``(n,)``, or ``(n, m)`` values, or whole numbers that are either values or
+            the classes of steps, as the network has it.
         x_place: Where ``x`` was found.
         y_place: Where ``y`` was found.
         full_scale: The value of ``x`` that becomes an input of 1.
@@ -53,9 +54,9 @@ class Raw:
                 len(self.y) if self.y.ndim else "one without axes",
             )
         y = self.y
-        has_values = y.ndim == 2 and y.shape[1] and y.dtype.kind == "f"
+        has_values = y.ndim == 2 and y.shape[1] and y.dtype.kind in "iuf"
         if not has_values and (y.ndim != 1 or y.dtype.kind not in "iu"):
-            law = "integer labels (examples,) or floating-point targets (examples, outputs)"
+            law = "integer labels (examples,) or targets (examples, outputs or steps)"
             raise self.y_place.refusal(law, y)
 
     def n_bytes(self, shape: tuple[int, ...]) -> int:

@@ -36,7 +36,7 @@ def run(config: RunConfig, folder: str, tell: Tell) -> dict[str, Any]:
 def baseline(config: RunConfig, tell: Tell) -> float | None:
     """Accuracy of the same network in float32; None if the targets are no classes."""
     job = prepare(config)
-    if not job.dataset.has_classes:
+    if not job.has_accuracy:
         return None
     step = max(1, job.n_train // 20)
     due = step

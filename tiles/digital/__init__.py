@@ -5,7 +5,13 @@ from tiles.digital.base import NO_NUMBERS, Array, Call, Function, Learned
 from tiles.digital.bias import add_bias, learn_bias
 from tiles.digital.constant import Zeros
 from tiles.digital.dropout import Dropout
-from tiles.digital.losses import LOSSES, CrossEntropy, Loss, MeanSquaredError, count_correct
+from tiles.digital.losses import (
+    LOSSES,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MeanSquaredError,
+)
 from tiles.digital.memory import DigitalMemory
 from tiles.digital.norms import BatchNorm, LayerNorm
 from tiles.digital.pointwise import (
@@ -29,6 +35,7 @@ __all__ = [
     "Array",
     "AveragePool",
     "BatchNorm",
+    "BinaryCrossEntropy",
     "Call",
     "CrossEntropy",
     "DigitalMemory",
@@ -55,6 +62,5 @@ __all__ = [
     "Tanh",
     "Zeros",
     "add_bias",
-    "count_correct",
     "learn_bias",
 ]

@@ -5,6 +5,7 @@ position, an image one per pixel (row by row), a sequence one per step. Errors c
 the update: ``d`` is minus the gradient of the loss, so that a weight changes by ``rate * x * d``.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -41,11 +42,13 @@ class Function(ABC):
         needs_inputs: Whether the way back reads the inputs; otherwise it is given none.
         needs_output: Whether the way back reads the output; otherwise it is given None.
         passes_errors: Whether there is a way back at all.
+        limits: Smallest and largest value that it can give.
     """
 
     needs_inputs: ClassVar[bool] = False
     needs_output: ClassVar[bool] = False
     passes_errors: ClassVar[bool] = True
+    limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
 
     @property
     def work(self) -> float:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from tiles.digital.base import Array
 
+_SMALLEST = np.float32(1e-30)
+_LEAST_LOGARITHM = -100.0
+
 
 def _are_classes(targets: NDArray[np.generic]) -> bool:
     """Whether there is a class for every example or position, not values."""
@@ -22,9 +25,17 @@ def _steps(targets: NDArray[np.generic]) -> int:
 
 
 class Loss(ABC):
-    """A loss, and the error that it sends back."""
+    """A loss, and the error that it sends back.
+
+    Attributes:
+        behind: Name of the activation that it looks through: outputs come from that one, and the
+            error is the one before it. None: outputs may come from any.
+        counts_values: Whether every value of a target is right or wrong by itself.
+    """
 
     name: ClassVar[str]
+    behind: ClassVar[str | None] = None
+    counts_values: ClassVar[bool] = False
 
     def evaluate(self, y: Array, targets: NDArray[np.generic]) -> tuple[float, Array]:
         """Sum of the losses of a micro-batch, and the error at the loss's input.
@@ -44,41 +55,77 @@ class Loss(ABC):
             d /= np.float32(steps)
         return loss, d
 
+    def count_correct(self, y: Array, targets: NDArray[np.generic]) -> int:
+        """Positions whose largest output is that of the class, or of the largest value."""
+        classes = targets.reshape(-1) if _are_classes(targets) else targets.argmax(axis=1)
+        return int(np.count_nonzero(y.argmax(axis=1) == classes))
+
     @abstractmethod
     def _of_values(self, y: Array, wanted: Array) -> tuple[float, Array]:
         """Loss and error where values are wanted."""
 
-    @abstractmethod
     def _of_classes(self, y: Array, classes: NDArray[np.generic]) -> tuple[float, Array]:
         """Sum of the positions' losses, and their errors, which are the caller's to change."""
+        return self._of_values(y, (classes[:, None] == np.arange(y.shape[1])).astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CrossEntropy(Loss):
-    """``-sum(t * ln y)`` of a softmax; the error is that before the softmax, ``t - y``.
+    """``-sum(t * ln y)`` of a softmax; the error is that before the softmax, ``t - y * sum(t)``.
 
-    Probabilities are held above 1e-30.
+    As PyTorch's ``CrossEntropyLoss`` of logits, whose targets are classes or probabilities.
+    Outputs are held above 1e-30.
     """
 
     name: ClassVar[str] = "cross_entropy"
+    behind: ClassVar[str | None] = "softmax"
 
     def _of_values(self, y: Array, wanted: Array) -> tuple[float, Array]:
-        logarithm = np.log(np.maximum(y, np.float32(1e-30)))
-        return -float((wanted * logarithm).sum(dtype=np.float64)), wanted - y
+        logarithm = np.log(np.maximum(y, _SMALLEST))
+        d = wanted - y * wanted.sum(axis=1, keepdims=True)
+        return -float((wanted * logarithm).sum(dtype=np.float64)), d
 
     def _of_classes(self, y: Array, classes: NDArray[np.generic]) -> tuple[float, Array]:
         rows = np.arange(len(y))
         d = np.negative(y)
         d[rows, classes] += np.float32(1)
-        logarithm = np.log(np.maximum(y[rows, classes], np.float32(1e-30)))
+        logarithm = np.log(np.maximum(y[rows, classes], _SMALLEST))
         return -math.fsum(logarithm.tolist()), d
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BinaryCrossEntropy(Loss):
+    """``-mean(t * ln y + (1 - t) * ln(1 - y))`` over the outputs of each example.
+
+    As PyTorch's ``BCELoss`` of one example, whose logarithms are at least -100. Outputs are those
+    of a sigmoid; the error is that before it, ``(t - y) / n``. Class numbers count as one-hot.
+    """
+
+    name: ClassVar[str] = "binary_cross_entropy"
+    behind: ClassVar[str | None] = "sigmoid"
+    counts_values: ClassVar[bool] = True
+
+    def count_correct(self, y: Array, targets: NDArray[np.generic]) -> int:
+        """Of classes as for all losses; of values, those on the same side of 1/2 as the output."""
+        if _are_classes(targets):
+            return Loss.count_correct(self, y, targets)
+        return int(np.count_nonzero((y > 0.5) == (targets.astype(np.float32) > 0.5)))
+
+    def _of_values(self, y: Array, wanted: Array) -> tuple[float, Array]:
+        share = y.astype(np.float64)
+        with np.errstate(divide="ignore"):
+            on = np.maximum(np.log(share), _LEAST_LOGARITHM)
+            off = np.maximum(np.log1p(-share), _LEAST_LOGARITHM)
+        d = wanted - y
+        d *= np.float32(1 / y.shape[1])
+        return -float((wanted * on + (1.0 - wanted) * off).sum()) / y.shape[1], d
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeanSquaredError(Loss):
     """``mean((t - y)**2) / 2`` over the outputs of each example; the error is ``(t - y) / n``.
 
-    Class numbers count as one-hot vectors.
+    Half of PyTorch's ``MSELoss`` of one example. Class numbers count as one-hot.
     """
 
     name: ClassVar[str] = "mean_squared_error"
@@ -88,15 +135,7 @@ class MeanSquaredError(Loss):
         d *= np.float32(1 / y.shape[1])
         return 0.5 * y.shape[1] * float((d * d).sum(dtype=np.float64)), d
 
-    def _of_classes(self, y: Array, classes: NDArray[np.generic]) -> tuple[float, Array]:
-        return self._of_values(y, (classes[:, None] == np.arange(y.shape[1])).astype(np.float32))
 
-
-LOSSES: dict[str, Loss] = {f.name: f for f in (CrossEntropy(), MeanSquaredError())}
-
-
-def count_correct(y: Array, targets: NDArray[np.generic]) -> int:
-    """Positions whose largest output is that of their class; 0 for targets that are no classes."""
-    if not _are_classes(targets):
-        return 0
-    return int(np.count_nonzero(y.argmax(axis=1) == targets.reshape(-1)))
+LOSSES: dict[str, Loss] = {
+    f.name: f for f in (CrossEntropy(), BinaryCrossEntropy(), MeanSquaredError())
+}

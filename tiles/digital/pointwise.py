@@ -1,5 +1,6 @@
 """Activation functions: of every value by itself, or of a vector's features among each other."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -100,6 +101,7 @@ class Relu(Function):
     """``y = max(0, u)``."""
 
     name: ClassVar[str] = "relu"
+    limits: ClassVar[tuple[float, float]] = (0.0, math.inf)
     needs_output: ClassVar[bool] = True
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
@@ -125,6 +127,7 @@ class Gelu(Function):
     """
 
     name: ClassVar[str] = "gelu"
+    limits: ClassVar[tuple[float, float]] = (-0.17, math.inf)
     needs_inputs: ClassVar[bool] = True
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
@@ -148,6 +151,7 @@ class Tanh(Function):
     """``y = tanh(u)``."""
 
     name: ClassVar[str] = "tanh"
+    limits: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     needs_output: ClassVar[bool] = True
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
@@ -167,6 +171,7 @@ class Sigmoid(Function):
     """``y = 1 / (1 + exp(-u))``."""
 
     name: ClassVar[str] = "sigmoid"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs_output: ClassVar[bool] = True
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
@@ -188,6 +193,7 @@ class Softmax(Function):
     """``y = exp(u) / sum(exp(u))`` over the features."""
 
     name: ClassVar[str] = "softmax"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs_output: ClassVar[bool] = True
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
