@@ -76,13 +76,19 @@ class Router:
     def stream_cycles(self, flits: int, hops: int = 1, link_cycles: int = 1) -> int:
         """Cycles from a packet's head to its tail, where nothing else is in their way.
 
-        Exact, but where a stage that takes several cycles meets another or a lack of buffers.
+        Exact, but where a stage that takes several cycles meets another or a lack of buffers, or
+        where a traversal takes more than two.
+        A traversal of several cycles takes flits in batches. Where nothing but the allocation lies
+        before it, flits that reach a router one after the other miss each other's batch: at every
+        link, one more does.
 
         >>> Router().stream_cycles(16), Router(buffer_flits=4).stream_cycles(16)
         (15, 18)
         """
         every = self.switch_allocation_cycles
         batch = max(0, self.switch_traversal_cycles - every) if flits > 1 else 0
+        if self.hop_cycles == self.switch_traversal_cycles + 1:
+            batch *= 1 + min(hops, max(0, flits - 2))
         loop = self.credit_loop_cycles(link_cycles if hops else 1)  # a tile takes a cycle as well
         stall = max(0, loop - every * self.buffer_flits)
         return (flits - 1) * every + batch + (flits - 1) // self.buffer_flits * stall

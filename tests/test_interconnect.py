@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interconnect import (
@@ -107,6 +107,18 @@ routers = st.builds(
 
 
 @given(router=routers, hops=st.integers(0, 7), flits=st.integers(1, 20), link=st.integers(1, 3))
+@example(
+    router=Router(
+        virtual_channels=1,
+        buffer_flits=3,
+        routing_cycles=0,
+        switch_traversal_cycles=2,
+        speculative=True,
+    ),
+    hops=1,
+    flits=3,
+    link=1,
+)  # batches that flits miss at every link, found by a search
 def test_a_lone_packet_takes_the_closed_form(router, hops, flits, link):
     mesh = Mesh(width=8, height=1, link_cycles=link)
     batches = sorted((router.switch_traversal_cycles, router.switch_allocation_cycles))
