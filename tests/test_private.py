@@ -301,6 +301,7 @@ def victim(place):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_start_that_is_interrupted_leaves_nothing_to_read(place):
     home, work = place / "home", place / "work"
     home.mkdir()
@@ -356,6 +357,7 @@ def as_stranger(stranger, asked):
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_another_user_can_read_change_and_use_nothing_of_a_run(stranger, place, victim):
     pids = processes(victim.pid)
     ours = [*place.glob(f"{private.PREFIX}*"), place / "work" / "runs" / "digits"]
