@@ -211,8 +211,13 @@ def test_ray_equals_local(ray_instance, cell, schedule, tiles_per_actor):
     assert there.summary["emulation"]["actors"] == expected[tiles_per_actor]
 
 
-DIVERGES = {"training": {"learning_rate": 1e30}}
-DIVERGED = r"tile \d+ \(linear2 .*\) failed to loss: the loss must be finite, got nan .* examples"
+DIVERGES = {
+    "training": {"learning_rate": 1e30},
+    "tile": {"read": {"dac": None, "adc": None}},
+    "network": [{"kind": "linear", "outputs": 10}],
+    "loss": "mean_squared_error",
+}
+DIVERGED = r"tile \d+ \(linear.*\) failed to loss: the loss must be finite, got .* examples"
 
 
 def test_an_error_inside_a_tile_is_one_clear_message():
