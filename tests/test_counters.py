@@ -23,7 +23,7 @@ from tiles.digital.base import Call
 from tiles.digital.dropout import Dropout
 from tiles.parameters import Parameters
 from tiles.random import CHUNK, Purpose, fill_normals
-from tiles.read import Converter, ReadConfig, Reader
+from tiles.read import Cells, Converter, ReadConfig, Reader
 from tiles.refresh import pulse_to, rewrite_full
 from tiles.update import UpdateConfig
 
@@ -52,7 +52,7 @@ def read(**changes):
     def drawn(first, n):
         reader = Reader(PLAIN.model_copy(update=changes), repeats_on_saturation=True)
         weights = same(2, ROWS, COLS)
-        return reader.product(same(3, n, ROWS), weights, first, KEYS)
+        return reader.product(same(3, n, ROWS), Cells(weights), first, KEYS)
 
     return drawn
 
