@@ -308,7 +308,7 @@ def test_whatever_a_field_is_set_to_its_refusal_names_field_law_and_value():
         ("tile.update.length=32", "tile.update.length must be at most 31, got 32"),
         ("tile.cell.kind=constat_step", "; did you mean constant_step?"),
         ("tile.cell.stp=3", "tile.cell.stp must be a known key, got stp; did you mean step?"),
-        ("tile.cell={kind: constant_step, step: -1}", "tile.cell.step must be above 0.0, got -1"),
+        ("tile.cell={kind: constant_step, step: -1}", "tile.cell.step must be at least 1e-07, got"),
         (
             "tile.cell={kind: pair, device: {kind: soft_bounds, stp: 1}}",
             "tile.cell.device.stp must be a known key, got stp; did you mean step?",

@@ -3,6 +3,7 @@
 import gzip
 import resource
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emulator.data import DataConfig, DataError, load
+from emulator.data.archive import stored_arrays
 from tests.test_data import NAMES, idx_bytes, text
 from tiles import room
 
@@ -146,3 +148,15 @@ def test_a_limit_on_the_address_space_counts(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, resource.RLIM_INFINITY))
 
     assert room.free_bytes() == 0
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_compressed_in_another_way_is_refused(method, tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=np.zeros((4, 2)))
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        body = archive.read("x_train.npy")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("x_train.npy", body)
+
+    with pytest.raises(DataError, match=r"x_train\.npy is compressed in another way than NumPy's"):
+        stored_arrays(tmp_path / "a.npz", DataError)

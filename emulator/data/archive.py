@@ -21,7 +21,8 @@ _HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _HEADER_BYTES = 1 << 16  # more than NumPy's own limit
-# What zipfile says of members that are broken, encrypted or compressed in another way.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # that NumPy writes
+# What zipfile says of members that are broken or encrypted.
 _BROKEN = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -57,6 +58,8 @@ def stored_arrays(path: Path, refuse: Refuse) -> dict[str, Stored]:
 
 
 def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Head:
+    if info.compress_type not in _METHODS:
+        raise ValueError(f"{info.filename} is compressed in another way than NumPy's")
     with archive.open(info) as member:
         start = BytesIO(exactly(member, _HEADER_BYTES))
     try:
