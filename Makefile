@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
-PYTEST := $(BIN)/python -m pytest --dist=loadgroup
+PYTEST := $(BIN)/python -m pytest --dist=loadfile  # the tests of a file share what they set up
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
@@ -17,8 +17,10 @@ train: $(VENV)/.ready  ## train a small network on handwritten digits
 	$(BIN)/crossmesh train digits
 
 test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others
-	$(PYTEST) -n 2 -m "not ray"
-	$(PYTEST) -n 3 -m ray
+	@status=0; \
+	$(PYTEST) -n 2 -m "not ray" || status=1; \
+	$(PYTEST) -n 3 -m ray || status=1; \
+	exit $$status
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes
 	$(PYTEST) -n 2 -m "not (slow or ray)"

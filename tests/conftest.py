@@ -20,10 +20,3 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the folder shared/ beside the repository (data sets, measurements)")
     return SHARED
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module that starts Ray in one process, so that they share an instance."""
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
