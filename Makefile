@@ -18,15 +18,15 @@ train: $(VENV)/.ready  ## train a small network on handwritten digits
 
 test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others
 	@status=0; \
-	$(PYTEST) -n 2 -m "not ray" || status=1; \
+	$(PYTEST) -n 3 -m "not ray" || status=1; \
 	$(PYTEST) -n 3 -m ray || status=1; \
 	exit $$status
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes
-	$(PYTEST) -n 2 -m "not (slow or ray)"
+	$(PYTEST) -n 3 -m "not (slow or ray)"
 
 search: $(VENV)/.ready-dev  ## look for counterexamples to the property tests, at random
-	$(PYTEST) -n 2 -m "not (slow or ray)" --hypothesis-profile=search
+	$(PYTEST) -n 3 -m "not (slow or ray)" --hypothesis-profile=search
 
 check: $(VENV)/.ready-dev  ## check form, types and spelling
 	$(BIN)/ruff format --check

@@ -261,7 +261,7 @@ def row(kind: str, all_seen: list[Seen]) -> str:
         sentence = each.line.partition(": crossmesh")[0] if each.code else "the result"
         ends.setdefault((each.code, sentence), []).append(each)
     told = "<br>".join(
-        f"{len(those)} times exit {code}: {sentence}"
+        f"{len(those)} of {len(all_seen)}: exit {code}, {sentence}"
         for (code, sentence), those in sorted(ends.items(), key=lambda item: -len(item[1]))
     )
     seconds = sorted(each.seconds for each in all_seen)

@@ -23,12 +23,12 @@ from emulator.loading import dumped, load_config
 from emulator.mapping import is_bias
 from emulator.rundir import RunDirectory
 from emulator.training import train
-from tests.jobs import SCHEDULES, small_config, small_job
+from tests.jobs import SCHEDULES, Recorder, small_config, small_job
 from tests.layers_oracle import evaluate
 from tests.test_training import IDEAL_READ
 from tests.zoo import BIASES, TEXTS, ZOO, zoo_config, zoo_job
 from tiles.aging import Aging
-from tiles.digital import LOSSES, CrossEntropy, DigitalMemory, add_bias, learn_bias
+from tiles.digital import LOSSES, DigitalMemory, add_bias, learn_bias
 from tiles.inference import MODELS
 from tiles.memory import OBJECT_BYTES, tile_bytes
 from tiles.program import Kind
@@ -192,17 +192,6 @@ def held_at_first(job):
     executor.write_initial_weights()
     executor.close()
     return held_weights(job, executor)
-
-
-class Recorder:
-    """The loss, which keeps the outputs that it judges."""
-
-    def __init__(self):
-        self.outputs = []
-
-    def evaluate(self, y, targets):
-        self.outputs.append(y.copy())
-        return CrossEntropy().evaluate(y, targets)
 
 
 def inputs_of(job, examples):

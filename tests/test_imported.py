@@ -11,24 +11,14 @@ from emulator.job import prepare
 from emulator.loading import dumped, load_config, validated
 from emulator.rundir import RunDirectory
 from emulator.training import evaluate, train
+from tests.jobs import Recorder
 from tests.test_training import IDEAL_READ
 from tests.zoo import zoo_config
 from tiles.aging import Aging
-from tiles.digital import LOSSES, CrossEntropy
+from tiles.digital import LOSSES
 from tiles.inference import MODELS
 
 IDEAL = {"rows": 64, "cols": 48, "cell": {"kind": "ideal"}, "read": IDEAL_READ}
-
-
-class Recorder:
-    """The loss, which keeps the outputs that it judges."""
-
-    def __init__(self):
-        self.outputs = []
-
-    def evaluate(self, y, targets):
-        self.outputs.append(y.copy())
-        return CrossEntropy().evaluate(y, targets)
 
 
 def outputs_on_tiles(job, monkeypatch):

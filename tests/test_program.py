@@ -25,7 +25,7 @@ def network(*widths, n_inputs=11, bias=True, tile=None):
 
 
 @given(
-    widths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+    widths=st.lists(st.integers(2, 20), min_size=1, max_size=3),
     rows=st.integers(1, 9),
     cols=st.integers(1, 9),
     bias=st.booleans(),
