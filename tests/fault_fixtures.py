@@ -1,0 +1,84 @@
+"""A cluster for runs that meet faults, and the table of what became of them.
+
+``CROSSMESH_FAULTS_TABLE=docs/faults.md`` has the times written into that page's table.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults import ACTORS, OFTEN, SCHEDULES, Training
+from tests.hosts import Hosts, wait_for, why_not
+
+TABLE = os.environ.get("CROSSMESH_FAULTS_TABLE")
+EPOCHS = {"sequential": 12, "synchronous": 20, "asynchronous": 16}
+VICTIM = 1  # a host that is not the head
+
+
+class Row(NamedTuple):
+    """A fault in the table.
+
+    Attributes:
+        fault: What happened.
+        noticed_s: Seconds until the run noticed.
+        resumed_s: Seconds until it trained again.
+        examples_lost: Examples trained again.
+        what: What it said.
+    """
+
+    fault: str
+    noticed_s: float
+    resumed_s: float
+    examples_lost: int | None
+    what: str
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    if reason := why_not():
+        pytest.skip(reason)
+    with Hosts(3) as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def cluster(hosts):
+    yield hosts
+    hosts.repair()
+
+
+@pytest.fixture(scope="module")
+def table():
+    rows = []
+    yield rows
+    lines = [
+        f"| {row.fault} | {row.noticed_s:.1f} | {row.resumed_s:.1f} "
+        f"| {'' if row.examples_lost is None else f'{row.examples_lost:,}'} | {row.what} |"
+        for row in rows
+    ]
+    print("", *lines, sep="\n")  # noqa: T201  because -s shows it
+    if TABLE:
+        write_rows(Path(TABLE), lines)
+
+
+def write_rows(page, lines):
+    """Put rows into the first table of a page, in place of those with the same fault."""
+    kept = page.read_text().splitlines()
+    begin = next(i for i, line in enumerate(kept) if line.startswith("|---")) + 1
+    end = next(i for i in range(begin, len(kept)) if not kept[i].startswith("|"))
+    rows = {line.split("|")[1]: line for line in [*kept[begin:end], *lines]}
+    page.write_text("\n".join([*kept[:begin], *rows.values(), *kept[end:]]) + "\n")
+
+
+def training(cluster, folder, schedule, *overrides):
+    epochs = f"training.epochs={EPOCHS[schedule]}"
+    return Training(cluster, folder, epochs, *SCHEDULES[schedule], *ACTORS, *OFTEN, *overrides)
+
+
+def nothing_is_left(cluster, run):
+    """No actor, no folder of sockets, no half a checkpoint."""
+    wait_for(lambda: not cluster.actors(), 20, "the actors' end")
+    assert not [path for host in cluster for path in host.folder.glob("crossmesh-*")]
+    assert not list(run.storage.glob(".*"))
