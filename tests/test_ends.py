@@ -1,10 +1,12 @@
 """Ends that are always ours: the parent with the last word, errors of others in our words."""
 
+import contextlib
 import json
 import os
 import random
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -28,19 +30,45 @@ from emulator import interrupt
 """
 
 
-def start(work, **options):
-    """A command whose child does ``work``; it reports with ``print(..., flush=True)``."""
-    body = "\n".join(f"    {line}" for line in work.strip().splitlines())
-    program = f"{BEGIN}\ndef work():\n{body}\n    return 0\n\nsys.exit(guarded(work))"
-    return subprocess.Popen(
-        [sys.executable, "-c", program, "again"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        start_new_session=True,
-        **options,
-    )
+@pytest.fixture
+def start():
+    """Starts a command whose child does ``work``; it reports with ``print(..., flush=True)``."""
+    started = []
+
+    def begin(work, before="", **options):
+        body = "\n".join(f"    {line}" for line in work.strip().splitlines())
+        program = f"{BEGIN}{before}\ndef work():\n{body}\n    return 0\n\nsys.exit(guarded(work))"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "again"],
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+            **pipes,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            for pid in (process.pid, *below(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.communicate()
+
+
+def below(root):
+    """Ids of all processes below one."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            stat_ = (entry / "stat").read_text()
+            parents[int(entry.name)] = int(stat_.rpartition(") ")[2].split()[1])
+    found = [root]
+    for parent in found:
+        found += [pid for pid, its in parents.items() if its == parent]
+    return found[1:]
 
 
 def ended(process, within_s=60):
@@ -65,13 +93,13 @@ def wait_until(condition, within_s=30):
         time.sleep(0.02)
 
 
-def test_exit_code_and_output_pass_through():
+def test_exit_code_and_output_pass_through(start):
     assert ended(start("print('out'); print('err', file=sys.stderr); return 7")) == (
         7, "out\n", "err\n"
     )  # fmt: skip
 
 
-def test_raw_words_of_others_stay_off_the_terminal():
+def test_raw_words_of_others_stay_off_the_terminal(start):
     code, _, errors = ended(start("os.write(2, b'*** raw ***'); print('ours', file=sys.stderr)"))
 
     assert (code, errors) == (0, "ours\n")
@@ -82,10 +110,11 @@ def test_raw_words_of_others_stay_off_the_terminal():
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "the process of the run was killed by SIGKILL"),
         ("os.abort()", "the process of the run was killed by SIGABRT"),
-        ("os._exit(1)", "Ray's raylet or its GCS is lost, which ends the run"),
+        ("os._exit(3)", "the process of the run ended with exit code 3"),
+        ("words.vital([]); os._exit(1)", "Ray's raylet or its GCS is lost, which ends the run"),
     ],
 )
-def test_a_child_without_a_last_word_is_one_error_line_with_the_way_on(end, what):
+def test_a_child_without_a_last_word_is_one_error_line_with_the_way_on(start, end, what):
     said = ended(start(f"words.resumable('crossmesh resume r'); {end}"))
     assert said == (1, "", f"error: {what}; go on with: crossmesh resume r\n")
 
@@ -94,7 +123,7 @@ def test_a_child_without_a_last_word_is_one_error_line_with_the_way_on(end, what
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_child_in_order(number):
+def test_a_signal_ends_the_child_in_order(start, number):
     process = start(
         """
 try:
@@ -110,7 +139,7 @@ finally:
     assert ended(process) == (130, "in order\n", INTERRUPTED)
 
 
-def test_a_child_that_dies_of_a_signal_to_all_is_an_interrupted_run():
+def test_a_child_that_dies_of_a_signal_to_all_is_an_interrupted_run(start):
     process = start(
         """
 words.resumable("crossmesh resume r")
@@ -125,7 +154,7 @@ time.sleep(60)
     assert ended(process) == (130, "", "interrupted; go on with: crossmesh resume r\n")
 
 
-def test_a_second_signal_ends_a_deaf_child():
+def test_a_second_signal_ends_a_deaf_child(start):
     process = start(
         """
 with interrupt.deferred():
@@ -139,24 +168,131 @@ with interrupt.deferred():
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
 
-    code, _, errors = ended(process)
+    code, _, errors = ended(process, within_s=20)  # not only when the time for an end is over
     assert (code, errors) == (130, INTERRUPTED)
 
 
-def test_what_takes_longer_than_it_may_is_ended():
+def test_a_signal_to_quit_ends_a_deaf_child_at_once(start):
+    process = start(
+        """
+with interrupt.deferred():
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGQUIT)
+
+    assert ended(process, within_s=20) == (130, "", INTERRUPTED)
+
+
+SHORT = "from emulator.ends import parent; parent.ENDING_S = 2.0"
+
+
+def test_an_end_that_goes_on_in_order_may_take_long(start):
+    process = start(
+        """
+with interrupt.deferred(), words.within(60, "it"):
+    print("ready", flush=True)
+    while not interrupt.requested():
+        time.sleep(0.1)
+    for _ in range(50):
+        time.sleep(0.1)
+        words.renew()
+    print("saved", flush=True)
+""",
+        before=SHORT,
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+
+    assert ended(process) == (130, "saved\n", INTERRUPTED)
+
+
+def test_a_long_limit_does_not_put_off_an_end_that_is_asked_for(start):
+    process = start(
+        """
+with interrupt.deferred(), words.within(600, "it"):
+    print("ready", flush=True)
+    time.sleep(600)
+""",
+        before=SHORT,
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+
+    assert ended(process, within_s=30) == (130, "", INTERRUPTED)
+
+
+def test_a_reader_that_is_gone_is_no_loss(start):
+    read, write = os.pipe()
+    os.close(read)
+    work = "import click\ntry: click.echo('all')\nexcept BrokenPipeError: sys.exit(4)"
+    process = start(work, stdout=write)
+    os.close(write)
+
+    assert ended(process) == (4, None, "")
+
+
+def test_a_signal_after_the_work_changes_nothing(start):
+    process = start(
+        """
+import atexit, threading
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()  # which could hear it
+atexit.register(time.sleep, 60)
+atexit.register(print, "over", flush=True)
+return 7
+"""
+    )
+    assert process.stdout.readline() == "over\n"
+    process.send_signal(signal.SIGINT)
+    assert process.poll() is None
+
+    assert ended(process, within_s=30) == (7, "", "")
+
+
+def test_raw_words_of_a_crash_are_kept_for_their_owner(start, tmp_path):
+    work = "os.write(2, b'fatal at s3://me:secret@host/x\\n'); os.abort()"
+    code, _, errors = ended(start(work, env={**os.environ, "TMPDIR": str(tmp_path)}))
+    (file,) = tmp_path.iterdir()
+
+    assert code == 1
+    assert errors == (
+        "error: the process of the run was killed by SIGABRT (what it wrote is in "
+        f"{file}); begin again with: crossmesh again\n"
+    )
+    assert file.read_text() == "fatal at s3://***@host/x\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.slow
+def test_a_run_whose_reader_is_gone_says_nothing_false(tmp_path):
+    command = [*COMMAND, "train", "digits", "--engine", "local", "--examples", "64", "--epochs",
+               "1", "--set", "training.baseline=false", "--json", "--quiet", "--run-dir",
+               str(tmp_path / "run")]  # fmt: skip
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_what_takes_longer_than_it_may_is_ended(start):
     code, _, errors = ended(start("with words.within(0.5, 'an answer of Ray'): time.sleep(60)"))
 
     assert code == 1
     assert errors.startswith("error: an answer of Ray took too long; begin again with: ")
 
 
-def test_what_hangs_after_the_last_word_does_not_matter():
+def test_what_hangs_after_the_last_word_does_not_matter(start):
     work = "import atexit; atexit.register(time.sleep, 60); print('result', flush=True)"
 
     assert ended(start(work)) == (0, "result\n", "")
 
 
-def test_a_lost_process_that_is_vital_ends_a_child_that_does_not_notice():
+def test_a_lost_process_that_is_vital_ends_a_child_that_does_not_notice(start):
     code, _, errors = ended(
         start("words.vital([subprocess.Popen(['sleep', '0.1']).pid]); time.sleep(60)")
     )
@@ -166,7 +302,7 @@ def test_a_lost_process_that_is_vital_ends_a_child_that_does_not_notice():
 
 
 @pytest.mark.slow
-def test_a_frozen_child_is_ended():
+def test_a_frozen_child_is_ended(start):
     process = start("print(os.getpid(), flush=True); time.sleep(90)")
     os.kill(int(process.stdout.readline()), signal.SIGSTOP)
 
@@ -175,7 +311,9 @@ def test_a_frozen_child_is_ended():
     assert errors.startswith("error: the process of the run was frozen for 10 s; begin again")
 
 
-def test_nothing_is_left_running_not_even_what_is_frozen_or_in_a_session_of_its_own(tmp_path):
+def test_nothing_is_left_running_not_even_what_is_frozen_or_in_a_session_of_its_own(
+    start, tmp_path
+):
     process = start(
         f"""
 words.made({str(tmp_path / "made")!r})
@@ -197,7 +335,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
-def test_the_child_ends_with_its_parent():
+def test_the_child_ends_with_its_parent(start):
     process = start("print(os.getpid(), flush=True); time.sleep(600)")
     child = int(process.stdout.readline())
     process.kill()
@@ -206,7 +344,7 @@ def test_the_child_ends_with_its_parent():
     wait_until(lambda: not is_alive(child))
 
 
-def test_ctrl_z_stops_everything_and_fg_goes_on():
+def test_ctrl_z_stops_everything_and_fg_goes_on(start):
     process = start(
         """
 left = subprocess.Popen(["sleep", "600"], start_new_session=True)

@@ -117,6 +117,20 @@ def test_scattered_tiles_change_nothing(schedule, stride, tmp_path):
     assert in_threads(job, host_of, tmp_path) == local(job)
 
 
+def test_a_long_test_or_save_says_that_it_goes_on(tmp_path, monkeypatch):
+    job, said = small_job(), []
+    executor = LocalExecutor(job)
+    executor.write_initial_weights()
+    monkeypatch.setattr("emulator.executors.local.renew", lambda: said.append(1))
+    monkeypatch.setattr("emulator.executors.local.WATCH_EVERY_S", 0.0)
+
+    executor.run(job.evaluation(0), ignore)
+    assert len(said) > 1
+    said.clear()
+    files = executor.save(str(tmp_path))
+    assert len(said) == len(files) > 1
+
+
 def test_a_run_repeats_itself_and_a_seed_changes_it():
     first, second, other = (
         train(small_config(seed=seed)).summary["state_digest"] for seed in (1, 1, 2)

@@ -293,6 +293,58 @@ def test_machines_are_kept_while_the_run_is_only_there(generate, stand_ins, tmp_
     assert "ray down --yes cluster.yaml" not in stand_ins.calls
 
 
+@pytest.mark.slow
+def test_an_interrupted_launch_gives_machines_back_however_long_it_takes(
+    generate, stand_ins, tmp_path
+):
+    """The parent's patience is 2 s here, and the training takes 5 s to save its state."""
+    generate("on-premises")
+    for tool in ("ssh", "rsync"):
+        stand_ins.add(tool)
+    stand_ins.add(
+        "ray",
+        f"""
+case "$3" in
+  *start) exit 0 ;;
+  *follow) touch {tmp_path}/follows; while [ ! -e {tmp_path}/stop ]; do sleep 0.1; done; sleep 5 ;;
+  *stop) touch {tmp_path}/stop ;;
+  *status) echo "training ended with 130" ;;
+esac""",
+    )
+    program = f"""
+import sys
+from cluster.cli import main
+from cluster.launch import commands
+from emulator.ends import parent
+parent.ENDING_S = 2.0
+commands._path = lambda: {stand_ins.environment["PATH"]!r}
+sys.argv = ["crossmesh", "launch", "mine.yaml", "digits"]
+main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, start_new_session=True,
+        env={**stand_ins.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "follows").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    end = "ray exec cluster.yaml 'bash ~/.crossmesh/on-premises/ray.sh end'"
+    assert process.returncode == 130, errors
+    assert stand_ins.calls[-1] == end.replace("'", "")
+    *_, look, back, last = errors.splitlines()
+    assert look.startswith("Look at it:  ")
+    assert back.startswith("Give the machines back, if launch.sh could not:  ")
+    assert last.startswith("interrupted; end what may still run with: ")
+    assert last.endswith(end)
+
+
 def test_a_training_runs_apart_and_is_stopped_with_its_state_saved(generate, stand_ins):
     """The script on the head, with a stand-in for the training."""
     node = generate("on-premises") / "node"

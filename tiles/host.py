@@ -195,8 +195,12 @@ class TileHost:
             if tile.block.home is None:
                 tile.age(aging)
 
-    def save(self, folder: Storage) -> dict[str, str]:
+    def save(self, folder: Storage, watch: Callable[[], None] = lambda: None) -> dict[str, str]:
         """Write every tile's state to a folder, and give the sha256 of each file by its name.
+
+        Args:
+            folder: Where to.
+            watch: Called whenever a file is written.
 
         Raises:
             NotWritten: If the folder does not take them.
@@ -213,7 +217,11 @@ class TileHost:
             return name, save_state(folder, name, tile.state())
 
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            return dict(pool.map(write, self.tiles.values()))
+            files = {}
+            for name, digest in pool.map(write, self.tiles.values()):
+                files[name] = digest
+                watch()
+            return files
 
     def load(self, folder: Storage, files: Mapping[str, str]) -> None:
         """Read every tile's state from a folder.

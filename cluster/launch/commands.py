@@ -138,9 +138,11 @@ def _start_elsewhere(
         typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
         return 0
     _check_tools(cluster, plan)
-    code = _run(plan)
-    typer.echo(plan.after, err=True)
-    return code
+    words.way_on(f"end what may still run with: {plan.end}")
+    try:
+        return _run(plan)
+    finally:  # also when interrupted
+        typer.echo(plan.after, err=True)
 
 
 def _plan(cluster: AnyCluster, order: Order, folder: Path) -> Plan:
@@ -186,5 +188,6 @@ def _run(plan: Plan) -> int:
             if interrupt.requested() and not is_told:
                 script.send_signal(signal.SIGTERM)
                 is_told = True
+            words.renew()  # machines cost money until it has given them back
             time.sleep(_POLL_S)
         return script.returncode

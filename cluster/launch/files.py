@@ -41,6 +41,7 @@ class Plan:
         script: Name of the one that starts everything.
         tools: Programs that the script needs here.
         after: What a user can do when it has been started.
+        end: The command that ends what has been started, and is named if this one is interrupted.
         token: Where in the folder a token is made, or None.
     """
 
@@ -49,6 +50,7 @@ class Plan:
     script: str
     tools: tuple[str, ...]
     after: str
+    end: str
     token: str | None = None
 
     @property

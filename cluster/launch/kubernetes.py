@@ -42,6 +42,7 @@ def plan(pods: KubernetesCluster, order: Order, folder: Path) -> Plan:
     documents = [_config_map(pods, job, data), ray_job(pods, job)]
     texts = [yaml_text(document) for document in documents]
     namespace = f"--namespace={pods.namespace}"
+    end = f"kubectl delete {namespace} rayjob {job}"
     return Plan(
         folder=folder,
         files=(
@@ -50,7 +51,8 @@ def plan(pods: KubernetesCluster, order: Order, folder: Path) -> Plan:
         ),
         script="launch.sh",
         tools=("kubectl",),
-        after=_AFTER.format(job=job, namespace=namespace),
+        after=_AFTER.format(job=job, namespace=namespace, end=end),
+        end=end,
     )
 
 
@@ -174,7 +176,7 @@ _HEADER = """\
 
 _AFTER = """\
 Look at it:  kubectl get {namespace} rayjob {job};  kubectl logs {namespace} -f job/{job}
-End it, with its state saved:  kubectl delete {namespace} rayjob {job}"""
+End it, with its state saved:  {end}"""
 
 _STOP = f"""\
 #!/usr/bin/env bash

@@ -55,12 +55,14 @@ def plan(machines: Machines, order: Order, folder: Path) -> Plan:
         File("node/job.sh", _JOB, SCRIPT),
         File("node/ray.sh", _ray_script(machines), SCRIPT),
     )
+    end = f"cd {shlex.quote(str(folder))} && {_end(machines)}"
     return Plan(
         folder=folder,
         files=files,
         script="launch.sh",
         tools=("ray", "ssh", "rsync"),
-        after=_AFTER.format(folder=shlex.quote(str(folder)), end=_end(machines)),
+        after=_AFTER.format(folder=shlex.quote(str(folder)), end=end),
+        end=end,
         token=None if machines.token else "node/token",
     )
 
@@ -304,7 +306,7 @@ esac
 
 _AFTER = """\
 Look at it:  cd {folder} && ray attach cluster.yaml
-Give the machines back, if launch.sh could not:  cd {folder} && {end}"""
+Give the machines back, if launch.sh could not:  {end}"""
 
 _RAY = """\
 #!/usr/bin/env bash

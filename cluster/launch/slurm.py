@@ -30,7 +30,8 @@ def plan(nodes: SlurmCluster, order: Order, folder: Path) -> Plan:
         ),
         script="launch.sh",
         tools=("sbatch",),
-        after=_AFTER.format(folder=shlex.quote(str(folder))),
+        after=_AFTER.format(folder=shlex.quote(str(folder)), end=_END_JOB),
+        end=_END_JOB,
         token="node/token",
     )
 
@@ -131,6 +132,7 @@ fi
 exit "$status"
 """
 
+_END_JOB = "scancel --batch --signal=TERM JOB"
 _AFTER = """\
 Look at it:  squeue --me;  tail -f {folder}/slurm-JOB.out
-End it, with its state saved:  scancel --batch --signal=TERM JOB"""
+End it, with its state saved:  {end}"""

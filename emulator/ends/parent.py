@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable
 
 from emulator import interrupt
-from emulator.ends import processes, words
+from emulator.ends import processes, raw_words, words
 
-ENDING_S = 45.0  # longest time from a signal to the end
+ENDING_S = 45.0  # longest time from a signal, or from a renewal after it, to the end
 DONE_S = 3.0  # a child that has said its last word may take so long to exit, and Ray after it
 FROZEN_S = 10.0  # a process that is stopped for so long is ended
 _LOOK_S = 5.0  # between two looks for stopped processes
 _TICK_S = 1.0
 _TWICE_S = 0.5  # signals that come closer together are one: to the process, and to its group
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _LOST_S = 5.0  # Ray may take so long to end the child itself
 _LOST = "Ray's raylet or its GCS is lost, which ends the run"
 _CLEAN = b"\r\x1b[2K\x1b[?25h"  # a line with half a bar on it, and a hidden cursor
@@ -40,7 +40,7 @@ def guarded(work: Callable[[], int]) -> int:
     """
     caught = [s for s in (*_ENDING, signal.SIGTSTP) if _is_ours(s)]
     signal.pthread_sigmask(signal.SIG_BLOCK, caught)
-    raw = os.memfd_create("stderr")
+    raw = raw_words.place()
     listen, say = os.pipe()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     me = os.getpid()
@@ -54,7 +54,7 @@ def guarded(work: Callable[[], int]) -> int:
 
 def _is_ours(number: signal.Signals) -> bool:
     """Whether a signal means anything: nohup and shells without job control have some ignored."""
-    optional = {signal.SIGHUP, signal.SIGTSTP}
+    optional = {signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP}
     return number not in optional or signal.getsignal(number) != signal.SIG_IGN
 
 
@@ -67,28 +67,32 @@ def _as_child(
         return 130
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # progress is shown from the background
     signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-    _set_raw_words_aside(raw)
+    raw_words.set_aside(raw)
     words.begin(say)
     try:
         interrupt.install()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-        code = work()
+        code = _code_of(work)
+        _be_deaf(blocked)
     except (interrupt.Interrupted, KeyboardInterrupt):
         code = 130
+    _be_deaf(blocked)
     words.done(code)
     return code
 
 
-def _set_raw_words_aside(raw: int) -> None:
-    """Keep what C++ writes to standard error off the terminal; ours goes to the same place."""
-    if sys.stderr is None:  # it was closed from the beginning
-        return
-    sys.stderr.flush()
-    ours = os.dup(2)
-    sys.stderr = open(  # noqa: PTH123, SIM115  because it is open to the end
-        ours, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
-    )
-    os.dup2(raw, 2)
+def _code_of(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except SystemExit as end:  # so libraries end a command whose output nobody reads
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
+def _be_deaf(numbers: list[signal.Signals]) -> None:
+    """Hear no signals any more, nor have another thread hear one for this one."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Parent:
@@ -108,13 +112,14 @@ class Parent:
         self._rest = b""
         self._status: int | None = None  # of the child's end
         self._done: tuple[int, float] | None = None  # exit code, and when it was said
-        self._resume = ""
+        self._way_on = ""
+        self._has_used_ray = False
         self._vital: set[int] = set()  # without these processes the child cannot end well
         self._made: list[str] = []
         self._claimed: list[str] = []
         self._limit: tuple[float, str] | None = None
         self._asked_s: float | None = None  # when a signal asked for the end
-        self._free_s = 0.0  # since when no limit holds
+        self._free_s = 0.0  # when a limit last began, was renewed or ended
         self._reason = ""  # why the child was ended
         self._stopped: dict[int, int] = {}  # how often each process was seen stopped in a row
         self._lost_s = self._looked_s = self._now = time.monotonic()
@@ -174,9 +179,10 @@ class Parent:
             self._learn(kind, text)
 
     def _learn(self, kind: str, text: str) -> None:
-        if kind == "resume":
-            self._resume = text
+        if kind == "way_on":
+            self._way_on = text
         elif kind == "vital":
+            self._has_used_ray = True
             self._vital = {int(pid) for pid in text.split()}
         elif kind == "asked":
             self._asked_s = self._asked_s or self._now
@@ -192,11 +198,14 @@ class Parent:
             self._free_s = self._now
 
     def _take(self, number: int) -> None:
-        """Pass a signal on; the second one does not wait."""
+        """Pass a signal on; the second one does not wait, and none counts after the last word."""
         if number == signal.SIGTSTP:
             self._pause()
-        elif number in _ENDING:
-            if self._asked_s is None:
+        elif number in _ENDING and not self._done:
+            if number == signal.SIGQUIT:
+                self._asked_s = self._asked_s or self._now
+                self._end("a signal to quit")
+            elif self._asked_s is None:
                 self._asked_s = self._now
                 processes.send({self._child}, _passed_on(number))
             elif self._now - self._asked_s > _TWICE_S:
@@ -219,9 +228,8 @@ class Parent:
         if self._done:
             if self._now > self._done[1] + DONE_S:
                 self._end("")
-        elif self._limit:
-            if self._now > self._limit[0]:
-                self._end(f"{self._limit[1]} took too long")
+        elif self._limit and self._now > self._limit[0]:
+            self._end(f"{self._limit[1]} took too long")
         elif self._asked_s is not None and self._now > max(self._asked_s, self._free_s) + ENDING_S:
             self._end("its end took too long")
         if self._now > self._looked_s + _LOOK_S:
@@ -263,9 +271,9 @@ class Parent:
         if self._done and self._done[0] != 130:
             return self._done[0]
         if self._done or self._asked_s is not None:
-            self._say(f"interrupted; {self._way_on()}")
+            self._say(f"interrupted; {self._what_to_do()}")
             return 130
-        self._say(f"error: {self._what_happened()}; {self._way_on()}")
+        self._say(f"error: {self._what_happened()}; {self._what_to_do()}")
         return 1
 
     def _what_happened(self) -> str:
@@ -274,13 +282,16 @@ class Parent:
         if self._reason:
             return self._reason
         if code < 0:
-            return f"the process of the run was killed by {signal.Signals(-code).name}"
-        return _LOST
+            what = f"the process of the run was killed by {signal.Signals(-code).name}"
+        elif self._has_used_ray:
+            what = _LOST
+        else:
+            what = f"the process of the run ended with exit code {code}"
+        file = raw_words.kept(self._raw)
+        return f"{what} (what it wrote is in {file})" if file else what
 
-    def _way_on(self) -> str:
-        if self._resume:
-            return f"go on with: {self._resume}"
-        return f"begin again with: {words.this_command()}"
+    def _what_to_do(self) -> str:
+        return self._way_on or f"begin again with: {words.this_command()}"
 
     @staticmethod
     def _say(line: str) -> None:

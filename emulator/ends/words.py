@@ -50,7 +50,12 @@ def asked() -> None:
 
 def resumable(command: str) -> None:
     """From here on, a command goes on with the work, whatever happens."""
-    _say("resume", command)
+    way_on(f"go on with: {command}")
+
+
+def way_on(text: str) -> None:
+    """What a user can do after an end that is not in order; before, to begin again."""
+    _say("way_on", text)
 
 
 def vital(pids: Collection[int]) -> None:
@@ -91,10 +96,11 @@ def within(seconds: float, what: str) -> Iterator[None]:
 
 
 def renew(seconds: float = RAY_S) -> None:
-    """The block goes on in order, and has so long again."""
+    """The work goes on in order: an end that was asked for, and a limit that holds, may wait."""
     now = time.monotonic()
-    if _limits and now - _said_s > _RENEW_S:
-        _limits[-1] = (now + seconds, _limits[-1][1])
+    if now - _said_s > _RENEW_S:
+        if _limits:
+            _limits[-1] = (now + seconds, _limits[-1][1])
         _say_limit()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from threadpoolctl import threadpool_limits
 
 from emulator.activations import Activations, activations_of, notice
+from emulator.ends.words import renew
 from emulator.errors import ConfigError, RunError
 from emulator.executors import Watch
 from emulator.executors.placement import most_to_build, tile_sizes
@@ -55,6 +56,7 @@ class LocalExecutor:
             nonlocal due
             if time.perf_counter() >= due:
                 watch(self.host.meter.progress)
+                renew()  # a test at the end of an epoch may be long
                 due = time.perf_counter() + WATCH_EVERY_S
 
         try:
@@ -67,7 +69,7 @@ class LocalExecutor:
 
     def save(self, folder: str) -> dict[str, str]:
         """Write the state of every tile."""
-        return self.host.save(Storage(folder))
+        return self.host.save(Storage(folder), renew)
 
     def load(self, folder: str, files: Mapping[str, str]) -> None:
         """Read the state of every tile."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from emulator.config import RunConfig
+from emulator.ends.words import renew
 from emulator.interrupt import deferred
 
 _ROOT = Path(__file__).parents[2]  # of the packages
-_END_S = 60.0  # for a process to end in order; a Ray cluster of its own takes some
+_LOOK_S = 1.0  # between two words to our parent while a process ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +132,13 @@ class _Child:
         self._process.terminate()
 
     def finish(self) -> None:
-        """Wait for its end."""
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """Wait for its end, which its own parent sees to, however long it saves its state."""
+        while True:
+            try:
+                self._process.wait(_LOOK_S)
+                break
+            except subprocess.TimeoutExpired:
+                renew()
         self.close()
 
     def close(self) -> None:
