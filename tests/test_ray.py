@@ -21,6 +21,7 @@ from tests.jobs import small_config, small_job, steps
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 ROOT = Path(__file__).parents[1]
+AGAIN = r"; begin again with: crossmesh train small\.yaml --engine ray .*\n"
 
 
 def environment(**changes):
@@ -136,7 +137,7 @@ def test_a_killed_actor_is_named_where_no_recovery_is_allowed(short_folder):
     assert run.returncode == 1
     assert out == ""
     last = errors.splitlines()[-1]
-    assert last.startswith("error: the actor of tile ")
+    assert re.match(r"error: the actor of tiles? \d", last)
     assert "died: " in last
     assert last.endswith("; go on with: crossmesh resume runs/digits")
     assert not list(short_folder.glob("crossmesh-*"))
@@ -248,8 +249,8 @@ def test_too_few_nodes_are_counted(cluster, tmp_path):
 
     assert done.returncode == 1
     law = r"error: 3 nodes with CPUs \(engine\.nodes\) must join the cluster within "
-    law += r"engine\.timeout_s \(1 s\), got 2: \S+, \S+\n"
-    assert re.fullmatch(law, done.stderr)
+    law += r"engine\.timeout_s \(1 s\), got 2: \S+, [^;\s]+"
+    assert re.fullmatch(law + AGAIN, done.stderr), done.stderr
 
 
 HOLDING = """
@@ -288,7 +289,7 @@ def test_cpus_that_others_hold_are_missed_by_name(cluster, tmp_path):
 
     assert done.returncode == 1
     law = r"error: node \S+ must have 2 CPUs free \(got [01]\) within engine\.timeout_s \(2 s\): "
-    assert re.fullmatch(law + "other jobs use the rest\n", done.stderr), done.stderr
+    assert re.fullmatch(law + "other jobs use the rest" + AGAIN, done.stderr), done.stderr
 
 
 def test_hosts_go_on_after_a_damaged_checkpoint(tmp_path):
