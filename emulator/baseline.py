@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from emulator.compiler import compile_program
 from emulator.job import Job
-from emulator.mapping import DIGITAL
+from emulator.mapping import DIGITAL, join
 from emulator.network import Matrix, Network
 from interconnect.schedule import Sequential
 from tiles.host import Assignment, TileHost
@@ -47,10 +47,8 @@ class FloatTwin:
     @property
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Every matrix whole, the bias as its last row, and the numbers of digital memories."""
-        parts: dict[str, list[NDArray[np.float32]]] = {}
-        for tile in self._host.tiles.values():  # a digital bias comes after what lies on tiles
-            parts.setdefault(tile.block.layer, []).append(tile.weights)
-        return {layer: np.vstack(held) for layer, held in parts.items()}
+        parts = ((tile.block, tile.weights) for tile in self._host.tiles.values())
+        return join(parts, self._job.network.matrices)
 
     def train(self, epoch: int, watch: Callable[[int], None] | None = None) -> None:
         """Train an epoch.

@@ -12,6 +12,7 @@ from emulator.exchange.weights import published, write_npz
 from emulator.exchange.writing import write_onnx
 from emulator.executors.local import LocalExecutor
 from emulator.job import Job, prepare
+from emulator.mapping import join
 from emulator.rundir import RunDirectory
 
 Array = NDArray[np.float32]
@@ -22,14 +23,8 @@ def held_weights(job: Job, executor: LocalExecutor) -> dict[str, Array]:
 
     Of copies of a tile the mean counts.
     """
-    matrices: dict[str, Array] = {}
-    for tile in executor.host.tiles.values():
-        block = tile.block
-        matrix = job.network.matrices.get(block.layer)
-        shape = block.shape if matrix is None else (matrix.rows, matrix.outputs)
-        whole = matrices.setdefault(block.layer, np.zeros(shape, np.float32))
-        whole[slice(*block.row_range), slice(*block.col_range)] += tile.weights / block.copies
-    return published(job.layers, matrices)
+    parts = ((tile.block, tile.weights) for tile in executor.host.tiles.values())
+    return published(job.layers, join(parts, job.network.matrices))
 
 
 def export(

@@ -1,6 +1,6 @@
 """Mapping: cutting each matrix into blocks of a tile's size, and what they hold at first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +44,22 @@ def cut(network: Network) -> tuple[Block, ...]:
     biases = [block for matrix in network.matrices.values() for block in _bias(matrix)]
     blocks += [replace(block, tile=len(blocks) + i) for i, block in enumerate(biases)]
     return _at_home(network, blocks)
+
+
+def join(
+    parts: Iterable[tuple[Block, NDArray[np.float32]]], matrices: Mapping[str, Matrix]
+) -> dict[str, NDArray[np.float32]]:
+    """Whole matrices, the bias as their last row, and numbers in digital memory, from their blocks.
+
+    Of copies of a block the mean counts.
+    """
+    whole: dict[str, NDArray[np.float32]] = {}
+    for block, weights in parts:
+        matrix = matrices.get(block.layer)
+        shape = block.shape if matrix is None else (matrix.rows, matrix.outputs)
+        joined = whole.setdefault(block.layer, np.zeros(shape, np.float32))
+        joined[slice(*block.row_range), slice(*block.col_range)] += weights / block.copies
+    return whole
 
 
 def _blocks(network: Network, node: Node) -> list[Block]:

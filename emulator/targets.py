@@ -13,6 +13,7 @@ from tiles.digital import ACTIVATIONS, LOSSES, Function
 Values = NDArray[np.int32] | NDArray[np.float32]
 
 _TOLERANCE = 1e-3  # of the sum of a distribution in float32, or rounded by hand
+_ROUNDING = 1e-5  # of a value at a limit, which it may be beyond
 _AT_ONCE = 1 << 16  # examples that are looked at together
 
 
@@ -41,13 +42,13 @@ def check_targets(dataset: Dataset, output: Function | None) -> None:
         return
     name = next((name for name, f in ACTIVATIONS.items() if f is output), "the output")
     for part, number, targets in _windows(dataset):
-        beyond = (targets < output.limits[0]) | (targets > output.limits[1])
+        low, high = output.limits
+        beyond = (targets < low - _ROUNDING) | (targets > high + _ROUNDING)
         if beyond.any():
             example = int(beyond.any(axis=1).argmax())
             got = targets[example][beyond[example]][0]
             raise _refusal(
-                f"be {_within(output.limits)}, as outputs of {name} are", f"{got:g}", part,
-                number + example,
+                f"{_within(output.limits)}, as outputs of {name} are", got, part, number + example
             )  # fmt: skip
         if name == "softmax":
             _check_sums(part, number, targets)
@@ -76,15 +77,16 @@ def _check_sums(part: str, number: int, targets: Values) -> None:
     off = np.abs(sums - 1) > _TOLERANCE
     if off.any():
         example = int(off.argmax())
-        law = "add up to 1 in every example, as outputs of softmax do (several labels of an example"
-        law += " take sigmoid and the loss binary_cross_entropy)"
-        raise _refusal(law, f"a sum of {sums[example]:g}", part, number + example)
+        law = "that add up to 1 in every example, as outputs of softmax do (several labels of an "
+        law += "example take sigmoid and the loss binary_cross_entropy)"
+        raise _refusal(law, sums[example], part, number + example, "a sum of ")
 
 
-def _refusal(law: str, got: str, part: str, number: int) -> DataError:
-    return DataError(f"data must have targets that {law}, got {got} in {part} example {number}")
+def _refusal(law: str, got: float, part: str, number: int, of: str = "") -> DataError:
+    said = f"{of}{got:.7g}"  # all digits of float32, so that no value reads like its limit
+    return DataError(f"data must have targets {law}, got {said} in {part} example {number}")
 
 
 def _within(limits: tuple[float, float]) -> str:
     low, high = limits
-    return f"at least {low:g}" if np.isinf(high) else f"from {low:g} to {high:g}"
+    return f"of at least {low:g}" if np.isinf(high) else f"from {low:g} to {high:g}"

@@ -111,9 +111,35 @@ def test_the_model_follows_the_data_in_the_picture():
         np.testing.assert_allclose(model.get_ydata(), data, atol=0.02 * np.ptp(readings))
 
 
+@pytest.mark.slow
+def test_fit_draws_readings_that_are_far_apart(tmp_path, monkeypatch, capsys):
+    """Every 60th of 601 pulses, so that none lies near a quarter; any warning is an error."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    lines = ["device,direction,pulse,conductance"]
+    for name in "abc":
+        for way, start, slope in (("up", 10, 1 / 60), ("down", 20, -1 / 60)):
+            lines += [
+                f"{name},{way},{k},{start + slope * k + rng.normal(0, 0.05)}"
+                for k in range(0, 601, 60)
+            ]
+    (tmp_path / "thin.csv").write_text("\n".join(lines))
+    code, _, error = devices_command(capsys, "fit", "thin.csv", "--plot", "thin.svg")
+    text = (tmp_path / "thin.svg").read_text("utf-8")
+
+    assert (code, error) == (0, "")
+    assert "Spread after" in text
+    assert "s.d. of data 0." in text
+    assert "nan" not in text
+
+
 def plot(capsys, *arguments):
+    return devices_command(capsys, "plot", *arguments)
+
+
+def devices_command(capsys, *arguments):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["crossmesh", "devices", "plot", *map(str, arguments)])
+        patch.setattr("sys.argv", ["crossmesh", "devices", *map(str, arguments)])
         code = run_command()
     captured = capsys.readouterr()
     return code, captured.out, captured.err

@@ -15,6 +15,7 @@ import pytest
 from emulator.commands import run as run_command
 from emulator.errors import ConfigError
 from emulator.loading import load_cell, load_config
+from emulator.measured.device_file import write_device
 from emulator.measured.fit import figures, fit_device
 from emulator.measured.reading import Measurement, read_measurement
 from emulator.plots.simulate import pulse, to_bottom
@@ -434,6 +435,37 @@ def test_fit_writes_over_its_own_files_only(data, capsys):
         assert done == code, error
     assert "--output must be a new file, or one that a fit left, got mine.csv" in error
     assert (data / "notes.yaml").read_text() == "precious\n"
+
+
+def test_a_device_of_fewer_pulses_is_as_linear(tmp_path, monkeypatch, capsys):
+    """Two straight lines, of 300 and of 60 pulses each way; a fit follows them within 2 %."""
+    monkeypatch.chdir(tmp_path)
+    ramps = [np.linspace(10, 20, n) for n in (300, 60)]
+    rows = [
+        (name, way, k, value)
+        for name, ramp in zip("ab", ramps, strict=True)
+        for way, values in (("up", ramp), ("down", ramp[::-1]))
+        for k, value in enumerate(values)
+    ]
+    write_csv(tmp_path / "short.csv", [("device", "direction", "pulse", "conductance")], rows)
+    code, out, _ = command(capsys, "fit", "short.csv", "--json")
+    told = json.loads(out)
+
+    assert code == 0
+    assert told["nonlinearity_up"] < 0.02
+    assert told["nonlinearity_down"] < 0.02
+
+
+def test_a_device_that_no_config_could_extend_is_not_written(tmp_path):
+    """Of noise beyond the limit of write_noise, which a fit reaches if its steps are tiny."""
+    measurement = measured(soft_bounds(), 2, 20)
+    fit = fitted(measurement)._replace(white=np.full(2, 1e7))
+    source = tmp_path / "flat.csv"
+    source.write_text("as measured")
+    law = r"flat\.csv: write_noise must be at most 1000000\.0, got \d+\.0$"
+    with pytest.raises(ConfigError, match=law):
+        write_device(fit, figures(fit, measurement), source, tmp_path / "flat.yaml")
+    assert not (tmp_path / "flat.yaml").exists()
 
 
 def test_every_option_of_fit_is_told(capsys):

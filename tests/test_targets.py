@@ -149,7 +149,7 @@ def test_loss_and_gradient_are_those_of_pytorch_or_the_targets_are_refused(
         code, told, after = trained(loss, activation, targets)
         if not fits(loss, activation, kind):
             assert code == 2, kind
-            assert told.startswith(("error: data must have targets that ", "error: network.")), told
+            assert told.startswith(("error: data must have targets ", "error: network.")), told
             assert told.count("\n") == 1
             continue
         assert code == 0, (kind, told)
@@ -202,19 +202,21 @@ def test_one_sigmoid_output_tells_two_classes_apart(trained, targets):
 
 CASES = {
     "negative": ("cross_entropy", "softmax", {(2, 1): -0.5}, "training",
-                 "be from 0 to 1, as outputs of softmax are, got -0.5 in training example 2"),
+                 "from 0 to 1, as outputs of softmax are, got -0.5 in training example 2"),
     "sum": ("cross_entropy", "softmax", {(4, 0): 0.5, (4, 1): 0.5, (4, 2): 0.5}, "training",
-            "add up to 1 in every example, as outputs of softmax do (several labels of an example "
-            "take sigmoid and the loss binary_cross_entropy), got a sum of 1.5 in training "
+            "that add up to 1 in every example, as outputs of softmax do (several labels of an "
+            "example take sigmoid and the loss binary_cross_entropy), got a sum of 1.5 in training "
             "example 4"),
     "test": ("cross_entropy", "softmax", {(5, 2): 2.0}, "test",
-             "be from 0 to 1, as outputs of softmax are, got 2 in test example 5"),
+             "from 0 to 1, as outputs of softmax are, got 2 in test example 5"),
     "label": ("binary_cross_entropy", "sigmoid", {(1, 1): 2.0}, "training",
-              "be from 0 to 1, as outputs of sigmoid are, got 2 in training example 1"),
+              "from 0 to 1, as outputs of sigmoid are, got 2 in training example 1"),
     "tanh": ("mean_squared_error", "tanh", {(0, 2): -1.5}, "test",
-             "be from -1 to 1, as outputs of tanh are, got -1.5 in test example 0"),
+             "from -1 to 1, as outputs of tanh are, got -1.5 in test example 0"),
     "relu": ("mean_squared_error", "relu", {(3, 0): -0.25}, "training",
-             "be at least 0, as outputs of relu are, got -0.25 in training example 3"),
+             "of at least 0, as outputs of relu are, got -0.25 in training example 3"),
+    "just beyond": ("mean_squared_error", "tanh", {(0, 2): -1.00002}, "test",
+                    "from -1 to 1, as outputs of tanh are, got -1.00002 in test example 0"),
 }  # fmt: skip
 
 
@@ -232,12 +234,22 @@ def test_one_target_of_many_is_found_in_either_part(trained, case, source):
             pq.write_table(pa.table(columns), f"{name}.parquet")
         data = {"source": "parquet", "file": "training.parquet", "test_file": "test.parquet"}
     code, told, _ = trained(loss, activation, parts["training"], y_test=parts["test"], **data)
-    assert (code, told) == (2, f"error: data must have targets that {law}\n")
+    assert (code, told) == (2, f"error: data must have targets {law}\n")
 
 
 def test_sums_may_be_off_by_what_rounding_leaves(trained):
     targets = np.round(TARGETS["distributions"], 3)
     assert trained("cross_entropy", "softmax", targets)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"), [("tanh", "one-hot"), ("sigmoid", "labels"), ("relu", "positive")]
+)
+def test_values_may_be_beyond_a_limit_by_what_rounding_leaves(trained, activation, name):
+    targets = TARGETS[name].copy()
+    targets[0, 0] = 0.0 if activation == "relu" else 1.0
+    targets[0, 0] += -5e-6 if activation == "relu" else 5e-6
+    assert trained("mean_squared_error", activation, targets)[0] == 0
 
 
 def test_one_softmax_output_is_refused_with_what_may_be_meant(trained):

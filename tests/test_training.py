@@ -13,6 +13,7 @@ from emulator.errors import ConfigError
 from emulator.executors.local import LocalExecutor
 from emulator.listener import Silence
 from emulator.loading import load_config
+from emulator.mapping import DIGITAL
 from emulator.rundir import RunDirectory, config_digest
 from emulator.training import evaluate, train
 from tests.jobs import SCHEDULES, run_folder, small_config, small_job, steps
@@ -148,6 +149,19 @@ def test_the_baseline_is_the_digital_network():
 
     expected = train_baseline(job).test().accuracy
     assert train(config).summary["baseline_test_accuracy"] == expected
+
+
+def test_the_baseline_joins_blocks_of_rows_and_columns(monkeypatch):
+    """As those of more than 65,536 rows or columns are, here of 7 and 5."""
+    whole = train_baseline(small_job(training={"baseline": True})).weights
+    monkeypatch.setattr(
+        "emulator.baseline.DIGITAL", DIGITAL.model_copy(update={"rows": 7, "cols": 5})
+    )
+    cut = train_baseline(small_job(training={"baseline": True})).weights
+
+    assert cut.keys() == whole.keys()
+    for layer, array in whole.items():
+        np.testing.assert_allclose(cut[layer], array, atol=1e-5)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from emulator.errors import ConfigError
+from emulator.laws import sentence
 from emulator.measured.fit import Fit, warnings, write_noise
+from tiles.devices import JumpTable
 from tiles.version import VERSION
 
 
@@ -21,11 +24,15 @@ def write_device(fit: Fit, found: dict[str, Any], source: Path, output: Path) ->
         output: Where to.
 
     Raises:
-        ConfigError: If the file cannot be written.
+        ConfigError: If no config could extend the file, or it cannot be written.
     """
     tree = fit.device.model_dump(mode="json")
     fields = {"kind": tree.pop("kind"), **tree}
     fields["write_noise"] = float(f"{write_noise(fit):.5g}")
+    try:
+        JumpTable.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {sentence(error, JumpTable)}") from None
     tables = fields.pop("tables")
     text = _comments(found, source)
     text += yaml.safe_dump(fields, sort_keys=False)

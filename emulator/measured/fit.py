@@ -78,12 +78,12 @@ def figures(fit: Fit, measurement: Measurement) -> dict[str, Any]:
     """What a fit found, in numbers.
 
     ``states`` is the range over the mean step at mid-range. ``asymmetry`` is the difference of up
-    and down steps there over their sum. ``nonlinearity`` is how far a mean response is from a
-    straight line at most, as a share of its range. Noises are in steps at mid-range. Spreads
-    between devices are relative, and None for one device. ``extrapolated_up`` is the part of a
-    device's range, on average, in which no up pulses were read; there, steps are continued from
-    where they were. ``shared`` is the part in which both were read, and ``middle_measured`` says
-    whether mid-range lies in it.
+    and down steps there over their sum. ``nonlinearity`` is how far a mean response is at most from
+    a straight line to a device's last reading, as a share of its range, on average over devices.
+    Noises are in steps at mid-range. Spreads between devices are relative, and None for one
+    device. ``extrapolated_up`` is the part of a device's range, on average, in which no up pulses
+    were read; there, steps are continued from where they were. ``shared`` is the part in which
+    both were read, and ``middle_measured`` says whether mid-range lies in it.
     """
     device, tables = fit.device, fit.device.tables
     rises = np.array([table.change(0.0, up=True) for table in tables])
@@ -100,8 +100,8 @@ def figures(fit: Fit, measurement: Measurement) -> dict[str, Any]:
         "range": [device.offset + device.scale * w for w in reach],
         "states": float(widths.mean() / device.granularity),
         "asymmetry": float((rises - falls).sum() / (rises + falls).sum()),
-        "nonlinearity_up": _nonlinearity(fit.up.mean),
-        "nonlinearity_down": _nonlinearity(fit.down.mean),
+        "nonlinearity_up": _nonlinearity(fit.up, measurement.up),
+        "nonlinearity_down": _nonlinearity(fit.down, measurement.down),
         "cycle_noise": float(np.sqrt((noise**2).mean()) / device.granularity),
         "write_noise": write_noise(fit),
         "extrapolated_up": float(extrapolated(fit.up, fit.down).mean()),
@@ -133,10 +133,15 @@ def write_noise(fit: Fit) -> float:
     return float(np.sqrt((steps**2).mean()))
 
 
-def _nonlinearity(mean: Array) -> float:
-    ends = mean[:, :1], mean[:, -1:]
-    line = ends[0] + (ends[1] - ends[0]) * np.linspace(0, 1, mean.shape[1])
-    return float((np.abs(mean - line).max(axis=1) / np.abs(ends[1] - ends[0])[:, 0]).mean())
+def _nonlinearity(response: Response, readings: Array) -> float:
+    shares = []
+    for mean, cycles in zip(response.mean, np.isfinite(readings), strict=True):
+        known = mean[
+            : np.flatnonzero(cycles.any(axis=0))[-1] + 1
+        ]  # after its last reading, a mean is held
+        line = np.linspace(known[0], known[-1], len(known))
+        shares.append(np.abs(known - line).max() / abs(known[-1] - known[0]))
+    return float(np.mean(shares))
 
 
 def _spread(values: Array) -> float | None:

@@ -136,10 +136,7 @@ def _slopes(readings: Array) -> tuple[Array, Array]:
 def _spread(axes: Axes, fit: Fit, measurement: Measurement, model: tuple[int, Array]) -> None:
     """Histograms over devices of the conductance after a quarter of the up pulses."""
     pulse, emulated = model
-    few = max(1, measurement.up.shape[2] // 50)  # readings that are taken together
-    around = measurement.up[:, :, max(pulse - 1 - few, 0) : pulse + few]
-    read = np.isfinite(around).any(axis=(1, 2))
-    data = np.nanmean(around[read], axis=(1, 2))
+    data = _about(measurement.up, pulse)
     both = np.concatenate([data, emulated])
     edges = np.linspace(both.min(), both.max(), 24).tolist()
     axes.hist(data, edges, density=True, color="0.8", label="data")
@@ -149,6 +146,14 @@ def _spread(axes: Axes, fit: Fit, measurement: Measurement, model: tuple[int, Ar
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
     axes.legend(loc="upper left")
     note(axes, f"s.d. of data {data.std():.3g},\nof model {emulated.std():.3g}")
+
+
+def _about(readings: Array, pulse: int) -> Array:
+    """``(devices,)`` mean reading within 2 % of all pulses from ``pulse``, or at the nearest."""
+    n = readings.shape[2]
+    away = np.where(np.isfinite(readings), np.abs(np.arange(1, n + 1) - pulse), np.inf)
+    reach = np.maximum(away.min(axis=(1, 2), keepdims=True), max(1, n // 50))
+    return np.asarray(np.nanmean(np.where(away <= reach, readings, np.nan), axis=(1, 2)))
 
 
 def _in_unit(device: JumpTable, w: Array) -> Array:
