@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-from tiles.crossbar import arrays_of, largest_conductance
 from tiles.nodal import needed_solves
 from tiles.program import Program
 from tiles.tile import Block, TileConfig
@@ -11,18 +10,22 @@ from tiles.wires import model_of
 CROSSPOINT_S = 2e-9  # of a solve, for every crosspoint; measured on one core, docs/physics.md
 
 
-def wires_notice(program: Program) -> str:
-    """Which model the tiles' wires take, and what the exact one costs; nothing without wires."""
-    blocks = [(block, program.tiles[block.tile]) for block in program.crossbars]
-    wired = [(block, tile) for block, tile in blocks if tile and tile.read.wire_resistance]
-    if not wired:
-        return ""
-    models = Counter(_model(block, tile) for block, tile in wired)
-    text = "wires: " + ", ".join(
+def wire_models(program: Program) -> str:
+    """Which model the tiles' wires take; nothing without wires."""
+    models = Counter(_model(block, tile) for block, tile in _wired(program))
+    return ", ".join(
         f"{model.replace('_', ' ')} on {n} tile{'s' * (n != 1)}"
         for model, n in sorted(models.items())
     )
-    exact = [pair for pair in wired if _model(*pair) == "exact"]
+
+
+def wires_notice(program: Program) -> str:
+    """Which model the tiles' wires take, and what the exact one costs; nothing without wires."""
+    models = wire_models(program)
+    if not models:
+        return ""
+    text = f"wires: {models}"
+    exact = [pair for pair in _wired(program) if _model(*pair) == "exact"]
     if not exact:
         return text
     n, seconds, (rows, cols) = max((_cost(*pair) for pair in exact), key=lambda cost: cost[1])
@@ -32,14 +35,19 @@ def wires_notice(program: Program) -> str:
     )
 
 
+def _wired(program: Program) -> list[tuple[Block, TileConfig]]:
+    blocks = ((block, program.tiles[block.tile]) for block in program.crossbars)
+    return [(block, tile) for block, tile in blocks if tile and tile.read.wire_resistance]
+
+
 def _model(block: Block, tile: TileConfig) -> str:
     read = tile.read
-    largest = largest_conductance(tile.cell)
+    largest = tile.cell.largest_conductance
     return model_of(read.wire_model, block.shape, read.wire_resistance, largest)
 
 
 def _cost(block: Block, tile: TileConfig) -> tuple[int, float, tuple[int, int]]:
     """Solves of a read, seconds for all arrays, and the shape."""
-    n = needed_solves(block.shape, tile.read.wire_resistance * largest_conductance(tile.cell))
-    crosspoints = arrays_of(tile.cell) * block.shape[0] * block.shape[1]
+    n = needed_solves(block.shape, tile.read.wire_resistance * tile.cell.largest_conductance)
+    crosspoints = tile.cell.n_arrays * block.shape[0] * block.shape[1]
     return n, n * crosspoints * CROSSPOINT_S, block.shape

@@ -22,6 +22,7 @@ from emulator.executors.local import LocalExecutor
 from emulator.job import prepare
 from emulator.loading import load_config
 from emulator.training import train
+from emulator.wires import wires_notice
 from interconnect import TOPOLOGIES
 from interconnect.flow import time_flow
 from tests.jobs import SCHEDULES, small_job
@@ -339,6 +340,16 @@ def test_the_command_prints_draws_and_writes(tmp_path):
     table = CliRunner().invoke(app, ["chip", "digits"])
     assert summary["bound_by"].split()[0] in done.stdout
     assert "interval per example" in table.stdout
+
+
+def test_what_wires_take_to_compute_is_a_whole_line():
+    wired = ["--set", "tile.read.wire_resistance=1e-4"]
+    lines = CliRunner().invoke(app, ["chip", "digits", *wired]).stdout.splitlines()
+    notice = wires_notice(job("tile.read.wire_resistance=1e-4").program)
+
+    assert "; a read takes" in notice
+    assert notice in lines
+    assert any("exact on 4 tiles" in line and "wires" in line for line in lines if line != notice)
 
 
 @pytest.mark.parametrize(

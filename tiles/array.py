@@ -293,6 +293,11 @@ class DeviceArray:
             self.seen += self.state - before
 
     @property
+    def reference(self) -> Array:
+        """``(rows, cols)`` conductance that each device is read against, or ``(1, 1)`` zero."""
+        return self._reference if self._reference.size else np.zeros((1, 1), np.float32)
+
+    @property
     def decays(self) -> bool:
         """Whether devices change without being pulsed."""
         return self._decay is not None

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tiles.array import Array, Factor, Site, State
-from tiles.cells import Cell, Pairs, Pcm3T1C
+from tiles.cells import Cell
 from tiles.cells.alone import AloneCrossbar
 from tiles.cells.ideal import IdealCrossbar
 from tiles.devices import Device, Ideal
@@ -84,23 +84,6 @@ def build(
     if isinstance(cell, Device):
         return AloneCrossbar(cell, site)
     return cell.crossbar(site)
-
-
-def largest_conductance(cell: Cell) -> float:
-    """Largest conductance of a typical device, relative to full scale, from its lower bound on."""
-    if isinstance(cell, Ideal | Pcm3T1C):
-        return 1.0
-    if isinstance(cell, Pairs):
-        return largest_conductance(cell.pair)
-    lower, upper = cell.limits if isinstance(cell, Device) else cell.device.limits
-    return upper - lower
-
-
-def arrays_of(cell: Cell) -> int:
-    """Arrays of conductances with wires of their own."""
-    if isinstance(cell, Pcm3T1C):
-        return 4
-    return 2 * len(cell.significances) if isinstance(cell, Pairs) else 2
 
 
 def reach(cell: Cell) -> float:

@@ -1,5 +1,6 @@
 """The tile host: a plain object that holds tiles and performs its part of a program."""
 
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from tiles.digital import DigitalMemory
 from tiles.measure import HostReport, Meter, Outcome, TileReport, Trace
 from tiles.memory import give_back
 from tiles.plan import Action, in_order, plans
-from tiles.program import UPDATES, Operation, Program, Span
+from tiles.program import UPDATES, Kind, Operation, Program, Span
 from tiles.storage import NotShared, Storage
 from tiles.tile import Block, Tile
 
@@ -75,6 +76,7 @@ class TileHost:
             for block in program.blocks
             if self._host_of[block.tile] == self.host
         }
+        self._pulsed = {op.tile for op in program.operations if op.kind is Kind.PULSE}
         self.meter = Meter(1)
         self.trace: list[Trace] | None = None
         self._feeds = feeds
@@ -113,8 +115,9 @@ class TileHost:
             What was measured, where the loss is computed.
         """
         self.meter = meter = Meter(span.log_every, span.measured, self.program.outputs)
-        for tile in self.tiles.values():
-            tile.begin(span.evaluation, span.examples_per_update)
+        for number, tile in self.tiles.items():
+            examples = span.examples_per_update if number in self._pulsed else math.inf
+            tile.begin(span.evaluation, examples)
         steps = self._steps(span.schedule)
         action: Action | None = None
         with self._timed(), np.errstate(all="ignore"):  # what is not finite shows in the loss

@@ -8,7 +8,6 @@ import ctypes
 from tiles.array import FLOAT_BYTES
 from tiles.cells import Cell
 from tiles.cells.alone import alone_bytes
-from tiles.crossbar import arrays_of
 from tiles.devices import Device, Ideal
 from tiles.tile import TileConfig, wires_of
 
@@ -38,7 +37,7 @@ def tile_bytes(config: TileConfig | None, shape: tuple[int, int]) -> int:
     if config is None:
         return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
     wires = wires_of(config, shape)
-    behind_wires = wires.bytes_per_cell(arrays_of(config.cell)) if wires else 0
+    behind_wires = wires.bytes_per_cell(config.cell.n_arrays) if wires else 0
     return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from tiles.aging import Aged, Aging, aged
 from tiles.array import State, state_digest
 from tiles.cells import Cell, Pcm3T1C
-from tiles.crossbar import EXAMPLE_S, build, largest_conductance
+from tiles.crossbar import EXAMPLE_S, build
 from tiles.devices import ConstantStep
 from tiles.frozen import Frozen
 from tiles.nodal import MOST_SOLVES, needed_solves
@@ -63,7 +63,7 @@ class TileConfig(Frozen):
     @model_validator(mode="after")
     def _wires_can_be_computed(self) -> Self:
         read, shape = self.read, (self.rows, self.cols)
-        conductance = largest_conductance(self.cell)
+        conductance = self.cell.largest_conductance
         loss = largest_loss(shape, read.wire_resistance, conductance)
         if read.wire_model == "first_order" and loss > LARGEST_BY_FIRST_ORDER:
             raise ValueError(
@@ -155,12 +155,13 @@ class Tile:
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
         return np.stack([self._stream.key(purpose, part) for purpose in purposes])
 
-    def begin(self, evaluation: int | None, examples_per_update: int = 1) -> None:
+    def begin(self, evaluation: int | None, examples_per_update: float = 1) -> None:
         """Choose the noise of forward reads: that of training, or of a numbered evaluation.
 
         Args:
             evaluation: Number of the evaluation; None: training.
-            examples_per_update: How many the tile reads between two updates, if it is trained.
+            examples_per_update: How many the tile reads between two updates; infinitely
+                many, if it is never updated.
         """
         if self._wires is not None:
             vectors = 2 * examples_per_update * self._vectors / self.block.copies
@@ -253,17 +254,23 @@ def wires_of(config: TileConfig, shape: tuple[int, int]) -> Wires | None:
     read = config.read
     if not read.wire_resistance:
         return None
-    largest = largest_conductance(config.cell)
-    return Wires(read.wire_resistance, read.wire_model, shape, largest)
+    return Wires(read.wire_resistance, read.wire_model, shape, config.cell.largest_conductance)
 
 
 def warm_up(config: TileConfig, seed: int = 0) -> None:
-    """Run every cycle once on a tile of two by two, so that its kernels are compiled and cached.
+    """Run every cycle once on a small tile, so that its kernels are compiled and cached.
 
+    Wires are solved exactly whatever their model, since a state may ask for it, and in both ways.
     The first time takes seconds; processes that start later find the kernels on disk.
     """
-    tile = Tile(config, Block(tile=0, layer="", row=0, col=0, shape=(2, 2)), 1.0, seed)
-    x = np.full((1, 2), 0.5, np.float32)
-    tile.forward(x, 0)
-    tile.backward(x, 0)
-    tile.update(x, x, 0.01, 0)
+    wired = bool(config.read.wire_resistance)
+    if wired:
+        read = config.read.model_copy(update={"wire_model": "exact"})
+        config = config.model_copy(update={"read": read})
+    tile = Tile(config, Block(tile=0, layer="", row=0, col=0, shape=(3, 3)), 1.0, seed)
+    x = np.full((1, 3), 0.5, np.float32)
+    for examples in (1, math.inf)[: 1 + wired]:
+        tile.begin(None, examples)
+        tile.forward(x, 0)
+        tile.backward(x, 0)
+        tile.update(x, x, 0.01, 0)

@@ -22,7 +22,7 @@ Array = NDArray[np.float32]
 Arrays = list[tuple[Factor, Array]]
 Asked = Literal["auto", "first_order", "exact"]
 Model = Literal["first_order", "exact"]
-LARGEST_LOSS = 0.01  # of a current; up to here the first order errs by 2 % of the loss at most
+LARGEST_LOSS = 0.005  # of a current; up to here the first order errs by 2 % of the drop at most
 LARGEST_BY_FIRST_ORDER = 0.5  # if it is asked for; beyond it, the first order says nothing
 
 
@@ -41,9 +41,10 @@ def largest_loss(shape: tuple[int, int], resistance: float, conductance: float) 
 
 
 def model_of(asked: Asked, shape: tuple[int, int], resistance: float, conductance: float) -> Model:
-    """The model for an array: ``auto`` is the first order where it errs by 2 % of the loss at most.
+    """The model for an array: ``auto`` is the first order where it errs by 2 % of the drop at most.
 
-    The relative error of the first order is about the largest loss itself.
+    The relative error of the first order is about the largest loss itself for inputs of one sign,
+    and up to three times that for signed ones.
 
     Args:
         asked: ``read.wire_model``.
@@ -145,11 +146,16 @@ class Wires:
 
     def _lost(self, x: Array) -> Array:
         networks = self._networks or []
-        return _added(net.lost(np.multiply(x, np.transpose(f))) for f, net in networks)
+        return _added(net.lost(x * _turned(f)) for f, net in networks)
 
     def _lost_backward(self, d: Array) -> Array:
         networks = self._networks or []
-        return _added(net.lost_backward(d) * np.transpose(f) for f, net in networks)
+        return _added(net.lost_backward(d) * _turned(f) for f, net in networks)
+
+
+def _turned(factor: Factor) -> Array:
+    """A factor as it multiplies ``(vectors, rows)``."""
+    return np.asarray(factor, np.float32).T
 
 
 def _added(parts: Iterable[Array]) -> Array:

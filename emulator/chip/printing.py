@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+import typer
+
 from emulator.chip.report import Band, ChipReport
 from emulator.printing import print_table
-from emulator.wires import wires_notice
+from emulator.wires import wire_models, wires_notice
 
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
@@ -22,8 +24,10 @@ def engineering(value: float, unit: str) -> str:
 
 
 def print_report(report: ChipReport) -> None:
-    """Time, energy and area in two tables."""
+    """Time, energy and area in tables, and what wires take to compute."""
     print_table(("figure", "value"), _figures(report), wraps=False)
+    if notice := wires_notice(report.program):
+        typer.echo(notice)
     print_table(("bound on the interval", "cycles per micro-batch"), _bounds(report), wraps=False)
     total = report.energy_j_per_example
     rows = [(name, *_band(band, total)) for name, band in report.energy_j.items()]
@@ -53,8 +57,8 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     per_area = ops / report.interval_s / report.area_mm2
     yield "operations per s and mm2", f"{per_area / 1e9:,.1f} G"
     yield "time model", report.chip.model
-    if notice := wires_notice(report.program):
-        yield "wires", notice.removeprefix("wires: ")
+    if models := wire_models(report.program):
+        yield "wires", models
 
 
 def _bounds(report: ChipReport) -> Iterator[tuple[str, str]]:

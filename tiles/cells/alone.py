@@ -28,6 +28,8 @@ class SharedReference(Without):
 
     why_without: ClassVar[dict[str, str]] = of_devices("cell.device")
 
+    n_arrays: ClassVar[int] = 2
+
     kind: Literal["shared_reference"] = "shared_reference"
     device: PulsedDevice = ConstantStep()
     reference: Level | None = None
@@ -45,6 +47,12 @@ class SharedReference(Without):
         """Largest weight that a typical cell holds in both directions."""
         lower, upper = self.device.limits
         return min(upper - self.middle, self.middle - lower) or upper - lower
+
+    @property
+    def largest_conductance(self) -> float:
+        """Of a typical device or of what it is read against, from the lower bound on."""
+        reference = self.middle + self.device.largest_reference - self.device.limits[0]
+        return max(self.device.largest_conductance, reference)
 
     @property
     def cell_bytes(self) -> int:
@@ -99,13 +107,14 @@ class AloneCrossbar:
         self._read()
 
     def arrays(self) -> list[tuple[Factor, Array]]:
-        """The devices, and the array of references; conductances count from the lower bound."""
-        seen = self._devices.seen
-        reference = np.zeros((len(seen), 1), np.float32)
-        if self._references is not None:
-            reference = self._references
+        """The devices, and the array of references; conductances count from the lower bound.
+
+        References of the devices' own and those of word lines stand in one array.
+        """
+        seen, own = self._devices.seen, self._devices.reference
+        reference = own if self._references is None else own + self._references
         return [
-            (1.0, seen - self._lower),
+            (1.0, seen + own - self._lower),
             (-1.0, np.broadcast_to(reference - self._lower, seen.shape)),
         ]
 

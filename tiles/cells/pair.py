@@ -98,6 +98,16 @@ class Pair(Without):
         return upper - lower if self.is_one_sided else 2 * min(upper, -lower)
 
     @property
+    def n_arrays(self) -> int:
+        """Plus and minus, and the references of either, if devices have some."""
+        return 4 if self.device.has_references else 2
+
+    @property
+    def largest_conductance(self) -> float:
+        """Of a typical device or its reference, from the lower bound on."""
+        return self.device.largest_conductance
+
+    @property
     def cell_bytes(self) -> int:
         """Bytes that a crossbar keeps per cell: two devices, the weight, and its variance."""
         return 2 * device_bytes(self.device) + FLOAT_BYTES * (1 + any(self.device.read_noise))
@@ -171,9 +181,14 @@ class PairCrossbar:
         self._read(touched)
 
     def arrays(self) -> list[tuple[Factor, Array]]:
-        """Plus and minus; conductances count from the lower bound."""
+        """Plus and minus, each before its references; conductances count from the lower bound."""
         lower = np.float32(self._cell.device.limits[0])
-        return [(1.0, self._plus.seen - lower), (-1.0, self._minus.seen - lower)]
+        arrays: list[tuple[Factor, Array]] = []
+        for sign, devices in ((1.0, self._plus), (-1.0, self._minus)):
+            arrays.append((sign, devices.seen + devices.reference - lower))
+            if self._cell.device.has_references:
+                arrays.append((-sign, devices.reference - lower))
+        return arrays
 
     def state(self) -> State:
         """The conductances of both devices."""

@@ -50,6 +50,16 @@ class Pairs(Without):
         return sum(self.significances) * self.pair.reach
 
     @property
+    def n_arrays(self) -> int:
+        """Those of all pairs."""
+        return len(self.significances) * self.pair.n_arrays
+
+    @property
+    def largest_conductance(self) -> float:
+        """Of a typical device or its reference, from the lower bound on."""
+        return self.pair.largest_conductance
+
+    @property
     def cell_bytes(self) -> int:
         """Bytes that a crossbar keeps per cell: its pairs, the weight, and its variance."""
         own = FLOAT_BYTES * (1 + any(self.pair.device.read_noise))

@@ -29,11 +29,13 @@ class Device(Frozen):
 
     Attributes:
         n_parameters: Numbers that differ from device to device.
+        n_arrays: Arrays with wires of their own, if a device alone is the cell.
         source: Publication of law and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
     """
 
     n_parameters: ClassVar[int] = 4
+    n_arrays: ClassVar[int] = 2
     source: ClassVar[str]
     has_history: ClassVar[bool] = False
 
@@ -81,6 +83,17 @@ class Device(Frozen):
     def has_references(self) -> bool:
         """Whether each device is read against a reference of its own."""
         return False
+
+    @property
+    def largest_reference(self) -> float:
+        """Where the reference of a typical device stands at most; 0 without one."""
+        return 0.0
+
+    @property
+    def largest_conductance(self) -> float:
+        """Of a typical device or its reference, from the lower bound on."""
+        lower, upper = self.limits
+        return (max(upper, self.largest_reference) if self.has_references else upper) - lower
 
     def law(self) -> Any:
         """The numbers shared by all devices, as the ``NamedTuple`` that selects the law."""

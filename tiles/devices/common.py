@@ -69,6 +69,11 @@ class CommonDevice(Device):
         """As the config says."""
         return bool(self.symmetry_referenced or self.reference_mean or self.reference_noise)
 
+    @property
+    def largest_reference(self) -> float:
+        """As the config says; symmetry points lie within the bounds."""
+        return self.reference_mean + (self.limits[1] if self.symmetry_referenced else 0.0)
+
     def symmetry_points(self, values: Array) -> Array:
         """``(rows, cols)`` conductance at which up and down steps are equal, within the bounds."""
         raise NotImplementedError

@@ -13,4 +13,7 @@ class Ideal(Without):
         FEATURES, "an ideal weight is a number, not a device; constant_step has it"
     )
 
+    n_arrays: ClassVar[int] = 2  # as two arrays would hold weights above and below zero
+    largest_conductance: ClassVar[float] = 1.0
+
     kind: Literal["ideal"] = "ideal"

@@ -35,7 +35,7 @@ class DigitalMemory:
         """A copy of the numbers."""
         return self.numbers.copy()
 
-    def begin(self, evaluation: int | None, examples_per_update: int = 1) -> None:
+    def begin(self, evaluation: int | None, examples_per_update: float = 1) -> None:
         """Nothing: no read has noise."""
 
     def age(self, aging: Aging | None) -> None:

@@ -58,6 +58,9 @@ class Pcm3T1C(Without):
 
     why_without: ClassVar[dict[str, str]] = OF_3T1C
 
+    n_arrays: ClassVar[int] = 4
+    largest_conductance: ClassVar[float] = 1.0
+
     kind: Literal["pcm_3t1c"] = "pcm_3t1c"
     gain: float = Field(4.0, ge=1e-3, le=1e3)
     polarity_inversion: bool = True
