@@ -2,16 +2,20 @@
 
 import re
 
+# Each of these takes a time in proportion to the text: no two repeats can share its letters.
+_WORD = re.compile(r"[^\s@'\"]+@?")
 # user:password@ behind the scheme; a password may hold slashes, and a port is none. Of the web, a
 # name alone may be a token. A path makes one slash of two.
-_LOGIN = re.compile(r"(:/+)(?:[^\s/:@'\"]*:(?!\d+/)[^\s@'\"]*)@")
+_LOGIN = re.compile(r"(:/+)[^/:]*:(?!\d+/).*", re.DOTALL)  # in a word that ends in @
 _WEB_LOGIN = re.compile(r"(https?:/+)[^\s/@'\"]+@", re.IGNORECASE)
-_SECRET_NAME = (
-    r"[\w.%-]*(?:secret|token|passw|pwd|signature|credential|auth"
-    r"|(?:access|account|api|private|session)[_-]?key)[\w.%-]*|sig|sas|key"
+_SECRET = (
+    r"secret|token(?![a-z])|passw|pwd|signature|credential|auth"
+    r"|(?:access|account|api|private|session)[_-]?key"
+    r"|(?<![a-z0-9])(?:keys?|pass|passphrase|pat|dsn)(?==)|(?<=[?&;])(?:sig|sas)(?==)"
 )
-_PARAMETER = re.compile(rf"([?&;](?:{_SECRET_NAME})=)[^&;#\s'\"]+", re.IGNORECASE)
-_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
+_PARAMETER = re.compile(
+    rf"([?&;](?=[\w.%-]++=)(?=[\w.%-]*?(?:{_SECRET}))[\w.%-]++=)[^&;#\s'\"]+", re.IGNORECASE
+)
 
 
 def masked(text: str) -> str:
@@ -20,12 +24,21 @@ def masked(text: str) -> str:
     >>> masked("got s3://KEY:SE/CRET@bucket/a?region=b&secret_key=c")
     'got s3://***@bucket/a?region=b&secret_key=***'
     """
-    return _PARAMETER.sub(r"\1***", _WEB_LOGIN.sub(r"\1***@", _LOGIN.sub(r"\1***@", text)))
+    without = _WEB_LOGIN.sub(r"\1***@", _WORD.sub(_without_login, text))
+    return _PARAMETER.sub(r"\1***", without)
+
+
+def _without_login(word: re.Match[str]) -> str:
+    return _LOGIN.sub(r"\1***@", word[0]) if word[0].endswith("@") else word[0]
 
 
 def is_secret(name: str) -> bool:
-    """Whether a variable of this name is likely to hold a secret."""
-    return _NAME.fullmatch(name) is not None
+    """Whether a variable, or a parameter of an address, of this name is likely to hold a secret.
+
+    >>> is_secret("AZURE_STORAGE_KEY"), is_secret("TOKENIZERS_PARALLELISM")
+    (True, False)
+    """
+    return _PARAMETER.match(f"?{name}=x") is not None
 
 
 class ConfigError(ValueError):

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -18,6 +19,7 @@ import yaml
 from cluster.launch import commands, machines
 from cluster.launch.commands import PASSING_ON, launch
 from cluster.launch.loading import load_cluster
+from cluster.launch.scripts import PRIVATE_FOLDER
 from emulator.errors import ConfigError
 from emulator.loading import load_config
 
@@ -137,6 +139,24 @@ def test_a_dry_run_shows_every_file_and_leaves_nothing(
                 in shown
             )
     assert "Start with: bash " in shown
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_dry_run_shows_no_secret_and_all_else(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    variables = {"AZURE_STORAGE_KEY": "sEcrEt1", "DB_PASS": "sEcrEt2", "MY_TOKEN": "a'sEcrEt3",
+                 "TOKENIZERS_PARALLELISM": "0", "STORE": "s3://KEY:sEcrEt4@bucket"}  # fmt: skip
+    app([name, "digits", "--dry-run"], standalone_mode=False)
+    plain = capsys.readouterr().out
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"extends": name, "variables": variables}))
+    app(["mine.yaml", "digits", "--dry-run"], standalone_mode=False)
+    shown = capsys.readouterr().out
+
+    assert "sEcrEt" not in shown
+    assert all(variable in shown for variable in variables)
+    masks = shown.count("***") - plain.count("***")
+    assert masks == 4 * (2 if name == "kubernetes" else 1)  # where two kinds of pods have them
+    assert shown.count("0") > plain.count("0")
 
 
 @pytest.mark.parametrize(("name", "tool"), [("slurm", "sbatch"), ("kubernetes", "kubectl"),
@@ -422,6 +442,17 @@ def test_no_one_else_reads_what_is_generated(name, generate):
 
     for path in (folder, *folder.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(stand_ins):
+    made = stand_ins.folder / "made"
+    real = shutil.which("mktemp")
+    stand_ins.add("mktemp", f'folder=$({real} "$@"); echo x >> {made}\n'
+                  f'[ "$(wc -l < {made})" -gt 2 ] || rmdir "$folder"; echo "$folder"')  # fmt: skip
+    script = f'set -e\n{PRIVATE_FOLDER}\n[ -d "$RAY_TMPDIR" ]\nrmdir "$RAY_TMPDIR"'
+    subprocess.run(["bash", "-c", script], env=stand_ins.environment, check=True, timeout=60)
+
+    assert made.read_text() == "x\n" * 3
 
 
 @pytest.mark.parametrize("kind", ["slurm", "on-premises", "aws"])

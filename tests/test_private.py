@@ -22,7 +22,7 @@ from cluster.commands import run as command
 from cluster.launch.loading import load_cluster
 from emulator import train
 from emulator.config import Engine
-from emulator.errors import ConfigError, masked
+from emulator.errors import ConfigError, is_secret, masked
 from emulator.executors import environment
 from emulator.executors.instance import connect
 from emulator.loading import load_config
@@ -32,6 +32,7 @@ from tests.jobs import small_config
 from tests.stranger import NO_SUCH, NOT_ADMITTED, grpc
 
 ROOT = Path(__file__).parents[1]
+START_S = 300.0  # longest wait for a run on Ray to begin
 
 
 def mode(path):
@@ -232,6 +233,43 @@ def test_addresses_without_credentials_are_left_as_they_are(address):
     assert config.checkpoint.storage == address
 
 
+@pytest.mark.parametrize(
+    "text", [":/a" * 350_000, "?" + "token" * 200_000, ":" + "/" * 10**6, "https:/" * 150_000,
+             "s3://a:" * 150_000]
+)  # fmt: skip
+def test_masking_takes_a_time_in_proportion_to_the_text(text):
+    """Else a text of this length would take hours."""
+    assert masked(text) == text
+    assert masked(f"{text} s3://KEY:sEcrEt@bucket") == f"{text} s3://***@bucket"
+
+
+def test_a_long_name_is_an_error_like_others(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"extends": "digits", "name": "s3://a:b@" + ":/a" * 350_000}))
+    monkeypatch.setattr(sys, "argv", ["crossmesh", "map", str(path)])
+
+    assert command() == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert "***" in errors
+    assert len(errors) < 5000
+
+
+@pytest.mark.parametrize("name", [
+    "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY", "DB_PASS", "SSH_PASSPHRASE", "GITHUB_PAT",
+    "SENTRY_DSN", "MY_TOKEN", "TOKEN", "HF_TOKEN_2", "PGPASSWORD", "key", "sig", "APIKEY",
+])  # fmt: skip
+def test_names_of_secrets_are_known(name):
+    assert is_secret(name)
+    assert masked(f"s3://b/?{name}=sEcrEt") == f"s3://b/?{name}=***"
+
+
+@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "PATH", "MONKEY", "BYPASS", "HOME",
+                                  "MAX_TOKENS", "KEYBOARD", "signal"])  # fmt: skip
+def test_names_of_other_things_are_no_secrets(name):
+    assert not is_secret(name)
+
+
 def test_a_clusters_credentials_belong_into_its_variables(tmp_path, capsys, monkeypatch):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: aws\nstorage: s3://AKIA:sEcrEt@bucket/a\n")
@@ -245,7 +283,7 @@ def test_a_clusters_credentials_belong_into_its_variables(tmp_path, capsys, monk
     monkeypatch.setattr(sys, "argv", ["crossmesh", "launch", str(path), "digits", "--dry-run"])
     assert command() == 0
     shown = capsys.readouterr().out
-    assert "export AWS_SECRET_ACCESS_KEY=***" in shown
+    assert "export AWS_SECRET_ACCESS_KEY='***'" in shown
     assert "export MINE=shown" in shown
     assert "sEcrEt" not in shown
 
@@ -283,6 +321,15 @@ def started(place, work, *options, **variables):
     )  # fmt: skip
 
 
+def waited(run, condition):
+    """Wait until a run has come so far."""
+    deadline = time.monotonic() + START_S
+    while not condition():
+        assert run.poll() is None
+        assert time.monotonic() < deadline, f"not within {START_S} s"
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def victim(place):
     """A run on Ray, with code shipped, while it trains."""
@@ -291,9 +338,7 @@ def victim(place):
     shipped = ("--set", "engine.code=shipped", "--set", "training.baseline=false")
     run = started(place, place / "work", "--epochs", "100000", *shipped)
     try:
-        while not (place / "work" / "runs" / "digits" / "live.json").exists():
-            assert run.poll() is None
-            time.sleep(0.1)
+        waited(run, (place / "work" / "runs" / "digits" / "live.json").exists)
         yield run
     finally:
         run.terminate()
@@ -308,9 +353,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_to_read(place):
     work.mkdir()
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     run = started(place, work, "--epochs", "100", HOME=str(home), XDG_CACHE_HOME=cache)
-    while not list(place.glob(f"{private.PREFIX}*/ray")):
-        assert run.poll() is None
-        time.sleep(0.02)
+    waited(run, lambda: list(place.glob(f"{private.PREFIX}*/ray")))
     run.send_signal(signal.SIGINT)
 
     assert run.wait(120) == 130

@@ -32,7 +32,8 @@ from cluster.launch.order import Order
 from emulator import interrupt
 from emulator.commands import app
 from emulator.ends import words
-from emulator.errors import ConfigError, is_secret
+from emulator.errors import ConfigError, is_secret, masked
+from tiles.frozen import FrozenDict
 
 # What typer needs to know, so that options behind CONFIG go on to the training.
 PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -129,10 +130,10 @@ def _start_elsewhere(
             f"the run directory {order.source}"
         )
     folder = files or Path("launched") / f"{cluster.name}-{order.config.name}"
-    plan = _plan(cluster, order, folder.absolute())
     if dry_run and files is None:
-        plan.show([value for name, value in cluster.variables.items() if value and is_secret(name)])
+        _plan(_without_secrets(cluster), order, folder.absolute()).show()
         return 0
+    plan = _plan(cluster, order, folder.absolute())
     plan.write()
     if dry_run:
         typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
@@ -143,6 +144,15 @@ def _start_elsewhere(
         return _run(plan)
     finally:  # also when interrupted
         typer.echo(plan.after, err=True)
+
+
+def _without_secrets(cluster: AnyCluster) -> AnyCluster:
+    """A cluster as it may be shown: masked here, for in the files a value may be quoted."""
+    shown = {
+        name: "***" if is_secret(name) else masked(value)
+        for name, value in cluster.variables.items()
+    }
+    return cluster.model_copy(update={"variables": FrozenDict(shown)})
 
 
 def _plan(cluster: AnyCluster, order: Order, folder: Path) -> Plan:

@@ -79,14 +79,11 @@ class Plan:
                 f"({(error.strerror or str(error)).lower()})"
             ) from None
 
-    def show(self, hidden: Iterable[str] = ()) -> None:
-        """Print all files and what to do next, with some texts masked; the token is not made."""
+    def show(self) -> None:
+        """Print all files and what to do next, addresses masked; the token is not made."""
         for file in self.files:
             typer.echo(f"---- {self.folder / file.name} (mode {file.mode:04o})")
-            text = masked(file.text)
-            for secret in hidden:
-                text = text.replace(secret, "***")
-            typer.echo(text)
+            typer.echo(masked(file.text))
         if self.token is not None:
             typer.echo(f"---- {self.folder / self.token} (mode 0600)")
             typer.echo("(the token, which is made when the files are written)\n")

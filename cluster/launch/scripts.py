@@ -54,10 +54,17 @@ for left in /tmp/{PREFIX}*; do
     flock -n "$left" rm -rf "$left" || true
   fi
 done
-RAY_TMPDIR=$(mktemp -d /tmp/{PREFIX}XXXXXXXX)
-export RAY_TMPDIR
-exec 9< "$RAY_TMPDIR"
-flock 9"""
+tries=0  # for another script may remove the folder before it is locked
+until RAY_TMPDIR=$(mktemp -d /tmp/{PREFIX}XXXXXXXX) && {{ exec 9< "$RAY_TMPDIR"; }} 2> /dev/null \\
+    && flock 9 && [ -d "$RAY_TMPDIR" ]; do
+  tries=$((tries + 1))
+  if [ "$tries" -ge 100 ]; then
+    echo "error: no folder in /tmp can be made and locked" >&2
+    exit 1
+  fi
+  sleep 0.1
+done
+export RAY_TMPDIR"""
 
 
 def config_file(order: Order, folder: str) -> File:

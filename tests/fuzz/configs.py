@@ -14,7 +14,8 @@ from tests.jobs import CELLS, small_config
 INTEGERS = (-1, 0, 1, 2, 3, 7, 10**9, 2**31, 2**32, 2**53, 2**63, 2**64, 10**40)
 REALS = (5e-324, 1e-320, 1e-30, 1e-12, 1e-3, 0.5, 1.0, 1e3, 1e12, 1e30, 1e300, -1e-3, -1.0, -0.0)
 OTHERS = (None, True, False, "", "auto", "x" * 70_000, "é\0\x1b", [], {}, [1] * 1000, [[]],
-          {"kind": "ideal"}, {"extends": "/dev/zero"}, "1e400", "2026-13-45")  # fmt: skip
+          {"kind": "ideal"}, {"extends": "/dev/zero"}, "1e400", "2026-13-45",
+          ":/a" * 20_000, "?" + "token" * 14_000)  # fmt: skip
 # What only makes a run longer when it is large: asked for by `map`, which does not train.
 LONG = ("epochs", "examples", "test_examples", "every", "log_every")
 
