@@ -6,6 +6,7 @@ import shutil
 
 import msgpack
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -259,3 +260,18 @@ def test_arrays_of_any_changed_bytes_are_refused_or_whole(tmp_path, choice):
     except Damaged:
         return
     assert all(len(array.tobytes()) == array.nbytes for array in state.values())
+
+
+@pytest.mark.parametrize("method", ["zstd", "lz4"])
+def test_compressed_arrays_are_refused_before_they_are_unpacked(tmp_path, method):
+    values = pa.array([bytes(64 << 20)], pa.large_binary())
+    columns = {"name": ["g"], "type": ["<f4"], "shape": [[16 << 20]], "values": values}
+    types = [pa.string(), pa.string(), pa.list_(pa.int64()), pa.large_binary()]
+    schema = pa.schema([*zip(columns, types, strict=True)])
+    options = pa.ipc.IpcWriteOptions(compression=method)
+    with pa.ipc.new_file(str(tmp_path / "t"), schema, options=options) as file:
+        file.write_batch(pa.record_batch(columns, schema=schema))
+    digest = hashlib.sha256((tmp_path / "t").read_bytes()).hexdigest()
+
+    with pytest.raises(Damaged, match=r"t does not hold the arrays of a tile \(it is compressed, "):
+        load_state(Storage(str(tmp_path)), "t", digest)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import struct
 import tarfile
+import tracemalloc
 from dataclasses import replace
 from email.message import Message
 from pathlib import Path
@@ -488,6 +489,13 @@ def test_objects_in_npz_are_never_unpickled(tmp_path):
         load(config)
 
 
+def test_what_else_is_in_npz_is_not_looked_at(tmp_path):
+    arrays = {"x_train": np.eye(4), "y_train": np.arange(4), "names": np.array([{}] * 4)}
+    data = load(npz(tmp_path, **arrays))
+
+    assert len(data.train) + len(data.test) == 4
+
+
 @pytest.mark.parametrize("source", ["npz", "parquet"])
 def test_file_of_another_kind_is_refused(tmp_path, source):
     file = tmp_path / "notes.txt"
@@ -711,6 +719,29 @@ def test_damaged_archive_of_cifar10_is_refused(secluded, damage, reason):
     assert str(error.value) == (
         f"data.directory must hold a whole tar archive in {path}, got {reason}"
     )
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("many", [True, False])
+def test_an_archive_with_long_headers_takes_no_memory(secluded, form, many):
+    folder = write_batches(secluded, {published.ARCHIVE: b""})
+    path = folder / published.ARCHIVE
+    with tarfile.open(path, "w:gz", format=form, compresslevel=1) as tar:
+        for name in [f"{k}" for k in range(2100)] if many else ["x" * (16 << 20)]:
+            tar.addfile(tarfile.TarInfo(name))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as error:
+            load(DataConfig(source="cifar10", directory=folder))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert str(error.value) == (
+        f"data.directory must hold a whole tar archive in {path}, got headers of more than "
+        "1048576 bytes"
+    )
+    assert peak < 8 << 20
 
 
 def test_real_cifar10_has_its_published_counts():

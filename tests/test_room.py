@@ -124,24 +124,28 @@ def test_a_split_and_a_crop_of_either_order_are_the_same(tmp_path, monkeypatch, 
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_tightest_control_group_counts(tmp_path, monkeypatch, version):
     names = {
-        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        2: ("memory.max", "memory.current", "inactive_file"),
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        2: ("memory.max", "memory.current"),
+    }[version]
+    given_back = {
+        1: "total_inactive_file 200\ntotal_active_file 50\ninactive_file 3\n",
+        2: "inactive_file 190\nactive_file 40\nslab_reclaimable 20\nslab 7\n",
     }[version]
     root = tmp_path / "memory" if version == 1 else tmp_path
     (root / "job" / "step").mkdir(parents=True)
     for folder, most, used in (("job", "5000", "1500"), ("job/step", "max", "100")):
-        for name, content in zip(names, (most, used, "x"), strict=True):
+        for name, content in zip(names, (most, used), strict=True):
             (root / folder / name).write_text(f"{content}\n")
-        (root / folder / "memory.stat").write_text(f"anon 1\n{names[2]} 200\n")
+        (root / folder / "memory.stat").write_text(f"anon 1\n{given_back}")
     group = "4:cpu,memory:/job/step" if version == 1 else "0::/job/step"
     lines = {"/proc/self/cgroup": [group], "/proc/meminfo": ["MemAvailable:  9 kB"]}
     plain = room._lines
     monkeypatch.setattr(room, "_lines", lambda path: lines.get(str(path)) or plain(path))
     monkeypatch.setattr(room, "_GROUPS", tmp_path)
 
-    assert room.free_bytes() == 5000 - 1500 + 200
-    assert room.lacking(3700) is None
-    assert room.lacking(3701) == 3700
+    assert room.free_bytes() == 5000 - 1500 + 250
+    assert room.lacking(3750) is None
+    assert room.lacking(3751) == 3750
 
 
 def test_a_limit_on_the_address_space_counts(monkeypatch):

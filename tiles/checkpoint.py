@@ -1,6 +1,8 @@
 """A tile's state on disk: one Arrow file per tile, so that no packing of tiles shows in it."""
 
 import hashlib
+import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,13 @@ _SCHEMA = pa.schema(
 )  # fmt: skip
 _TYPES = {np.dtype(t).str: np.dtype(t) for t in (np.float32, np.int64)}
 
+_MAGIC = b"ARROW1\0\0"  # and what fills it up to eight bytes
+_INT, _SHORT = struct.Struct("<i"), struct.Struct("<H")  # of a flatbuffer
+
 # What pyarrow and NumPy say of a file that is no such one.
 _BROKEN = (
     pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError,
+    struct.error,
 )  # fmt: skip
 
 
@@ -124,17 +130,52 @@ def load_state(folder: Storage, name: str, digest: str) -> State:
 def _arrays(body: pa.Buffer) -> State:
     """The arrays in a file, of which nothing is used before all of it is checked."""
     arrays: State = {}
-    with pa.ipc.open_file(pa.BufferReader(body)) as file:
-        if not file.schema.equals(_SCHEMA):
-            raise ValueError("its columns are others")
-        for number in range(file.num_record_batches):
-            rows = file.get_batch(number)
-            rows.validate(full=True)  # else offsets that lie would be followed
-            if any(column.null_count for column in rows):
-                raise ValueError("a value is missing")
-            columns = (rows[name].to_pylist() for name in ("name", "type", "shape"))
-            for name, kind, shape, values in zip(*columns, rows["values"], strict=True):
-                if name in arrays or min(shape, default=0) < 0:
-                    raise ValueError(f"{name} is there twice or has no shape")
-                arrays[name] = np.frombuffer(values.as_buffer(), _TYPES[kind]).reshape(shape)
+    for rows in _batches(body):
+        rows.validate(full=True)  # else offsets that lie would be followed
+        if any(column.null_count for column in rows):
+            raise ValueError("a value is missing")
+        columns = (rows[name].to_pylist() for name in ("name", "type", "shape"))
+        for name, kind, shape, values in zip(*columns, rows["values"], strict=True):
+            if name in arrays or min(shape, default=0) < 0:
+                raise ValueError(f"{name} is there twice or has no shape")
+            arrays[name] = np.frombuffer(values.as_buffer(), _TYPES[kind]).reshape(shape)
     return arrays
+
+
+def _batches(body: pa.Buffer) -> Iterator[Any]:
+    """The record batches, which take no memory of their own: none is compressed.
+
+    Read as the stream that an Arrow file is behind its first bytes, for only so can the head of a
+    message be seen before the message is unpacked.
+    """
+    if body[: len(_MAGIC)] != _MAGIC:
+        raise ValueError("it is no Arrow file")
+    messages = iter(pa.ipc.MessageReader.open_stream(pa.BufferReader(body.slice(len(_MAGIC)))))
+    schema = pa.ipc.read_schema(next(messages, None))
+    if not schema.equals(_SCHEMA):
+        raise ValueError("its columns are others")
+    for message in messages:
+        if message.type != "record batch":
+            raise ValueError(f"it has a {message.type}")
+        if _is_compressed(message.metadata.to_pybytes()):
+            raise ValueError("it is compressed, which no tile's file is")
+        yield pa.ipc.read_record_batch(message, schema)
+
+
+def _is_compressed(head: bytes) -> bool:
+    """Whether the head of a record batch names a compression.
+
+    It is a flatbuffer, checked by Arrow: field 2 of a ``Message`` is its ``RecordBatch``, field 3
+    of that its ``BodyCompression``. Source: Message.fbs of the Arrow format.
+    """
+
+    def field(table: int, number: int) -> int:
+        """Where a field of a table lies; 0 if it is not there."""
+        fields = table - _INT.unpack_from(head, table)[0]
+        n_bytes = _SHORT.unpack_from(head, fields)[0]
+        at = 4 + 2 * number
+        offset = _SHORT.unpack_from(head, fields + at)[0] if at < n_bytes else 0
+        return table + offset if offset else 0
+
+    where = field(_INT.unpack_from(head, 0)[0], 2)
+    return field(where + _INT.unpack_from(head, where)[0], 3) != 0

@@ -5,11 +5,14 @@ leave, and what its own limits leave.
 """
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
 
 _GROUPS = Path("/sys/fs/cgroup")
 _MIB = 1 << 20
+# What a control group counts as used, and the system takes back when memory is asked for.
+_GIVEN_BACK = ("inactive_file", "active_file", "slab_reclaimable")
+_GIVEN_BACK_1 = ("total_inactive_file", "total_active_file")  # of version 1
 
 
 def free_bytes() -> int | None:
@@ -45,20 +48,22 @@ def _of_groups() -> Iterator[int]:
     for line in _lines(Path("/proc/self/cgroup")):
         _, kinds, name = line.split(":", 2)
         if kinds == "":
-            yield from _of_lineage(_GROUPS, name, "memory.max", "memory.current", "inactive_file")
+            yield from _of_lineage(_GROUPS, name, "memory.max", "memory.current", _GIVEN_BACK)
         elif "memory" in kinds.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            yield from _of_lineage(_GROUPS / "memory", name, *names)
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            yield from _of_lineage(_GROUPS / "memory", name, *names, _GIVEN_BACK_1)
 
 
-def _of_lineage(root: Path, name: str, limit: str, usage: str, cached: str) -> Iterator[int]:
+def _of_lineage(
+    root: Path, name: str, limit: str, usage: str, given_back: Container[str]
+) -> Iterator[int]:
     place = PurePosixPath(name.lstrip("/"))
     for part in (place, *place.parents):
         folder = root / part
         most, used = _number(folder / limit), _number(folder / usage)
         if most is not None and used is not None:  # else there is no limit, or another name space
             kept = [line.split() for line in _lines(folder / "memory.stat")]
-            freed = sum(int(words[1]) for words in kept if words[0] == cached)
+            freed = sum(int(words[1]) for words in kept if words[0] in given_back)
             yield max(0, most - used + freed)
 
 

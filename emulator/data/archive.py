@@ -1,10 +1,11 @@
 """Arrays in NumPy archives, by name: counted before they are read, and never unpickled."""
 
+import contextlib
 import math
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -35,26 +36,48 @@ class _Head(NamedTuple):
     n_bytes: int
 
 
-def stored_arrays(path: Path, refuse: Refuse) -> dict[str, Stored]:
+def array_names(path: Path, refuse: Refuse) -> list[str]:
+    """Names of the arrays of an archive, of which nothing else is read."""
+    with _opened(path, refuse) as archive:
+        return [*_members(archive)]
+
+
+def stored_arrays(
+    path: Path, refuse: Refuse, names: Container[str] | None = None
+) -> dict[str, Stored]:
     """The arrays of an archive.
 
     Args:
         path: The archive.
         refuse: Makes the error that is raised, here or when an array is read, from a reason.
+        names: Those that are wanted, the others may be anything; None: all.
     """
+    with _opened(path, refuse) as archive:
+        heads = {
+            name: (info, _head(archive, info))
+            for name, info in _members(archive).items()
+            if names is None or name in names
+        }
+    return {name: _stored(path, info, head, refuse) for name, (info, head) in heads.items()}
+
+
+@contextlib.contextmanager
+def _opened(path: Path, refuse: Refuse) -> Iterator[zipfile.ZipFile]:
+    """An archive; what is wrong with it within the block is refused."""
     # Checked first, as numpy takes anything else for a pickle and speaks of that.
     if not is_file(path) or not zipfile.is_zipfile(path):
         raise refuse("it is no zip file")
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            heads = {info: _head(archive, info) for info in members}
+            yield archive
     except _BROKEN as error:
         raise refuse(error) from None
-    return {
-        info.filename.removesuffix(".npy"): _stored(path, info, head, refuse)
-        for info, head in heads.items()
-    }
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays, by name."""
+    every = archive.infolist()
+    return {i.filename.removesuffix(".npy"): i for i in every if i.filename.endswith(".npy")}
 
 
 def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Head:

@@ -27,6 +27,7 @@ from emulator.data.stored import Part, Stored, spans
 SHAPE = (3, 32, 32)  # channels, rows, columns
 RECORD_BYTES = 3073
 N_CLASSES = 10
+_HEADER_BYTES = 1 << 20  # of an archive, at most: those of two thousand members
 
 Bytes = BufferedIOBase | IO[bytes]
 Opened = Callable[[], "contextlib.AbstractContextManager[Bytes]"]
@@ -82,8 +83,8 @@ def _archived(folder: Path) -> list[_Batch]:
     place = Place("directory", str(path))
     with _tar(path, place) as archive:
         members = {
-            member.name: member.size
-            for member in archive
+            member.name: (member.offset_data, member.size)
+            for member in _members(archive)
             if member.isreg() and not member.issparse()
             if _is_batch(PurePosixPath(member.name).name)
         }
@@ -91,22 +92,50 @@ def _archived(folder: Path) -> list[_Batch]:
         _Batch(
             path=f"{path}/{name}",
             stem=PurePosixPath(name).name,
-            n_bytes=members[name],
-            opened=_member(path, place, name),
+            n_bytes=n_bytes,
+            opened=_from(path, place, first),
         )
-        for name in sorted(members)
+        for name, (first, n_bytes) in sorted(members.items())
     ]
 
 
-def _member(path: Path, place: Place, name: str) -> Opened:
+def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive, none of which is kept."""
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # public, but not in its types
+        yield member
+
+
+def _from(path: Path, place: Place, first: int) -> Opened:
+    """Opens a file at one of its bytes."""
+
     @contextlib.contextmanager
     def file() -> Iterator[Bytes]:
-        with _tar(path, place) as archive:
-            member = archive.extractfile(name)
-            assert member is not None  # it was a file when it was found
-            yield member
+        with opened(path, place) as whole:
+            whole.seek(first)
+            yield whole
 
     return file
+
+
+class _Headers(BufferedIOBase):
+    """An archive of which only so many bytes are read: tarfile takes names of any length."""
+
+    def __init__(self, file: Bytes) -> None:
+        self._left = _HEADER_BYTES
+        self._file = file
+
+    def read(self, n: int | None = -1, /) -> bytes:
+        if n is None or not 0 <= n <= self._left:
+            raise tarfile.ReadError(f"headers of more than {_HEADER_BYTES} bytes")
+        self._left -= n
+        return self._file.read(n)
+
+    def seek(self, where: int, whence: int = 0, /) -> int:
+        return self._file.seek(where, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 @contextlib.contextmanager
@@ -114,7 +143,7 @@ def _tar(path: Path, place: Place) -> Iterator[tarfile.TarFile]:
     """An archive; what is wrong with it within the block is an error of one line."""
     with opened(path, place) as file:
         try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
+            with tarfile.open(fileobj=_Headers(file), mode="r:") as archive:
                 yield archive
         except (tarfile.TarError, KeyError, ValueError, *BROKEN_GZIP) as error:
             if isinstance(error, DataError):
@@ -139,7 +168,7 @@ def _raw(folder: Path, batches: list[_Batch], pattern: str) -> Raw:
     if not batches:
         raise DataError(f"data.directory must hold {pattern}, got {folder} without it")
     for batch in batches:
-        if not batch.n_bytes or batch.n_bytes % RECORD_BYTES:
+        if batch.n_bytes <= 0 or batch.n_bytes % RECORD_BYTES:
             law = f"one or more records of {RECORD_BYTES} bytes"
             raise Place("directory", batch.path).refusal(law, f"{batch.n_bytes} bytes")
     n = sum(batch.n_bytes for batch in batches) // RECORD_BYTES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emulator.data.archive import stored_arrays
+from emulator.data.archive import array_names, stored_arrays
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place, listed
 from emulator.data.examples import Dataset
@@ -33,12 +33,12 @@ def _arrays(path: Path) -> Mapping[str, Stored]:
     def refusal(reason: object) -> DataError:
         return DataError(f"data.file must be an npz archive, got {path} ({reason})")
 
-    arrays = stored_arrays(path, refusal)
-    needed = NEEDED + (OPTIONAL if set(OPTIONAL) & set(arrays) else ())
+    there = array_names(path, refusal)
+    needed = NEEDED + (OPTIONAL if set(OPTIONAL) & set(there) else ())
     for key in needed:
-        if key not in arrays:
-            raise DataError(f"data.file must hold {key}, got {listed(arrays)} in {path}")
-    return arrays
+        if key not in there:
+            raise DataError(f"data.file must hold {key}, got {listed(there)} in {path}")
+    return stored_arrays(path, refusal, needed)
 
 
 def _raw(arrays: Mapping[str, Stored], part: str, path: Path) -> Raw:
