@@ -285,7 +285,7 @@ def main() -> None:
     deadline = time.monotonic() + 60 * given.minutes
     moments = given.moments.split(",")
     results: dict[str, list[Seen]] = {kind: [] for kind in FAULTS}
-    for line in given.log.read_text().splitlines():
+    for line in given.log.read_text().splitlines() if given.log.exists() else []:
         before = Seen(*json.loads(line))
         results[before.kind].append(before)
     for number, kind in product(range(given.each), FAULTS):

@@ -46,7 +46,7 @@ def idx(rng: Random, folder: Path) -> list[str]:
             shape = tuple(rng.choice(SIZES) for _ in range(n_axes))
             bodies[name] = _idx(shape, bytes(min(2**22, int(np.prod(shape, dtype=object)))))
     for stem, body in bodies.items():
-        packed = gzip.compress(body, 1)
+        packed = gzip.compress(body, 1, mtime=0)
         if stem == name and rng.random() < 0.5:
             packed = mutated(packed, rng)
         plain = rng.random() < 0.3
@@ -91,18 +91,17 @@ def _answers(n: int) -> list[Any]:
 
 def _archive(arrays: dict[str, Any], rng: Random) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(
-        packed,
-        "w",
-        rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
-    ) as file:
+    methods = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+    method = rng.choice(methods)
+    with zipfile.ZipFile(packed, "w") as file:
         for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=True)
             body = member.getvalue()
             if rng.random() < 0.3:
                 body = _with_header(body, rng)
-            file.writestr(name if rng.random() < 0.05 else f"{name}.npy", body)
+            info = zipfile.ZipInfo(name if rng.random() < 0.05 else f"{name}.npy")  # of 1980
+            file.writestr(info, body, method)
     content = bytearray(packed.getvalue())
     if rng.random() < 0.1:  # as if encrypted
         for mark, offset in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
@@ -162,7 +161,7 @@ def text(rng: Random, folder: Path) -> list[str]:
         content = mutated(content, rng)
     is_packed = rng.random() < 0.3
     name = f"t.txt{'.gz' * is_packed}"
-    packed = gzip.compress(content) if is_packed else content
+    packed = gzip.compress(content, mtime=0) if is_packed else content
     (folder / name).write_bytes(mutated(packed, rng) if rng.random() < 0.2 else packed)
     network = [{"kind": "embedding", "width": 4}, {"kind": "lstm", "outputs": 4},
                {"kind": "linear", "outputs": 30, "activation": "softmax"}]  # fmt: skip
