@@ -23,6 +23,8 @@ from tests.commands.rules import FEW, HERE, OTHERS, device_file, names_cluster, 
 from tests.commands.shell import crossmesh, done
 from tests.conftest import SHARED
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = shown()
 # Texts of snippets that would take long, and what stands in their place; or why they are not run.
 SMALLER = {

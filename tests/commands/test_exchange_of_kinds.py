@@ -7,6 +7,8 @@ from emulator.loading import load_config, overrides
 from tests.commands.cases import LAYERS, Case, of_layers
 from tests.commands.shell import done
 
+pytestmark = pytest.mark.slow
+
 EXACT = {
     "tile.cell": {"kind": "ideal"},
     "tile.read": {

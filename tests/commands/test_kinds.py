@@ -19,6 +19,8 @@ from tests.commands.cases import (
 from tests.commands.shell import BITS, checked, checked_chip, crossmesh, done
 from tests.conftest import SHARED
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_kind_has_a_case():
     """Cells, devices, and the fields of all sections have theirs from their own classes."""

@@ -12,6 +12,8 @@ from emulator.study.config import shipped_studies
 from tests.commands.shell import checked, done, refused
 from tests.conftest import SHARED
 
+pytestmark = pytest.mark.slow
+
 FEW = [
     "training.examples=3", "training.test_examples=3", "training.epochs=1",
     "training.evaluation_batch=2", "training.baseline=false", "chip.model=analytic",
