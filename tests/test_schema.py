@@ -7,6 +7,7 @@ from emulator.loading import dumped, load_config, presets, shipped
 from emulator.schema import file_schema
 
 SCHEMA = file_schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 WHOLE = {
     "name": "mine",
     "data": {"source": "digits"},
@@ -20,14 +21,14 @@ def test_the_schema_is_one():
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_file_fits_the_schema_and_so_does_what_it_resolves_to(name):
-    jsonschema.validate(yaml.safe_load(shipped()[name].read_text("utf-8")), SCHEMA)
-    jsonschema.validate(yaml.safe_load(dumped(load_config(name))), SCHEMA)
+    VALIDATOR.validate(yaml.safe_load(shipped()[name].read_text("utf-8")))
+    VALIDATOR.validate(yaml.safe_load(dumped(load_config(name))))
 
 
 @pytest.mark.parametrize("name", presets())
 def test_every_shipped_device_fits_the_schema(name):
     device = yaml.safe_load(presets()[name].read_text("utf-8"))
-    jsonschema.validate({**WHOLE, "tile": {"cell": device}}, SCHEMA)
+    VALIDATOR.validate({**WHOLE, "tile": {"cell": device}})
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_every_shipped_device_fits_the_schema(name):
     ],
 )
 def test_a_file_gives_what_it_does_not_inherit(change):
-    jsonschema.validate({"extends": "mnist-constant-step", **change}, SCHEMA)
+    VALIDATOR.validate({"extends": "mnist-constant-step", **change})
 
 
 @pytest.mark.parametrize("base", [WHOLE, {"extends": "digits"}])
@@ -51,15 +52,15 @@ def test_a_file_gives_what_it_does_not_inherit(change):
      {"kind": "pair", "device": {"extends": "idealized"}}],
 )  # fmt: skip
 def test_a_section_that_extends_a_device_gives_what_it_does_not_inherit(base, cell):
-    jsonschema.validate({**base, "tile": {"cell": cell}}, SCHEMA)
+    VALIDATOR.validate({**base, "tile": {"cell": cell}})
 
 
 @pytest.mark.parametrize("field", WHOLE)
 def test_a_file_that_inherits_nothing_gives_all(field):
-    jsonschema.validate(WHOLE, SCHEMA)
+    VALIDATOR.validate(WHOLE)
 
     with pytest.raises(jsonschema.ValidationError, match=f"'{field}' is a required property"):
-        jsonschema.validate({key: WHOLE[key] for key in WHOLE if key != field}, SCHEMA)
+        VALIDATOR.validate({key: WHOLE[key] for key in WHOLE if key != field})
 
 
 @pytest.mark.parametrize("base", [WHOLE, {"extends": "digits"}])
@@ -91,4 +92,4 @@ def test_what_does_not_load_does_not_fit(base, change, tmp_path):
     with pytest.raises(ConfigError):
         load_config(tmp_path / "mine.yaml")
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**base, **change}, SCHEMA)
+        VALIDATOR.validate({**base, **change})
