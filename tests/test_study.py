@@ -264,19 +264,6 @@ def test_data_that_cannot_be_had_is_refused_before_anything_runs(folder, monkeyp
     assert not (folder / "out").exists()
 
 
-@pytest.mark.slow
-def test_runs_of_another_config_are_refused(folder):
-    study = load_study(folder / "small.yaml")
-    run_study(study, folder / "out")
-
-    with pytest.raises(ConfigError) as error:
-        run_study(study.changed(["training.epochs=3"]), folder / "out")
-    assert str(error.value) == (
-        f"--output must hold runs of this study, got {folder / 'out/runs/small-seed0'} with "
-        "training.epochs 2, not 3; give another --output, or remove it"
-    )
-
-
 @pytest.mark.parametrize("place", ["file", "taken", "/proc/no"])
 def test_a_folder_that_cannot_be_had_is_refused(folder, place, tiny):
     (folder / "file").write_text("precious")
@@ -288,21 +275,48 @@ def test_a_folder_that_cannot_be_had_is_refused(folder, place, tiny):
     assert (folder / "file").read_text() == (folder / "taken" / "file").read_text() == "precious"
 
 
-LONG = {**SMALL, "set": {"training.epochs": 25, "training.examples": 300}}
+LONG = {
+    **SMALL,
+    "seeds": [0],
+    "runs": [
+        *SMALL["runs"],  # two at once; the third waits for one of them to end
+        {"config": "small.yaml", "title": "ideal", "set": {"tile.cell": {"kind": "ideal"}}},
+    ],
+    "set": {"training.epochs": 30, "training.examples": 300},
+}
 LONG_COMMAND = ["long.yaml", "--jobs", "2", "--output", "out"]
+
+
+def prepared(folder):
+    """The folder, with the long study and its config in it."""
+    (folder / "small.yaml").write_text(dumped(small_config()))
+    (folder / "long.yaml").write_text(yaml.safe_dump(LONG))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What the long study comes to."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "small.yaml").write_text(dumped(small_config()))
-    (folder / "long.yaml").write_text(yaml.safe_dump(LONG))
-    return run_study(load_study(folder / "long.yaml"), folder / "out").to_pylist()
+    """Folder of the long study, and what it comes to."""
+    folder = prepared(tmp_path_factory.mktemp("whole"))
+    return folder, run_study(load_study(folder / "long.yaml"), folder / "out").to_pylist()
+
+
+@pytest.mark.slow
+def test_runs_of_another_config_are_refused(undisturbed):
+    folder, _ = undisturbed
+    study = load_study(folder / "long.yaml")
+
+    with pytest.raises(ConfigError) as error:
+        run_study(study.changed(["training.epochs=31"]), folder / "out")
+    assert str(error.value) == (
+        f"--output must hold runs of this study, got {folder / 'out/runs/constant-seed0'} with "
+        "training.epochs 30, not 31; give another --output, or remove it"
+    )
 
 
 def started(folder):
-    """The long study, once its first runs have checkpoints; what it says goes to a file."""
+    """The long study, once it goes on and has three new checkpoints; what it says is in a file."""
+    before = set(folder.glob("out/runs/*/checkpoints/step-*"))
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             [*COMMAND, *LONG_COMMAND],
@@ -314,34 +328,36 @@ def started(folder):
         )
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        if len(list(folder.glob("out/runs/*/checkpoints/step-*"))) >= 3:
+        written = set(folder.glob("out/runs/*/checkpoints/step-*")) - before
+        goes_on = not before or "resumed after" in (folder / "said").read_text()
+        if goes_on and len(written) >= 3:
             return process
         time.sleep(0.02)
     raise TimeoutError((folder / "said").read_text())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_study_that_was_ended_ends_with_the_same_results(folder, number, undisturbed):
-    (folder / "long.yaml").write_text(yaml.safe_dump(LONG))
-    process = started(folder)
-    os.killpg(process.pid, number)
-    code = process.wait(60)
-    assert len(list(folder.glob("out/runs/*/summary.json"))) < 4
-    if number != signal.SIGKILL:
-        said = (folder / "said").read_text()
-        assert code == 130
-        assert said.endswith(
-            f"interrupted; go on with: crossmesh study {shlex.join(LONG_COMMAND)}\n"
-        )
-        assert "Traceback" not in said
+def test_a_study_that_was_ended_ends_with_the_same_results(tmp_path, undisturbed):
+    folder = prepared(tmp_path)
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+        process = started(folder)
+        os.killpg(process.pid, number)
+        code = process.wait(60)
+        assert len(list(folder.glob("out/runs/*/summary.json"))) < 3
+        if number != signal.SIGKILL:
+            said = (folder / "said").read_text()
+            assert code == 130
+            assert said.endswith(
+                f"interrupted; go on with: crossmesh study {shlex.join(LONG_COMMAND)}\n"
+            )
+            assert "Traceback" not in said
 
     done = command(*LONG_COMMAND, "--json", cwd=folder)
 
     assert done.returncode == 0, done.stderr
     assert "resumed after" in done.stderr
     runs = json.loads(done.stdout)["runs"]
-    assert [lasting(row) for row in runs] == [lasting(row) for row in undisturbed]
+    assert [lasting(row) for row in runs] == [lasting(row) for row in undisturbed[1]]
 
 
 def lasting(row):
