@@ -1,5 +1,7 @@
 """YAML that may be anything: safe, and bounded in size, depth, aliases and numbers."""
 
+import copy
+import functools
 import os
 import re
 import stat
@@ -13,6 +15,7 @@ from emulator.errors import ConfigError
 MOST_BYTES = 2 << 20  # of a file; pure Python reads about 0.2 MB/s
 MOST_DEPTH = 50  # of lists and mappings in each other
 MOST_NODES = 500_000  # what aliases repeat is counted as often as it is there
+_KEPT_CHARS = 64 << 10  # of a file whose values are kept, which other places ask for again
 MOST_DIGITS = 40  # of a number that is written without a point; more has no place in a config
 
 
@@ -99,6 +102,9 @@ def parsed(text: str) -> Any:
     return _Loader(text).get_single_data()
 
 
+_kept = functools.lru_cache(maxsize=16)(parsed)
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """What a YAML file says.
 
@@ -107,7 +113,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
             mapping.
     """
     try:
-        tree = parsed(_text(path))
+        text = _text(path)
+        tree = copy.deepcopy(_kept(text)) if len(text) <= _KEPT_CHARS else parsed(text)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
