@@ -4,16 +4,17 @@
 """
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.faults import ACTORS, OFTEN, SCHEDULES, Training
+from tests.faults import ACTORS, EXAMPLES, OFTEN, SCHEDULES, Training, undisturbed
 from tests.hosts import Hosts, wait_for, why_not
 
 TABLE = os.environ.get("CROSSMESH_FAULTS_TABLE")
-EPOCHS = {"sequential": 12, "synchronous": 20, "asynchronous": 16}
+ENDLESS = "training.epochs=100000"
 VICTIM = 1  # a host that is not the head
 
 
@@ -73,12 +74,36 @@ def write_rows(page, lines):
 
 
 def training(cluster, folder, schedule, *overrides):
-    epochs = f"training.epochs={EPOCHS[schedule]}"
-    return Training(cluster, folder, epochs, *SCHEDULES[schedule], *ACTORS, *OFTEN, *overrides)
+    """A run that goes on until it is ended."""
+    return Training(cluster, folder, ENDLESS, *SCHEDULES[schedule], *ACTORS, *OFTEN, *overrides)
 
 
-def nothing_is_left(cluster, run):
+def interrupted(run, number):
+    """End a run in order; seconds that it took."""
+    before = time.time()
+    run.process.send_signal(number)
+    assert run.stopped() == 130, run.all_notes
+    ended_s = time.time() - before
+    assert run.last_note.startswith("interrupted; go on with: crossmesh resume"), run.notes
+    nothing_is_left(run)
+    return ended_s
+
+
+def ended_alike(run):
+    """Have the local engine finish the epoch of a run that was ended; the summary.
+
+    However fast the run was, its chip must be the one that would have been without any fault.
+    """
+    epochs = run.checkpoints()[-1] // EXAMPLES + 1
+    run.resume("local", epochs)
+    summary = run.end()
+    assert summary["state_digest"] == undisturbed((*run.overrides, f"training.epochs={epochs}"))
+    assert summary["emulation"]["recoveries"] == len(run.recoveries())
+    return summary
+
+
+def nothing_is_left(run):
     """No actor, no folder of sockets, no half a checkpoint."""
-    wait_for(lambda: not cluster.actors(), 20, "the actors' end")
-    assert not [path for host in cluster for path in host.folder.glob("crossmesh-*")]
+    wait_for(lambda: not run.hosts.actors(), 20, "the actors' end")
+    assert not [path for host in run.hosts for path in host.folder.glob("crossmesh-*")]
     assert not list(run.storage.glob(".*"))

@@ -72,12 +72,13 @@ class Run:
         self.errors = folder / "stderr"
         self._mark = uuid.uuid4().hex
         environment = {**os.environ, MARK: self._mark, "PYTHONPATH": str(ROOT)}
-        options = {"--examples": EXAMPLES, "--epochs": epochs, "--run-dir": self.path,
-                   "--set": "training.baseline=false"}  # fmt: skip
-        arguments = ["train", "digits", *(str(word) for pair in options.items() for word in pair)]
+        arguments = (
+            "train", "digits", "--examples", EXAMPLES, "--epochs", epochs, "--run-dir", self.path,
+            "--set", "training.baseline=false", "--set", "engine.actors=2",
+        )  # fmt: skip
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*COMMAND, *arguments],
+                [*COMMAND, *map(str, arguments)],
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 env=environment,
@@ -127,13 +128,13 @@ def _marked(mark: str) -> Iterator[tuple[int, str]]:
 def at_the_start(run: Run, chance: random.Random) -> None:
     """Ray starts, or its actors."""
     _wait(run, lambda: run.parts(GCS))
-    time.sleep(chance.uniform(0, 6))
+    time.sleep(chance.uniform(0, 5))
 
 
 def in_training(run: Run, chance: random.Random) -> None:
     """There are checkpoints, and more examples are trained."""
     _wait(run, lambda: list(run.path.glob("checkpoints/step-*")))
-    time.sleep(chance.uniform(0, 5))
+    time.sleep(chance.uniform(0, 3))
 
 
 def in_a_recovery(run: Run, chance: random.Random) -> None:

@@ -26,6 +26,7 @@ NETWORK = (
     f"network=[{', '.join(_LAYERS)}]", "tile.rows=65", "tile.cols=13", "training.baseline=false",
     "chip.model=analytic",
 )  # fmt: skip
+EXAMPLES = 1438  # of an epoch
 DRAINED_EVERY = 700  # examples, under the schedule asynchronous
 SCHEDULES = {
     "sequential": ("training.batch=8",),

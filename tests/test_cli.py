@@ -269,8 +269,10 @@ def children(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [("local", signal.SIGINT), pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray)],
+)
 def test_an_interrupted_run_ends_in_order_and_resumes_with_the_same_bits(engine, number, tmp_path):
     arguments = ["train", "digits", "--engine", engine, "--epochs", "400", "--set"]
     arguments += ["training.baseline=false", "--run-dir", str(tmp_path / "run")]

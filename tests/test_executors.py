@@ -200,16 +200,16 @@ def ray_instance():
 @pytest.mark.parametrize(
     ("cell", "schedule", "tiles_per_actor"),
     [
-        ("constant_step", "sequential", 1),
-        ("constant_step", "synchronous", 1),
+        ("constant_step", "sequential", "all"),
+        ("constant_step", "synchronous", 3),
         ("constant_step", "asynchronous", 1),
         ("soft_bounds", "asynchronous", 2),
         ("linear_step", "synchronous", 3),
         ("exp_step", "sequential", 3),
         ("pair", "asynchronous", 3),
         ("ideal", "synchronous", "all"),
-        ("pcm_3t1c", "asynchronous", 1),
-        ("pcm", "sequential", 2),
+        ("pcm_3t1c", "asynchronous", 3),
+        ("pcm", "sequential", 3),
     ],
 )
 def test_ray_equals_local(ray_instance, cell, schedule, tiles_per_actor):

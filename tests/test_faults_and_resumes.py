@@ -6,8 +6,17 @@ import time
 
 import pytest
 
-from tests.fault_fixtures import VICTIM, Row, cluster, hosts, nothing_is_left, table, training
-from tests.faults import DRAINED_EVERY, actor_of, undisturbed
+from tests.fault_fixtures import (
+    VICTIM,
+    Row,
+    cluster,
+    ended_alike,
+    hosts,
+    interrupted,
+    table,
+    training,
+)
+from tests.faults import DRAINED_EVERY, actor_of
 from tests.hosts import DISK_BYTES, wait_for
 
 __all__ = ["cluster", "hosts", "table"]  # fixtures
@@ -16,25 +25,35 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
 
 
 def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table, tmp_path):
+    """From the newest checkpoint; from the one before where a byte of the newest was flipped."""
     run = training(cluster, tmp_path, "synchronous")
     run.wait_until_it_trains()
     assert cluster.actors()
     run.wait_until_it_saves()
-
-    run.process.kill()
-    run.process.wait()
-    gone_s = wait_for(lambda: not cluster.actors(), 20, "the actors' end")
+    gone_s = killed(run)
+    newest = run.checkpoints()[-1]
     before = time.time()
     run.resume()
-    newest = run.checkpoints()[-1]
     run.wait_until_it_trains(beyond=newest)
     resumed_s = time.time() - before
-
     told = "SIGKILL of the coordinator (its actors are gone after); `crossmesh resume`"
     table.append(Row(told, gone_s, resumed_s, None, f"resumed after {newest} examples"))
-    assert run.end()["state_digest"] == undisturbed(run.overrides)
     assert f"resumed after {newest} examples" in run.notes
-    nothing_is_left(cluster, run)
+
+    killed(run)
+    earlier, newest = run.checkpoints()[-2:]
+    flip(sorted(run.newest().glob("tile*"))[3])
+
+    ended_alike(run)
+    assert f"checkpoint step-{newest:012d} is damaged and not used" in run.notes
+    assert f"resumed after {earlier} examples" in run.notes
+
+
+def killed(run):
+    """Kill the coordinator; seconds until its actors were gone."""
+    run.process.kill()
+    run.process.wait()
+    return wait_for(lambda: not run.hosts.actors(), 20, "the actors' end")
 
 
 def flip(path):
@@ -42,22 +61,6 @@ def flip(path):
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 0xFF
     path.write_bytes(body)
-
-
-def test_a_flipped_byte_is_noticed_and_the_checkpoint_before_is_used(cluster, tmp_path):
-    run = training(cluster, tmp_path, "sequential")
-    run.wait_until_it_trains()
-    run.wait_until_it_trains(beyond=run.checkpoints()[-1])
-    run.process.kill()
-    run.process.wait()
-    before, newest = run.checkpoints()[-2:]
-    flip(sorted(run.newest().glob("tile*"))[3])
-
-    run.resume()
-
-    assert run.end()["state_digest"] == undisturbed(run.overrides)
-    assert f"checkpoint step-{newest:012d} is damaged and not used" in run.notes
-    assert f"resumed after {before} examples" in run.notes
 
 
 def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluster, tmp_path):
@@ -72,14 +75,15 @@ def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluste
     victim.signal(signal.SIGKILL)  # before there is another, after an epoch
 
     run.wait_until_recovered(1)
-    assert run.end()["state_digest"] == undisturbed(run.overrides)
     assert f"checkpoint {newest.name} is damaged and not used" in run.notes
     assert f"recovered; {before} examples are trained" in run.notes
+    interrupted(run, signal.SIGINT)
+    ended_alike(run)
 
 
 def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):
     storage = f"checkpoint.storage={cluster.disk}/run"
-    run = training(cluster, tmp_path, "sequential", storage, "training.epochs=24")
+    run = training(cluster, tmp_path, "sequential", storage)
     run.wait_until_it_trains()
     filler = cluster.disk / "filler"
     with filler.open("wb") as file, pytest.raises(OSError, match="No space left"):
@@ -93,31 +97,23 @@ def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):
     filler.unlink()
     run.wait_for(lambda: run.checkpoints()[-1] > whole[-1], 20, "a checkpoint after room was made")
 
-    assert run.end()["state_digest"] == undisturbed(run.overrides)
+    interrupted(run, signal.SIGINT)
+    ended_alike(run)
     shutil.rmtree(run.storage)
 
 
-@pytest.mark.parametrize(
-    ("number", "schedule"), [(signal.SIGINT, "synchronous"), (signal.SIGTERM, "asynchronous")]
-)
-def test_an_interrupted_run_loses_nothing(number, schedule, cluster, table, tmp_path):
-    run = training(cluster, tmp_path, schedule, "checkpoint.every_s=600")
+def test_an_interrupted_run_loses_nothing(cluster, table, tmp_path):
+    run = training(cluster, tmp_path, "asynchronous", "checkpoint.every_s=600")
     run.wait_until_it_trains()
     done = run.live["examples"]
-    before = time.time()
 
-    run.process.send_signal(number)
+    ended_s = interrupted(run, signal.SIGTERM)
 
-    assert run.stopped() == 130, run.notes
-    ended_s = time.time() - before
-    # The asynchronous pipeline cannot be drained anywhere else without a change of the result.
-    at_risk = DRAINED_EVERY - 1 if schedule == "asynchronous" else 0
+    table.append(Row("SIGTERM (exit 130)", ended_s, ended_s, None, run.last_note))
     newest = run.checkpoints()[-1]
-    assert newest >= done - at_risk
-    nothing_is_left(cluster, run)
-    table.append(Row(f"{number.name} (exit 130)", ended_s, ended_s, None, run.last_note))
-    run.resume("local")
-    assert run.end()["state_digest"] == undisturbed(run.overrides)
+    # The asynchronous pipeline cannot be drained anywhere else without a change of the result.
+    assert newest > done - DRAINED_EVERY
+    ended_alike(run)
     assert f"resumed after {newest} examples" in run.notes
 
 
@@ -127,10 +123,6 @@ def test_an_interrupt_during_a_recovery_is_in_order(cluster, tmp_path):
     actor_of(cluster[VICTIM]).signal(signal.SIGKILL)
     run.wait_for(lambda: "; recovering" in run.notes, 20, "a recovery")
 
-    run.process.send_signal(signal.SIGINT)
+    interrupted(run, signal.SIGINT)
 
-    assert run.stopped() == 130, run.notes
-    assert run.last_note.startswith("interrupted; go on with: crossmesh resume")
-    nothing_is_left(cluster, run)
-    run.resume("local")
-    assert run.end()["state_digest"] == undisturbed(run.overrides)
+    ended_alike(run)
