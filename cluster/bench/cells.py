@@ -64,7 +64,7 @@ def _updates(rounds: int) -> Iterator[Figure]:
 
 def _trainings(rounds: int, data: list[str], *, quick: bool) -> Iterator[Figure]:
     """528-250-125-10 at batch 1, one tile per layer, in one process."""
-    examples = 640 if quick else 2_560
+    examples = 160 if quick else 2_560
     common = (*data, "tile.rows=600", "engine.kind=local", "training.batch=1",
               f"training.examples={examples}", "training.test_examples=1")  # fmt: skip
     jobs = {name: prepare(load_config(name, common)) for name in NETWORKS}

@@ -50,7 +50,7 @@ def _uniform(nodes: int, load: float, length: int, cycles: int) -> Packets:
 
 def _large_chip(*, quick: bool) -> Figure:
     """One run: it takes long enough."""
-    few = ["training.batch=1", "training.examples=16", "tile={rows: 128, cols: 128}"]
+    few = ["training.batch=1", "training.examples=16", "tile={rows: 256, cols: 256}"]
     config = load_config("synthetic-wide", few) if quick else load_config("synthetic-4096-tiles")
     job = prepare(config)
     started = time.perf_counter()

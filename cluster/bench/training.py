@@ -14,7 +14,7 @@ TILINGS = {"one tile per layer": "tile.rows=600", "256 x 256 tiles": "tile.rows=
 EXAMPLES = {1: 2_560, 64: 10_240}  # of a turn, by batch
 AIMS = {("one tile per layer", 1): 5_500.0, ("one tile per layer", 64): 22_000.0}
 RAY_AIMS = {("asynchronous", "one tile per layer", 1): 2_000.0}
-QUICK = 4  # so many times fewer examples
+QUICK = 16  # so many times fewer examples
 
 
 def training(rounds: int, data: list[str], *, quick: bool) -> Iterator[Figure]:
