@@ -155,25 +155,32 @@ def _least_squares(
 
 def _respond(parameters: Array, n_pulses: int) -> tuple[Array, Array]:
     """Mean responses and their derivatives ``(devices, pulses, 1 + knots)``."""
-    devices = np.arange(len(parameters))
-    steps = parameters[:, 1:]
-    mean = np.empty((len(parameters), n_pulses))
-    derivatives = np.empty((len(parameters), n_pulses, 1 + _KNOTS))
-    at = parameters[:, 0].copy()
-    slope_of = np.zeros((len(parameters), 1 + _KNOTS))
-    slope_of[:, 0] = 1
+    n_devices, top = len(parameters), _KNOTS - 1
+    steps = np.ascontiguousarray(parameters[:, 1:])
+    rises = np.diff(steps, axis=1, append=0)
+    first = np.arange(n_devices) * _KNOTS  # of each device's steps among all
+    mean = np.empty((n_devices, n_pulses))
+    left = np.empty((n_devices, n_pulses), np.intp)
+    share = np.empty((n_devices, n_pulses))
+    at = parameters[:, 0]
     for n in range(n_pulses):
         mean[:, n] = at
-        derivatives[:, n] = slope_of
-        position = np.clip(at * (_KNOTS - 1), 0, _KNOTS - 1)
-        left = np.minimum(position.astype(np.intp), _KNOTS - 2)
-        share = position - left
-        low, high = steps[devices, left], steps[devices, left + 1]
-        inside = (at > 0) & (at < 1)
-        slope_of = slope_of * (1 + inside * (high - low) * (_KNOTS - 1))[:, None]
-        slope_of[devices, 1 + left] += 1 - share
-        slope_of[devices, 2 + left] += share
-        at = at + low + share * (high - low)
+        position = np.minimum(np.maximum(at * top, 0), top)
+        knot = np.minimum(position.astype(np.intp), top - 1)
+        left[:, n] = knot
+        share[:, n] = part = position - knot
+        place = first + knot
+        at = at + steps.take(place) + part * rises.take(place)
+    inside = (mean > 0) & (mean < 1)
+    slope = np.take_along_axis(rises, left, axis=1)
+    growth = (1 + inside * slope * top)[:, :, None]
+    derivatives = np.zeros((n_devices, n_pulses, 1 + _KNOTS))
+    derivatives[:, :1, 0] = 1
+    device, pulse = np.ogrid[:n_devices, : n_pulses - 1]
+    derivatives[device, pulse + 1, 1 + left[:, :-1]] = 1 - share[:, :-1]
+    derivatives[device, pulse + 1, 2 + left[:, :-1]] = share[:, :-1]
+    for n in range(n_pulses - 1):
+        derivatives[:, n + 1] += derivatives[:, n] * growth[:, n]
     return mean, derivatives
 
 
