@@ -120,6 +120,7 @@ def test_damaged_ones_never_push_out_new_ones(run):
     assert again.state_digest == result.state_digest
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
 def test_any_flipped_bit_is_noticed(finished, choice):

@@ -181,6 +181,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
         style.save(devices.draw({"a": CELLS["jump_table"]}, 0), tmp_path / "no" / "a.png")
 
 
+@pytest.mark.slow
 def test_commands_start_without_matplotlib():
     code = "import sys, emulator.commands; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -163,6 +163,7 @@ def digest_of_zoo(name, schedule, bias):
     return digest_of_job(zoo_job(name, schedule=schedule, tile={"bias": bias}))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bits():
     program = (
         "from tests.test_executors import digest_of;"

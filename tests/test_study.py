@@ -402,6 +402,7 @@ def test_json_has_rows_and_runs(folder):
     assert result["path"] == "studies/small"
 
 
+@pytest.mark.slow
 def test_help_lists_the_studies_with_and_without_asking(folder):
     asked, bare = command("--help", cwd=folder), command(cwd=folder)
 

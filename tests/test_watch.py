@@ -22,6 +22,7 @@ from emulator.history import History
 from emulator.live import LiveFile
 from emulator.loading import dumped
 from emulator.rundir import RunDirectory
+from tests.commands.shell import refused
 from tests.jobs import small_config
 from tiles.measure import HostReport, Progress
 
@@ -204,13 +205,12 @@ def test_another_file_is_refused(folder, text, law):
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_a_wrong_run_is_one_line(name, tmp_path):
-    done = crossmesh("watch", name, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"error: RUN must be a run directory with a config.yaml, got {Path(name)}\n"
+    assert refused("watch", name, folder=tmp_path) == (
+        f"error: RUN must be a run directory with a config.yaml, got {Path(name)}"
     )
 
 
+@pytest.mark.slow
 def test_once_says_what_there_is_and_ends(folder):
     say(folder, updated=time.time() - 3600)
     done = crossmesh("watch", "run", "--once", cwd=folder.parent)
