@@ -230,7 +230,7 @@ def build_network(layers: Sequence[Layer], task: Task, settings: Settings) -> Ne
         name = layer.name or f"{layer.kind}{i}"
         if name in ends:
             raise ConfigError(f"network.{i}.name must be new, got {name}")
-        fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [list(ends)[-1]]]
+        fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [next(reversed(ends))]]
         if task.tokens is not None and ends[INPUT] in fed and not isinstance(layer, Embedding):
             law = f"must be embedding for the tokens of the data {task.source}"
             raise ConfigError(f"network.{i}.kind {law}, got {layer.kind}")

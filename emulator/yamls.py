@@ -55,8 +55,9 @@ class _Loader(yaml.SafeLoader):
         """What a node says."""
         try:
             return super().construct_object(node, deep)
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            # Of a date that the calendar does not have, or a tag on what it is not for.
+        except (ValueError, TypeError, AttributeError, OverflowError, LookupError) as error:
+            # Of a date that the calendar does not have, a number without digits, a tag on what it
+            # is not for.
             raise yaml.constructor.ConstructorError(
                 problem=str(error), problem_mark=node.start_mark
             ) from None
@@ -135,6 +136,8 @@ def _text(path: Path) -> str:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no regular file")
         body = file.read(MOST_BYTES + 1)
+    if body is None:  # of what the system fills as time goes on, such as its log
+        raise OSError("there is nothing to read in it yet")
     if len(body) > MOST_BYTES:
         raise ConfigError(f"{path} must be at most {MOST_BYTES >> 20} MiB of YAML, got more")
     return body.decode()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from emulator.errors import ConfigError
+from emulator.exchange.opening import load
 from emulator.exchange.weights import read_npz
 from emulator.executors.local import LocalExecutor
 from emulator.exporting import export, held_weights
@@ -254,3 +255,29 @@ def test_what_lies_in_digital_memory_does_not_age():
     assert not any(getattr(tile, "_aged", None) for tile in digital)
     assert all(tile._aged for tile in analog)
     executor.close()
+
+
+def test_functions_that_stand_for_too_many_nodes_are_refused(tmp_path):
+    """Twenty functions, each of which calls the one before twice: a million nodes in 4 KB."""
+    from onnx import TensorProto, helper
+
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    functions = []
+    for n in range(20):
+        called, domain = ("Relu", "") if n == 0 else (f"f{n - 1}", "mine")
+        nodes = [
+            helper.make_node(called, [fed], [given], domain=domain)
+            for fed, given in (("a", "t"), ("t", "b"))
+        ]
+        functions.append(helper.make_function("mine", f"f{n}", ["a"], ["b"], nodes, opsets))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("n", 10)) for name in ("x", "y")
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("f19", ["x"], ["y"], domain="mine")], "g", ends[:1], ends[1:]
+    )
+    model = helper.make_model(graph, functions=functions, opset_imports=opsets, ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ConfigError, match=r"^network\.onnx must have at most 50,?000 nodes, got 1"):
+        load(tmp_path / "m.onnx")

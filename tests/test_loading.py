@@ -5,6 +5,7 @@ import pytest
 
 from emulator.config import RunConfig
 from emulator.errors import ConfigError
+from emulator.job import prepare
 from emulator.loading import (
     VARIANTS,
     dumped,
@@ -428,6 +429,7 @@ def bombs():
         (f"seed: {'1' * 100_000}\n", "a number of more than 40 digits"),
         (f"seed: 0x{'1' * 100_000}\n", "a number of more than 40 digits"),
         ("seed: !!int abc\n", "invalid literal for int"),
+        ("seed: !!int\n", "index out of range"),
         ("seed: !!timestamp abc\n", ""),
         ("seed: !!python/object:os.system x\n", "could not determine a constructor"),
     ]
@@ -444,6 +446,23 @@ def test_yaml_that_stands_for_too_much_is_refused_in_one_line(tmp_path, content,
     assert message.startswith(f"{path} line ")
     assert problem in message
     assert len(message) < 300
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="needs to read /proc/kmsg")
+def test_a_file_that_has_nothing_to_read_yet_is_refused(tmp_path):
+    (tmp_path / "c.yaml").symlink_to("/proc/kmsg")
+    with pytest.raises(ConfigError, match="there is nothing to read in it yet"):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_a_network_of_too_many_tiles_is_refused_before_they_are_cut():
+    config = load_config(
+        "digits",
+        ["network=[{kind: linear, outputs: 4294967296}, {kind: linear, outputs: 10}]",
+         "tile.rows=19", "tile.cols=7", "loss=mean_squared_error"],
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"^network must take at most 1,000,000 tiles, got "):
+        prepare(config)
 
 
 def test_a_config_that_is_too_large_is_refused(tmp_path):
