@@ -130,9 +130,13 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
 
 def _check_new(output: Path, file: Path) -> None:
     """Refuse to write over anything but an earlier fit."""
+    mark = b"# Measured: "
     try:
-        is_fit = not output.exists() or output.read_text("utf-8").startswith("# Measured: ")
-    except (OSError, UnicodeDecodeError):
+        is_fit = not output.exists()
+        if output.is_file():
+            with output.open("rb") as there:
+                is_fit = there.read(len(mark)) == mark
+    except OSError:
         is_fit = False
     if output == file or not is_fit:
         raise ConfigError(f"--output must be a new file, or one that a fit left, got {output}")

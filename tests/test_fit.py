@@ -6,6 +6,7 @@ noisy pulses tells about a device, found by repeating it.
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -480,3 +481,21 @@ def test_measured_devices_draw_their_own_table():
     drawn = fit.device.sample((16, 64), Stream(seed=1, owner=0), 0)[TABLE]
 
     assert set(drawn.ravel()) == set(range(5))
+
+
+@pytest.mark.parametrize(
+    ("content", "law"),
+    [
+        (b"1" * (33 << 20), "must be at most 32 MiB of CSV, got more"),
+        (b"1,2\n" * 2_000_001, "must have at most 4,000,000 cells, got 4,000,002"),
+    ],
+)
+def test_a_file_that_is_too_large_is_refused_in_one_line(content, law, tmp_path):
+    (tmp_path / "large.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/large.csv {law}; its devices fit in sev"):
+        read_measurement(tmp_path / "large.csv")
+
+
+def test_a_device_that_never_ends_is_refused():
+    with pytest.raises(ConfigError, match=r"^/dev/zero must be at most 32 MiB"):
+        read_measurement(Path("/dev/zero"))

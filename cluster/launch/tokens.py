@@ -7,6 +7,8 @@ from pathlib import Path
 from emulator.errors import ConfigError
 from interconnect.private import write_private
 
+_MOST_BYTES = 4096  # of a token, whatever the file is
+
 
 def write_token(path: Path) -> None:
     """Make a file with a fresh token that only its owner may read; one that is there stays."""
@@ -23,7 +25,8 @@ def checked_token(path: Path, field: str) -> Path:
         ConfigError: If it is none.
     """
     try:
-        text, state = path.read_text("utf-8").strip(), path.stat()
+        with path.open("rb") as file:
+            text, state = file.read(_MOST_BYTES).decode().strip(), path.stat()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         law = "must be a readable file with the cluster's token"

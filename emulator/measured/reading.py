@@ -1,6 +1,7 @@
 """Tables of measured pulse responses, in CSV or Parquet, as they come from a laboratory."""
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from emulator.errors import ConfigError
 Array = NDArray[np.float64]
 
 FEWEST, MOST = 10, 10_000  # pulses of a device in one direction
+MOST_BYTES, MOST_CELLS = 32 << 20, 4_000_000  # of a file; as Python's texts they take 300 MB
 _LONG = ("device", "direction", "pulse", "conductance")
 _SHAPES = (
     f"columns {', '.join(_LONG)}, or up_NAME and down_NAME for each device, "
@@ -93,11 +95,17 @@ def read_measurement(path: Path) -> Measurement:
 
 
 def _csv(path: Path) -> _Sheet:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), skipinitialspace=True)
-        lines = [(reader.line_num, row) for row in reader if row and row[0][:1] != "#"]
+    with path.open("rb") as file:
+        body = file.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        law = f"must be at most {MOST_BYTES >> 20} MiB of CSV"
+        raise ConfigError(f"{path} {law}, got more; its devices fit in several files")
+    text = io.StringIO(body.decode("utf-8-sig"), newline="")
+    delimiter = max(",;\t", key=text.readline().count)
+    _check_cells(path, body.count(delimiter.encode()) + body.count(b"\n"))
+    text.seek(0)
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
+    lines = [(reader.line_num, row) for row in reader if row and row[0][:1] != "#"]
     names: list[str] = []
     if lines and not any(_is_number(cell) for cell in lines[0][1]):
         names = [cell.strip().lower() for cell in lines.pop(0)[1]]
@@ -109,7 +117,15 @@ def _csv(path: Path) -> _Sheet:
     return _Sheet(path, names, columns, [f"line {number}" for number, _ in lines])
 
 
+def _check_cells(path: Path, cells: int) -> None:
+    if cells > MOST_CELLS:
+        law = f"must have at most {MOST_CELLS:,} cells"
+        raise ConfigError(f"{path} {law}, got {cells:,}; its devices fit in several files")
+
+
 def _parquet(path: Path) -> _Sheet:
+    heads = pq.read_metadata(path)
+    _check_cells(path, heads.num_rows * heads.num_columns)
     table = pq.read_table(path)
     names = [name.strip().lower() for name in table.column_names]
     columns: list[Sequence[Any]] = [column.to_pylist() for column in table.columns]
