@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -273,32 +274,48 @@ def row(kind: str, all_seen: list[Seen]) -> str:
     )
 
 
-def main() -> None:
-    """Make so many runs with each kind of fault, and write the table."""
+def options() -> argparse.Namespace:
+    """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=20)
+    parser.add_argument("--each", type=int, default=20, help="runs of each kind")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--minutes", type=float, default=1e9, help="no run begins later")
     parser.add_argument("--moments", default=",".join(MOMENTS), help="which of them, in turns")
     parser.add_argument("--log", type=Path, default=Path(os.devnull),
                         help="a line for every run; those that are there count")  # fmt: skip
     parser.add_argument("--write", type=Path, help="page with the table")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make so many runs with each kind of fault, and write the table."""
+    given = options()
     deadline = time.monotonic() + 60 * given.minutes
     moments = given.moments.split(",")
     results: dict[str, list[Seen]] = {kind: [] for kind in FAULTS}
     for line in given.log.read_text().splitlines() if given.log.exists() else []:
         before = Seen(*json.loads(line))
         results[before.kind].append(before)
-    for number, kind in product(range(given.each), FAULTS):
-        if len(results[kind]) > number or time.monotonic() > deadline:
-            continue
+
+    def made(number: int, kind: str) -> None:
+        if time.monotonic() > deadline:
+            return
         folder = Path(tempfile.mkdtemp(prefix="xmf-"))
         chance = random.Random(f"{kind} {number}")
-        results[kind].append(one := seen(kind, moments[number % len(moments)], chance, folder))
+        one = seen(kind, moments[number % len(moments)], chance, folder)
         shutil.rmtree(folder)
         print("ok " if one.is_ours else "BAD", *one, flush=True)  # noqa: T201  because it shows how it goes
         with given.log.open("a") as log:
             log.write(json.dumps(one) + "\n")
+        results[kind].append(one)
+
+    due = [
+        (number, kind)
+        for number, kind in product(range(given.each), FAULTS)
+        if len(results[kind]) <= number
+    ]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(made, *zip(*due, strict=True)) if due else ())
     if given.write:
         text = given.write.read_text()
         rows = [row(kind, its) for kind, its in results.items() if its]
