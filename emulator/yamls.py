@@ -2,15 +2,14 @@
 
 import copy
 import functools
-import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, Never
 
 import yaml
 
 from emulator.errors import ConfigError
+from emulator.reading import read_whole
 
 MOST_BYTES = 2 << 20  # of a file; pure Python reads about 0.2 MB/s
 MOST_DEPTH = 50  # of lists and mappings in each other
@@ -131,13 +130,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    # Opened without waiting for whoever writes to a pipe.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("it is no regular file")
-        body = file.read(MOST_BYTES + 1)
-    if body is None:  # of what the system fills as time goes on, such as its log
-        raise OSError("there is nothing to read in it yet")
-    if len(body) > MOST_BYTES:
+    body = read_whole(path, MOST_BYTES)
+    if body is None:
         raise ConfigError(f"{path} must be at most {MOST_BYTES >> 20} MiB of YAML, got more")
     return body.decode()

@@ -6,7 +6,7 @@ noisy pulses tells about a device, found by repeating it.
 
 import csv
 import json
-from pathlib import Path
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -496,6 +496,11 @@ def test_a_file_that_is_too_large_is_refused_in_one_line(content, law, tmp_path)
         read_measurement(tmp_path / "large.csv")
 
 
-def test_a_device_that_never_ends_is_refused():
-    with pytest.raises(ConfigError, match=r"^/dev/zero must be at most 32 MiB"):
-        read_measurement(Path("/dev/zero"))
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("other", ["/dev/zero", "pipe"])
+def test_what_is_no_file_is_refused(suffix, other, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / f"a.{suffix}"
+    path.symlink_to(other)
+    with pytest.raises(ConfigError, match=r"must be a readable .* file: it is no regular file$"):
+        read_measurement(path)

@@ -1,10 +1,12 @@
 """The token that keeps strangers out of a Ray cluster."""
 
+import errno
 import secrets
 import stat
 from pathlib import Path
 
 from emulator.errors import ConfigError
+from emulator.reading import read_whole
 from interconnect.private import write_private
 
 _MOST_BYTES = 4096  # of a token, whatever the file is
@@ -25,8 +27,10 @@ def checked_token(path: Path, field: str) -> Path:
         ConfigError: If it is none.
     """
     try:
-        with path.open("rb") as file:
-            text, state = file.read(_MOST_BYTES).decode().strip(), path.stat()
+        body, state = read_whole(path, _MOST_BYTES), path.stat()
+        if body is None:
+            raise OSError(errno.EFBIG, f"More than {_MOST_BYTES} bytes")
+        text = body.decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         law = "must be a readable file with the cluster's token"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from emulator.errors import ConfigError
+from emulator.reading import read_whole
 
 Array = NDArray[np.float64]
 
@@ -95,9 +96,8 @@ def read_measurement(path: Path) -> Measurement:
 
 
 def _csv(path: Path) -> _Sheet:
-    with path.open("rb") as file:
-        body = file.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
+    body = read_whole(path, MOST_BYTES)
+    if body is None:
         law = f"must be at most {MOST_BYTES >> 20} MiB of CSV"
         raise ConfigError(f"{path} {law}, got more; its devices fit in several files")
     text = io.StringIO(body.decode("utf-8-sig"), newline="")
@@ -124,6 +124,7 @@ def _check_cells(path: Path, cells: int) -> None:
 
 
 def _parquet(path: Path) -> _Sheet:
+    read_whole(path, 0)  # refuses what is no file
     heads = pq.read_metadata(path)
     _check_cells(path, heads.num_rows * heads.num_columns)
     table = pq.read_table(path)

@@ -205,7 +205,7 @@ def _last(activation: str, outputs: int = 10) -> list[Tree]:
 LOSSES: dict[str, list[Case]] = {
     "cross_entropy": [
         Case(name="loss: cross_entropy of classes", fields={}),
-        Case(name="loss: cross_entropy of one-hot targets", has_classes=None,
+        Case(name="loss: cross_entropy of one-hot targets",
              fields={"data": {"source": "npz", "file": "one-hot.npz"}}),
     ],
     "mean_squared_error": [
