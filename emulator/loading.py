@@ -14,6 +14,7 @@ from emulator.credentials import check_without
 from emulator.data.config import PLACES
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
+from emulator.reading import is_file
 from emulator.yamls import Dumper, parsed, read_mapping
 from tiles.cells import Cell
 from tiles.devices import PRESETS
@@ -246,7 +247,7 @@ def _placed(section: dict[str, Any], folder: Path, names: Iterable[str]) -> dict
 
 def _find(source: str | Path, folder: Path, named: Mapping[str, Path], field: str) -> Path:
     for path in (Path(source), folder / source):
-        if _is_file(path):
+        if is_file(path):
             return path.resolve()
     if str(source) in named:
         return named[str(source)]
@@ -254,13 +255,6 @@ def _find(source: str | Path, folder: Path, named: Mapping[str, Path], field: st
     raise ConfigError(
         f"{field} must be a file or a shipped name ({', '.join(named)}), got {source}{hint}"
     )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # such as a name too long
-        return False
 
 
 def overrides(changes: Mapping[str, Any]) -> list[str]:

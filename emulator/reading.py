@@ -19,11 +19,26 @@ def read_whole(path: Path, most: int) -> bytes | None:
         OSError: If it cannot be read, is a folder, a pipe or a device, or has nothing to read yet,
             as the log of the system.
     """
-    # Opened without waiting for whoever writes to a pipe.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no regular file")
         body = file.read(most + 1)
     if body is None:
         raise OSError("there is nothing to read in it yet")
     return body if len(body) <= most else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there: no folder, pipe or device, nothing to wait for, no name of none."""
+    try:
+        read_whole(path, 0)
+    except PermissionError:  # it is for whoever reads it to say so
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long; one with a null byte
+        return False
+    return True
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file, also where a pipe has nobody who writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -220,11 +220,12 @@ def seen(kind: str, moment: str, chance: random.Random, folder: Path) -> Seen:
     run = Run(folder, epochs=4 if moment == "end" else 5000)
     try:
         MOMENTS[moment](run, chance)
+        recovered = run.said.count("recovered; ")
         while not FAULTS[kind].befall(run, chance) and run.process.poll() is None:
             time.sleep(0.05)
         before = time.monotonic()
         if moment != "end" and "actor" in kind:
-            return _survived(run, kind, moment, before)
+            return _survived(run, kind, moment, before, recovered)
         return _ended(run, kind, moment, before)
     finally:
         for pid in run.processes():
@@ -233,10 +234,10 @@ def seen(kind: str, moment: str, chance: random.Random, folder: Path) -> Seen:
         run.process.wait()
 
 
-def _survived(run: Run, kind: str, moment: str, before: float) -> Seen:
-    """A lost actor costs a recovery; then the run is asked to end."""
+def _survived(run: Run, kind: str, moment: str, before: float, recovered: int) -> Seen:
+    """A lost actor costs a recovery, or is lost in one; then the run is asked to end."""
     while run.process.poll() is None and time.monotonic() < before + END_S:
-        if run.said.count("; recovering") == run.said.count("recovered; ") > (moment == "recovery"):
+        if run.said.count("; recovering") == run.said.count("recovered; ") > recovered:
             break
         time.sleep(0.05)
     seconds = time.monotonic() - before

@@ -994,3 +994,10 @@ def test_config_written_in_full_loads_again(source):
 
     assert DataConfig.model_validate(config.model_dump(mode="json")) == config
     assert config.directory == Path.home() / "d"
+
+
+@pytest.mark.parametrize("source", ["idx", "text"])
+def test_a_link_to_itself_is_refused_as_what_is_not_there(source, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match=r"^data\.directory must "):
+        load(DataConfig(source=source, directory=tmp_path / "loop"))

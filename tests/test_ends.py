@@ -154,6 +154,21 @@ time.sleep(60)
     assert ended(process) == (130, "", "interrupted; go on with: crossmesh resume r\n")
 
 
+def test_a_signal_that_a_library_hears_first_is_an_interrupt(start):
+    """As Ray does while it starts, before our handlers are back in place."""
+    process = start(
+        """
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+print("ready", flush=True)
+time.sleep(60)
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process) == (130, "", INTERRUPTED)
+
+
 def test_a_second_signal_ends_a_deaf_child(start):
     process = start(
         """

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from cluster.launch.config import CLUSTERS, AnyCluster
 from emulator.credentials import check_without
-from emulator.data.files import is_file
 from emulator.errors import ConfigError
 from emulator.laws import nearest, sentence
 from emulator.loading import MOST_FILES, merged
+from emulator.reading import is_file
 from emulator.yamls import read_mapping
 from tiles.frozen import Frozen
 

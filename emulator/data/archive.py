@@ -12,8 +12,9 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from emulator.data.files import MOST_RATIO, exactly, is_file
+from emulator.data.files import MOST_RATIO, exactly
 from emulator.data.stored import Part, Stored, spans
+from emulator.reading import is_file
 
 Refuse = Callable[[object], Exception]  # makes the error of a reason
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from emulator.data.errors import Place
+from emulator.reading import is_file
 
 PIECE_BYTES = 1 << 18  # of a stream, read at a time
 # What deflate makes of 1 byte, at most: nothing that claims to be larger needs to be unpacked.
@@ -21,14 +22,6 @@ BROKEN_GZIP = (OSError, EOFError, zlib.error)
 def find_file(folder: Path, stem: str) -> Path | None:
     """A file in a folder, compressed or plain."""
     return next((p for p in (folder / f"{stem}.gz", folder / stem) if is_file(p)), None)
-
-
-def is_file(path: Path) -> bool:
-    """Whether a file is there: no folder, pipe or device, and no name that can be none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long; one with a null byte
-        return False
 
 
 def most_bytes(path: Path) -> int:

@@ -1,6 +1,7 @@
 """IDX files, the format of MNIST: a magic number, the sizes of the axes, then bytes."""
 
 import math
+import os
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
@@ -27,7 +28,7 @@ UNSIGNED_BYTES = 0x08
 def load_idx(config: DataConfig) -> Dataset:
     """The four files of ``data.directory``, each plain or compressed."""
     assert config.directory is not None  # the config says so
-    name = config.directory.resolve().name
+    name = Path(os.path.realpath(config.directory)).name
     return assemble(name, config, *read_folder(config.directory))
 
 

@@ -9,9 +9,9 @@ from emulator.data.archive import array_names, stored_arrays
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place, listed
 from emulator.data.examples import Dataset
-from emulator.data.files import is_file
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
 from emulator.data.stored import Stored
+from emulator.reading import is_file
 
 NEEDED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test")

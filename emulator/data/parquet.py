@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place, listed
 from emulator.data.examples import Dataset
-from emulator.data.files import is_file
 from emulator.data.raw import BYTE_SCALE, Raw, assemble
 from emulator.data.stored import Part, Stored, spans
+from emulator.reading import is_file
 
 ANSWERS = ("label", "target")
 VECTOR = "x"

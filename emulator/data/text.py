@@ -1,6 +1,7 @@
 """Text, learnt character by character: after each, the next is to be told."""
 
 import codecs
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from emulator.data.config import DataConfig
 from emulator.data.errors import DataError, Place
 from emulator.data.examples import Dataset, Examples
-from emulator.data.files import chunks, find_file, is_file, opened
+from emulator.data.files import chunks, find_file, opened
 from emulator.data.published import TEXT, located
+from emulator.reading import is_file
 from tiles import room
 
 
@@ -56,7 +58,7 @@ def _place(config: DataConfig) -> tuple[str, Path, str]:
     folder = located("tinyshakespeare", config)
     path = find_file(folder, TEXT)
     assert path is not None  # the folder was chosen for it
-    return folder.resolve().name, path, "directory"
+    return Path(os.path.realpath(folder)).name, path, "directory"
 
 
 def _tokens(path: Path, place: Place) -> tuple[str, NDArray[np.unsignedinteger[Any]]]:

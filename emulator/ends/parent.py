@@ -85,6 +85,8 @@ def _code_of(work: Callable[[], int]) -> int:
     try:
         return work()
     except SystemExit as end:  # so libraries end a command whose output nobody reads
+        if end.code == signal.SIGTERM:  # as Ray's own handler does, until ours is back in place
+            return 130
         return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 

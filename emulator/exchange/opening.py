@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from emulator.data.files import is_file
 from emulator.errors import ConfigError
+from emulator.reading import is_file
 from tiles import room
 
 FIELD = "network.onnx"

@@ -32,12 +32,12 @@ from numpy.typing import NDArray
 
 from emulator.data.archive import stored_arrays
 from emulator.data.errors import listed
-from emulator.data.files import is_file
 from emulator.data.filling import filled
 from emulator.data.stored import Stored
 from emulator.errors import ConfigError
 from emulator.exchange.layouts import Array, Shape, parts
 from emulator.layers import Layer
+from emulator.reading import is_file
 from tiles import room
 
 
