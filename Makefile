@@ -19,7 +19,7 @@ train: $(VENV)/.ready  ## train a small network on handwritten digits
 test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others
 	@status=0; \
 	$(PYTEST) -n 3 -m "not ray" || status=1; \
-	$(PYTEST) -n 3 -m ray || status=1; \
+	$(PYTEST) -n 3 --no-loadscope-reorder -m ray || status=1; \
 	exit $$status
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes

@@ -27,6 +27,8 @@ import os, signal, subprocess, sys, time
 from emulator.ends import words
 from emulator.ends.parent import guarded
 from emulator import interrupt
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # nohup ignores them, for instance
+    signal.signal(number, signal.SIG_DFL)
 """
 
 
@@ -55,7 +57,10 @@ def start():
             for pid in (process.pid, *below(process.pid)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            process.communicate()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
 
 
 def below(root):

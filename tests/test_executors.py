@@ -203,8 +203,8 @@ def ray_instance():
     [
         ("constant_step", "sequential", "all"),
         ("constant_step", "synchronous", 3),
-        ("constant_step", "asynchronous", 1),
-        ("soft_bounds", "asynchronous", 2),
+        ("constant_step", "asynchronous", 2),
+        ("soft_bounds", "asynchronous", 3),
         ("linear_step", "synchronous", 3),
         ("exp_step", "sequential", 3),
         ("pair", "asynchronous", 3),

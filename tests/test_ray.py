@@ -21,6 +21,7 @@ from tests.jobs import small_config, small_job, steps
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 ROOT = Path(__file__).parents[1]
+COMMAND = (sys.executable, "-m", "cluster.cli")
 AGAIN = r"; begin again with: crossmesh train small\.yaml --engine ray .*\n"
 
 
@@ -31,9 +32,13 @@ def environment(**changes):
 
 
 def crossmesh(*arguments, cwd, **changes):
-    command = [sys.executable, "-m", "cluster.cli", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, check=False
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -64,7 +69,8 @@ def test_two_nodes_give_the_same_bits(cluster, schedule, tmp_path):
     config = small_config(schedule=schedule)
     (tmp_path / "small.yaml").write_text(dumped(config))
     options = ("--engine", "ray", "--address", address, "--json", "--quiet")
-    done = crossmesh("train", "small.yaml", *options, cwd=tmp_path, **token)
+    few = ("--set", "engine.actors=4")
+    done = crossmesh("train", "small.yaml", *options, *few, cwd=tmp_path, **token)
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -97,7 +103,7 @@ def test_a_wrong_token_is_a_sentence_about_the_token(cluster, tmp_path):
 def started(arguments, cwd, checkpoints=1):
     """A run on Ray that has left checkpoints already."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cluster.cli", "train", "digits", "--engine", "ray", *arguments],
+        [*COMMAND, "train", "digits", "--engine", "ray", "--set", "engine.actors=2", *arguments],
         cwd=cwd,
         env=environment(TMPDIR=str(cwd)),
         stdout=subprocess.PIPE,
@@ -129,7 +135,7 @@ def short_folder():
 
 def test_a_killed_actor_is_named_where_no_recovery_is_allowed(short_folder):
     never = ["--set", "engine.recoveries_per_hour=0"]
-    run = started(["--json", "--set", "training.baseline=false", *never], short_folder)
+    run = started(["--json", "--epochs", "400", *never], short_folder)
     victim = next(p for p, command in processes(run.pid).items() if "ray::TileActor" in command)
     os.kill(victim, signal.SIGKILL)
     out, errors = run.communicate(timeout=60)
@@ -141,12 +147,6 @@ def test_a_killed_actor_is_named_where_no_recovery_is_allowed(short_folder):
     assert "died: " in last
     assert last.endswith("; go on with: crossmesh resume runs/digits")
     assert not list(short_folder.glob("crossmesh-*"))
-    resumed = crossmesh("resume", "runs/digits", "--engine", "local", "--json", cwd=short_folder)
-    whole = crossmesh("train", "digits", "--engine", "local", "--json", "--set",
-                      "training.baseline=false", cwd=short_folder)  # fmt: skip
-    assert "resumed after" in resumed.stderr
-    digests = [json.loads(done.stdout)["state_digest"] for done in (resumed, whole)]
-    assert digests[0] == digests[1]
 
 
 def test_more_signals_do_not_disturb_the_orderly_end(short_folder):

@@ -17,7 +17,7 @@ from tests.hosts import Hosts, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
 
-N = int(os.environ.get("CROSSMESH_SOAK", "3"))
+N = int(os.environ.get("CROSSMESH_SOAK", "2"))
 SEED = 20180607
 KINDS = {kill_actor: 5, freeze_actor: 2, kill_raylet: 2, freeze_raylet: 1}
 

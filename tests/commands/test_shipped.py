@@ -20,7 +20,7 @@ FEW = [
     "checkpoint.every_s=null", "engine.kind=local",
 ]  # fmt: skip
 LARGE = 1e6  # weights; a network with more is made narrower before it is trained
-NARROWER = 16
+NARROWER = 64
 WITHOUT_FILES = {"digits", "synthetic"}
 LONG = {"cifar10-resnet20", "shakespeare-gpt", "shakespeare-lstm", "mnist-2018-sensitivity"}
 
