@@ -423,8 +423,9 @@ def test_errors_of_libraries_are_told_in_our_words():
 @pytest.mark.ray
 @pytest.mark.parametrize("kind", FAULTS)
 def test_whatever_dies_or_freezes_the_end_is_ours(kind, tmp_path):
+    """One of each kind; tests/fault_table.py makes as many as are asked for, at all moments."""
     moments = list(MOMENTS)
-    moment = moments[list(FAULTS).index(kind) % len(moments)]
+    moment = moments[(list(FAULTS).index(kind) + 2) % len(moments)]  # so that few wait for long
 
     one = seen(kind, moment, random.Random(kind), tmp_path)
 
