@@ -1,5 +1,6 @@
 """The commands of ``crossmesh`` and their options."""
 
+import functools
 import json
 import tempfile
 import traceback
@@ -86,7 +87,8 @@ Config = Annotated[
 def run() -> int:
     """Run the command and return its exit code; any error is one line, never a stack trace."""
     try:
-        return app(prog_name="crossmesh", standalone_mode=False) or 0
+        command = _command(len(app.registered_commands))
+        return command(prog_name="crossmesh", standalone_mode=False) or 0
     except typer.TyperException as error:  # of usage
         return _refused(error.format_message(), error.exit_code)
     except (ConfigError, DataError) as error:
@@ -95,6 +97,12 @@ def run() -> int:
         if interrupt.came():  # which may have ended Ray, or a compiler that then has no result
             return 130
         return _refused(_told(error), 1)
+
+
+@functools.cache
+def _command(_: int) -> Any:
+    """The command with so many commands, of which others add some; to build it takes 30 ms."""
+    return typer.main.get_command(app)
 
 
 def _told(error: Exception) -> str:
