@@ -203,7 +203,7 @@ def ray_instance():
     [
         ("constant_step", "sequential", "all"),
         ("constant_step", "synchronous", 6),
-        ("constant_step", "asynchronous", 2),
+        ("constant_step", "asynchronous", 4),
         ("soft_bounds", "asynchronous", 6),
         ("linear_step", "synchronous", 6),
         ("exp_step", "sequential", 6),

@@ -44,10 +44,10 @@ def of(form):
 
 
 def ours(program):
-    return [
-        pytest.param(item, id=str(item)) for item in EVERYTHING
-        if item.form == "command" and _program(item) == program
-    ]  # fmt: skip
+    """Commands of a program, as parameters; one that is shown twice is there once."""
+    commands = [i for i in EVERYTHING if i.form == "command" and _program(i) == program]
+    once = {" ".join(item.text.split()): item for item in reversed(commands)}
+    return [pytest.param(item, id=str(item)) for item in reversed(once.values())]
 
 
 def _program(item: Shown) -> str:
