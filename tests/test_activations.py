@@ -95,6 +95,7 @@ def widths(action):
     return {action.gives: action.columns} if isinstance(action, Operation) else {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", ZOO)
 def test_what_is_predicted_is_what_a_host_stores(name, schedule, really):

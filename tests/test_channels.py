@@ -154,6 +154,7 @@ def test_sent_payload_may_change_at_once(bench):
     assert np.all(destination.receive(SOURCE).payload == 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("capacity", [1, 6])
 def test_full_queue_blocks_its_source(bench, thread, scheme, capacity):

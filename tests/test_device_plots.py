@@ -68,6 +68,7 @@ def test_quiet_cells_have_no_noise_and_the_same_spread():
     assert len(quiet.device.tables) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_every_kind_is_drawn_alike_every_time(cell, tmp_path):
     for name in ("a.svg", "b.svg"):

@@ -209,6 +209,7 @@ with interrupt.deferred():
 SHORT = "from emulator.ends import parent; parent.ENDING_S = 2.0"
 
 
+@pytest.mark.slow
 def test_an_end_that_goes_on_in_order_may_take_long(start):
     process = start(
         """
@@ -229,6 +230,7 @@ with interrupt.deferred(), words.within(60, "it"):
     assert ended(process) == (130, "saved\n", INTERRUPTED)
 
 
+@pytest.mark.slow
 def test_a_long_limit_does_not_put_off_an_end_that_is_asked_for(start):
     process = start(
         """
@@ -254,6 +256,7 @@ def test_a_reader_that_is_gone_is_no_loss(start):
     assert ended(process) == (4, None, "")
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_work_changes_nothing(start):
     process = start(
         """
@@ -306,12 +309,14 @@ def test_what_takes_longer_than_it_may_is_ended(start):
     assert errors.startswith("error: an answer of Ray took too long; begin again with: ")
 
 
+@pytest.mark.slow
 def test_what_hangs_after_the_last_word_does_not_matter(start):
     work = "import atexit; atexit.register(time.sleep, 60); print('result', flush=True)"
 
     assert ended(start(work)) == (0, "result\n", "")
 
 
+@pytest.mark.slow
 def test_a_lost_process_that_is_vital_ends_a_child_that_does_not_notice(start):
     code, _, errors = ended(
         start("words.vital([subprocess.Popen(['sleep', '0.1']).pid]); time.sleep(60)")
@@ -364,6 +369,7 @@ def test_the_child_ends_with_its_parent(start):
     wait_until(lambda: not is_alive(child))
 
 
+@pytest.mark.slow
 def test_ctrl_z_stops_everything_and_fg_goes_on(start):
     process = start(
         """

@@ -455,6 +455,7 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(stand_ins):
     assert made.read_text() == "x\n" * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["slurm", "on-premises", "aws"])
 def test_ray_on_a_node_lies_in_a_folder_of_its_own(kind, generate, stand_ins):
     """Run as the node would, twice: nothing is at a place that others can foresee, or stays."""

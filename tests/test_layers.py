@@ -55,6 +55,7 @@ def test_bits_are_those_of_other_days(name, schedule, bias):
     assert known == digest_of_zoo(name, schedule, bias)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "schedule", "bias"),
     [

@@ -164,6 +164,7 @@ def test_the_baseline_joins_blocks_of_rows_and_columns(monkeypatch):
         np.testing.assert_allclose(cut[layer], array, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_resumed_run_gives_the_same_bits(schedule, tmp_path):
     config = small_config("soft_bounds", schedule, training={"epochs": 3})
