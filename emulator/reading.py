@@ -1,4 +1,4 @@
-"""Files that are read whole: regular ones, of a bounded size, without waiting for anybody."""
+"""Files that are read whole: regular ones, of a bounded size, without waiting."""
 
 import os
 import stat
@@ -29,10 +29,10 @@ def read_whole(path: Path, most: int) -> bytes | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there: no folder, pipe or device, nothing to wait for, no name of none."""
+    """Whether a regular file is there that can be read without waiting; no pipe or device."""
     try:
         read_whole(path, 0)
-    except PermissionError:  # it is for whoever reads it to say so
+    except PermissionError:  # reported when it is read
         return path.is_file()
     except (OSError, ValueError):  # a name too long; one with a null byte
         return False
@@ -40,5 +40,5 @@ def is_file(path: Path) -> bool:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file, also where a pipe has nobody who writes to it."""
+    """Open a file at once, also a pipe without a writer."""
     return os.open(path, flags | os.O_NONBLOCK)

@@ -84,7 +84,7 @@ def _as_child(
 def _code_of(work: Callable[[], int]) -> int:
     try:
         return work()
-    except SystemExit as end:  # so libraries end a command whose output nobody reads
+    except SystemExit as end:  # so libraries end a command whose output is closed
         if end.code == signal.SIGTERM:  # as Ray's own handler does, until ours is back in place
             return 130
         return end.code if isinstance(end.code, int) else int(end.code is not None)
