@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from emulator.catalogue import devices, shipped_devices
 from emulator.errors import ConfigError
@@ -110,7 +111,8 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
 
         check_output(plot, "--plot")
     measurement = read_measurement(file)
-    fit = fit_device(measurement, file, n_points=points, device_noise=device_noise, unit=unit)
+    with Console(stderr=True).status(f"fitting {len(measurement.names)} device(s)"):
+        fit = fit_device(measurement, file, n_points=points, device_noise=device_noise, unit=unit)
     found = figures(fit, measurement)
     write_device(fit, found, file, output)
     if plot:

@@ -9,9 +9,10 @@ _WORD = re.compile(r"[^\s@'\"]+@?")
 _LOGIN = re.compile(r"(:/+)[^/:]*:(?!\d+/).*", re.DOTALL)  # in a word that ends in @
 _WEB_LOGIN = re.compile(r"(https?:/+)[^\s/@'\"]+@", re.IGNORECASE)
 _SECRET = (
-    r"secret|token(?![a-z])|passw|pwd|signature|credential|auth"
-    r"|(?:access|account|api|private|session)[_-]?key"
-    r"|(?<![a-z0-9])(?:keys?|pass|passphrase|pat|dsn)(?==)|(?<=[?&;])(?:sig|sas)(?==)"
+    r"secret|(?<!max_)(?<!num_)token(?!iz)|passw|pwd|signature|credential|auth"
+    r"|(?:access|account|api|enc|private|session|signing|ssh)[_-]?key"
+    r"|(?<![a-z0-9])(?:keys?(?=[\d_-]*=)|(?:pass|passphrase|pat|dsn)(?![a-z]))"
+    r"|(?<=[?&;])(?:sig|sas)(?==)"
 )
 _PARAMETER = re.compile(
     rf"([?&;](?=[\w.%-]++=)(?=[\w.%-]*?(?:{_SECRET}))[\w.%-]++=)[^&;#\s'\"]+", re.IGNORECASE

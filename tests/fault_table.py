@@ -59,6 +59,8 @@ class Seen(NamedTuple):
             return False
         if self.code == 0:
             return self.has_summary
+        if self.kind.split()[0] in {"raylet", "GCS"} and "ended with exit code" in self.line:
+            return False
         way_on = "crossmesh resume " in self.line or "crossmesh train " in self.line
         begins = "error: " if self.code == 1 else "interrupted"
         return self.code in {1, 130} and self.line.startswith(begins) and way_on

@@ -532,6 +532,13 @@ def test_parquet_takes_a_list_of_inputs_and_a_list_of_targets(tmp_path, kind):
     np.testing.assert_array_equal(data.train.inputs, data.train.targets)
 
 
+def test_a_parquet_table_whose_names_are_no_text_is_refused(tmp_path):
+    config = parquet(tmp_path, abcdefghij=[1.0, 2.0], label=[0, 1])
+    config.file.write_bytes(config.file.read_bytes().replace(b"abcdefghij", b"\xfe" * 10))
+    with pytest.raises(DataError, match=r"^data\.file must be a Parquet table, got .*decode"):
+        load(config)
+
+
 def test_parquet_takes_a_single_target_and_bytes(tmp_path):
     data = load(
         parquet(tmp_path, x=pa.array([[0, 255]] * 3, pa.list_(pa.uint8())), target=[1.0] * 3)
@@ -742,6 +749,17 @@ def test_an_archive_with_long_headers_takes_no_memory(secluded, form, many):
         "1048576 bytes"
     )
     assert peak < 8 << 20
+
+
+def test_an_archive_of_headers_about_headers_is_refused(secluded):
+    """Each one would have tarfile call itself."""
+    folder = write_batches(secluded, {published.ARCHIVE: b""})
+    header = tarfile.TarInfo("././@LongLink")
+    header.type = tarfile.GNUTYPE_LONGNAME
+    content = gzip.compress(1900 * header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    (folder / published.ARCHIVE).write_bytes(content)
+    with pytest.raises(DataError, match=r"^data\.directory must hold a whole tar archive in "):
+        load(DataConfig(source="cifar10", directory=folder))
 
 
 def test_real_cifar10_has_its_published_counts():

@@ -206,7 +206,8 @@ with interrupt.deferred():
     assert ended(process, within_s=20) == (130, "", INTERRUPTED)
 
 
-SHORT = "from emulator.ends import parent; parent.ENDING_S = 2.0"
+# The parent's patience, and how often the child says that it goes on.
+SHORT = "from emulator.ends import parent; parent.ENDING_S = 4.0; words._RENEW_S = 0.1"
 
 
 @pytest.mark.slow
@@ -217,7 +218,7 @@ with interrupt.deferred(), words.within(60, "it"):
     print("ready", flush=True)
     while not interrupt.requested():
         time.sleep(0.1)
-    for _ in range(50):
+    for _ in range(80):
         time.sleep(0.1)
         words.renew()
     print("saved", flush=True)

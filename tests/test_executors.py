@@ -21,6 +21,7 @@ from tests.pinned import PINNED, machine_type, pinned
 from tests.zoo import BIASES, ZOO, zoo_job
 from tiles.host import Assignment, TileHost
 from tiles.plan import edges, in_order, messages_in_flight
+from tiles.version import PHYSICS
 
 
 def ignore(progress):
@@ -159,6 +160,33 @@ def digest_of_job(job):
     return hashlib.sha256(b"".join(digests) + repr(rows).encode()).hexdigest()
 
 
+WIRED = {  # what wires take, to first order and exactly, of devices with and without references
+    "wired": ("constant_step", 1e-5),
+    "wired exactly": ("constant_step", 1e-3),
+    "wired references": (
+        {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01, "reference_mean": 0.3}},
+        1e-4,
+    ),
+    "wired shared references": ("shared_reference", 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_bits_behind_wires_are_those_of_other_days(name):
+    """A change of these without a new version of the physics would make hybrids of resumed runs."""
+    known = pinned()
+    if known is None:
+        pytest.skip(f"no bits are pinned for {machine_type()}")
+    assert known[f"physics {PHYSICS}, {name}"] == digest_of_wired(name)
+
+
+def digest_of_wired(name):
+    cell, resistance = WIRED[name]
+    return digest_of_job(
+        small_job(cell, tile={"bias": "line", "read": {"wire_resistance": resistance}})
+    )
+
+
 def digest_of_zoo(name, schedule, bias):
     return digest_of_job(zoo_job(name, schedule=schedule, tile={"bias": bias}))
 
@@ -211,12 +239,14 @@ def ray_instance():
         ("ideal", "synchronous", "all"),
         ("pcm_3t1c", "asynchronous", 6),
         ("pcm", "sequential", 6),
+        ("constant_step", "synchronous", 1),
     ],
 )
 def test_ray_equals_local(ray_instance, cell, schedule, tiles_per_actor):
     engine = {"kind": "ray", "tiles_per_actor": tiles_per_actor}
-    there = train(small_config(cell, schedule, engine=engine))
-    here = train(small_config(cell, schedule))
+    fewer = {"tile": {"rows": 80, "cols": 10}} if tiles_per_actor == 1 else {}
+    there = train(small_config(cell, schedule, engine=engine, **fewer))
+    here = train(small_config(cell, schedule, **fewer))
 
     for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "config_digest"):
         assert there.summary[key] == here.summary[key]
@@ -265,6 +295,7 @@ if __name__ == "__main__":
                for cell in CELLS for schedule in SCHEDULES}  # fmt: skip
     digests |= {f"{name} {schedule} {bias}": digest_of_zoo(name, schedule, bias)
                 for name in ZOO for schedule in SCHEDULES for bias in BIASES}  # fmt: skip
+    digests |= {f"physics {PHYSICS}, {name}": digest_of_wired(name) for name in WIRED}
     known = json.loads(PINNED.read_text("utf-8")) if PINNED.exists() else {}
     text = json.dumps({**known, machine_type(): digests}, indent=2)
     PINNED.write_text(text + "\n", "utf-8")

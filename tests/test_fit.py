@@ -339,7 +339,7 @@ RISE = [f"{n},{30 - n}" for n in range(20)]
         ("device,direction,pulse\na,up,1\n", "must have a column conductance, got device, dire"),
         (LONG + "a,up,1,x\n", "line 2 column conductance must be a number, got 'x'"),
         (LONG + "a,left,1,2\n", "line 2 column direction must be up or down, got 'left'"),
-        (LONG + "a,up,1.5,2\n", "line 2 column pulse must be a whole number from 0, got '1.5'"),
+        (LONG + "a,up,1.5,2\n", "line 2 column pulse must be a whole number from 0 to 1000000000"),
         (LONG + "a,up,1,2\n" * 2, "line 3 column pulse must be new for this device and direction"),
         (LONG + "a,up,1,2\na,up,99999,3\n", "must have at most 10000 pulses in a direction, got"),
         (
@@ -488,6 +488,7 @@ def test_measured_devices_draw_their_own_table():
     [
         (b"1" * (33 << 20), "must be at most 32 MiB of CSV, got more"),
         (b"1,2\n" * 2_000_001, "must have at most 4,000,000 cells, got 4,000,002"),
+        (b"1\r" * 4_000_001, "must have at most 4,000,000 cells, got 4,000,001"),
     ],
 )
 def test_a_file_that_is_too_large_is_refused_in_one_line(content, law, tmp_path):
@@ -496,11 +497,68 @@ def test_a_file_that_is_too_large_is_refused_in_one_line(content, law, tmp_path)
         read_measurement(tmp_path / "large.csv")
 
 
+def long_table(**columns):
+    """A table of readings; what is given stands in place of a column."""
+    n = 40
+    readings = {"device": ["a"] * n, "direction": ["up", "down"] * (n // 2),
+                "pulse": [k // 2 for k in range(n)], "conductance": list(range(n))}  # fmt: skip
+    return pa.table(readings | columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "law"),
+    [
+        ({"conductance": [[1.0]] * 40}, "column conductance must hold numbers or text, got list<"),
+        ({"other": [b"a"] * 40}, "column other must hold numbers or text, got binary"),
+        ({"device": [f"{k:02d}" * 600_000 for k in range(40)]}, "must be at most 32 MiB when unpa"),
+        (
+            {"device": ["a" * 10_000] * 40, "pulse": [1000 * k for k in range(40)]},
+            r".* for device a{100}\.\.\.$",
+        ),
+    ],
+)
+def test_a_table_that_unpacks_to_more_is_refused_in_one_short_line(columns, law, tmp_path):
+    pq.write_table(long_table(**columns), tmp_path / "a.parquet", compression="zstd")
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/a.parquet {law}") as error:
+        read_measurement(tmp_path / "a.parquet")
+    assert len(str(error.value)) < 500
+
+
+def test_texts_of_a_table_may_be_a_dictionary(tmp_path):
+    """Of devices with gaps, in the order of the file."""
+    names = pa.array(["b", "a"] * 20)
+    for k, device in enumerate((names, names.dictionary_encode())):
+        table = long_table(device=device, direction=["up", "up", "down", "down"] * 10)
+        pq.write_table(table, tmp_path / f"{k}.parquet")
+    one, two = (read_measurement(tmp_path / f"{k}.parquet") for k in range(2))
+
+    assert one.names == two.names == ["b", "a"]
+    np.testing.assert_array_equal(one.up, two.up)
+
+
+@pytest.mark.parametrize(
+    ("rows", "law"),
+    [
+        ("a,up,1e30,1\n", "line 2 column pulse must be a whole number from 0 to 1000000000, got"),
+        (
+            "".join(f"d{d},{way},{1000 * k},{k}\n"
+                    for d in range(200) for way in ("up", "down") for k in range(10)),
+            "must have at most 1,000,000 devices x cycles x pulses in a direction, "
+            "got 200 x 1 x 9,001",
+        ),
+    ],
+)  # fmt: skip
+def test_pulses_far_apart_are_refused_before_they_are_laid_out(rows, law, tmp_path):
+    (tmp_path / "a.csv").write_text("device,direction,pulse,conductance\n" + rows)
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/a.csv {law}"):
+        read_measurement(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("other", ["/dev/zero", "pipe"])
 def test_what_is_no_file_is_refused(suffix, other, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     path = tmp_path / f"a.{suffix}"
     path.symlink_to(other)
-    with pytest.raises(ConfigError, match=r"must be a readable .* file: it is no regular file$"):
+    with pytest.raises(ConfigError, match=r"must be a readable .* file: It is no regular file$"):
         read_measurement(path)

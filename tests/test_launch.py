@@ -1,5 +1,6 @@
 """Clusters by config: what a description may say, what becomes of the options, and refusals."""
 
+import os
 import re
 import socket
 import stat
@@ -12,7 +13,7 @@ import yaml
 from cluster.launch.commands import PASSING_ON, launch
 from cluster.launch.loading import load_cluster, shipped_clusters
 from cluster.launch.order import _FIELDS, _LEFT_TO_THE_CLUSTER, Order
-from cluster.launch.tokens import write_token
+from cluster.launch.tokens import checked_token, write_token
 from emulator.commands import app as crossmesh
 from emulator.errors import ConfigError
 
@@ -235,6 +236,14 @@ def test_a_fresh_token_is_readable_by_its_owner_alone_and_stays(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", text)
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
     assert (tmp_path / "token").read_text() == text
+
+
+@pytest.mark.parametrize("other", ["/dev/zero", "pipe"])
+def test_a_token_is_a_regular_file(other, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "token").symlink_to(other)
+    with pytest.raises(ConfigError, match=r"with the cluster's token, got .* \(it is no regular"):
+        checked_token(tmp_path / "token", "token")
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_machines_are_kept_while_the_run_is_only_there(generate, stand_ins, tmp_
 def test_an_interrupted_launch_gives_machines_back_however_long_it_takes(
     generate, stand_ins, tmp_path
 ):
-    """The parent's patience is 2 s here, and the training takes 5 s to save its state."""
+    """The parent's patience is 4 s here, and the training takes 8 s to save its state."""
     generate("on-premises")
     for tool in ("ssh", "rsync"):
         stand_ins.add(tool)
@@ -326,7 +326,7 @@ def test_an_interrupted_launch_gives_machines_back_however_long_it_takes(
         f"""
 case "$3" in
   *start) exit 0 ;;
-  *follow) touch {tmp_path}/follows; while [ ! -e {tmp_path}/stop ]; do sleep 0.1; done; sleep 5 ;;
+  *follow) touch {tmp_path}/follows; while [ ! -e {tmp_path}/stop ]; do sleep 0.1; done; sleep 8 ;;
   *stop) touch {tmp_path}/stop ;;
   *status) echo "training ended with 130" ;;
 esac""",
@@ -335,8 +335,9 @@ esac""",
 import sys
 from cluster.cli import main
 from cluster.launch import commands
-from emulator.ends import parent
-parent.ENDING_S = 2.0
+from emulator.ends import parent, words
+parent.ENDING_S = 4.0
+words._RENEW_S = 0.1
 commands._path = lambda: {stand_ins.environment["PATH"]!r}
 sys.argv = ["crossmesh", "launch", "mine.yaml", "digits"]
 main()

@@ -17,6 +17,7 @@ from emulator.loading import (
     shipped,
     validated,
 )
+from emulator.reading import is_file
 from tiles.cells import Pair
 from tiles.devices import ConstantStep, ExpStep, LinearStep, SoftBounds
 
@@ -429,7 +430,8 @@ def bombs():
         (f"seed: {'1' * 100_000}\n", "a number of more than 40 digits"),
         (f"seed: 0x{'1' * 100_000}\n", "a number of more than 40 digits"),
         ("seed: !!int abc\n", "invalid literal for int"),
-        ("seed: !!int\n", "index out of range"),
+        ("seed: !!int\n", "what tag:yaml.org,2002:int cannot be"),
+        ("seed: !!bool x\n", "what tag:yaml.org,2002:bool cannot be"),
         ("seed: !!timestamp abc\n", ""),
         ("seed: !!python/object:os.system x\n", "could not determine a constructor"),
     ]
@@ -449,7 +451,7 @@ def test_yaml_that_stands_for_too_much_is_refused_in_one_line(tmp_path, content,
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device", "link to itself"])
-def test_what_is_no_file_is_not_opened(tmp_path, kind):
+def test_what_is_no_file_is_refused(tmp_path, kind):
     path = tmp_path / "c.yaml"
     match kind:
         case "folder":
@@ -464,13 +466,28 @@ def test_what_is_no_file_is_not_opened(tmp_path, kind):
         load_config(path)
 
 
+def test_a_path_that_may_not_be_looked_up_leads_to_no_file(tmp_path):
+    """As another user, who may not enter the folder; in a process of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed" / "c.yaml").write_text("extends: digits\n")
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setuid(65534)
+        os._exit(is_file(tmp_path / "closed" / "c.yaml"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert is_file(tmp_path / "closed" / "c.yaml")
+
+
 def test_a_network_of_too_many_tiles_is_refused_before_they_are_cut():
     config = load_config(
         "digits",
         ["network=[{kind: linear, outputs: 4294967296}, {kind: linear, outputs: 10}]",
          "tile.rows=19", "tile.cols=7", "loss=mean_squared_error"],
     )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"^network must take at most 1,000,000 tiles, got "):
+    with pytest.raises(ConfigError, match=r"^network must take at most 200,000 tiles, got "):
         prepare(config)
 
 

@@ -149,7 +149,7 @@ def test_a_killed_actor_is_named_where_no_recovery_is_allowed(short_folder):
     assert not list(short_folder.glob("crossmesh-*"))
 
 
-def test_more_signals_do_not_disturb_the_orderly_end(short_folder):
+def test_a_run_that_signals_end_goes_on_in_one_process_with_the_same_bits(short_folder):
     run = started(["--epochs", "400"], short_folder)
     session = processes(run.pid)
     for _ in range(3):
@@ -164,6 +164,16 @@ def test_more_signals_do_not_disturb_the_orderly_end(short_folder):
     while session.keys() & processes(run.pid).keys() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not session.keys() & processes(run.pid).keys()
+
+    checkpoints = short_folder / "runs/digits/checkpoints"
+    done = int(max(checkpoints.glob("step-*")).name.removeprefix("step-"))
+    more = ("--engine", "local", "--epochs", done // 1438 + 1, "--json", "--quiet")
+    resumed = crossmesh("resume", "runs/digits", *more, cwd=short_folder)
+    plain = ("--set", "training.baseline=false", "--run-dir", "whole")
+    whole = crossmesh("train", "digits", *more, *plain, cwd=short_folder)
+    assert resumed.returncode == 0, resumed.stderr
+    digests = [json.loads(end.stdout)["state_digest"] for end in (resumed, whole)]
+    assert digests[0] == digests[1]
 
 
 def test_the_coordinator_never_carries_activations():

@@ -32,7 +32,9 @@ def checked_token(path: Path, field: str) -> Path:
             raise OSError(errno.EFBIG, f"More than {_MOST_BYTES} bytes")
         text = body.decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text"
+        reason = (
+            "no text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
+        )
         law = "must be a readable file with the cluster's token"
         raise ConfigError(f"{field} {law}, got {path} ({reason.lower()})") from None
     if not text:

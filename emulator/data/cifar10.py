@@ -145,7 +145,7 @@ def _tar(path: Path, place: Place) -> Iterator[tarfile.TarFile]:
         try:
             with tarfile.open(fileobj=_Headers(file), mode="r:") as archive:
                 yield archive
-        except (tarfile.TarError, KeyError, ValueError, *BROKEN_GZIP) as error:
+        except (tarfile.TarError, KeyError, ValueError, RecursionError, *BROKEN_GZIP) as error:
             if isinstance(error, DataError):
                 raise
             _read_to_the_end(file)  # if that fails, it is the stream that is broken

@@ -73,7 +73,7 @@ def _opened(field: str, path: Path) -> Iterator[pq.ParquetFile]:
         # One file read by itself: a folder's name is never taken for a column.
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names may be no text
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"data.{field} must be a Parquet table, got {path} ({reason})") from None
 
@@ -83,8 +83,7 @@ def _table(field: str, path: Path) -> _Table:
         raise DataError(f"data.{field} must be a file, got {path}")
     with _opened(field, path) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
-        n_values = _n_values(file.metadata)
-    names = schema.names
+        names, n_values = schema.names, _n_values(file.metadata)
     if n_rows < 1 or len(names) != len(set(names)):
         raise DataError(
             f"data.{field} must have a row or more and no column name twice, "

@@ -164,6 +164,8 @@ class Parent:
         self._now = now
         if gap > 3 * _TICK_S:
             self._free_s += gap
+            if self._asked_s is not None:
+                self._asked_s += gap
             if self._limit:
                 self._limit = (self._limit[0] + gap, self._limit[1])
 

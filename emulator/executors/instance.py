@@ -54,6 +54,7 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         root = Path(__file__).parents[2]
         modules = [str(root / name) for name in ("cluster", "emulator", "tiles", "interconnect")]
         options["runtime_env"] = {"py_modules": modules}
+    vital([])  # from here on the end of this process may be Ray's doing
     _begin(address, options, object_store_bytes)
     _silence_raylet()
     if address is None:

@@ -136,9 +136,8 @@ def write_noise(fit: Fit) -> float:
 def _nonlinearity(response: Response, readings: Array) -> float:
     shares = []
     for mean, cycles in zip(response.mean, np.isfinite(readings), strict=True):
-        known = mean[
-            : np.flatnonzero(cycles.any(axis=0))[-1] + 1
-        ]  # after its last reading, a mean is held
+        last = np.flatnonzero(cycles.any(axis=0))[-1]
+        known = mean[: last + 1]  # then it is held
         line = np.linspace(known[0], known[-1], len(known))
         shares.append(np.abs(known - line).max() / abs(known[-1] - known[0]))
     return float(np.mean(shares))

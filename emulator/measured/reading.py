@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 FEWEST, MOST = 10, 10_000  # pulses of a device in one direction
 MOST_BYTES, MOST_CELLS = 32 << 20, 4_000_000  # of a file; as Python's texts they take 300 MB
+_MOST_PULSE = 10**9  # the number of a pulse
+_MOST_LETTERS = 100  # of a name or a value
 _LONG = ("device", "direction", "pulse", "conductance")
 _SHAPES = (
     f"columns {', '.join(_LONG)}, or up_NAME and down_NAME for each device, "
@@ -73,7 +75,7 @@ class _Sheet(NamedTuple):
 
     def refusal(self, row: int, name: str, law: str, cell: Any) -> ConfigError:
         """The error that names a cell."""
-        got = "nothing" if cell in {"", None} else repr(cell)
+        got = "nothing" if cell in {"", None} else _short(repr(cell))
         return ConfigError(f"{self.path} {self.rows[row]} column {name} must {law}, got {got}")
 
 
@@ -102,7 +104,8 @@ def _csv(path: Path) -> _Sheet:
         raise ConfigError(f"{path} {law}, got more; its devices fit in several files")
     text = io.StringIO(body.decode("utf-8-sig"), newline="")
     delimiter = max(",;\t", key=text.readline().count)
-    _check_cells(path, body.count(delimiter.encode()) + body.count(b"\n"))
+    lines_at_most = body.count(b"\n") + body.count(b"\r")
+    _check_cells(path, body.count(delimiter.encode()) + lines_at_most)
     text.seek(0)
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
     lines = [(reader.line_num, row) for row in reader if row and row[0][:1] != "#"]
@@ -123,14 +126,56 @@ def _check_cells(path: Path, cells: int) -> None:
         raise ConfigError(f"{path} {law}, got {cells:,}; its devices fit in several files")
 
 
+def _check_grid(path: Path, devices: int, cycles: int, pulses: int) -> None:
+    """Refuse what no file of as many cells could hold without gaps, before it is laid out."""
+    if devices * cycles * pulses > MOST_CELLS // len(_LONG):
+        law = f"must have at most {MOST_CELLS // len(_LONG):,} devices x cycles x pulses"
+        got = f"{devices:,} x {cycles:,} x {pulses:,}"
+        raise ConfigError(f"{path} {law} in a direction, got {got}")
+
+
 def _parquet(path: Path) -> _Sheet:
     read_whole(path, 0)  # refuses what is no file
-    heads = pq.read_metadata(path)
-    _check_cells(path, heads.num_rows * heads.num_columns)
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:
+        heads, schema = file.metadata, file.schema_arrow
+        _check_cells(path, heads.num_rows * heads.num_columns)
+        for field in schema:
+            if not _is_flat(field.type):
+                raise ConfigError(
+                    f"{path} column {_short(field.name)} must hold numbers or text, "
+                    f"got {_short(str(field.type))}"
+                )
+        unpacked = sum(heads.row_group(k).total_byte_size for k in range(heads.num_row_groups))
+        if unpacked > MOST_BYTES:
+            law = f"must be at most {MOST_BYTES >> 20} MiB when unpacked"
+            raise ConfigError(f"{path} {law}, got {unpacked:,} bytes")
+    texts = [field.name for field in schema if not _is_number_type(field.type)]
+    table = pq.read_table(path, read_dictionary=texts, partitioning=None)
     names = [name.strip().lower() for name in table.column_names]
-    columns: list[Sequence[Any]] = [column.to_pylist() for column in table.columns]
+    columns: list[Sequence[Any]] = [_cells(column) for column in table.columns]
     return _Sheet(path, names, columns, [f"row {k + 1}" for k in range(table.num_rows)])
+
+
+def _is_number_type(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    return _is_number_type(kind) or any(is_text(kind) for is_text in texts)
+
+
+def _cells(column: pa.ChunkedArray) -> list[Any]:
+    """The cells of a column; equal texts are one object."""
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    cells: list[Any] = []
+    for chunk in column.chunks:
+        words = [*chunk.dictionary.to_pylist(), None]
+        cells += [words[-1 if k is None else k] for k in chunk.indices.to_pylist()]
+    return cells
 
 
 def _is_number(cell: str) -> bool:
@@ -159,7 +204,7 @@ def _from_wide(sheet: _Sheet) -> Measurement:
         for direction, rows in readings.items():
             if (direction, device) not in found:
                 raise ConfigError(
-                    f"{sheet.path} must have a column {direction} for device {device}, "
+                    f"{sheet.path} must have a column {direction} for device {_short(device)}, "
                     f"got {_listed(names)}"
                 )
             k = found[direction, device]
@@ -183,8 +228,9 @@ def _from_long(sheet: _Sheet) -> Measurement:
         if towards not in {"up", "down"}:
             raise sheet.refusal(k, "direction", "be up or down", direction[k])
         number = sheet.number(pulse[k], k, "pulse")
-        if number != int(number) or number < 0:
-            raise sheet.refusal(k, "pulse", "be a whole number from 0", pulse[k])
+        if not (0 <= number <= _MOST_PULSE and number == int(number)):
+            law = f"be a whole number from 0 to {_MOST_PULSE}"
+            raise sheet.refusal(k, "pulse", law, pulse[k])
         groups = readings.setdefault(str(device[k]), {})
         group = groups.setdefault((towards, str(cycle[k])), {})
         if int(number) in group:
@@ -192,22 +238,31 @@ def _from_long(sheet: _Sheet) -> Measurement:
         group[int(number)] = sheet.number(conductance[k], k, "conductance")
     rows = {
         towards: [
-            _cycles(sheet, name, [group for key, group in groups.items() if key[0] == towards])
-            for name, groups in readings.items()
+            [group for key, group in groups.items() if key[0] == towards]
+            for groups in readings.values()
         ]
         for towards in ("up", "down")
     }
-    return _measurement(sheet, list(readings), rows)
+    for cycles in rows.values():
+        spans = [_span(of_device) for of_device in cycles]
+        for name, (first, stop) in zip(readings, spans, strict=True):
+            _check_pulses(sheet, name, stop - first)
+        longest = max(stop - first for first, stop in spans)
+        _check_grid(sheet.path, len(spans), max(map(len, cycles)), longest)
+    by_pulse = {towards: [_by_pulse(groups) for groups in rows[towards]] for towards in rows}
+    return _measurement(sheet, list(readings), by_pulse)
 
 
-def _cycles(sheet: _Sheet, device: str, groups: list[dict[int, float]]) -> list[Array]:
+def _span(cycles: list[dict[int, float]]) -> tuple[int, int]:
+    """The first pulse that was read in any cycle, and the one behind the last."""
+    return min(map(min, cycles), default=0), max(map(max, cycles), default=-1) + 1
+
+
+def _by_pulse(cycles: list[dict[int, float]]) -> list[Array]:
     """Readings of one device and direction by pulse, cycle after cycle."""
-    if not groups:
-        return [np.zeros(0)]
-    first, last = min(map(min, groups)), max(map(max, groups))
-    _check_pulses(sheet, device, last - first + 1)
-    rows = [np.full(last - first + 1, np.nan) for _ in groups]
-    for row, group in zip(rows, groups, strict=True):
+    first, stop = _span(cycles)
+    rows = [np.full(stop - first, np.nan) for _ in cycles or [{}]]
+    for row, group in zip(rows, cycles, strict=False):
         row[np.array(list(group)) - first] = list(group.values())
     return rows
 
@@ -216,7 +271,7 @@ def _check_pulses(sheet: _Sheet, device: str, n: int) -> None:
     if n > MOST:
         raise ConfigError(
             f"{sheet.path} must have at most {MOST} pulses in a direction, got {n} "
-            f"for device {device}"
+            f"for device {_short(device)}"
         )
 
 
@@ -229,7 +284,7 @@ def _measurement(
             if n < FEWEST:
                 raise ConfigError(
                     f"{sheet.path} must have at least {FEWEST} {direction} pulses for each "
-                    f"device, got {n} for device {name}"
+                    f"device, got {n} for device {_short(name)}"
                 )
             _check_pulses(sheet, name, n)
     measurement = Measurement(names, _stacked(readings["up"]), _stacked(readings["down"]))
@@ -238,7 +293,7 @@ def _measurement(
         if np.nanmax(both) == np.nanmin(both):
             raise ConfigError(
                 f"{sheet.path} must have conductances that change, "
-                f"got {np.nanmax(both):g} throughout for device {name}"
+                f"got {np.nanmax(both):g} throughout for device {_short(name)}"
             )
     return measurement
 
@@ -255,5 +310,9 @@ def _stacked(devices: list[list[Array]]) -> Array:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6]) or "no names"
+    shown = ", ".join(map(_short, names[:6])) or "no names"
     return shown + (", ..." if len(names) > 6 else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
