@@ -233,8 +233,6 @@ def ray_instance():
         ("constant_step", "synchronous", 6),
         ("constant_step", "asynchronous", 4),
         ("soft_bounds", "asynchronous", 6),
-        ("linear_step", "synchronous", 6),
-        ("exp_step", "sequential", 6),
         ("pair", "asynchronous", 6),
         ("ideal", "synchronous", "all"),
         ("pcm_3t1c", "asynchronous", 6),
