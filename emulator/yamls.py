@@ -57,9 +57,9 @@ class _Loader(yaml.SafeLoader):
         except (ValueError, TypeError, AttributeError, OverflowError, LookupError) as error:
             # Of a date that the calendar does not have, a number without digits, a tag on what it
             # is not for.
-            told = isinstance(error, ValueError) and str(error)
+            reason = isinstance(error, ValueError) and str(error)
             raise yaml.constructor.ConstructorError(
-                problem=told or f"what {node.tag} cannot be", problem_mark=node.start_mark
+                problem=reason or f"what {node.tag} cannot be", problem_mark=node.start_mark
             ) from None
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:

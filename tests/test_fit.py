@@ -489,6 +489,7 @@ def test_measured_devices_draw_their_own_table():
         (b"1" * (33 << 20), "must be at most 32 MiB of CSV, got more"),
         (b"1,2\n" * 2_000_001, "must have at most 4,000,000 cells, got 4,000,002"),
         (b"1\r" * 4_000_001, "must have at most 4,000,000 cells, got 4,000,001"),
+        (b"1,2\r\n" * 2_000_001, "must have at most 4,000,000 cells, got 4,000,002"),
     ],
 )
 def test_a_file_that_is_too_large_is_refused_in_one_line(content, law, tmp_path):

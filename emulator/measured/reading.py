@@ -104,8 +104,8 @@ def _csv(path: Path) -> _Sheet:
         raise ConfigError(f"{path} {law}, got more; its devices fit in several files")
     text = io.StringIO(body.decode("utf-8-sig"), newline="")
     delimiter = max(",;\t", key=text.readline().count)
-    lines_at_most = body.count(b"\n") + body.count(b"\r")
-    _check_cells(path, body.count(delimiter.encode()) + lines_at_most)
+    n_lines = body.count(b"\n") + body.count(b"\r") - body.count(b"\r\n")
+    _check_cells(path, body.count(delimiter.encode()) + n_lines)
     text.seek(0)
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
     lines = [(reader.line_num, row) for row in reader if row and row[0][:1] != "#"]
@@ -260,9 +260,11 @@ def _span(cycles: list[dict[int, float]]) -> tuple[int, int]:
 
 def _by_pulse(cycles: list[dict[int, float]]) -> list[Array]:
     """Readings of one device and direction by pulse, cycle after cycle."""
+    if not cycles:
+        return [np.zeros(0)]
     first, stop = _span(cycles)
-    rows = [np.full(stop - first, np.nan) for _ in cycles or [{}]]
-    for row, group in zip(rows, cycles, strict=False):
+    rows = [np.full(stop - first, np.nan) for _ in cycles]
+    for row, group in zip(rows, cycles, strict=True):
         row[np.array(list(group)) - first] = list(group.values())
     return rows
 
