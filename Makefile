@@ -35,17 +35,17 @@ check: $(VENV)/.ready-dev  ## check form, types and spelling
 	$(BIN)/codespell
 
 bench: $(VENV)/.ready  ## measure how fast the emulation is: make bench [DATA=folder-with-mnist]
-	$(BIN)/python -m cluster.bench $(if $(DATA),--data-dir "$(DATA)")
+	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir "$(DATA)")
 
 validate: $(VENV)/.ready  ## regenerate docs/validation: make validate DATA=folder-with-mnist
-	$(BIN)/python -m emulator.validation --data-dir "$(DATA)"
-	$(BIN)/python -m emulator.validation_networks --data-dir "$(DATA)"
+	$(BIN)/python -m benchmarks.accuracy --data-dir "$(DATA)"
+	$(BIN)/python -m benchmarks.networks --data-dir "$(DATA)"
 
 torch: $(VENV)/.ready-torch  ## add PyTorch, to bring its networks along and for the tests that compare with it
 
 clean:  ## remove the set-up and all caches; runs/ stays
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find cluster emulator tiles interconnect tests -name __pycache__ -prune -exec rm -rf {} +
+	find cluster emulator tiles interconnect common benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing crossmesh into $(VENV) ..."

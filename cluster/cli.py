@@ -2,8 +2,8 @@
 
 import sys
 
-from emulator import interrupt
-from emulator.ends.parent import guarded
+from crossmesh.common.supervision import interrupts
+from crossmesh.common.supervision.guard import guarded
 
 # They may use Ray, which can end or hang the process that talks to it.
 _GUARDED = {"train", "resume", "evaluate", "study", "scale", "launch"}
@@ -13,16 +13,16 @@ def main() -> None:
     """Run the command; from here on a signal ends it in order, also while it still loads."""
     if _GUARDED & set(sys.argv[1:2]) and not {"--help"} & set(sys.argv):
         sys.exit(guarded(_run))
-    interrupt.install()
+    interrupts.install()
     try:
         code = _run()
-    except (interrupt.Interrupted, KeyboardInterrupt):
+    except (interrupts.Interrupted, KeyboardInterrupt):
         code = 130
     sys.exit(code)
 
 
 def _run() -> int:
-    from cluster.commands import run
+    from crossmesh.cluster.commands import run
 
     return run()
 

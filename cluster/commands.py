@@ -1,9 +1,9 @@
 """The commands of ``crossmesh`` that know several machines, beside those of one run."""
 
-from cluster.launch.commands import PASSING_ON, launch
-from cluster.scaling.commands import scale
-from cluster.watch import watch
-from emulator.commands import app, run
+from crossmesh.cluster.launch.commands import PASSING_ON, launch
+from crossmesh.cluster.scaling.commands import scale
+from crossmesh.cluster.watch import watch
+from crossmesh.emulator.cli.main import app, run
 
 __all__ = ["run"]
 

@@ -8,7 +8,9 @@ performs them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, Self
+
+from crossmesh.common.registry import Registry
 
 
 class Phase(IntEnum):
@@ -30,9 +32,29 @@ class Slot(NamedTuple):
 
 
 class Schedule(Protocol):
-    """The order of forward, loss, backward and update over all stages."""
+    """The order of forward, loss, backward and update over all stages.
+
+    Attributes:
+        name: Name in configs.
+        splits_batches: Whether a batch may be several micro-batches.
+        overlaps: Whether stages work on different micro-batches at the same time.
+        stays_full: Whether a micro-batch enters as soon as the first stage is free.
+    """
 
     name: ClassVar[str]
+    splits_batches: ClassVar[bool]
+    overlaps: ClassVar[bool]
+    stays_full: ClassVar[bool]
+
+    @classmethod
+    def for_batch(cls, micro_batches: int) -> "Schedule":
+        """The schedule for batches of so many micro-batches."""
+        ...
+
+    @staticmethod
+    def staleness(n_stages: int) -> int:
+        """Updates of the first stage between a forward read and the update that it leads to."""
+        ...
 
     @property
     def micro_batches_per_update(self) -> int:
@@ -62,8 +84,21 @@ class Sequential:
     """
 
     name: ClassVar[str] = "sequential"
+    splits_batches: ClassVar[bool] = False
+    overlaps: ClassVar[bool] = False
+    stays_full: ClassVar[bool] = False
     micro_batches_per_update: int = 1
     round: ClassVar[int] = 1
+
+    @classmethod
+    def for_batch(cls, micro_batches: int) -> Self:
+        """One micro-batch is a batch."""
+        return cls()
+
+    @staticmethod
+    def staleness(n_stages: int) -> int:
+        """None: weights change between batches."""
+        return 0
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -91,12 +126,25 @@ class Synchronous:
     """
 
     name: ClassVar[str] = "synchronous"
+    splits_batches: ClassVar[bool] = True
+    overlaps: ClassVar[bool] = True
+    stays_full: ClassVar[bool] = False
     micro_batches_per_update: int
 
     @property
     def round(self) -> int:
         """A batch."""
         return self.micro_batches_per_update
+
+    @classmethod
+    def for_batch(cls, micro_batches: int) -> Self:
+        """Updates at the end of the batch."""
+        return cls(micro_batches_per_update=micro_batches)
+
+    @staticmethod
+    def staleness(n_stages: int) -> int:
+        """None: weights change between batches."""
+        return 0
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -137,8 +185,21 @@ class Asynchronous:
     """
 
     name: ClassVar[str] = "asynchronous"
+    splits_batches: ClassVar[bool] = False
+    overlaps: ClassVar[bool] = True
+    stays_full: ClassVar[bool] = True
     micro_batches_per_update: int = 1
     round: ClassVar[None] = None
+
+    @classmethod
+    def for_batch(cls, micro_batches: int) -> Self:
+        """One micro-batch is a batch."""
+        return cls()
+
+    @staticmethod
+    def staleness(n_stages: int) -> int:
+        """As long as errors travel."""
+        return 2 * (n_stages - 1)
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -157,12 +218,25 @@ class Asynchronous:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class ForwardOnly:
     """Forward only; a micro-batch enters every tick."""
 
     name: ClassVar[str] = "evaluation"
+    splits_batches: ClassVar[bool] = False
+    overlaps: ClassVar[bool] = True
+    stays_full: ClassVar[bool] = True
     micro_batches_per_update: int = 1
     round: ClassVar[None] = None
+
+    @classmethod
+    def for_batch(cls, micro_batches: int) -> Self:
+        """One micro-batch is a batch."""
+        return cls()
+
+    @staticmethod
+    def staleness(n_stages: int) -> int:
+        """None: weights change between batches."""
+        return 0
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
         """Every slot, in order."""
@@ -184,8 +258,12 @@ def _forward_and_loss(tick: int, n_stages: int, n_micro_batches: int) -> Iterato
         yield Slot(tick, Phase.LOSS, n_stages - 1, m)
 
 
+_OWN: tuple[type[Schedule], ...] = (Sequential, Synchronous, Asynchronous)
+SCHEDULES: Registry[type[Schedule]] = Registry(
+    "crossmesh.schedules", {cls.name: cls for cls in _OWN}
+)
+
+
 def schedule(name: str, micro_batches_per_update: int = 1) -> Schedule:
     """The training schedule that a config file names."""
-    if name == Synchronous.name:
-        return Synchronous(micro_batches_per_update=micro_batches_per_update)
-    return Asynchronous() if name == Asynchronous.name else Sequential()
+    return SCHEDULES[name].for_batch(micro_batches_per_update)

@@ -11,6 +11,7 @@ settings.register_profile("crossmesh", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("crossmesh")
 
+collect_ignore = ["plugins"]  # another package, installed and tested by test_plugins.py
 SHARED = Path(__file__).parents[1].parent / "shared"
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-COMMAND = (sys.executable, "-m", "cluster.cli")
+COMMAND = (sys.executable, "-m", "crossmesh")
 MARK = "CROSSMESH_FAULT_TABLE"  # in the environment of all that a run starts
 EXAMPLES = 256
 START_S, END_S = 300.0, 60.0  # longest wait until a moment has come, and for the end after it
@@ -97,7 +97,7 @@ class Run:
         """Processes of a kind: a part of their command, or ``coordinator``."""
         there = self.processes()
         if what == "coordinator":
-            mine = {pid for pid, command in there.items() if " cluster.cli " in command}
+            mine = {pid for pid, command in there.items() if " crossmesh " in command}
             return sorted(mine - {self.process.pid})
         return [pid for pid, command in there.items() if what in command]
 

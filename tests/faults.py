@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from emulator.loading import load_config
-from emulator.training import train
+from crossmesh.emulator.config.loading import load_config
+from crossmesh.emulator.training.training import train
 from tests.hosts import Host, Hosts, Process, wait_for
 
 # Six tiles in six actors, two on each of three hosts: layers of 1, 2, 2 and 1 tiles, so that the

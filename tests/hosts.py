@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.launch.settings import NODE
+from crossmesh.cluster.launch.settings import NODE
 
 ROOT = Path(__file__).parents[1]
-COMMAND = (sys.executable, "-m", "cluster.cli")
+COMMAND = (sys.executable, "-m", "crossmesh")
 PORT = 6379
 DISK_BYTES = 16 << 20
 _PREFIX = "crossmesh-"  # namespaces and folders: crossmesh-<pid of the test>-<token>[-<name>]

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from emulator.config import RunConfig
-from emulator.job import Job, prepare
-from emulator.loading import merged, validated
-from tiles.digital.losses import CrossEntropy
+from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.loading import merged, validated
+from crossmesh.emulator.config.run import RunConfig
+from crossmesh.tiles.digital.losses import CrossEntropy
 
 # Three devices as a measurement may find them.
 TABLES: list[dict[str, Any]] = [

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from emulator.layers import pair
+from crossmesh.emulator.config.layers import pair
 
 FUNCTIONS = {
     "identity": lambda x: x,

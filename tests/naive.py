@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tiles.parameters import Parameters
+from crossmesh.tiles.analog.parameters import Parameters
 
 WORD = 0xFFFFFFFF
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from interconnect import Packets, simulate
+from crossmesh.interconnect.noc import Packets, simulate
 
 K = 8
 NODES = K * K

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from emulator.config import RunConfig
-from emulator.job import Job, prepare
+from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.run import RunConfig
 from tests.jobs import small_config
 
 Layers = list[dict[str, Any]]

@@ -14,26 +14,19 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.launch import existing, kubernetes, machines, slurm
-from cluster.launch.config import (
-    AnyCluster,
-    AwsCluster,
-    ExistingCluster,
-    GcpCluster,
-    KubernetesCluster,
-    LocalCluster,
-    OnPremisesCluster,
-    SlurmCluster,
-)
-from cluster.launch.files import Plan
-from cluster.launch.loading import load_cluster
-from cluster.launch.local import LocalNodes
-from cluster.launch.order import Order
-from emulator import interrupt
-from emulator.commands import app
-from emulator.ends import words
-from emulator.errors import ConfigError, is_secret, masked
-from tiles.frozen import FrozenDict
+from crossmesh.cluster.launch import existing, kubernetes, machines, slurm
+from crossmesh.cluster.launch.config_machines import AwsCluster, GcpCluster, OnPremisesCluster
+from crossmesh.cluster.launch.config_queues import KubernetesCluster, SlurmCluster
+from crossmesh.cluster.launch.config_ray import ExistingCluster, LocalCluster
+from crossmesh.cluster.launch.files import LaunchPlan
+from crossmesh.cluster.launch.kinds import AnyCluster
+from crossmesh.cluster.launch.loading import load_cluster
+from crossmesh.cluster.launch.local import LocalNodes
+from crossmesh.cluster.launch.order import Order
+from crossmesh.common.errors import ConfigError, is_secret, masked
+from crossmesh.common.frozen import FrozenDict
+from crossmesh.common.supervision import interrupts, reports
+from crossmesh.emulator.cli.main import app
 
 # What typer needs to know, so that options behind CONFIG go on to the training.
 PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -139,7 +132,7 @@ def _start_elsewhere(
         typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
         return 0
     _check_tools(cluster, plan)
-    words.way_on(f"end what may still run with: {plan.end}")
+    reports.way_on(f"end what may still run with: {plan.end}")
     try:
         return _run(plan)
     finally:  # also when interrupted
@@ -155,7 +148,7 @@ def _without_secrets(cluster: AnyCluster) -> AnyCluster:
     return cluster.model_copy(update={"variables": FrozenDict(shown)})
 
 
-def _plan(cluster: AnyCluster, order: Order, folder: Path) -> Plan:
+def _plan(cluster: AnyCluster, order: Order, folder: Path) -> LaunchPlan:
     match cluster:
         case OnPremisesCluster() | AwsCluster() | GcpCluster():
             return machines.plan(cluster, order, folder)
@@ -166,7 +159,7 @@ def _plan(cluster: AnyCluster, order: Order, folder: Path) -> Plan:
     raise AssertionError(cluster.kind)
 
 
-def _check_tools(cluster: AnyCluster, plan: Plan) -> None:
+def _check_tools(cluster: AnyCluster, plan: LaunchPlan) -> None:
     for tool in plan.tools:
         if shutil.which(tool, path=_path()) is None:
             raise ConfigError(
@@ -187,17 +180,17 @@ def _path() -> str:
     return os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
 
 
-def _run(plan: Plan) -> int:
+def _run(plan: LaunchPlan) -> int:
     """Run the script to its end, which gives back what it took; a signal is passed on to it."""
-    with interrupt.deferred():
+    with interrupts.deferred():
         command = ["bash", str(plan.folder / plan.script)]
-        words.share_terminal()  # ssh asks there
+        reports.share_terminal()  # ssh asks there
         script = subprocess.Popen(command, env={**os.environ, "PATH": _path()}, stderr=sys.stderr)
         is_told = False
         while script.poll() is None:
-            if interrupt.requested() and not is_told:
+            if interrupts.requested() and not is_told:
                 script.send_signal(signal.SIGTERM)
                 is_told = True
-            words.renew()  # machines cost money until it has given them back
+            reports.renew()  # machines cost money until it has given them back
             time.sleep(_POLL_S)
         return script.returncode

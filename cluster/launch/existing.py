@@ -4,11 +4,11 @@ import os
 import socket
 from typing import Any
 
-from cluster.launch.config import ExistingCluster
-from cluster.launch.tokens import checked_token, token_variables
-from emulator.errors import ConfigError
-from emulator.executors import environment
-from emulator.executors.reach import alive_nodes, check_reachable
+from crossmesh.cluster.launch.config_ray import ExistingCluster
+from crossmesh.cluster.launch.tokens import checked_token, token_variables
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.executors import environment
+from crossmesh.emulator.executors.reach import alive_nodes, check_reachable
 
 _LAW = "address must be where a Ray cluster listens"
 

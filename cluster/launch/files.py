@@ -9,9 +9,9 @@ from typing import Any
 import typer
 import yaml
 
-from cluster.launch.tokens import write_token
-from emulator.errors import ConfigError, masked
-from interconnect.private import make_private, write_private
+from crossmesh.cluster.launch.tokens import write_token
+from crossmesh.common.errors import ConfigError, masked
+from crossmesh.common.private_folders import make_private, write_private
 
 PRIVATE, SCRIPT = 0o600, 0o700  # variables of a cluster may hold secrets, so no one else reads them
 
@@ -32,7 +32,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """What starts a training somewhere else.
 
     Attributes:

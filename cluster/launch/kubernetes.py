@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cluster.launch import scripts
-from cluster.launch.config import KubernetesCluster
-from cluster.launch.files import SCRIPT, File, Plan, lines, yaml_text
-from cluster.launch.order import Order
-from cluster.launch.settings import NODE
-from emulator.errors import ConfigError
+from crossmesh.cluster.launch import scripts
+from crossmesh.cluster.launch.config_queues import KubernetesCluster
+from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines, yaml_text
+from crossmesh.cluster.launch.order import Order
+from crossmesh.cluster.launch.settings import NODE
+from crossmesh.common.errors import ConfigError
 
 MOUNTED = "/etc/crossmesh"  # where the pods find the ConfigMap
 _MOST_BYTES = 900_000  # of a ConfigMap, whose limit is 1 MiB
@@ -24,7 +24,7 @@ _PID_FILE = "/tmp/crossmesh-train.pid"
 _HEAD_VARIABLES = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_S), "CROSSMESH_PID_FILE": _PID_FILE}
 
 
-def plan(pods: KubernetesCluster, order: Order, folder: Path) -> Plan:
+def plan(pods: KubernetesCluster, order: Order, folder: Path) -> LaunchPlan:
     """The manifest, and the script that applies it.
 
     Raises:
@@ -43,7 +43,7 @@ def plan(pods: KubernetesCluster, order: Order, folder: Path) -> Plan:
     texts = [yaml_text(document) for document in documents]
     namespace = f"--namespace={pods.namespace}"
     end = f"kubectl delete {namespace} rayjob {job}"
-    return Plan(
+    return LaunchPlan(
         folder=folder,
         files=(
             File("rayjob.yaml", _HEADER + "---\n".join(texts)),

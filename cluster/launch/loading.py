@@ -6,14 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cluster.launch.config import CLUSTERS, AnyCluster
-from emulator.credentials import check_without
-from emulator.errors import ConfigError
-from emulator.laws import nearest, sentence
-from emulator.loading import MOST_FILES, merged
-from emulator.reading import is_file
-from emulator.yamls import read_mapping
-from tiles.frozen import Frozen
+from crossmesh.cluster.launch.config import CLUSTERS
+from crossmesh.cluster.launch.kinds import AnyCluster
+from crossmesh.common.bounded_yaml import read_mapping
+from crossmesh.common.credentials import check_without
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.frozen import Frozen
+from crossmesh.common.refusals import nearest, sentence
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.config.loading import MOST_FILES, merged
 
 PLACES = ("token", "wheel")  # fields that are paths of this machine
 
@@ -33,7 +34,7 @@ def load_cluster(source: str) -> AnyCluster:
     """Read a cluster's file, or a shipped cluster by name.
 
     Raises:
-        ConfigError: With one line that names the file, the field, the law and the value.
+        ConfigError: With one line that names the file, the field, the rule and the value.
     """
     path = _found(source, Path(), "CLUSTER")
     tree = _read(path, ())

@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from cluster.launch import bound, sessions
-from cluster.launch.settings import NODE, QUIET
-from cluster.launch.tokens import checked_token, token_variables, write_token
-from emulator import interrupt
-from emulator.errors import ConfigError, RunError
-from interconnect.private import NoPrivateFolder, PrivateFolder
+from crossmesh.cluster.launch import bound, sessions
+from crossmesh.cluster.launch.settings import NODE, QUIET
+from crossmesh.cluster.launch.tokens import checked_token, token_variables, write_token
+from crossmesh.common.errors import ConfigError, RunError
+from crossmesh.common.private_folders import NoPrivateFolder, PrivateFolder
+from crossmesh.common.supervision import interrupts
 
 FIRST = 2  # last number of the head's address
 _STARTED = "Ray runtime started"  # what ``ray start`` says when the node belongs to the cluster
@@ -68,7 +68,7 @@ class LocalNode:
             **options,
         }
         head = [] if self.number else ["--head"]
-        with interrupt.deferred(), self._log.open("wb") as log:
+        with interrupts.deferred(), self._log.open("wb") as log:
             self.leader = subprocess.Popen(
                 [
                     *(sys.executable, bound.__file__, str(os.getpid())),
@@ -162,7 +162,7 @@ class LocalNodes:
 
     def close(self) -> None:
         """End all nodes and remove their folders; signals wait for it."""
-        with interrupt.deferred():
+        with interrupts.deferred():
             running = [node.leader for node in self.nodes if node.leader is not None]
             self.nodes = []
             sessions.end(running, _END_S)

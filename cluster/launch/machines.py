@@ -12,21 +12,22 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import cluster
-import emulator
-import interconnect
-import tiles
-from cluster.launch import scripts
-from cluster.launch.config import AwsCluster, GcpCluster, LaunchedCluster, OnPremisesCluster
-from cluster.launch.files import SCRIPT, File, Plan, yaml_text
-from cluster.launch.order import Order
-from cluster.launch.tokens import checked_token
-from emulator.errors import ConfigError
+from crossmesh.cluster.launch import scripts
+from crossmesh.cluster.launch.config_machines import (
+    AwsCluster,
+    GcpCluster,
+    LaunchedCluster,
+    OnPremisesCluster,
+)
+from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
+from crossmesh.cluster.launch.order import Order
+from crossmesh.cluster.launch.tokens import checked_token
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.executors.ray_internals import check_cluster_file
 
 Machines = OnPremisesCluster | AwsCluster | GcpCluster
 
 HEAD, WORKER = "head", "worker"
-_PACKAGES = (cluster, emulator, tiles, interconnect)
 _START_S = 120  # longest wait for a node's Ray
 # What Ray's own defaults install on the head to start workers from there.
 _HEAD_SETUP = {
@@ -35,7 +36,7 @@ _HEAD_SETUP = {
 }
 
 
-def plan(machines: Machines, order: Order, folder: Path) -> Plan:
+def plan(machines: Machines, order: Order, folder: Path) -> LaunchPlan:
     """The files that set machines up, train on them, and fetch the run.
 
     Raises:
@@ -56,7 +57,7 @@ def plan(machines: Machines, order: Order, folder: Path) -> Plan:
         File("node/ray.sh", _ray_script(machines), SCRIPT),
     )
     end = f"cd {shlex.quote(str(folder))} && {_end(machines)}"
-    return Plan(
+    return LaunchPlan(
         folder=folder,
         files=files,
         script="launch.sh",
@@ -102,11 +103,10 @@ def check(tree: dict[str, Any]) -> None:
     """
     # Ray depends on it, so it is there wherever Ray is.
     from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]  # has none
-    from ray.autoscaler._private.util import prepare_config, validate_config
 
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            validate_config(prepare_config(tree))
+            check_cluster_file(tree)
     except (ValidationError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"the cluster's file must be one that Ray accepts: {reason}") from None
@@ -128,9 +128,9 @@ def _mounts(machines: Machines, folder: Path) -> dict[str, str]:
             raise ConfigError(f"wheel must be a file that is there, got {machines.wheel}")
         mounts[f"{there}/{machines.wheel.name}"] = str(machines.wheel)
     if machines.code == "shipped":
-        for package in _PACKAGES:
-            source = Path(package.__path__[0])
-            mounts[f"{there}/code/{source.name}"] = str(source)
+        for source in sorted(Path(__file__).parents[2].glob("[a-z_]*")):  # links in a checkout
+            if source.name != "__pycache__":
+                mounts[f"{there}/code/crossmesh/{source.name}"] = str(source.resolve())
     return mounts
 
 
@@ -264,7 +264,7 @@ status=0
 ray up --yes cluster.yaml && ray exec cluster.yaml '{job} start' || status=$?
 if [ "$status" = 0 ]; then
   until ray exec cluster.yaml '{job} follow' & wait $!; do
-    [ -n "$stopped" ] || echo 'the line is broken, but the training goes on; looking again' >&2
+    [ -n "$stopped" ] || echo 'connection lost; training continues; reconnecting' >&2
     sleep "${{CROSSMESH_RETRY_S:-10}}"
   done
   told=$(ray exec cluster.yaml '{job} status' 2>/dev/null | grep -o 'training ended with [0-9]*')

@@ -8,11 +8,12 @@ from typing import Any
 
 import typer
 
-from cluster.launch.config import AnyCluster, LaunchedCluster
-from emulator.commands import app
-from emulator.config import RunConfig
-from emulator.errors import ConfigError
-from emulator.loading import load_config, overrides
+from crossmesh.cluster.launch.config_machines import LaunchedCluster
+from crossmesh.cluster.launch.kinds import AnyCluster
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.cli.main import app
+from crossmesh.emulator.config.loading import load_config, overrides
+from crossmesh.emulator.config.run import RunConfig
 
 # Options of the train command that become fields of the config.
 _FIELDS = {

@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Iterable, Mapping
 
-from cluster.launch.files import File, lines
-from cluster.launch.order import Order
-from cluster.launch.settings import NODE
-from emulator.loading import dumped
-from interconnect.private import PREFIX
+from crossmesh.cluster.launch.files import File, lines
+from crossmesh.cluster.launch.order import Order
+from crossmesh.cluster.launch.settings import NODE
+from crossmesh.common.private_folders import PREFIX
+from crossmesh.emulator.config.loading import dumped
 
 CONFIG = "run.yaml"
 _RESUMABLE = {"epochs": "--epochs", "data_dir": "--data-dir"}  # options that a resume takes too
@@ -91,7 +91,7 @@ def training_script(order: Order, run_dir: str, address: str, prologue: Iterable
         for word in (option, str(value))
     ]
     is_shipped = order.cluster.code == "shipped"
-    command = "python3 -m cluster.cli" if is_shipped else "crossmesh"
+    command = "python3 -m crossmesh" if is_shipped else "crossmesh"
     where = f"--engine ray --address {address}"
     return lines(
         "#!/usr/bin/env bash",

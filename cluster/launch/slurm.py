@@ -6,19 +6,19 @@ Options: slurm.schedmd.com/sbatch.html, slurm.schedmd.com/srun.html, ray symmetr
 import shlex
 from pathlib import Path
 
-from cluster.launch import scripts
-from cluster.launch.config import SlurmCluster
-from cluster.launch.files import SCRIPT, File, Plan, lines
-from cluster.launch.order import Order
+from crossmesh.cluster.launch import scripts
+from crossmesh.cluster.launch.config_queues import SlurmCluster
+from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines
+from crossmesh.cluster.launch.order import Order
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
 
 
-def plan(nodes: SlurmCluster, order: Order, folder: Path) -> Plan:
+def plan(nodes: SlurmCluster, order: Order, folder: Path) -> LaunchPlan:
     """The batch script and what it needs beside it; the folder must be one that nodes share."""
     run_dir = order.run_dir or str(folder / "runs" / order.config.name)
     train = scripts.training_script(order, run_dir, '"$CROSSMESH_ADDRESS"', ['. "$here/env.sh"'])
-    return Plan(
+    return LaunchPlan(
         folder=folder,
         files=(
             File("job.sbatch", batch_script(nodes), SCRIPT),

@@ -5,9 +5,9 @@ import secrets
 import stat
 from pathlib import Path
 
-from emulator.errors import ConfigError
-from emulator.reading import read_whole
-from interconnect.private import write_private
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.private_folders import write_private
+from crossmesh.common.whole_files import read_whole
 
 _MOST_BYTES = 4096  # of a token, whatever the file is
 

@@ -7,14 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cluster.scaling.folder import claimed
-from cluster.scaling.plan import Plan, counts
-from emulator.commands import Address, Config, DataDirectory, Quietly, Set
-from emulator.device_commands import Json
-from emulator.loading import load_config, overrides
-from emulator.printing import print_json
-from emulator.progress import display
-from emulator.rundir import RunDirectory
+from crossmesh.cluster.scaling.folder import claimed
+from crossmesh.cluster.scaling.plan import ScalingPlan, counts
+from crossmesh.emulator.cli.options import Address, Config, DataDirectory, Json, Quietly, Set
+from crossmesh.emulator.cli.printing import print_json
+from crossmesh.emulator.cli.progress import display
+from crossmesh.emulator.config.loading import load_config, overrides
+from crossmesh.emulator.runs.directory import RunDirectory
 
 
 def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
@@ -68,7 +67,7 @@ def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of th
     """
     options = {"engine.address": address, "data.directory": data_dir and str(data_dir)}
     given = overrides({field: value for field, value in options.items() if value is not None})
-    plan = Plan(
+    plan = ScalingPlan(
         config=load_config(config, [*given, *(set_ or ())]),
         actors=counts(actors, "--actors"),
         is_weak=weak,
@@ -82,7 +81,7 @@ def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of th
 
 
 def _measure(
-    plan: Plan,
+    plan: ScalingPlan,
     targets: tuple[int, ...] | None,
     directory: RunDirectory,
     *,
@@ -90,11 +89,11 @@ def _measure(
     quiet: bool,
 ) -> None:
     # Imported here, so that other commands need not load what only this one uses.
-    from cluster.scaling.explain import explain, target_jobs
-    from cluster.scaling.measure import measure
-    from cluster.scaling.plot import draw
-    from cluster.scaling.printing import print_scaling
-    from cluster.scaling.tables import hosts_table, scaling_table, summary
+    from crossmesh.cluster.scaling.explain import explain, target_jobs
+    from crossmesh.cluster.scaling.measure import measure
+    from crossmesh.cluster.scaling.plot import draw
+    from crossmesh.cluster.scaling.printing import print_scaling
+    from crossmesh.cluster.scaling.tables import hosts_table, scaling_table, summary
 
     jobs = target_jobs(plan, targets)  # what is asked for is checked before anything is measured
     with display(quiet=quiet) as listener:

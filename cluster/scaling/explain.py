@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cluster.scaling.load import devices_of, host_loads, load_of
-from cluster.scaling.measured import Measured
-from cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
-from cluster.scaling.plan import Plan, check_room
-from cluster.scaling.replay import pace
-from cluster.scaling.turns import Contestant, Turn
-from emulator.executors.placement import balanced, tile_sizes
-from emulator.job import Job
+from crossmesh.cluster.scaling.load import devices_of, host_loads, load_of
+from crossmesh.cluster.scaling.measured import Measured
+from crossmesh.cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
+from crossmesh.cluster.scaling.plan import ScalingPlan, check_room
+from crossmesh.cluster.scaling.replay import pace
+from crossmesh.cluster.scaling.turns import Contestant, Turn
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors.placement import balanced, tile_sizes
 
 MOST = 64  # actors that are projected to unless asked for more
 
@@ -70,7 +70,7 @@ class Explained:
         return max(e.largest for e in (self.throughput, self.left_out) if e is not None)
 
 
-def target_jobs(plan: Plan, targets: Sequence[int] | None) -> dict[int, Job]:
+def target_jobs(plan: ScalingPlan, targets: Sequence[int] | None) -> dict[int, Job]:
     """The jobs to project to, by number of actors.
 
     Args:

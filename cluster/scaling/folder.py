@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from emulator.errors import ConfigError
-from emulator.folders import InUse, locked
-from emulator.rundir import RunDirectory
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.locked_folders import InUse, locked
+from crossmesh.emulator.runs.directory import RunDirectory
 
 _MOST = 1_000_000  # folders of one name
 

@@ -11,9 +11,9 @@ import time
 from contextlib import closing
 from typing import Any
 
-from cluster.scaling.spans import spans
-from emulator.config import RunConfig
-from emulator.errors import RunError
+from crossmesh.cluster.scaling.spans import spans
+from crossmesh.common.errors import RunError
+from crossmesh.emulator.config.run import RunConfig
 
 CLOSE_S = 10.0  # longest wait for a process to end by itself
 
@@ -64,7 +64,7 @@ class Independent:
 
 def _started(line: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-m", "cluster.scaling.independent"],
+        [sys.executable, "-P", "-m", "crossmesh.cluster.scaling.independent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -94,9 +94,9 @@ def main() -> None:
 
 
 def _serve() -> None:
-    from emulator.executors.local import LocalExecutor
-    from emulator.job import prepare
-    from emulator.loading import validated
+    from crossmesh.emulator.compiler.job import prepare
+    from crossmesh.emulator.config.loading import validated
+    from crossmesh.emulator.executors.local import LocalExecutor
 
     job = prepare(validated(json.loads(sys.stdin.readline())))
     with closing(LocalExecutor(job)) as executor:

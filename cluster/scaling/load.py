@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emulator.job import Job
-from tiles.plan import Action, Receive, Send, in_order, plans
-from tiles.program import Kind, Operation, Program, Span
-from tiles.tile import Block
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.runtime.plan import Action, Receive, SendMessage, in_order, plans
+from crossmesh.tiles.runtime.program import Kind, Operation, Program, Span
 
 FLOAT_BYTES = 4
 
@@ -38,7 +38,7 @@ class Load(NamedTuple):
 
 def load_of(action: Action, blocks: Sequence[Block], micro_batch: int) -> Load:
     """The work of one action for ``micro_batch`` examples."""
-    if isinstance(action, Send | Receive):
+    if isinstance(action, SendMessage | Receive):
         columns = sum(take.stop - take.start for take in action.edge.parts)
         return Load(messages=1, bytes=FLOAT_BYTES * columns * micro_batch)
     crosspoints = _crosspoints(action, blocks) * micro_batch

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 
 from threadpoolctl import threadpool_limits
 
-from cluster.scaling.measured import Measured
-from cluster.scaling.plan import Plan, check_room, engine
-from cluster.scaling.turns import Contestant, Turn, enough, takes
-from emulator.executors import environment
-from emulator.job import Job
-from emulator.listener import Listener
-from tiles.warming import warm_up_program
+from crossmesh.cluster.scaling.measured import Measured
+from crossmesh.cluster.scaling.plan import ScalingPlan, check_room, engine
+from crossmesh.cluster.scaling.turns import Contestant, Turn, enough, takes
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors import environment
+from crossmesh.emulator.runs.callbacks import Listener
+from crossmesh.tiles.runtime.warm_up import warm_up_program
 
 _OBJECT_STORE_BYTES = 512 << 20  # besides the examples, which each executor brings once more
 
 
-def measure(plan: Plan, listener: Listener) -> Measured:
+def measure(plan: ScalingPlan, listener: Listener) -> Measured:
     """Measure throughput for every number of actors of a plan.
 
     Raises:
@@ -39,7 +39,7 @@ def measure(plan: Plan, listener: Listener) -> Measured:
     return Measured(plan=plan, contestants=contestants, turns=turns, cpus=cpus, nodes=nodes)
 
 
-def _contestants(plan: Plan, jobs: dict[int, Job]) -> Iterator[Contestant]:
+def _contestants(plan: ScalingPlan, jobs: dict[int, Job]) -> Iterator[Contestant]:
     yield Contestant(kind="local", actors=0, job=jobs[0])
     for n in plan.actors:
         yield Contestant(kind="ray", actors=n, job=jobs[n])
@@ -57,13 +57,13 @@ def _rounds(
 
 
 @contextlib.contextmanager
-def _cluster(plan: Plan, job: Job) -> Iterator[tuple[int, int]]:
+def _cluster(plan: ScalingPlan, job: Job) -> Iterator[tuple[int, int]]:
     """The Ray instance of all turns: its processors and its machines."""
     place = engine(plan.config.engine, plan.actors[0])
     environment.prepare(place.address)
     # Imported here, because Ray looks at the environment when it is imported.
-    from emulator.executors.instance import connect, disconnect
-    from emulator.executors.nodes import await_machines
+    from crossmesh.emulator.executors.instance import connect, disconnect
+    from crossmesh.emulator.executors.nodes import await_machines
 
     owns = connect(place, _OBJECT_STORE_BYTES + 4 * job.dataset.n_bytes)
     try:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cluster.scaling.load import devices_of
-from cluster.scaling.plan import Plan
-from cluster.scaling.turns import Contestant, Turn
-from tiles.measure import HostReport
+from crossmesh.cluster.scaling.load import devices_of
+from crossmesh.cluster.scaling.plan import ScalingPlan
+from crossmesh.cluster.scaling.turns import Contestant, Turn
+from crossmesh.tiles.runtime.measure import HostReport
 
 
 class Spread(NamedTuple):
@@ -64,7 +64,7 @@ class Measured:
         nodes: Machines of the cluster.
     """
 
-    plan: Plan
+    plan: ScalingPlan
     contestants: Sequence[Contestant]
     turns: Sequence[Turn]
     cpus: int

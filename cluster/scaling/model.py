@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.scaling.load import Load
+from crossmesh.cluster.scaling.load import Load
 
 COMPUTE = ("read", "updated", "operations")
 MESSAGES = ("messages", "bytes")

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emulator.config import Engine, Imported, RunConfig
-from emulator.errors import ConfigError
-from emulator.job import Job, prepare
-from emulator.layers import Layer, Linear
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.layers import Layer, LinearLayer
+from crossmesh.emulator.config.run import Engine, Imported, RunConfig
 
 GROWTH = {
     False: "nothing grows: the same network for every number of actors",
@@ -16,7 +16,7 @@ GROWTH = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ScalingPlan:
     """A measurement.
 
     Attributes:
@@ -116,13 +116,13 @@ def grown(layers: Sequence[Layer], factor: float) -> list[Layer]:
         ConfigError: If there is no hidden layer.
     """
     last = _output(layers)
-    hidden = [i for i, layer in enumerate(layers) if isinstance(layer, Linear) and i != last]
+    hidden = [i for i, layer in enumerate(layers) if isinstance(layer, LinearLayer) and i != last]
     if not hidden:
         raise ConfigError("--weak must have a hidden layer that can grow, got a network without")
     scale = math.sqrt(factor)
     return [
         layer.model_copy(update={"outputs": round(scale * layer.outputs)})
-        if i in hidden and isinstance(layer, Linear)
+        if i in hidden and isinstance(layer, LinearLayer)
         else layer
         for i, layer in enumerate(layers)
     ]
@@ -132,7 +132,7 @@ def _output(layers: Sequence[Layer]) -> int:
     """Number of the linear layer whose width is that of the output."""
     names = [layer.name or f"{layer.kind}{i}" for i, layer in enumerate(layers)]
     at = len(layers) - 1
-    while at >= 0 and not isinstance(layers[at], Linear):
+    while at >= 0 and not isinstance(layers[at], LinearLayer):
         feeder = getattr(layers[at], "input", None)  # where branches merge, the last one
         at = names.index(feeder) if feeder in names else at - 1
     return at

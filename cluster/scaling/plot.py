@@ -6,11 +6,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from cluster.scaling.explain import Explained
-from cluster.scaling.load import devices_of
-from cluster.scaling.measured import Measured, Shares
-from cluster.scaling.turns import Contestant
-from emulator.plots.style import GUIDE, panels, save, styled
+from crossmesh.cluster.scaling.explain import Explained
+from crossmesh.cluster.scaling.load import devices_of
+from crossmesh.cluster.scaling.measured import Measured, Shares
+from crossmesh.cluster.scaling.turns import Contestant
+from crossmesh.common.figures import GUIDE, panels, save, styled
 
 _ASIDE = 1.06  # so far to the right are marks that would cover others
 _MOST_BARS = 16  # beyond which only the busiest and the least busy host are drawn

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cluster.scaling.explain import Explained, Projected
-from cluster.scaling.measured import Measured, Spread
-from cluster.scaling.model import CostModel, Errors
-from cluster.scaling.turns import Contestant
+from crossmesh.cluster.scaling.explain import Explained, Projected
+from crossmesh.cluster.scaling.measured import Measured, Spread
+from crossmesh.cluster.scaling.model import CostModel, Errors
+from crossmesh.cluster.scaling.turns import Contestant
 
 _THROUGHPUT = ("", "examples/s", "range", "speed-up", "efficiency", "model")
 _HOSTS = ("", "host", "on", "tiles", "compute", "messages", "waiting")

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from interconnect.schedule import Schedule
-from tiles.plan import Action, Place, Receive, Send, in_order, plans
-from tiles.program import Program
+from crossmesh.interconnect.schedule import Schedule
+from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, in_order, plans
+from crossmesh.tiles.runtime.program import Program
 
 _FILLS = 4  # pipelines' lengths after which every host has found its pace
 
@@ -104,7 +104,7 @@ def _merged(
 
 
 def _step(host: int, action: Action, seconds: float) -> _Step:
-    sends = action.edge.number if isinstance(action, Send) else None
+    sends = action.edge.number if isinstance(action, SendMessage) else None
     awaits = action.edge.number if isinstance(action, Receive) else None
     return _Step(host, seconds, sends, awaits)
 

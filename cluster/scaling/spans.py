@@ -1,7 +1,7 @@
 """Which examples a turn trains."""
 
-from emulator.job import Job
-from tiles.program import Span, Sums
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.tiles.runtime.program import Span, Sums
 
 WARM_SHARE = 4  # the span that is not counted is so many times shorter
 

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from cluster.scaling.explain import Explained, costs
-from cluster.scaling.load import devices_of
-from cluster.scaling.measured import Measured, Spread
-from cluster.scaling.turns import Contestant
+from crossmesh.cluster.scaling.explain import Explained, costs
+from crossmesh.cluster.scaling.load import devices_of
+from crossmesh.cluster.scaling.measured import Measured, Spread
+from crossmesh.cluster.scaling.turns import Contestant
 
 SCHEMA = 1
 _REAL, _WHOLE, _TEXT = pa.float64(), pa.int64(), pa.string()
 
 
-class Row(NamedTuple):
+class ScalingRow(NamedTuple):
     """A row of ``scaling.parquet``: a contestant in a round.
 
     Attributes:
@@ -93,7 +93,7 @@ _HOST_ROW = [_TEXT, _WHOLE, _WHOLE, _TEXT, _WHOLE, _TEXT, _TEXT, _WHOLE,
 def scaling_table(measured: Measured) -> pa.Table:
     """A row for every contestant and round."""
     rows = [
-        Row(
+        ScalingRow(
             kind=turn.contestant.kind,
             actors=turn.contestant.actors,
             repeat=turn.repeat,
@@ -107,7 +107,7 @@ def scaling_table(measured: Measured) -> pa.Table:
         for turn in measured.turns
         if turn.is_training
     ]
-    return _table(rows, Row._fields, _ROW)
+    return _table(rows, ScalingRow._fields, _ROW)
 
 
 def hosts_table(measured: Measured, explained: Explained) -> pa.Table:

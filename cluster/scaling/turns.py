@@ -11,12 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cluster.scaling.independent import Independent
-from cluster.scaling.spans import spans
-from emulator.executors import Executor, create
-from emulator.job import Job
-from tiles.measure import HostReport
-from tiles.program import Span
+from crossmesh.cluster.scaling.independent import Independent
+from crossmesh.cluster.scaling.spans import spans
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors.engines import create
+from crossmesh.emulator.executors.executor import Executor
+from crossmesh.tiles.runtime.measure import HostReport
+from crossmesh.tiles.runtime.program import Span
 
 Kind = Literal["local", "ray", "independent"]
 

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.live import Live as View
 
-from cluster.watch.picture import picture
-from cluster.watch.state import Eye, State
-from cluster.watch.words import line
-from emulator.commands import Run
-from emulator.rundir import RunDirectory
+from crossmesh.cluster.watch.picture import picture
+from crossmesh.cluster.watch.state import Eye, State
+from crossmesh.cluster.watch.words import line
+from crossmesh.emulator.cli.options import Run
+from crossmesh.emulator.runs.directory import RunDirectory
 
 LOOK_S = 0.5  # between two looks at the file
 GRACE_S = 5.0  # so long may a run be without live.json before it counts as over

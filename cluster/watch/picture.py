@@ -7,8 +7,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cluster.watch.state import Host, Live, State
-from cluster.watch.words import figures, headline, place, remark
+from crossmesh.cluster.watch.state import State
+from crossmesh.cluster.watch.words import figures, headline, place, remark
+from crossmesh.emulator.runs.live_state import Live, LiveHost
 
 _WIDTH = 30  # of the bars
 _HEAD = 9  # lines of the view above and below the hosts
@@ -53,7 +54,7 @@ def _table(live: Live, most: int) -> Table:
     return table
 
 
-def _bar(host: Host) -> Text:
+def _bar(host: LiveHost) -> Text:
     """A bar whose parts differ by shape as much as by colour."""
     bar, until, drawn = Text(), 0.0, 0
     for part, sign, style in _PARTS:

@@ -6,83 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from emulator.errors import ConfigError
-from tiles.frozen import Frozen, Many
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.runs.live_state import SCHEMA, Live
 
-SCHEMA = 1  # of live.json
 STALE_S = 10.0  # without an update, from which on a run may have ended
-
-
-class _Told(Frozen):
-    """What a file says; a newer version may say more."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class Host(_Told):
-    """Where a tile host is, and where its time went since the file before.
-
-    Attributes:
-        host: Its number.
-        node: Its machine in the cluster.
-        ip: The machine's address.
-        tiles: Tiles that it holds.
-        compute: Share of work on tiles.
-        message: Share of sending and receiving.
-        wait: Share of waiting for others.
-    """
-
-    host: int
-    node: str
-    ip: str
-    tiles: int
-    compute: float
-    message: float
-    wait: float
-
-    @property
-    def busy(self) -> float:
-        """Share of anything but waiting: the busiest host is the one that others wait for."""
-        return self.compute + self.message
-
-
-class Live(_Told):
-    """``live.json``.
-
-    Attributes:
-        phase: What the run does.
-        epoch: Epochs finished.
-        epochs: Epochs of the run.
-        examples: Examples trained.
-        total: Examples of the run.
-        examples_per_s: Of late, once known.
-        loss: Of late, once known.
-        accuracy: Of late, once known.
-        updated: When, in seconds since 1970.
-        recoveries: Losses survived.
-        checkpoint: Examples trained at the newest checkpoint, if there is one.
-        hosts: The tile hosts.
-    """
-
-    phase: str
-    epoch: int
-    epochs: int
-    examples: int
-    total: int
-    examples_per_s: float | None
-    loss: float | None
-    accuracy: float | None
-    updated: float
-    recoveries: int
-    checkpoint: int | None
-    hosts: Many[Host]
-
-    @property
-    def slowest_first(self) -> list[Host]:
-        """Hosts by how busy they are."""
-        return sorted(self.hosts, key=lambda host: (-host.busy, host.host))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.watch.state import Host, Live, State
-from emulator.hints import command
+from crossmesh.cluster.watch.state import State
+from crossmesh.common.hints import command
+from crossmesh.emulator.runs.live_state import Live, LiveHost
 
 
 def line(state: State, path: Path) -> str:
@@ -70,13 +71,13 @@ def _summed_up(path: Path) -> str:
     return ", ".join([*told, f"{emulation['examples_per_s']:,.0f} examples/s"])
 
 
-def named(host: Host, live: Live) -> str:
+def named(host: LiveHost, live: Live) -> str:
     """A host, and where its time goes."""
     shares = f"compute {100 * host.compute:.0f} %, messages {100 * host.message:.0f} %"
     return f"host {host.host} on {place(host, live)} ({shares}, waiting {100 * host.wait:.0f} %)"
 
 
-def place(host: Host, live: Live) -> str:
+def place(host: LiveHost, live: Live) -> str:
     """The machine of a host; by address, and by name where several share one."""
     nodes = {other.node for other in live.hosts if other.ip == host.ip}
     where = host.ip or "this machine"

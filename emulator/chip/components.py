@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
-from emulator.errors import ConfigError
-from emulator.laws import nearest, sentence
-from emulator.yamls import read_mapping
-from tiles.frozen import Frozen, Keyed
+from crossmesh.common.bounded_yaml import read_mapping
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.frozen import Frozen, Keyed
+from crossmesh.common.refusals import nearest, sentence
 
 SHIPPED = Path(__file__).parent / "tables"
 PARTS = (
@@ -64,7 +64,7 @@ def _at(value: float | dict[int, float], bits: int) -> float:
     return value[low] * (1 - share) + value[high] * share
 
 
-class Table(Frozen):
+class ComponentTable(Frozen):
     """Components by name; a file may extend a shipped table and replace some.
 
     Attributes:
@@ -74,23 +74,23 @@ class Table(Frozen):
     components: Keyed[str, Component]
 
     @model_validator(mode="after")
-    def _is_complete(self) -> "Table":
+    def _is_complete(self) -> "ComponentTable":
         for name in PARTS:
             if name not in self.components:
                 raise ValueError(f"components must have {name}, got {', '.join(self.components)}")
         return self
 
 
-def load_table(source: str) -> Table:
+def load_table(source: str) -> ComponentTable:
     """A shipped table by name, or one from a YAML file.
 
     Raises:
-        ConfigError: With one line that names the field, the law and the value.
+        ConfigError: With one line that names the field, the rule and the value.
     """
     try:
-        return Table.model_validate(_read(source))
+        return ComponentTable.model_validate(_read(source))
     except ValidationError as error:
-        raise ConfigError(f"{source}: {sentence(error, Table)}") from None
+        raise ConfigError(f"{source}: {sentence(error, ComponentTable)}") from None
 
 
 def _read(source: str) -> dict[str, object]:

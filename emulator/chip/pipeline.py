@@ -9,16 +9,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 
-from emulator.chip.config import Chip
-from interconnect.flow import Flow, Send, Task
-from interconnect.schedule import Schedule
-from tiles.cells import Pcm3T1C
-from tiles.plan import edges, in_order
-from tiles.program import Kind, Operation, Program, Take, Value
-from tiles.tile import Block
+from crossmesh.emulator.config.chip import Chip
+from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task
+from crossmesh.interconnect.schedule import Schedule
+from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.runtime.plan import edges, in_order
+from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
 
 
-class Part(StrEnum):
+class TileResource(StrEnum):
     """Resources of a tile."""
 
     ARRAY = "array"
@@ -39,7 +38,7 @@ class Step:
 
     kind: str
     tile: int
-    part: Part
+    part: TileResource
     node: str
 
 
@@ -121,7 +120,9 @@ class Builder:
             self._first.append(self._add(operation))
         sends, kinds = self._sends()
         stage_of = {self._unit[op.tile]: op.stage for op in self._operations}
-        stages = [stage_of.get(t, 0) for t in range(len(self._program.crossbars)) for _ in Part]
+        stages = [
+            stage_of.get(t, 0) for t in range(len(self._program.crossbars)) for _ in TileResource
+        ]
         flow = Flow(stages=stages, tasks=self._tasks, sends=sends)
         return Pipeline(
             flow=flow,
@@ -170,11 +171,11 @@ class Builder:
     def _digital(self, operation: Operation, count: int) -> None:
         """A task of the digital unit, of so many operations per example."""
         lanes = self._chip.phases.digital_lanes
-        self._task(operation, Part.DIGITAL, -(-count * self._n // lanes))
+        self._task(operation, TileResource.DIGITAL, -(-count * self._n // lanes))
         self._events[self._unit[operation.tile]]["digital"] += count
 
     def _task(
-        self, operation: Operation, part: Part, cycles: int, *, after: int | None = None,
+        self, operation: Operation, part: TileResource, cycles: int, *, after: int | None = None,
         kind: str | None = None,
     ) -> int:  # fmt: skip
         number = len(self._tasks)
@@ -184,7 +185,7 @@ class Builder:
             near = {m for m in makers if self._steps[m].tile == self._unit[operation.tile]}
             needs = sorted(near)
         unit = self._unit[operation.tile]
-        resource = len(Part) * unit + list(Part).index(part)
+        resource = len(TileResource) * unit + list(TileResource).index(part)
         self._tasks.append(Task(resource, operation.phase, cycles, tuple(needs)))
         self._steps.append(Step(kind or operation.kind, unit, part, operation.node))
         return number
@@ -194,9 +195,9 @@ class Builder:
         vectors = _vectors(operation)
         drive = chip.cycles(phases.dac_s) + chip.cycles(phases.integration_s)
         rounds = min(outputs, self._lines_per_adc)  # one after the other
-        driven = self._task(operation, Part.ARRAY, self._n * vectors * drive)
+        driven = self._task(operation, TileResource.ARRAY, self._n * vectors * drive)
         convert = self._n * vectors * rounds * chip.cycles(phases.conversion_s)
-        self._task(operation, Part.ADC, convert, after=driven, kind=f"{operation.kind} adc")
+        self._task(operation, TileResource.ADC, convert, after=driven, kind=f"{operation.kind} adc")
         counts = {
             "dac": inputs, "crossbar_read": inputs * outputs, "sample_hold": outputs,
             "adc": outputs, "shift_add": outputs,
@@ -214,14 +215,16 @@ class Builder:
         length, vectors = tile.update.length, _vectors(operation)
         chip = self._chip
         cycles = self._n * vectors * length * chip.cycles(chip.phases.pulse_s)
-        pulsed = self._task(operation, Part.ARRAY, cycles)
+        pulsed = self._task(operation, TileResource.ARRAY, cycles)
         pulses = vectors * length * sum(block.shape)
         self._events[self._unit[operation.tile]]["crossbar_pulse"] += pulses
-        transfer = tile.cell.transfer if isinstance(tile.cell, Pcm3T1C) else None
+        transfer = tile.cell.transfers
         if transfer:  # in turns, so that its mean is spread over the vectors
             share = self._n * vectors / transfer.every
             seconds = block.shape[0] * chip.phases.transfer_row_s * share
-            self._task(operation, Part.ARRAY, chip.cycles(seconds), after=pulsed, kind="transfer")
+            self._task(
+                operation, TileResource.ARRAY, chip.cycles(seconds), after=pulsed, kind="transfer"
+            )
 
     # Messages
 

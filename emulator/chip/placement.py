@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.chip.config import Chip
-from tiles.plan import edges
-from tiles.program import Operation
+from crossmesh.emulator.config.chip import Chip
+from crossmesh.interconnect.noc import TOPOLOGIES
+from crossmesh.tiles.runtime.plan import edges
+from crossmesh.tiles.runtime.program import Operation
 
 _PASSES = 8  # over all tiles; most plans settle within a few
 _MOST = 1 << 22  # places * tiles beyond which one pass has to do
@@ -20,7 +21,7 @@ def place_tiles(chip: Chip, operations: list[Operation], units: tuple[int, ...])
     """
     n_tiles = 1 + max(units)
     width, height = chip.grid(n_tiles)
-    if chip.placement == "row_major" or chip.topology in {"tree", "point_to_point"}:
+    if chip.placement == "row_major" or not TOPOLOGIES[chip.topology].is_grid:
         return tuple(range(n_tiles))
     nodes = np.arange(width * height).reshape(height, width)
     nodes[1::2] = nodes[1::2, ::-1]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emulator.chip.report import ChipReport, chip_of
-from emulator.job import prepare
-from emulator.loading import load_config
-from emulator.yamls import read_mapping
-from interconnect.schedule import Sequential, Synchronous
+from crossmesh.common.bounded_yaml import read_mapping
+from crossmesh.emulator.chip.report import ChipReport, chip_of
+from crossmesh.emulator.compiler.job import prepare
+from crossmesh.emulator.config.loading import load_config
+from crossmesh.interconnect.schedule import Sequential, Synchronous
 
 MACHINES = Path(__file__).parent / "machines"
 NATURE = {"GOP/s/W": 28_065.0, "TOP/s/mm²": 3.6}
@@ -30,7 +30,7 @@ _MOVED = {  # assumed parameters of nature-2018, each halved and doubled
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PublishedFigure:
     """A published figure and ours.
 
     Attributes:
@@ -55,7 +55,7 @@ class Row:
         return self.ours / self.published - 1
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[PublishedFigure]:
     """Every row of the table."""
     yield from _isaac(read_mapping(MACHINES / "isaac.yaml"))
     yield from _puma(read_mapping(MACHINES / "puma.yaml"))
@@ -68,7 +68,7 @@ def _total(parts: Mapping[str, Mapping[str, float]], what: str) -> float:
     return float(sum(part["count"] * part[what] for part in parts.values()))
 
 
-def _isaac(machine: Mapping[str, Any]) -> Iterator[Row]:
+def _isaac(machine: Mapping[str, Any]) -> Iterator[PublishedFigure]:
     tiles, imas = machine["tiles_per_chip"], machine["imas_per_tile"]
 
     def chip(what: str) -> float:
@@ -80,65 +80,65 @@ def _isaac(machine: Mapping[str, Any]) -> Iterator[Row]:
     ops = 2 * machine["rows"] * machine["weights_per_row"] * imas * tiles / vector_s
     around = machine["stages_before_and_after"]
     name = "ISAAC"
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="chip power, W", published=65.8, ours=power_w,
         derivation="168 x (12 IMAs + tile) + links",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="chip area, mm²", published=85.4, ours=area_mm2,
         derivation="the same sum of areas",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="peak density, GOP/s/mm²", published=479.0,
         ours=1e-9 * ops / area_mm2,
         derivation="2 x 128 x 128 per IMA in 16 cycles of 100 ns, 2,016 IMAs, over the area",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="efficiency, GOP/s/W", published=380.7, ours=1e-9 * ops / power_w,
         derivation="peak operations over the power of all components",
         missing="what 380.7 divides by: 41.3 TOP/s over it are 108 W, and the components have 65.8",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="pipeline, cycles", published=22.0,
         ours=float(machine["input_cycles"] + sum(around.values())),
         derivation="fetch 1, inputs 16, ADC and adder 1 behind each, activation 2, write 1",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="time per vector, us", published=1.6, ours=1e6 * vector_s,
         derivation="16 input bits x 100 ns",
     )  # fmt: skip
 
 
-def _puma(machine: Mapping[str, Any]) -> Iterator[Row]:
+def _puma(machine: Mapping[str, Any]) -> Iterator[PublishedFigure]:
     time_s = (machine["input_bits"] + machine["stages_behind"]) * machine["array_s"]
     energy_nj = 1e6 * time_s * _total(machine["parts"], "power_mw")
-    yield Row(
+    yield PublishedFigure(
         machine="PUMA matrix unit", figure="time, ns", published=2304.0, ours=1e9 * time_s,
         derivation="(16 input bits + 2 stages behind) x 128 ns per array",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine="PUMA matrix unit", figure="energy, nJ", published=43.97, ours=energy_nj,
         derivation="all parts at their power, dynamic and leakage, for that time",
     )  # fmt: skip
 
 
-def _pipelayer() -> Iterator[Row]:
+def _pipelayer() -> Iterator[PublishedFigure]:
     for n_layers, batch, n, one_by_one, pipelined in _PIPELAYER:
         case = f"{n_layers} layers, batch {batch}, {n} examples"
         # One update for each batch, where our schedule counts one for each example.
         ours = Sequential().ticks(n_layers, n) - n + n // batch
-        yield Row(
+        yield PublishedFigure(
             machine="PipeLayer", figure=f"cycles one by one, {case}", published=one_by_one,
             ours=ours, derivation="ticks of `sequential`, an update per batch",
         )  # fmt: skip
-        yield Row(
+        yield PublishedFigure(
             machine="PipeLayer", figure=f"cycles pipelined, {case}", published=pipelined,
             ours=Synchronous(micro_batches_per_update=batch).ticks(n_layers, n),
             derivation="ticks of `synchronous`",
         )  # fmt: skip
 
 
-def _marinella() -> Iterator[Row]:
+def _marinella() -> Iterator[PublishedFigure]:
     name, tick_ns = "Marinella 2018, 1,024 x 1,024", 1.0
     drive, ramp = 2**7 * tick_ns, 2**8 * tick_ns
     for figure, published, ours, how in (
@@ -146,27 +146,27 @@ def _marinella() -> Iterator[Row]:
         ("transposed, us", 0.384, drive + ramp, "the same on the other side"),
         ("update, us", 0.512, 4 * drive, "four combinations of signs x 7-bit times, 1 ns ticks"),
     ):
-        yield Row(
+        yield PublishedFigure(
             machine=name, figure=figure, published=published, ours=1e-3 * ours, derivation=how,
             missing="the tick of 1 ns and the four steps are our reading",
         )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine=name, figure="forward, fJ per MAC", published=11.0, ours=1e6 * 12.8 / 1024**2,
         derivation="12.8 nJ over 1,024²; 11 is the mean of all three kernels",
         missing="the energies of the other two kernels and of the components",
     )  # fmt: skip
 
 
-def _hermes() -> Iterator[Row]:
+def _hermes() -> Iterator[PublishedFigure]:
     cores, ops, core_nj = 64, 2 * 256**2, 2 * 256**2 / 10.5e3
     read_ns = 128 * 1.0 + 5.0
-    yield Row(
+    yield PublishedFigure(
         machine="HERMES", figure="TOPS, one phase", published=63.1,
         ours=1e-3 * cores * ops / read_ns,
         derivation="64 cores x 2 x 256² in 133 ns: 7-bit magnitudes at 1 ns and 5 ns of settling",
         missing="the 5 ns are what remains of the published throughput",
     )  # fmt: skip
-    yield Row(
+    yield PublishedFigure(
         machine="HERMES", figure="TOPS/W, one phase", published=9.76, ours=1e-3 * ops / core_nj,
         derivation="12.5 nJ per product of a core (10.5 TOPS/W)",
         missing="what lies outside the cores: links and digital units, 7 % of the power",
@@ -200,7 +200,7 @@ def markdown() -> str:
     lines = [
         "# Chips: published machines from their own components",
         "",
-        "Regenerated by `python -m emulator.chip.published docs/validation/chips.md`.",
+        "Regenerated by `python -m crossmesh.emulator.chip.published docs/validation/chips.md`.",
         "",
         "| machine | figure | published | ours | difference | derivation | what is missing |",
         "|---|---|---:|---:|---:|---|---|",
@@ -212,7 +212,7 @@ def markdown() -> str:
     ]
     report = nature()
     per_w, per_mm2 = ratios(report)
-    band = report.energy_j_per_example
+    band = report.energy.per_example_j
     lines += [
         "",
         "## nature-2018: the chip of the seed paper",
@@ -228,7 +228,7 @@ def markdown() -> str:
         "",
         f"Energy per example {1e9 * band.value:.3g} nJ, {1e9 * band.low:.3g} to "
         f"{1e9 * band.high:.3g} between the optimistic and the pessimistic table; an example "
-        f"every {1e9 * report.interval_s:.4g} ns, bound by {report.bound_by}.",
+        f"every {1e9 * report.time.interval_s:.4g} ns, bound by {report.time.bound_by}.",
         "",
         "What each assumed parameter does to both ratios:",
         "",

@@ -7,8 +7,8 @@ A track for every resource that does one thing at a time, an arrow for every mes
 from collections.abc import Iterator
 from typing import Any
 
-from emulator.chip.pipeline import Part, purpose
-from emulator.chip.report import ChipReport
+from crossmesh.emulator.chip.pipeline import TileResource, purpose
+from crossmesh.emulator.chip.timing import ChipTime
 
 _PERIODS_SHOWN = 4  # micro-batches
 _MOST_SLICES = 20_000
@@ -21,18 +21,18 @@ _COLORS = {
 }
 
 
-def trace(report: ChipReport) -> dict[str, Any]:
+def trace(time: ChipTime) -> dict[str, Any]:
     """Events of a few micro-batches, cut where the pattern recurs, if that is soon.
 
     Every task that starts in that time is there whole, so over whole periods the sum of a track's
     slices over the time is the busy share of the report.
     """
-    window = _Window(report)
+    window = _Window(time)
     return {
         "traceEvents": [*window.labels(), *window.slices(), *window.arrows()],
         "displayTimeUnit": "ns",
         "otherData": {
-            "schedule": report.schedule.name,
+            "schedule": time.schedule.name,
             "window_us": window.us(window.stop - window.start),
             "whole_periods": window.is_whole,
         },
@@ -40,11 +40,11 @@ def trace(report: ChipReport) -> dict[str, Any]:
 
 
 class _Window:
-    def __init__(self, report: ChipReport) -> None:
-        self._report = report
-        steady = report.steady
+    def __init__(self, time: ChipTime) -> None:
+        self._time = time
+        steady = time.steady
         timing = steady.timing
-        n_tasks = max(1, len(report.pipeline.flow.tasks))
+        n_tasks = max(1, len(time.pipeline.flow.tasks))
         shown = max(1, min(_PERIODS_SHOWN, _MOST_SLICES // n_tasks))
         # The last period that was seen lies before the pipeline drains, and so do those before it.
         first = steady.settled
@@ -59,16 +59,16 @@ class _Window:
 
     def us(self, cycles: float) -> float:
         """Microseconds of emulated time."""
-        return round(1e6 * cycles / self._report.chip.clock_hz, 9)
+        return round(1e6 * cycles / self._time.chip.clock_hz, 9)
 
     def labels(self) -> Iterator[dict[str, Any]]:
         """Names of tiles and of their resources."""
-        shown = sorted({self._report.pipeline.steps[k].tile for _, k in self._found})
+        shown = sorted({self._time.pipeline.steps[k].tile for _, k in self._found})
         for tile in shown:
-            block = self._report.program.crossbars[tile]
+            block = self._time.program.crossbars[tile]
             name = {"name": f"tile {block.tile} ({block.layer})"}
             yield {"name": "process_name", "ph": "M", "pid": tile, "tid": 0, "ts": 0, "args": name}
-            for number, part in enumerate(Part):
+            for number, part in enumerate(TileResource):
                 args = {"name": str(part)}
                 yield {
                     "name": "thread_name", "ph": "M", "pid": tile, "tid": number, "ts": 0,
@@ -77,9 +77,9 @@ class _Window:
 
     def slices(self) -> Iterator[dict[str, Any]]:
         """Tasks."""
-        timing = self._report.steady.timing
+        timing = self._time.steady.timing
         for m, k in self._found:
-            task, step = self._report.pipeline.flow.tasks[k], self._report.pipeline.steps[k]
+            task, step = self._time.pipeline.flow.tasks[k], self._time.pipeline.steps[k]
             if task.cycles:
                 yield {
                     "name": f"{step.kind} {step.node}",
@@ -94,11 +94,11 @@ class _Window:
 
     def arrows(self) -> Iterator[dict[str, Any]]:
         """Messages, from the task that sends to the tasks that wait."""
-        timing, flow = self._report.steady.timing, self._report.pipeline.flow
+        timing, flow = self._time.steady.timing, self._time.pipeline.flow
         shown = {(m, k) for m, k in self._found if flow.tasks[k].cycles}
         number = 0
         micro_batches = sorted({m for m, _ in shown})
-        for send, kind in zip(flow.sends, self._report.pipeline.kinds, strict=True):
+        for send, kind in zip(flow.sends, self._time.pipeline.kinds, strict=True):
             takers = [k for tasks in send.takers.values() for k in tasks]
             for m in micro_batches:
                 for taker in takers:
@@ -114,5 +114,5 @@ class _Window:
                         }  # fmt: skip
 
     def _track(self, task: int) -> dict[str, int]:
-        resource = self._report.pipeline.flow.tasks[task].resource
-        return {"pid": resource // len(Part), "tid": resource % len(Part)}
+        resource = self._time.pipeline.flow.tasks[task].resource
+        return {"pid": resource // len(TileResource), "tid": resource % len(TileResource)}

@@ -12,9 +12,9 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from emulator.data.files import MOST_RATIO, exactly
-from emulator.data.stored import Part, Stored, spans
-from emulator.reading import is_file
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.data.files import MOST_RATIO, exactly
+from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 Refuse = Callable[[object], Exception]  # makes the error of a reason
 
@@ -113,7 +113,7 @@ def _check(info: zipfile.ZipInfo, head: _Head) -> None:
 
 
 def _stored(path: Path, info: zipfile.ZipInfo, head: _Head, refuse: Refuse) -> Stored:
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[StoredPart]:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(info) as member:
                 exactly(member, head.n_bytes)
@@ -125,18 +125,18 @@ def _stored(path: Path, info: zipfile.ZipInfo, head: _Head, refuse: Refuse) -> S
     return Stored(shape=head.shape, dtype=head.dtype, parts=parts)
 
 
-def _rows(member: IO[bytes], head: _Head) -> Iterator[Part]:
+def _rows(member: IO[bytes], head: _Head) -> Iterator[StoredPart]:
     for start, stop in spans(head.shape, head.dtype.itemsize):
         shape = (stop - start, *head.shape[1:])
-        yield Part(0, start, _values(member, shape, head.dtype))
+        yield StoredPart(0, start, _values(member, shape, head.dtype))
 
 
-def _columns(member: IO[bytes], head: _Head) -> Iterator[Part]:
+def _columns(member: IO[bytes], head: _Head) -> Iterator[StoredPart]:
     """Parts of an array in Fortran's order, in which the last axis is the slowest."""
     turned = head.shape[::-1]
     for start, stop in spans(turned, head.dtype.itemsize):
         values = _values(member, (stop - start, *turned[1:]), head.dtype).T
-        yield Part(len(turned) - 1, start, values)
+        yield StoredPart(len(turned) - 1, start, values)
 
 
 def _values(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from emulator.data.config import DataConfig
-from emulator.data.examples import Dataset
-from emulator.data.idx import read_folder
-from emulator.data.published import located
-from emulator.data.raw import Raw, assemble
-from emulator.data.stored import Part
-from emulator.data.streams import Purpose, Words
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.idx import read_folder
+from crossmesh.emulator.data.published import located
+from crossmesh.emulator.data.raw import Raw, assemble
+from crossmesh.emulator.data.stored import StoredPart
+from crossmesh.emulator.data.streams import DataPurpose, Words
 
 
 def load_backrand(config: DataConfig) -> Dataset:
@@ -30,15 +30,15 @@ def load_backrand(config: DataConfig) -> Dataset:
     return assemble(
         config.source,
         config,
-        _before_noise(train, Purpose.TRAIN_BACKGROUND),
-        _before_noise(test, Purpose.TEST_BACKGROUND),
+        _before_noise(train, DataPurpose.TRAIN_BACKGROUND),
+        _before_noise(test, DataPurpose.TEST_BACKGROUND),
     )
 
 
-def _before_noise(raw: Raw, purpose: Purpose) -> Raw:
+def _before_noise(raw: Raw, purpose: DataPurpose) -> Raw:
     """The images with another background; a pixel's grey depends on its place alone."""
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[StoredPart]:
         words, left = Words(purpose), np.zeros(0, np.uint8)
         for axis, start, images in raw.x.parts():
             missing = max(0, images.size - len(left))
@@ -47,6 +47,6 @@ def _before_noise(raw: Raw, purpose: Purpose) -> Raw:
             greys = np.concatenate([left, more])
             left = greys[images.size :]
             whole = greys[: images.size].reshape(images.shape)
-            yield Part(axis, start, np.where(images == 0, whole, images))
+            yield StoredPart(axis, start, np.where(images == 0, whole, images))
 
     return replace(raw, x=replace(raw.x, parts=parts))

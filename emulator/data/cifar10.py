@@ -16,13 +16,14 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place
-from emulator.data.examples import Dataset
-from emulator.data.files import BROKEN_GZIP, chunks, exactly, find_file, opened
-from emulator.data.published import ARCHIVE, TEST_BATCHES, TRAIN_BATCHES, located
-from emulator.data.raw import BYTE_SCALE, Raw, assemble
-from emulator.data.stored import Part, Stored, spans
+from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.errors import Place
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.files import BROKEN_GZIP, chunks, exactly, find_file, opened
+from crossmesh.emulator.data.published import ARCHIVE, TEST_BATCHES, TRAIN_BATCHES, located
+from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 SHAPE = (3, 32, 32)  # channels, rows, columns
 RECORD_BYTES = 3073
@@ -189,11 +190,11 @@ def _stored(
 ) -> Stored:
     """What is taken of the records of several files, one file after the other."""
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[StoredPart]:
         first = 0
         for batch in batches:
             for records in _records(batch):
-                yield Part(0, first, taken(records))
+                yield StoredPart(0, first, taken(records))
                 first += len(records)
 
     return Stored(shape=shape, dtype=np.dtype(np.uint8), parts=parts)

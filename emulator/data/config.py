@@ -1,12 +1,14 @@
 """Which data a run learns."""
 
 import os.path
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tiles.frozen import Frozen
+from crossmesh.common.frozen import Frozen
+from crossmesh.common.registry import KindName, Registry
 
 
 def _expanded(path: Path) -> Path:
@@ -17,19 +19,14 @@ def _expanded(path: Path) -> Path:
 UserPath = Annotated[Path, Field(strict=False), AfterValidator(_expanded)]
 Bounds = Annotated[tuple[int, int], Field(strict=False)]
 
-SourceName = Literal[
-    "digits",
-    "mnist",
-    "mnist-backrand",
-    "fashion-mnist",
-    "cifar10",
-    "text",
-    "idx",
-    "npz",
-    "parquet",
-    "synthetic",
-]
+# Filled by sources.py, and by other packages: functions that make a Dataset of a DataConfig.
+SOURCES: Registry[Callable[..., Any]] = Registry("crossmesh.sources", {})
+SourceName = Annotated[str, KindName(SOURCES)]
 
+_OWN = (
+    "digits", "mnist", "mnist-backrand", "fashion-mnist", "cifar10", "text", "idx", "npz",
+    "parquet", "synthetic",
+)  # fmt: skip
 _PICTURES = ("digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz")
 _USED_BY = {
     "file": ("npz", "parquet", "text"),
@@ -44,7 +41,6 @@ _USED_BY = {
     "classes": ("synthetic",),
 }
 _NEEDED_BY = {"file": ("npz", "parquet"), "directory": ("idx",)}
-PLACES = ("directory", "file", "test_file")  # fields that are paths
 
 
 class Crop(Frozen):
@@ -70,6 +66,7 @@ class DataConfig(Frozen):
     """Where the examples come from.
 
     Attributes:
+        PATHS: Fields that are paths of one machine.
         source: A data set by name, or the format of files of one's own.
         directory: Folder of the IDX files, or for a data set by name the folder above it. Allowed
             for every source, so that one place can serve all runs.
@@ -87,6 +84,8 @@ class DataConfig(Frozen):
         inputs: Inputs of an example of ``synthetic``.
         classes: Classes of ``synthetic``.
     """
+
+    PATHS: ClassVar[tuple[str, ...]] = ("directory", "file", "test_file")
 
     source: SourceName
     directory: UserPath | None = None
@@ -106,6 +105,8 @@ class DataConfig(Frozen):
         for name, sources in _NEEDED_BY.items():
             if self.source in sources and getattr(self, name) is None:
                 raise ValueError(f"{name} must be given for the source {self.source}, got none")
+        if self.source not in _OWN:  # of another package, which may use any of them
+            return self
         for name, sources in _USED_BY.items():
             value = getattr(self, name)
             # Compared with the default, not asked whether set: a config that was written out
@@ -119,5 +120,5 @@ class DataConfig(Frozen):
     @property
     def absolute(self) -> Self:
         """The same with paths that hold in any folder."""
-        paths = {name: path.absolute() for name in PLACES if (path := getattr(self, name))}
+        paths = {name: path.absolute() for name in self.PATHS if (path := getattr(self, name))}
         return self.model_copy(update=paths)

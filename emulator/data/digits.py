@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import Place
-from emulator.data.examples import Dataset
-from emulator.data.raw import Raw, assemble
-from emulator.data.stored import in_memory
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.errors import Place
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.raw import Raw, assemble
+from crossmesh.emulator.data.stored import in_memory
 
 FILE = Path(__file__).with_name("digits.npz")
 INK_SCALE = 16.0

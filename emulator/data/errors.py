@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from crossmesh.common.errors import DataError
+
 MOST_NAMED = 20  # names of columns or arrays in an error
 MOST_LETTERS = 100  # of each
-
-
-class DataError(ValueError):
-    """The user's to mend: one line that names the field, the law and the value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.data.stored import spans
+from crossmesh.emulator.data.stored import spans
 
 Some = slice | NDArray[np.int64]  # which examples
 

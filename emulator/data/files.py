@@ -10,8 +10,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
-from emulator.data.errors import Place
-from emulator.reading import is_file
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.data.errors import Place
 
 PIECE_BYTES = 1 << 18  # of a stream, read at a time
 # What deflate makes of 1 byte, at most: nothing that claims to be larger needs to be unpacked.

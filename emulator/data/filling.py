@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from emulator.data.stored import Part, Stored
+from crossmesh.emulator.data.stored import Stored, StoredPart
 
 
-class Window(NamedTuple):
+class Crop2D(NamedTuple):
     """What is kept of each image: from its first row and column to before its last; None for all.
 
     Attributes:
@@ -32,7 +32,7 @@ def filled(
     dtype: DTypeLike,
     chosen: list[NDArray[np.int64] | None],
     convert: Callable[[NDArray[Any]], NDArray[Any]],
-    window: Window = Window(),  # noqa: B008  because it is frozen
+    window: Crop2D = Crop2D(),  # noqa: B008  because it is frozen
 ) -> list[NDArray[Any]]:
     """Read an array into several, some of its entries along the first axis into each.
 
@@ -67,7 +67,7 @@ def _count(stored: Stored, some: NDArray[np.int64] | None) -> int:
     return len(stored) if some is None else len(some)
 
 
-def _cropped(part: Part, window: Window) -> tuple[NDArray[Any], int]:
+def _cropped(part: StoredPart, window: Crop2D) -> tuple[NDArray[Any], int]:
     """What is kept of a part, and where that begins on the part's axis."""
     axis, start, values = part
     if window.rows is None or window.columns is None:

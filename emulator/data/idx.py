@@ -9,12 +9,13 @@ from typing import IO
 
 import numpy as np
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place
-from emulator.data.examples import Dataset
-from emulator.data.files import chunks, exactly, find_file, most_bytes, opened
-from emulator.data.raw import BYTE_SCALE, Raw, assemble
-from emulator.data.stored import Part, Stored, spans
+from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.errors import Place
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.files import chunks, exactly, find_file, most_bytes, opened
+from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 NAMES = (
     "train-images-idx3-ubyte",
@@ -64,7 +65,7 @@ def stored_idx(path: Path, n_axes: int) -> Stored:
         if _whole(shape) > most_bytes(path):  # before any memory is asked for
             raise _other_length(shape, place, _length(file, shape))
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[StoredPart]:
         with opened(path, place) as file:
             _shape(file, n_axes, place)
             done = _whole(shape) - math.prod(shape)
@@ -75,7 +76,7 @@ def stored_idx(path: Path, n_axes: int) -> Stored:
                 if len(values) < n:
                     raise _other_length(shape, place, done)
                 array = np.frombuffer(values, np.uint8).reshape(stop - start, *shape[1:])
-                yield Part(0, start, array)
+                yield StoredPart(0, start, array)
             # Reading on to the end checks the checksum as well.
             if rest := len(file.read(1)):
                 raise _other_length(shape, place, done + rest)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from emulator.data.archive import array_names, stored_arrays
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place, listed
-from emulator.data.examples import Dataset
-from emulator.data.raw import BYTE_SCALE, Raw, assemble
-from emulator.data.stored import Stored
-from emulator.reading import is_file
+from crossmesh.common.errors import DataError
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.data.archive import array_names, stored_arrays
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.errors import Place, listed
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.stored import Stored
 
 NEEDED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test")

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place, listed
-from emulator.data.examples import Dataset
-from emulator.data.raw import BYTE_SCALE, Raw, assemble
-from emulator.data.stored import Part, Stored, spans
-from emulator.reading import is_file
+from crossmesh.common.errors import DataError
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.errors import Place, listed
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 ANSWERS = ("label", "target")
 VECTOR = "x"
@@ -155,7 +156,7 @@ def _stored(table: _Table, names: list[str], *, is_label: bool = False) -> Store
     shape = (table.n_rows, sum(width or 1 for width in widths))
     is_flat = is_label and widths == [None]
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[StoredPart]:
         step = next(spans(shape, max(dtype.itemsize, 4)))[1]
         done = 0
         with table.opened() as file:
@@ -167,7 +168,7 @@ def _stored(table: _Table, names: list[str], *, is_label: bool = False) -> Store
                     break
                 values = arrays[0] if len(arrays) == 1 else np.hstack(arrays)
                 values = values.astype(dtype, copy=False)
-                yield Part(0, done - batch.num_rows, values[:, 0] if is_flat else values)
+                yield StoredPart(0, done - batch.num_rows, values[:, 0] if is_flat else values)
         if done != table.n_rows:
             raise table.place(names[0]).refusal(f"{table.n_rows} rows", done)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError
-from emulator.data.examples import Dataset
-from emulator.data.fetch import FetchError, fetch
-from emulator.data.files import find_file
-from emulator.data.idx import read_folder
-from emulator.data.raw import assemble
+from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.fetch import FetchError, fetch
+from crossmesh.emulator.data.files import find_file
+from crossmesh.emulator.data.idx import read_folder
+from crossmesh.emulator.data.raw import assemble
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 TRAIN_BATCHES, TEST_BATCHES = "data_batch*.bin", "test_batch*.bin"

@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.data.config import Crop, DataConfig
-from emulator.data.errors import DataError, Place
-from emulator.data.examples import Dataset, Examples
-from emulator.data.filling import Window, filled
-from emulator.data.standard import standardised
-from emulator.data.stored import Stored
-from emulator.data.streams import split_indices
-from tiles import room
+from crossmesh.common import free_memory
+from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.config import Crop, DataConfig
+from crossmesh.emulator.data.errors import Place
+from crossmesh.emulator.data.examples import Dataset, Examples
+from crossmesh.emulator.data.filling import Crop2D, filled
+from crossmesh.emulator.data.standard import standardised
+from crossmesh.emulator.data.stored import Stored
+from crossmesh.emulator.data.streams import split_indices
 
 BYTE_SCALE = 255.0
 SPLIT_BYTES = 40  # of an example while it is drawn what to set aside, at most
@@ -64,7 +65,7 @@ class Raw:
         of_input = math.prod(shape) * (1 if self.x.dtype.itemsize == 1 else 4)
         return len(self.x) * (of_input + math.prod(self.y.shape[1:]) * 4)
 
-    def examples(self, window: Window, chosen: list[Indices | None]) -> list[Examples]:
+    def examples(self, window: Crop2D, chosen: list[Indices | None]) -> list[Examples]:
         """Examples in the form in which they are kept.
 
         Args:
@@ -133,9 +134,9 @@ def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dat
 def _check_room(n_bytes: int, train: Raw, *, is_split: bool) -> None:
     """Refuse data that does not fit in the memory that is there, before any of it is read."""
     needed = n_bytes + (SPLIT_BYTES * len(train.x) if is_split else 0)
-    if (free := room.lacking(needed)) is not None:
-        law = f"what fits in the {room.in_words(free)} of memory that are free"
-        raise train.x_place.refusal(law, f"{train.x}, which takes {room.in_words(needed)}")
+    if (free := free_memory.lacking(needed)) is not None:
+        law = f"what fits in the {free_memory.in_words(free)} of memory that are free"
+        raise train.x_place.refusal(law, f"{train.x}, which takes {free_memory.in_words(needed)}")
 
 
 def _split(raw: Raw, fraction: float) -> list[Indices | None]:
@@ -146,14 +147,14 @@ def _split(raw: Raw, fraction: float) -> list[Indices | None]:
     return [*split_indices(n, n_test)]
 
 
-def _window(crop: Crop | None, shape: tuple[int, ...]) -> Window:
+def _window(crop: Crop | None, shape: tuple[int, ...]) -> Crop2D:
     if crop is None:
-        return Window()
+        return Crop2D()
     if len(shape) != 2:
         raise DataError(f"data.crop must be left out unless examples are images, got {shape}")
     _check_bounds("rows", crop.rows, shape[0])
     _check_bounds("columns", crop.columns, shape[1])
-    return Window(rows=crop.rows, columns=crop.columns)
+    return Crop2D(rows=crop.rows, columns=crop.columns)
 
 
 def _check_bounds(axis: Literal["rows", "columns"], bounds: tuple[int, int], size: int) -> None:

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 
-from emulator.data.backrand import load_backrand
-from emulator.data.cifar10 import load_cifar10
-from emulator.data.config import DataConfig
-from emulator.data.digits import load_digits
-from emulator.data.examples import Dataset
-from emulator.data.idx import load_idx
-from emulator.data.npz import load_npz
-from emulator.data.parquet import load_parquet
-from emulator.data.published import load_published
-from emulator.data.synthetic import load_synthetic
-from emulator.data.text import load_text
+from crossmesh.emulator.data.backrand import load_backrand
+from crossmesh.emulator.data.cifar10 import load_cifar10
+from crossmesh.emulator.data.config import SOURCES, DataConfig
+from crossmesh.emulator.data.digits import load_digits
+from crossmesh.emulator.data.examples import Dataset
+from crossmesh.emulator.data.idx import load_idx
+from crossmesh.emulator.data.npz import load_npz
+from crossmesh.emulator.data.parquet import load_parquet
+from crossmesh.emulator.data.published import load_published
+from crossmesh.emulator.data.synthetic import load_synthetic
+from crossmesh.emulator.data.text import load_text
 
-SOURCES: dict[str, Callable[[DataConfig], Dataset]] = {
+_OWN: dict[str, Callable[[DataConfig], Dataset]] = {
     "digits": load_digits,
     "mnist": load_published,
     "mnist-backrand": load_backrand,
@@ -26,6 +26,8 @@ SOURCES: dict[str, Callable[[DataConfig], Dataset]] = {
     "parquet": load_parquet,
     "synthetic": load_synthetic,
 }
+for _name, _load in _OWN.items():
+    SOURCES.register(_name, _load)
 
 
 def load(config: DataConfig) -> Dataset:
@@ -34,4 +36,5 @@ def load(config: DataConfig) -> Dataset:
     Raises:
         DataError: If it cannot be had or cannot be used; one line says what must be otherwise.
     """
-    return SOURCES[config.source](config)
+    dataset: Dataset = SOURCES[config.source](config)
+    return dataset

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.data.errors import DataError
-from emulator.data.examples import Examples
+from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.examples import Examples
 
 Real = NDArray[np.float64]
 

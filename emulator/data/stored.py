@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 PART_BYTES = 4 << 20  # read at a time
 
 
-class Part(NamedTuple):
+class StoredPart(NamedTuple):
     """Some of an array: all that lies from ``start`` on along one axis.
 
     Attributes:
@@ -37,7 +37,7 @@ class Stored:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    parts: Callable[[], Iterator[Part]]
+    parts: Callable[[], Iterator[StoredPart]]
 
     @property
     def ndim(self) -> int:
@@ -55,9 +55,9 @@ class Stored:
 def in_memory(array: NDArray[Any]) -> Stored:
     """An array that is there, as if it were stored."""
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[StoredPart]:
         for start, stop in spans(array.shape, array.itemsize):
-            yield Part(0, start, array[start:stop])
+            yield StoredPart(0, start, array[start:stop])
 
     return Stored(shape=array.shape, dtype=array.dtype, parts=parts)
 

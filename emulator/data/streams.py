@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Purpose(IntEnum):
+class DataPurpose(IntEnum):
     """What a stream is for, half of its key. Never change a number: results would change."""
 
     ORDER = 1
@@ -22,7 +22,7 @@ class Purpose(IntEnum):
     TEST_BACKGROUND = 7
 
 
-def words(purpose: Purpose, n: int, *, seed: int = 0, epoch: int = 0) -> NDArray[np.uint64]:
+def words(purpose: DataPurpose, n: int, *, seed: int = 0, epoch: int = 0) -> NDArray[np.uint64]:
     """The first ``n`` words of a stream; more words begin with the same ones."""
     return Words(purpose, seed=seed, epoch=epoch).next(n)
 
@@ -36,7 +36,7 @@ class Words:
         epoch: Number of the epoch.
     """
 
-    def __init__(self, purpose: Purpose, *, seed: int = 0, epoch: int = 0) -> None:
+    def __init__(self, purpose: DataPurpose, *, seed: int = 0, epoch: int = 0) -> None:
         key = np.array([seed, purpose], np.uint64)
         counter = np.array([0, 0, 0, epoch], np.uint64)
         self._source = np.random.Philox(key=key, counter=counter)
@@ -61,12 +61,12 @@ def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     >>> order(seed=0, epoch=0, n=5).tolist()
     [3, 2, 4, 1, 0]
     """
-    return _sorting(words(Purpose.ORDER, n, seed=seed, epoch=epoch))
+    return _sorting(words(DataPurpose.ORDER, n, seed=seed, epoch=epoch))
 
 
 def split_indices(n: int, n_test: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the training and of the test examples, the same for every seed, both rising."""
-    permutation = _sorting(words(Purpose.SPLIT, n))
+    permutation = _sorting(words(DataPurpose.SPLIT, n))
     return np.sort(permutation[n_test:]), np.sort(permutation[:n_test])
 
 

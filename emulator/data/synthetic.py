@@ -5,12 +5,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError
-from emulator.data.examples import Dataset, Examples
-from emulator.data.stored import spans
-from emulator.data.streams import Purpose, Words, words
-from tiles import room
+from crossmesh.common import free_memory
+from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.examples import Dataset, Examples
+from crossmesh.emulator.data.stored import spans
+from crossmesh.emulator.data.streams import DataPurpose, Words, words
 
 NOISE = np.float32(0.2)
 WORK_BYTES = 32  # of a value while it is drawn
@@ -26,17 +26,17 @@ def load_synthetic(config: DataConfig) -> Dataset:
     """
     _check_room(config)
     shape = (config.classes, config.inputs)
-    centres = _uniform(words(Purpose.CENTRES, config.classes * config.inputs)).reshape(shape)
+    centres = _uniform(words(DataPurpose.CENTRES, config.classes * config.inputs)).reshape(shape)
     return Dataset(
         name="synthetic",
-        train=_examples(Purpose.TRAIN, config.examples, centres),
-        test=_examples(Purpose.TEST, config.test_examples, centres),
+        train=_examples(DataPurpose.TRAIN, config.examples, centres),
+        test=_examples(DataPurpose.TEST, config.test_examples, centres),
         shape=(config.inputs,),
         n_outputs=config.classes,
     )
 
 
-def _examples(purpose: Purpose, n: int, centres: NDArray[np.float32]) -> Examples:
+def _examples(purpose: DataPurpose, n: int, centres: NDArray[np.float32]) -> Examples:
     classes, width = centres.shape
     labels = (np.arange(n, dtype=np.int64) % classes).astype(np.int32)
     inputs, source = np.empty((n, width), np.float32), Words(purpose)
@@ -50,12 +50,12 @@ def _check_room(config: DataConfig) -> None:
     """Refuse more than fits in the memory that is there, before anything is drawn."""
     n = config.examples + config.test_examples
     needed = n * (4 * config.inputs + 12) + config.classes * config.inputs * 12
-    if (free := room.lacking(needed)) is not None:
+    if (free := free_memory.lacking(needed)) is not None:
         raise DataError(
             f"data.examples, test_examples, inputs and classes must fit in the "
-            f"{room.in_words(free)} of memory that are free, got {config.examples}, "
+            f"{free_memory.in_words(free)} of memory that are free, got {config.examples}, "
             f"{config.test_examples}, {config.inputs} and {config.classes}, "
-            f"which take {room.in_words(needed)}"
+            f"which take {free_memory.in_words(needed)}"
         )
 
 

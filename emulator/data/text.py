@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.data.config import DataConfig
-from emulator.data.errors import DataError, Place
-from emulator.data.examples import Dataset, Examples
-from emulator.data.files import chunks, find_file, opened
-from emulator.data.published import TEXT, located
-from emulator.reading import is_file
-from tiles import room
+from crossmesh.common import free_memory
+from crossmesh.common.errors import DataError
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.data.config import DataConfig
+from crossmesh.emulator.data.errors import Place
+from crossmesh.emulator.data.examples import Dataset, Examples
+from crossmesh.emulator.data.files import chunks, find_file, opened
+from crossmesh.emulator.data.published import TEXT, located
 
 
 def load_text(config: DataConfig) -> Dataset:
@@ -70,9 +71,9 @@ def _tokens(path: Path, place: Place) -> tuple[str, NDArray[np.unsignedinteger[A
     found = np.flatnonzero(is_there)
     dtype = np.min_scalar_type(max(0, len(found) - 1))
     needed = n * dtype.itemsize
-    if (free := room.lacking(needed)) is not None:
-        law = f"what fits in the {room.in_words(free)} of memory that are free"
-        raise place.refusal(law, f"{n} characters, which take {room.in_words(needed)}")
+    if (free := free_memory.lacking(needed)) is not None:
+        law = f"what fits in the {free_memory.in_words(free)} of memory that are free"
+        raise place.refusal(law, f"{n} characters, which take {free_memory.in_words(needed)}")
     number_of = np.zeros(len(is_there), dtype)
     number_of[found] = np.arange(len(found))
     tokens, done = np.empty(n, dtype), 0

@@ -8,13 +8,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from emulator import interrupt
-from emulator.ends.words import RAY_S, renew, within
-from emulator.errors import ConfigError, HostLost, RunError
-from emulator.executors.instance import first_line
-from interconnect.channels import ChannelLost
-from tiles.checkpoint import Damaged
-from tiles.storage import NotRead, NotWritten
+from crossmesh.common.errors import ConfigError, HostLost, RunError
+from crossmesh.common.storage import NotRead, NotWritten
+from crossmesh.common.supervision import interrupts
+from crossmesh.common.supervision.reports import RAY_S, renew, within
+from crossmesh.emulator.executors.instance import first_line
+from crossmesh.interconnect.transport.channels import ChannelLost
+from crossmesh.tiles.runtime.tile_file import Damaged
 
 POLL_S = 0.25  # between two looks at signals, failures and progress
 GRACE_S = 1.0  # a lost channel is a symptom: so long may its cause take to show
@@ -82,20 +82,20 @@ def answers(
     """
     deadline, impatient = time.monotonic() + timeout_s, math.inf
     pending = futures
-    with interrupt.deferred(), within(RAY_S, "an answer of Ray"):
+    with interrupts.deferred(), within(RAY_S, "an answer of Ray"):
         while pending:
             renew()
             done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
             if any(failure(future) for future in done):
-                interrupt.check()  # whoever asks for the end may have ended the actors as well
+                interrupts.check()  # whoever asks for the end may have ended the actors as well
                 raise _failed(futures, pending)
             if not pending:
                 break
             now = time.monotonic()
-            if interrupt.requested():
+            if interrupts.requested():
                 impatient = min(impatient, now + patience_s)
                 if now >= impatient:
-                    interrupt.check()
+                    interrupts.check()
             if now > deadline:
                 raise TimeoutError(f"{len(pending)} of {len(futures)} calls were not answered")
             meanwhile()

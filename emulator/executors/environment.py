@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from emulator.errors import ConfigError
+from crossmesh.common.errors import ConfigError
 
 _TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps the user's token
 

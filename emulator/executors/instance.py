@@ -11,14 +11,15 @@ from typing import Any
 
 import ray
 
-from emulator import interrupt
-from emulator.config import Engine
-from emulator.ends.words import made, vital, within
-from emulator.errors import ConfigError, RunLost
-from emulator.executors.private import Enclosure
-from emulator.executors.reach import alive_nodes, check_reachable, muted
-from tiles.actor import Spot
-from tiles.version import VERSION
+from crossmesh.common.errors import ConfigError, RunLost
+from crossmesh.common.supervision import interrupts
+from crossmesh.common.supervision.reports import made, vital, within
+from crossmesh.common.version import VERSION
+from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.executors.private import Enclosure
+from crossmesh.emulator.executors.ray_internals import process_ids, silence_worker_messages
+from crossmesh.emulator.executors.reach import alive_nodes, check_reachable, muted
+from crossmesh.tiles.runtime.actor import Spot
 
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
 START_S = 120.0  # longest wait for Ray, whose start on a busy machine has taken 50 s
@@ -51,12 +52,10 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
         return False
     options: dict[str, Any] = {"address": address}
     if engine.code == "shipped":
-        root = Path(__file__).parents[2]
-        modules = [str(root / name) for name in ("cluster", "emulator", "tiles", "interconnect")]
-        options["runtime_env"] = {"py_modules": modules}
+        options["runtime_env"] = {"py_modules": [str(Path(__file__).parents[2])]}
     vital([])  # from here on the end of this process may be Ray's doing
     _begin(address, options, object_store_bytes)
-    _silence_raylet()
+    silence_worker_messages()  # they are reported as errors of ours
     if address is None:
         vital(_daemons())
     return True
@@ -66,7 +65,7 @@ def _begin(address: str | None, options: dict[str, Any], object_store_bytes: int
     """Have Ray connect or start, and leave nothing behind if that fails."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        with interrupt.deferred(), within(START_S, "the start of Ray"), muted():
+        with interrupts.deferred(), within(START_S, "the start of Ray"), muted():
             if address is None:
                 options |= _enclosed(object_store_bytes)
             ray.init(
@@ -77,7 +76,7 @@ def _begin(address: str | None, options: dict[str, Any], object_store_bytes: int
                 configure_logging=False,
                 namespace=f"crossmesh-{secrets.token_hex(4)}",
             )
-            interrupt.reinstall()
+            interrupts.reinstall()
     except ConfigError:  # there is no folder for it
         raise
     except Exception as error:  # Ray raises plain ones as well
@@ -103,9 +102,7 @@ def _enclosed(object_store_bytes: int) -> dict[str, Any]:
 
 def _daemons() -> list[int]:
     """Ids of the raylet and the GCS of an instance of our own, without which it is lost."""
-    node: Any = ray._private.worker._global_node
-    kinds = ("raylet", "gcs_server")
-    return [started.process.pid for kind in kinds for started in node.all_processes.get(kind, [])]
+    return process_ids(("raylet", "gcs_server"))
 
 
 def check_version(spots: Iterable[Spot | None]) -> None:
@@ -154,13 +151,6 @@ def _refused(address: str | None, error: Exception) -> Exception:
         f"{_LAW}, got {address} ({reason}); check that both sides run the same Ray and Python, and "
         "that this machine is a node of the cluster"
     )
-
-
-def _silence_raylet() -> None:
-    """Keep Ray from printing the deaths of workers to stdout: they are told as errors of ours."""
-    worker = ray._private.worker
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *arguments, **options: None
 
 
 def first_line(error: BaseException) -> str:

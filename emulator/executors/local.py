@@ -5,18 +5,18 @@ from collections.abc import Mapping
 
 from threadpoolctl import threadpool_limits
 
-from emulator.activations import Activations, activations_of, notice
-from emulator.ends.words import renew
-from emulator.errors import ConfigError, RunError
-from emulator.executors import Watch
-from emulator.executors.placement import most_to_build, tile_sizes
-from emulator.job import Job
-from tiles import room
-from tiles.aging import Aging
-from tiles.host import Assignment, TileError, TileHost
-from tiles.measure import HostReport, Outcome, TileReport
-from tiles.program import Span
-from tiles.storage import Storage
+from crossmesh.common import free_memory
+from crossmesh.common.errors import ConfigError, RunError
+from crossmesh.common.storage import Storage
+from crossmesh.common.supervision.reports import renew
+from crossmesh.emulator.compiler.activations import Activations, activations_of, notice
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors.executor import Watch
+from crossmesh.emulator.executors.placement import most_to_build, tile_sizes
+from crossmesh.tiles.analog.retention import Aging
+from crossmesh.tiles.runtime.host import Assignment, TileError, TileHost
+from crossmesh.tiles.runtime.measure import HostReport, Outcome, TileReport
+from crossmesh.tiles.runtime.program import Span
 
 WATCH_EVERY_S = 0.1
 _GIB = 1 << 30
@@ -41,6 +41,7 @@ class LocalExecutor:
             seed=config.seed,
             host_of=(0,) * len(program.blocks),
             host=0,
+            backend=config.engine.backend,
         )
         self.host = TileHost(assignment, job.feeds)
 
@@ -100,7 +101,7 @@ def _check_memory(job: Job, activations: Activations) -> None:
     """Refuse what this machine has no memory for, before it takes what there is."""
     tiles, stored = sum(tile_sizes(job)) + most_to_build(job), sum(activations.most)
     needed = tiles + stored
-    if (free := room.lacking(needed)) is not None:
+    if (free := free_memory.lacking(needed)) is not None:
         raise ConfigError(
             f"this machine must have {needed / _GIB:.1f} GiB of memory free for the tiles "
             f"({tiles / _GIB:.1f}) and activations ({stored / _GIB:.1f}), got {free / _GIB:.1f}; "

@@ -10,15 +10,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from emulator.ends.words import RAY_S, made, within
-from emulator.errors import HostLost
-from emulator.executors.calls import Failure, answers
-from emulator.executors.placement import Placement
-from interconnect.channels import ChannelLost
-from tiles.actor import Spot
-from tiles.checkpoint import Damaged
-from tiles.measure import HostReport, Progress
-from tiles.storage import NotRead, NotWritten
+from crossmesh.common.errors import HostLost
+from crossmesh.common.storage import NotRead, NotWritten
+from crossmesh.common.supervision.reports import RAY_S, made, within
+from crossmesh.emulator.executors.calls import Failure, answers
+from crossmesh.emulator.executors.placement import Placement
+from crossmesh.interconnect.transport.channels import ChannelLost
+from crossmesh.tiles.runtime.actor import Spot
+from crossmesh.tiles.runtime.measure import HostReport, Progress
+from crossmesh.tiles.runtime.tile_file import Damaged
 
 CONNECT_S = 10.0  # longest wait for channels to open
 REPLY_S = 3.0  # a host that has not left its span by then counts as lost

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from emulator import interrupt
-from emulator.ends.words import RAY_S, renew, within
-from emulator.errors import RunLost
-from emulator.executors.calls import POLL_S
-from emulator.executors.placement import Machine
+from crossmesh.common.errors import RunLost
+from crossmesh.common.supervision import interrupts
+from crossmesh.common.supervision.reports import RAY_S, renew, within
+from crossmesh.emulator.executors.calls import POLL_S
+from crossmesh.emulator.executors.placement import Machine
+from crossmesh.emulator.executors.ray_internals import free_resources
 
 _GIB = 1 << 30
 
@@ -40,7 +40,7 @@ def await_machines(wanted: int | None, timeout_s: float) -> list[Machine]:
         RunLost: If they do not come in time.
     """
     deadline = time.monotonic() + timeout_s
-    with interrupt.deferred(), within(RAY_S, "Ray's list of nodes"):
+    with interrupts.deferred(), within(RAY_S, "Ray's list of nodes"):
         found = machines()
         while len(found) < (wanted or 1):
             if time.monotonic() > deadline:
@@ -50,7 +50,7 @@ def await_machines(wanted: int | None, timeout_s: float) -> list[Machine]:
                     f"engine.timeout_s ({timeout_s:g} s), got {len(found)}: {there}"
                 )
             time.sleep(POLL_S)
-            interrupt.check()
+            interrupts.check()
             renew()
             found = machines()
     return found
@@ -73,7 +73,7 @@ class Reservations:
             RunLost: If a node does not have them in time; the message says what is missing.
         """
         new = [node for node in wanted if node not in self._groups]
-        with interrupt.deferred(), within(RAY_S, "a reservation by Ray"):
+        with interrupts.deferred(), within(RAY_S, "a reservation by Ray"):
             self._reserve(new, wanted, timeout_s)
 
     def _reserve(
@@ -88,7 +88,7 @@ class Reservations:
         deadline = time.monotonic() + timeout_s
         for node in new:
             while not self._groups[node].wait(POLL_S):
-                interrupt.check()
+                interrupts.check()
                 renew()
                 if time.monotonic() > deadline:
                     raise RunLost(_missing(node, wanted[node], timeout_s))
@@ -105,7 +105,7 @@ class Reservations:
 
 def _missing(node: str, wanted: Mapping[str, float], timeout_s: float) -> str:
     """What a node lacks, in words."""
-    free: dict[str, Any] = ray._private.state.available_resources_per_node().get(node, {})
+    free = free_resources(node)
     ip = next((machine.ip for machine in machines() if machine.node == node), "that has left")
     parts = [
         _amount(name, amount, free.get(name, 0.0))

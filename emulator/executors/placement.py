@@ -8,11 +8,11 @@ on the same node, or on two that follow each other.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from emulator.activations import Activations
-from emulator.config import Engine
-from emulator.errors import ConfigError, RunLost
-from emulator.job import Job
-from tiles.memory import build_bytes, tile_bytes
+from crossmesh.common.errors import ConfigError, RunLost
+from crossmesh.emulator.compiler.activations import Activations
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.config.run import Engine
+from crossmesh.tiles.analog.footprint import build_bytes, tile_bytes
 
 # Tiles are packed where there would be more actors than this: each costs 60-180 MB of memory and
 # 0.4 s of start-up (measured with Ray 2.60 on two cores).

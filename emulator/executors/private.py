@@ -7,14 +7,9 @@ write; it demands a token that is made for it; and it listens on the loopback ad
 import os
 import secrets
 
-from ray._private import ray_constants
-from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without types
-    AuthenticationTokenLoader,
-    Config,
-)
-
-from emulator.errors import ConfigError
-from interconnect.private import NoPrivateFolder, PrivateFolder, write_private
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.private_folders import NoPrivateFolder, PrivateFolder, write_private
+from crossmesh.emulator.executors.ray_internals import is_clustered, read_environment_again
 
 _SETTINGS = {
     # Ray takes the loopback address for the node's, and all its servers listen there alone; on
@@ -44,13 +39,13 @@ class Enclosure:
         self.temporary = self._folder.path / "ray"
         names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", *_SETTINGS)
         self._before = {name: os.environ.get(name) for name in names}
-        self._was_clustered = ray_constants.ENABLE_RAY_CLUSTER
+        self._was_clustered = is_clustered()
         try:
             token = self._folder.path / "token"
             write_private(token, secrets.token_hex(32))
             os.environ.pop("RAY_AUTH_TOKEN", None)  # which would count instead
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token), **_SETTINGS)
-            _have_ray_look(is_clustered=False)
+            read_environment_again(is_clustered=False)
         except BaseException:
             self.close()
             raise
@@ -62,11 +57,4 @@ class Enclosure:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        _have_ray_look(is_clustered=self._was_clustered)
-
-
-def _have_ray_look(*, is_clustered: bool) -> None:
-    """Have Ray look at the environment again, which it does by itself only when imported."""
-    ray_constants.ENABLE_RAY_CLUSTER = is_clustered
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+        read_environment_again(is_clustered=self._was_clustered)

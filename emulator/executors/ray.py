@@ -13,15 +13,17 @@ from typing import Any
 
 import ray
 
-from emulator import interrupt
-from emulator.activations import activations_of, notice
-from emulator.ends.words import RAY_S, within
-from emulator.errors import HostLost, RunError
-from emulator.executors import Watch
-from emulator.executors.instance import check_version, connect, disconnect
-from emulator.executors.members import Members, Unreachable
-from emulator.executors.nodes import Reservations, await_machines, machines
-from emulator.executors.placement import (
+from crossmesh.common.errors import HostLost, RunError
+from crossmesh.common.supervision import interrupts
+from crossmesh.common.supervision.reports import RAY_S, within
+from crossmesh.emulator.compiler.activations import activations_of, notice
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors.executor import Watch
+from crossmesh.emulator.executors.instance import check_version, connect, disconnect
+from crossmesh.emulator.executors.links import capacity, pairs
+from crossmesh.emulator.executors.members import Members, Unreachable
+from crossmesh.emulator.executors.nodes import Reservations, await_machines, machines
+from crossmesh.emulator.executors.placement import (
     PROCESS_BYTES,
     Machine,
     most_to_build,
@@ -29,15 +31,13 @@ from emulator.executors.placement import (
     replaced,
     tile_sizes,
 )
-from emulator.job import Job
-from tiles.actor import actor_class
-from tiles.aging import Aging
-from tiles.host import Assignment
-from tiles.measure import HostReport, Outcome, Progress, TileReport
-from tiles.plan import edges, in_order, messages_in_flight
-from tiles.program import Span
+from crossmesh.emulator.executors.span_progress import Stall, latest
+from crossmesh.tiles.analog.retention import Aging
+from crossmesh.tiles.runtime.actor import actor_class
+from crossmesh.tiles.runtime.host import Assignment
+from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
+from crossmesh.tiles.runtime.program import Span
 
-CAPACITY = 32  # messages queued per channel, so far may hosts run ahead (assumed)
 AVOID_S = 600.0  # a node that another could not reach is left alone for so long
 WRITE_BYTES_PER_S = 10e6  # what storage is at least expected to take and give (assumed)
 PATIENCE_S = 10.0  # a signal waits so long for a span that ends soon
@@ -81,8 +81,9 @@ class RayExecutor:
         self._stored = self._placement.activations.most
         told = notice(self._job, self._placement.activations)
         self.notice = "\n".join(filter(None, (self._placement.notice, told)))
-        self._capacity = self._room()
-        self._pairs = self._channels()
+        host_of = self._placement.host_of
+        self._capacity = capacity(self._job, host_of)
+        self._pairs = pairs(self._job, host_of)
         self._give_out()
         self._members = Members(self._placement, self._engine.timeout_s)
         self._reports: dict[int, HostReport] = {}
@@ -111,7 +112,10 @@ class RayExecutor:
         job, host_of = self._job, self._placement.host_of
         operations = job.program.operations
         self._fed = {host_of[op.tile] for op in operations if op.kind in ("input", "loss")}
-        assignment = Assignment(program=job.program, seed=job.config.seed, host_of=host_of, host=0)
+        assignment = Assignment(
+            program=job.program, seed=job.config.seed, host_of=host_of, host=0,
+            backend=job.config.engine.backend,
+        )  # fmt: skip
         with within(RAY_S + job.dataset.n_bytes / WRITE_BYTES_PER_S, "Ray's object store"):
             self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]
             self._assignment = ray.put(assignment)
@@ -137,25 +141,6 @@ class RayExecutor:
 
         self._all.make(hosts, create)
 
-    def _room(self) -> int:
-        """Messages per channel: room to run ahead, and never fewer than keep hosts going.
-
-        ZeroMQ gives room back by halves of a queue, at both ends, hence the factor of four.
-        """
-        program, host_of = self._job.program, self._placement.host_of
-        schedules = (self._job.epoch(0).schedule, self._job.evaluation(0).schedule)
-        needed = max(messages_in_flight(program, each, host_of) for each in schedules)
-        return max(CAPACITY, 4 * needed)
-
-    def _channels(self) -> set[tuple[int, int]]:
-        """Source and target of every channel that some schedule uses."""
-        program, host_of = self._job.program, self._placement.host_of
-        return {
-            (edge.source, edge.target)
-            for span in (self._job.epoch(0), self._job.evaluation(0))
-            for edge in edges(in_order(program, span.schedule), host_of)
-        }
-
     # Running
 
     def write_initial_weights(self) -> None:
@@ -166,7 +151,7 @@ class RayExecutor:
         """Run a span on all actors; on any failure stop them all and raise what caused it."""
         loss = next(op for op in self._job.program.operations if op.kind == "loss")
         judge = self._placement.host_of[loss.tile]
-        stalled = _Stall(self._engine.timeout_s)
+        stalled = Stall(self._engine.timeout_s)
         statuses = self._all.statuses
         statuses.clear()
 
@@ -186,19 +171,19 @@ class RayExecutor:
         outcome = done[judge][0]
         if outcome is None or any(part is None for part, _ in done):
             raise HostLost("a span was stopped before its end")
-        watch(Progress(span.n_examples, *_latest(outcome)))
+        watch(Progress(span.n_examples, *latest(outcome)))
         return outcome
 
     # Recovering
 
     def recover(self) -> None:
-        """Replace lost hosts, elsewhere if their node is gone, and open all channels anew.
+        """Replace lost hosts, elsewhere if their node is gone, and open all channels again.
 
         Raises:
             HostLost: If more is lost meanwhile.
             RunLost: If what is left has no room.
         """
-        with interrupt.deferred():
+        with interrupts.deferred():
             self._generation += 1
             lost, silent = self._all.leave(self._generation, self._capacity)
             left = self._left(silent)
@@ -225,7 +210,7 @@ class RayExecutor:
         return [machine for machine in found if machine.node not in doubtful] or found
 
     def _replace(self, lost: list[int], left: list[Machine]) -> None:
-        """Make the actors of lost hosts anew, on the nodes that are left."""
+        """Make the actors of lost hosts again, on the nodes that are left."""
         node_of, sizes = list(self._placement.node_of), self._host_bytes()
         used: dict[str, int] = {}
         for host, node in enumerate(node_of):
@@ -294,7 +279,7 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop and end the actors, and the Ray instance if it is ours; signals wait for it."""
-        with interrupt.deferred():
+        with interrupts.deferred():
             try:
                 if self._members is not None:
                     self._members.close()
@@ -304,32 +289,3 @@ class RayExecutor:
                 if self._owns_ray:
                     self._owns_ray = False
                     disconnect()
-
-
-def _latest(outcome: Outcome) -> tuple[float, float]:
-    """Loss and accuracy of the last examples of a span, as far as they are known."""
-    loss, correct, n = outcome.rest
-    if n:
-        return loss / n, correct / n
-    if outcome.rows:
-        return outcome.rows[-1].loss, outcome.rows[-1].accuracy
-    return math.nan, math.nan
-
-
-class _Stall:
-    """Notices a span that no longer moves."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._examples = -1
-        self._since = time.monotonic()
-
-    def check(self, examples: int) -> None:
-        """Raise if the number of examples has not changed for too long."""
-        if examples != self._examples:
-            self._examples, self._since = examples, time.monotonic()
-        elif time.monotonic() - self._since > self._timeout_s:
-            raise HostLost(
-                f"no micro-batch was completed within engine.timeout_s ({self._timeout_s:g} s), "
-                f"after {examples} examples; a larger value helps where one takes so long"
-            )

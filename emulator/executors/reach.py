@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from emulator.errors import ConfigError
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.executors.ray_internals import nodes_at
 
 REACH_S = 5.0  # longest wait for an address to accept a connection, and for an answer
 
@@ -42,12 +43,11 @@ def alive_nodes(address: str, law: str) -> list[Any]:
         ConfigError: If the cluster has another token, or does not answer.
     """
     # Ray is imported when the environment is set, and not before.
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
     from ray.exceptions import AuthenticationError, RpcError
 
     try:
         with muted():
-            nodes = GcsClient(address=address).get_all_node_info(timeout=REACH_S)
+            return nodes_at(address, REACH_S)
     except AuthenticationError:
         raise ConfigError(
             f"the token must be that of the cluster at {address}, got another one, or none: set "
@@ -56,7 +56,6 @@ def alive_nodes(address: str, law: str) -> list[Any]:
     except (RpcError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{law}, got {address} ({reason})") from None
-    return [node for node in nodes.values() if node.state == 0]
 
 
 @contextlib.contextmanager

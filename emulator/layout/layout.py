@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from emulator.activations import Activations, activations_of
-from emulator.job import Job
-from emulator.mapping import is_bias
-from emulator.network import INPUT, Matrix, Node, Shape
-from interconnect.schedule import Phase
-from tiles.program import Program, Value
-from tiles.tile import Block, TileConfig
+from crossmesh.emulator.compiler.activations import Activations, activations_of
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.compiler.mapping import is_bias
+from crossmesh.emulator.network.graph import INPUT, Matrix, Node, Shape
+from crossmesh.interconnect.schedule import Phase
+from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.runtime.program import Program, Value
 
 
 @dataclass(frozen=True, kw_only=True)

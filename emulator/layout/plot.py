@@ -16,15 +16,15 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from emulator.chip.config import Chip
-from emulator.chip.placement import place_tiles
-from emulator.errors import ConfigError
-from emulator.job import Job
-from emulator.layout.layout import Layout
-from emulator.layout.table import Alike, alike, total_lines
-from emulator.plots.style import save, styled
-from tiles.plan import in_order
-from tiles.tile import Block
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.figures import save, styled
+from crossmesh.emulator.chip.placement import place_tiles
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.config.chip import Chip
+from crossmesh.emulator.layout.layout import Layout
+from crossmesh.emulator.layout.table import Alike, alike, total_lines
+from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.runtime.plan import in_order
 
 _FEW = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#77aadd")
 _GAP = 0.1  # of a place, between tiles

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emulator.activations import bytes_text
-from emulator.layout.layout import Laid, Layer, Layout
-from emulator.network import Shape
+from crossmesh.emulator.compiler.activations import bytes_text
+from crossmesh.emulator.layout.layout import Laid, Layer, Layout
+from crossmesh.emulator.network.graph import Shape
 
 HEAD = (
     "layer", "kind", "output", "matrix", "vectors", "tiles", "used", "stage", "where", "weights",

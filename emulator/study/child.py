@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from emulator.ends.parent import guarded
+from crossmesh.common.supervision.guard import guarded
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -57,16 +57,15 @@ def _end_with_the_starter() -> None:
 
 def _result(task: dict[str, Any], tell: Tell) -> Any:
     # Imported here, so that a signal while they load ends the process in order.
-    from emulator.loading import validated
-    from emulator.study.work import baseline, run
+    from crossmesh.emulator.config.loading import validated
+    from crossmesh.emulator.study.work import baseline, run
 
     config = validated(task["config"])
     return baseline(config, tell) if task["folder"] is None else run(config, task["folder"], tell)
 
 
 def _reason(error: Exception) -> str:
-    from emulator.data import DataError
-    from emulator.errors import ConfigError, RunError, in_our_words
+    from crossmesh.common.errors import ConfigError, DataError, RunError, in_our_words
 
     if (told := in_our_words(error)) is not None:
         return told

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from emulator.errors import ConfigError
-from emulator.laws import nearest, sentence
-from emulator.loading import assignment, shipped
-from emulator.yamls import parsed, read_mapping
-from tiles.frozen import Anything, Frozen, FrozenDict, Keyed, Many
+from crossmesh.common.bounded_yaml import parsed, read_mapping
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many
+from crossmesh.common.refusals import nearest, sentence
+from crossmesh.emulator.config.loading import assignment, shipped
 
-SHIPPED = Path(__file__).parents[1] / "studies"
+SHIPPED = Path(__file__).parent / "shipped"
 _LONGEST_NAME = 80
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
@@ -108,7 +108,7 @@ def load_study(*sources: str | Path) -> Study:
             names. One name that is both is the study's.
 
     Raises:
-        ConfigError: With one line that names the field, the law and the value.
+        ConfigError: With one line that names the field, the rule and the value.
     """
     if len(sources) == 1 and (path := _study_file(sources[0])) is not None:
         tree = read_mapping(path)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emulator.config import RunConfig
-from emulator.data.config import PLACES
-from emulator.errors import ConfigError
-from emulator.loading import load_config, overrides
-from emulator.rundir import RunDirectory, config_digest
-from emulator.study.config import Study, StudyRun
-from tiles.version import PHYSICS
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.version import PHYSICS
+from crossmesh.emulator.config.loading import load_config, overrides
+from crossmesh.emulator.config.run import DATA_PATHS, RunConfig
+from crossmesh.emulator.runs.directory import RunDirectory, config_digest
+from crossmesh.emulator.study.config import Study, StudyRun
 
 # What a study decides itself: it trains its own baselines, and many runs side by side.
 _DECIDED = {"engine.kind": "local", "training.baseline": False}
@@ -81,7 +80,7 @@ class Trial:
     def baseline_digest(self) -> str:
         """sha256 of what decides the accuracy of the same network in float32."""
         tree = self.config.model_dump(mode="json", include=_BASELINE)
-        tree["data"] = {key: value for key, value in tree["data"].items() if key not in PLACES}
+        tree["data"] = {key: value for key, value in tree["data"].items() if key not in DATA_PATHS}
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
@@ -158,7 +157,7 @@ def _check_titles(titles: list[str]) -> None:
 def _difference(held: RunConfig, wanted: RunConfig) -> str:
     """The first field in which two configs differ."""
     ours, theirs = (dict(_leaves(c.model_dump(mode="json"), "")) for c in (wanted, held))
-    ignored = ("name", "engine.", *(f"data.{place}" for place in PLACES))
+    ignored = ("name", "engine.", *(f"data.{place}" for place in DATA_PATHS))
     for field in {**ours, **theirs}:
         if ours.get(field) != theirs.get(field) and not field.startswith(ignored):
             return f"{field} {theirs.get(field)}, not {ours.get(field)}"

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from emulator.study.plan import Trial, short_names, short_value
-from emulator.study.table import is_numeric
+from crossmesh.emulator.study.plan import Trial, short_names, short_value
+from crossmesh.emulator.study.table import is_numeric
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKS = "osD^vPX<>*ph"

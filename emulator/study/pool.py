@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emulator.config import RunConfig
-from emulator.ends.words import renew
-from emulator.interrupt import deferred
+from crossmesh.common.supervision.interrupts import deferred
+from crossmesh.common.supervision.reports import renew
+from crossmesh.emulator.config.run import RunConfig
 
-_ROOT = Path(__file__).parents[2]  # of the packages
+_ROOT = Path(__file__).parents[3]  # of the package
 _LOOK_S = 1.0  # between two words to our parent while a process ends
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ProcessTask:
     """What one process does.
 
     Attributes:
@@ -40,7 +40,9 @@ class Task:
     log: Path
 
 
-def perform(tasks: Sequence[Task], jobs: int, kept: int) -> Generator[tuple[Task, str, Any]]:
+def perform(
+    tasks: Sequence[ProcessTask], jobs: int, kept: int
+) -> Generator[tuple[ProcessTask, str, Any]]:
     """Do tasks, ``jobs`` at once, and tell how they go.
 
     Args:
@@ -77,7 +79,7 @@ def perform(tasks: Sequence[Task], jobs: int, kept: int) -> Generator[tuple[Task
 class _Child:
     """A process at work on a task."""
 
-    def __init__(self, task: Task, kept: int) -> None:
+    def __init__(self, task: ProcessTask, kept: int) -> None:
         self.task = task
         self.ended = False
         self._rest = b""
@@ -87,7 +89,7 @@ class _Child:
         paths = [str(_ROOT), *([before] if before else [])]
         with task.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "emulator.study.child"],
+                [sys.executable, "-P", "-m", "crossmesh.emulator.study.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

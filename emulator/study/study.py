@@ -10,16 +10,16 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emulator.data import DataConfig, load
-from emulator.errors import ConfigError, RunLost
-from emulator.folders import locked
-from emulator.listener import Listener, Silence
-from emulator.loading import dumped
-from emulator.study.config import Study
-from emulator.study.plan import Trial, trials
-from emulator.study.pool import Task, perform
-from emulator.study.table import Outcome, markdown, results
-from tiles.measure import Progress
+from crossmesh.common.errors import ConfigError, RunLost
+from crossmesh.common.locked_folders import locked
+from crossmesh.emulator.config.loading import dumped
+from crossmesh.emulator.data import DataConfig, load
+from crossmesh.emulator.runs.callbacks import Listener, Silence
+from crossmesh.emulator.study.config import Study
+from crossmesh.emulator.study.plan import Trial, trials
+from crossmesh.emulator.study.pool import ProcessTask, perform
+from crossmesh.emulator.study.table import TrialOutcome, markdown, results
+from crossmesh.tiles.runtime.measure import Progress
 
 PlotFormat = Literal["png", "svg"]
 _LOCK_S = 15.0  # that the last processes of a study that was killed may take to end
@@ -62,7 +62,7 @@ def run_study(
         work.do(jobs or _jobs(plan), lock, listener or Silence())
         table = work.write()
         # Imported here, because Matplotlib is slow to load.
-        from emulator.study.plot import draw
+        from crossmesh.emulator.study.plot import draw
 
         with _writing(directory):
             draw(plan, table, directory, plot_format)
@@ -110,7 +110,7 @@ class _Work:
                     listener.note(f"{task.name}: {came_to} ({n_ended} of {len(tasks)})")
                 listener.progress(Progress(sum(examples.values())))
 
-    def _left(self) -> Iterator[Task]:
+    def _left(self) -> Iterator[ProcessTask]:
         """What is left, each baseline before the first run that it is for."""
         logs = self._directory / "runs"
         known = set(self._baselines)
@@ -118,7 +118,7 @@ class _Work:
             digest = trial.baseline_digest
             if self._has_baselines and digest not in known:
                 known.add(digest)
-                yield Task(
+                yield ProcessTask(
                     key=digest,
                     name=f"float32 network of {trial.name}",
                     config=trial.config,
@@ -126,7 +126,7 @@ class _Work:
                     log=logs / f"float32-{digest[:12]}.log",
                 )
             if self._summaries[str(trial.folder)] is None:
-                yield Task(
+                yield ProcessTask(
                     key=str(trial.folder),
                     name=trial.name,
                     config=trial.config,
@@ -134,7 +134,7 @@ class _Work:
                     log=logs / f"{trial.folder.name}.log",
                 )
 
-    def _ended(self, task: Task, kind: str, value: Any) -> str:
+    def _ended(self, task: ProcessTask, kind: str, value: Any) -> str:
         """Note what a task came to; in words."""
         if kind == "error":
             self._failures[task.key] = value
@@ -159,19 +159,19 @@ class _Work:
             _replace(self._directory / "baselines.json", json.dumps(self._baselines, indent=2))
         return table
 
-    def _outcome(self, trial: Trial) -> Outcome:
+    def _outcome(self, trial: Trial) -> TrialOutcome:
         run, digest = str(trial.folder), trial.baseline_digest
         failure = self._failures.get(run)
         if failure is None and digest in self._failures:
             failure = f"float32 network: {self._failures[digest]}"
-        return Outcome(
+        return TrialOutcome(
             summary=self._summaries[run],
             baseline=self._baselines.get(digest) if self._has_baselines else None,
             failure=failure,
         )
 
 
-def _sizes(tasks: Sequence[Task]) -> Iterator[int]:
+def _sizes(tasks: Sequence[ProcessTask]) -> Iterator[int]:
     """Examples that each task trains; data that cannot be had is found out here, at once."""
     sizes: dict[DataConfig, int] = {}
     for config in (task.config for task in tasks):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from emulator.study.plan import Trial
+from crossmesh.emulator.study.plan import Trial
 
 _FIGURES = ("test_accuracy", "test_loss", "train_loss", "baseline_test_accuracy")
 _HEAD = (
@@ -24,7 +24,7 @@ _LEGEND = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """What is known of a trial.
 
     Attributes:
@@ -38,7 +38,7 @@ class Outcome:
     failure: str | None = None
 
 
-def results(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> pa.Table:
+def results(trials: Sequence[Trial], outcomes: Sequence[TrialOutcome]) -> pa.Table:
     """A row for every trial, in order; fields of a run that has not ended are null."""
     columns: dict[str, pa.Array] = {
         "title": pa.array([trial.title for trial in trials], pa.string()),
@@ -68,7 +68,7 @@ _COLUMNS = {
 }
 
 
-def _figure(name: str, outcome: Outcome) -> Any:
+def _figure(name: str, outcome: TrialOutcome) -> Any:
     if name == "baseline_test_accuracy":
         return outcome.baseline
     summary = outcome.summary or {}

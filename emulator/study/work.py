@@ -5,17 +5,17 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from emulator.baseline import train_baseline
-from emulator.config import RunConfig
-from emulator.job import prepare
-from emulator.listener import Silence
-from emulator.training import train
-from tiles.measure import Progress
+from crossmesh.emulator.compiler.job import prepare
+from crossmesh.emulator.config.run import RunConfig
+from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.training.baseline import train_baseline
+from crossmesh.emulator.training.training import train
+from crossmesh.tiles.runtime.measure import Progress
 
 Tell = Callable[[dict[str, Any]], None]
 
 
-class _Told(Silence):
+class _ReportingCallbacks(Silence):
     """Tells of notes and progress."""
 
     def __init__(self, tell: Tell) -> None:
@@ -30,7 +30,7 @@ class _Told(Silence):
 
 def run(config: RunConfig, folder: str, tell: Tell) -> dict[str, Any]:
     """Begin or go on with a run; its summary."""
-    return train(config, folder, _Told(tell), resume=True).summary
+    return train(config, folder, _ReportingCallbacks(tell), resume=True).summary
 
 
 def baseline(config: RunConfig, tell: Tell) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from emulator.loading import dumped, load_config, presets, shipped
+from crossmesh.emulator.config.loading import dumped, load_config, presets, shipped
 from tests.fuzz.bytes import mutated_text
 from tests.jobs import CELLS, small_config
 

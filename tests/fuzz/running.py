@@ -59,8 +59,8 @@ def kinds(count: int) -> Iterator[str]:
 
 def prepare(base: Path) -> None:
     """Make what inputs are made of: a finished run; and compile what a run needs."""
-    import cluster.commands  # noqa: F401  so that every child has it
-    from emulator.training import train
+    import crossmesh.cluster.commands  # noqa: F401  so that every child has it
+    from crossmesh.emulator.training.training import train
 
     train(small_config(training={"epochs": 2}), base / "finished")
 
@@ -111,7 +111,7 @@ def _child(arguments: list[str], folder: Path) -> None:
         Path("/proc/self/clear_refs").write_text("5")
         before = _high_water()
         sys.argv = ["crossmesh", *arguments]
-        from cluster.commands import run
+        from crossmesh.cluster.commands import run
 
         try:
             code = run()

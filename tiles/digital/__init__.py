@@ -1,20 +1,21 @@
 """What digital units compute: activations, pooling, normalisation, attention, losses and others."""
 
-from tiles.digital.attention import Scores
-from tiles.digital.base import NO_NUMBERS, Array, Call, Function, Learned
-from tiles.digital.bias import add_bias, learn_bias
-from tiles.digital.constant import Zeros
-from tiles.digital.dropout import Dropout
-from tiles.digital.losses import (
+from crossmesh.tiles.digital.attention import Scores
+from crossmesh.tiles.digital.base import NO_NUMBERS, Array, Call, Function, Learned
+from crossmesh.tiles.digital.batch_norm import BatchNorm
+from crossmesh.tiles.digital.bias import add_bias, learn_bias
+from crossmesh.tiles.digital.constant import Zeros
+from crossmesh.tiles.digital.dropout import Dropout
+from crossmesh.tiles.digital.layer_norm import LayerNorm
+from crossmesh.tiles.digital.losses import (
     LOSSES,
     BinaryCrossEntropy,
     CrossEntropy,
     Loss,
     MeanSquaredError,
 )
-from tiles.digital.memory import DigitalMemory
-from tiles.digital.norms import BatchNorm, LayerNorm
-from tiles.digital.pointwise import (
+from crossmesh.tiles.digital.memory import DigitalMemory
+from crossmesh.tiles.digital.pointwise import (
     ACTIVATIONS,
     Gelu,
     Identity,
@@ -23,10 +24,10 @@ from tiles.digital.pointwise import (
     Softmax,
     Tanh,
 )
-from tiles.digital.pooling import AveragePool, GlobalPool, MaxPool
-from tiles.digital.recurrent import GruCell, LstmCell
-from tiles.digital.shapes import Flatten
-from tiles.digital.tokens import Embedding, OneHot, Position
+from crossmesh.tiles.digital.pooling import AveragePool, GlobalPool, MaxPool
+from crossmesh.tiles.digital.recurrent import GruCell, LstmCell
+from crossmesh.tiles.digital.shapes import Flatten
+from crossmesh.tiles.digital.tokens import Embedding, OneHot, Position
 
 __all__ = [
     "ACTIVATIONS",

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiles.digital.base import Array, Call, Function
+from crossmesh.tiles.digital.base import Array, Call, Function
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""What digital units compute: functions of whole values, and the way back through them.
+"""What digital units compute: functions of whole values, and their backward pass.
 
 A value is ``(examples * positions, features)``, float32, example by example: a flat vector has one
 position, an image one per pixel (row by row), a sequence one per step. Errors carry the sign of
@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.random import Stream
+from crossmesh.common.random import Stream
 
 Array = NDArray[np.float32]
 NO_NUMBERS: Array = np.zeros((0, 0), np.float32)
@@ -39,9 +39,9 @@ class Function(ABC):
     """A frozen object that computes one value from others; it remembers nothing.
 
     Attributes:
-        needs_inputs: Whether the way back reads the inputs; otherwise it is given none.
-        needs_output: Whether the way back reads the output; otherwise it is given None.
-        passes_errors: Whether there is a way back at all.
+        needs_inputs: Whether the backward pass reads the inputs; otherwise it is given none.
+        needs_output: Whether the backward pass reads the output; otherwise it is given None.
+        passes_errors: Whether there is a backward pass at all.
         limits: Smallest and largest value that it can give.
     """
 
@@ -70,16 +70,16 @@ class Function(ABC):
 
 
 class Learned(Function):
-    """A function with numbers of its own, held in a digital memory and learned by plain SGD."""
+    """A function with parameters, held in a digital memory and learned by plain SGD."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of its numbers."""
+        """Rows and columns of its parameters."""
 
     @abstractmethod
     def initial(self, stream: Stream) -> Array:
-        """Its numbers before training."""
+        """Its parameters before training."""
 
     @abstractmethod
     def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:

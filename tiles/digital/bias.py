@@ -5,7 +5,7 @@ So does the ``digital_bias`` of aihwkit (Rasch et al. 2021, arXiv 2104.02184), w
 
 import numpy as np
 
-from tiles.digital.base import Array
+from crossmesh.tiles.digital.base import Array
 
 
 def add_bias(y: Array, numbers: Array) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tiles.digital.base import Array, Call, Function
+from crossmesh.tiles.digital.base import Array, Call, Function
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

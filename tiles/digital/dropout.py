@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from interconnect.compiled import kernel
-from tiles.digital.base import Array, Call, Function
-from tiles.random import LANES, Purpose, Stream, of_example, philox
+from crossmesh.common.compiled import kernel
+from crossmesh.common.random import LANES, Purpose, Stream, of_example, philox
+from crossmesh.tiles.digital.base import Array, Call, Function
 
 _WORDS = 4 * LANES  # columns that are drawn together
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.digital.base import Array
+from crossmesh.common.registry import Registry
+from crossmesh.tiles.digital.base import Array
 
 _SMALLEST = np.float32(1e-30)
 _LEAST_LOGARITHM = -100.0
@@ -136,6 +137,12 @@ class MeanSquaredError(Loss):
         return 0.5 * y.shape[1] * float((d * d).sum(dtype=np.float64)), d
 
 
-LOSSES: dict[str, Loss] = {
-    f.name: f for f in (CrossEntropy(), BinaryCrossEntropy(), MeanSquaredError())
-}
+_OWN: tuple[Loss, ...] = (CrossEntropy(), BinaryCrossEntropy(), MeanSquaredError())
+
+
+def _check(loss: Loss) -> None:
+    if not isinstance(loss, Loss):
+        raise TypeError("must be an object of a subclass of crossmesh.tiles.digital.Loss")
+
+
+LOSSES: Registry[Loss] = Registry("crossmesh.losses", {f.name: f for f in _OWN}, _check)

@@ -1,12 +1,12 @@
-"""A digital memory: where the numbers of a learned function or a bias lie, as weights on a tile."""
+"""A digital memory: where the parameters of a function or a bias lie, as weights do on a tile."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiles.aging import Aging
-from tiles.array import State, state_digest
-from tiles.digital.base import Array
-from tiles.tile import Block
+from crossmesh.tiles.analog.array import State, state_digest
+from crossmesh.tiles.analog.retention import Aging
+from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.digital.base import Array
 
 _NUMBERS = "numbers"  # in a checkpoint
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interconnect.compiled import inlined, kernel
-from tiles.digital.base import Array, Call, Function
-from tiles.digital.rows import fill
+from crossmesh.common.compiled import inlined, kernel
+from crossmesh.tiles.digital.base import Array, Call, Function
+from crossmesh.tiles.digital.rows import fill
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1)

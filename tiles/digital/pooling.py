@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interconnect.compiled import inlined, kernel
-from tiles.digital.base import Array, Call, Function
-from tiles.digital.rows import fill
+from crossmesh.common.compiled import inlined, kernel
+from crossmesh.tiles.digital.base import Array, Call, Function
+from crossmesh.tiles.digital.rows import fill
 
 # Of kernels: height, width, output height, output width, kernel, stride and padding (2 each).
 _Geometry = tuple[int, int, int, int, int, int, int, int, int, int]

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiles.digital.base import Array, Call, Function
+from crossmesh.tiles.digital.base import Array, Call, Function
 
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tiles.digital.base import Array
+from crossmesh.tiles.digital.base import Array
 
 
 def fill(out: Array, write: Callable[[Array], object]) -> None:

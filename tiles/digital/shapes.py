@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiles.digital.base import Array, Call, Function
+from crossmesh.tiles.digital.base import Array, Call, Function
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interconnect.compiled import kernel
-from tiles.digital.base import Array, Call, Function, Learned
-from tiles.random import Purpose, Stream
+from crossmesh.common.compiled import kernel
+from crossmesh.common.random import Purpose, Stream
+from crossmesh.tiles.digital.base import Array, Call, Function, Learned
 
 _DRAW = 1  # weights on tiles take draw 0 of the same purpose
 

@@ -1,0 +1,138 @@
+"""Large networks: memory per weight in all processes, start-up, and thousands of tiles."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+
+from benchmarks.figures import Figure, figure
+from crossmesh.emulator.chip.report import chip_of
+from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.loading import load_config
+from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.executors.placement import Machine, place
+from crossmesh.tiles.analog.footprint import tile_bytes
+
+MARK = "CROSSMESH_BENCH"  # in the environment of a run's processes, those of Ray too
+POLL_S = 0.2
+SMALLER = ("data={source: synthetic, inputs: 512, classes: 10, examples: 16, test_examples: 16}",
+           "network=[{kind: linear, outputs: 10, activation: softmax}]")  # fmt: skip
+CELLS = {"constant_step": (), "pcm_3t1c": ("tile.cell={kind: pcm_3t1c}",)}
+LAYERS = {1_024: (16, 4), 10_000: (50, 4)}  # tiles: of a layer in both directions, and layers
+
+
+def large(*, quick: bool) -> Iterator[Figure]:
+    """One run of each: they take long enough."""
+    yield from _training(quick=quick)
+    for n_tiles in list(LAYERS)[: 1 if quick else None]:
+        yield from _many_tiles(n_tiles)
+
+
+def _training(*, quick: bool) -> Iterator[Figure]:
+    """A batch on 100 million weights, two actors; a few thousand weights if it should be quick."""
+    for cell, overrides in CELLS.items():
+        options = (*overrides, *(SMALLER if quick else ()))
+        _trained("synthetic-100m", (*overrides, *SMALLER))  # fills the cache of kernels
+        weights = sum(shape[0] * shape[1] for shape in _shapes(_job("synthetic-100m", options)))
+        peak, start_s = _trained("synthetic-100m", options)
+        aimed = cell == "constant_step" and not quick
+        per_weight = figure(
+            "large", f"{weights:,} weights of {cell}, all processes", [peak / weights],
+            "bytes per weight", aim=20.0 if aimed else None,
+        )  # fmt: skip
+        yield per_weight
+        name = f"{weights:,} weights of {cell}, start-up"
+        yield figure("large", name, [start_s], "s", aim=90.0 if aimed else None)
+
+
+def _many_tiles(n_tiles: int) -> Iterator[Figure]:
+    """From a config to a program, to hosts on nodes, and to the chip's report."""
+    side, depth = LAYERS[n_tiles]
+    width = 128 * side
+    functions = ["tanh"] * (depth - 1) + ["softmax"]
+    layers = [
+        f"{{kind: linear, outputs: {width}, bias: false, activation: {f}}}" for f in functions
+    ]
+    options = (
+        f"data={{source: synthetic, inputs: {width}, classes: 10, examples: 1, test_examples: 1}}",
+        f"network=[{', '.join(layers)}]", "chip.placement=traffic",
+    )  # fmt: skip
+    started = time.perf_counter()
+    job = _job("synthetic-4096-tiles", options)
+    machine = Machine(node="a", ip="127.0.0.1", cpus=64, memory_bytes=1 << 50)
+    shapes = _shapes(job)
+    sizes = {shape: tile_bytes(job.config.tile, shape) for shape in set(shapes)}
+    place([sizes[shape] for shape in shapes], Engine(), [machine])
+    yield figure(
+        "large", f"{n_tiles:,} tiles mapped, compiled and placed",
+        [time.perf_counter() - started], "s", aim=5.0,
+    )  # fmt: skip
+    for model, aim in (("packet", 30.0), ("flit", None)):
+        timed = _job("synthetic-4096-tiles", (*options, f"chip.model={model}"))
+        chip_of(_job("synthetic-100m", (*SMALLER, f"chip.model={model}")))  # compiles the kernels
+        started = time.perf_counter()
+        chip_of(timed)
+        seconds = time.perf_counter() - started
+        yield figure("large", f"{n_tiles:,} tiles, chip, {model}", [seconds], "s", aim=aim)
+
+
+def _job(name: str, overrides: tuple[str, ...]) -> Job:
+    return prepare(load_config(name, overrides))
+
+
+def _shapes(job: Job) -> list[tuple[int, int]]:
+    return [block.shape for block in job.program.blocks]
+
+
+def _trained(name: str, overrides: tuple[str, ...]) -> tuple[int, float]:
+    """Most bytes that all processes of a training held at once, and seconds until it started."""
+    mark = token_hex(8)
+    with tempfile.TemporaryDirectory(prefix="crossmesh-") as folder:
+        run = Path(folder) / "run"
+        options = [word for override in overrides for word in ("--set", override)]
+        command = (sys.executable, "-m", "crossmesh", "train", name, "--run-dir", str(run),
+                   "--quiet", *options)  # fmt: skip
+        peak = 0
+        environment = {**os.environ, MARK: mark}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as training:
+            while training.poll() is None:
+                peak = max(peak, sum(map(_resident, _family(mark))))
+                time.sleep(POLL_S)
+        if training.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed")
+        summary = json.loads((run / "summary.json").read_text("utf-8"))
+    return peak, summary["emulation"]["start_s"]
+
+
+def _family(mark: str) -> set[int]:
+    """Processes of a run: those that inherited its mark, and their children.
+
+    A process that changes its title may write over its environment, so neither alone is enough.
+    """
+    parents: dict[int, int] = {}
+    family: set[int] = set()
+    word = f"{MARK}={mark}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            pid = int(folder.name)
+            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if word in (folder / "environ").read_bytes():
+                family.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
+
+
+def _resident(pid: int) -> int:
+    """Bytes of a process in memory; what several share, in parts."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    return 0

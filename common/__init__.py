@@ -1,0 +1,1 @@
+"""What all layers use: frozen configs, kernels, random numbers, storage, errors, interrupts."""

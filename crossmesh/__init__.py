@@ -1,0 +1,116 @@
+"""crossmesh: analog crossbar accelerators that train neural networks, emulated on Ray.
+
+    config = crossmesh.load_config("digits", ["engine.kind=local"])
+    result = crossmesh.train(config, "runs/mine")
+
+Runs
+    load_config, RunConfig        a config from YAML or a shipped name, with overrides
+    train, evaluate, age          train a network on tiles, test it again, test it as memories age
+    RunResult, RunDirectory       what a run gives, and what it leaves
+    export                        a trained network as ONNX or NumPy arrays
+    chip                          time, energy and area of a config's chip, without training
+
+Networks and studies
+    from_torch                    a PyTorch model as a network on tiles
+    load_study, run_study, Study  configs and seeds side by side
+
+Kinds, by the names that configs use; packages add theirs through entry points
+    devices, cells, layers, losses, sources, topologies, schedules
+    testing                       suites that a kind of another package must pass
+
+Errors
+    ConfigError, DataError        a config or data are wrong: one line that says what
+    RunError                      a run failed
+
+Names are imported when they are first used, so that this module takes no time to load.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossmesh import testing
+    from crossmesh.common.errors import ConfigError, DataError, RunError
+    from crossmesh.emulator.chip.report import chip_report as chip
+    from crossmesh.emulator.config.layers import LAYERS as layers
+    from crossmesh.emulator.config.loading import load_config
+    from crossmesh.emulator.config.run import RunConfig
+    from crossmesh.emulator.data import SOURCES as sources
+    from crossmesh.emulator.onnx_io.torch_path import from_torch
+    from crossmesh.emulator.runs.directory import RunDirectory
+    from crossmesh.emulator.runs.result import RunResult
+    from crossmesh.emulator.study import Study, load_study, run_study
+    from crossmesh.emulator.training.export import export
+    from crossmesh.emulator.training.retention import age
+    from crossmesh.emulator.training.training import evaluate, train
+    from crossmesh.interconnect.noc import TOPOLOGIES as topologies
+    from crossmesh.interconnect.schedule import SCHEDULES as schedules
+    from crossmesh.tiles.analog.cells import CELLS as cells
+    from crossmesh.tiles.analog.devices import DEVICES as devices
+    from crossmesh.tiles.digital import LOSSES as losses
+
+# Where each name is, and what it is called there if otherwise.
+_WHERE = {
+    "ConfigError": "common.errors",
+    "DataError": "common.errors",
+    "RunConfig": "emulator.config.run",
+    "RunDirectory": "emulator.runs.directory",
+    "RunError": "common.errors",
+    "RunResult": "emulator.runs.result",
+    "Study": "emulator.study",
+    "age": "emulator.training.retention",
+    "cells": "tiles.analog.cells:CELLS",
+    "chip": "emulator.chip.report:chip_report",
+    "devices": "tiles.analog.devices:DEVICES",
+    "evaluate": "emulator.training.training",
+    "export": "emulator.training.export",
+    "from_torch": "emulator.onnx_io.torch_path",
+    "layers": "emulator.config.layers:LAYERS",
+    "load_config": "emulator.config.loading",
+    "load_study": "emulator.study",
+    "losses": "tiles.digital:LOSSES",
+    "run_study": "emulator.study",
+    "schedules": "interconnect.schedule:SCHEDULES",
+    "sources": "emulator.data:SOURCES",
+    "topologies": "interconnect.noc:TOPOLOGIES",
+    "train": "emulator.training.training",
+}
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "RunConfig",
+    "RunDirectory",
+    "RunError",
+    "RunResult",
+    "Study",
+    "age",
+    "cells",
+    "chip",
+    "devices",
+    "evaluate",
+    "export",
+    "from_torch",
+    "layers",
+    "load_config",
+    "load_study",
+    "losses",
+    "run_study",
+    "schedules",
+    "sources",
+    "testing",
+    "topologies",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module(f"{__name__}.testing")
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    module, _, there = _WHERE[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), there or name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

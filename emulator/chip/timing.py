@@ -1,0 +1,133 @@
+"""Time on a chip: interval, latency, how busy its parts are, and what bounds it."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmesh.emulator.chip.pipeline import CYCLES, Pipeline, TileResource
+from crossmesh.emulator.config.chip import Chip
+from crossmesh.interconnect.noc import Topology
+from crossmesh.interconnect.noc.pipeline_timing import Steady
+from crossmesh.interconnect.schedule import Schedule
+from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.runtime.plan import in_order
+from crossmesh.tiles.runtime.program import Program
+
+_NEAR = 1.001  # an interval so close to a bound is set by it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChipTime:
+    """A program on a chip, timed until its pattern recurs.
+
+    Attributes:
+        chip: The chip.
+        program: The program.
+        schedule: Order of the slots.
+        micro_batch: Examples that move together.
+        topology: The interconnect.
+        pipeline: Tasks, messages and events.
+        steady: Its timing.
+    """
+
+    chip: Chip
+    program: Program
+    schedule: Schedule
+    micro_batch: int
+    topology: Topology
+    pipeline: Pipeline
+    steady: Steady
+
+    @cached_property
+    def tiles(self) -> tuple[TileConfig, ...]:
+        """What each tile is."""
+        every = (self.program.tiles[block.tile] for block in self.program.crossbars)
+        return tuple(tile for tile in every if tile is not None)
+
+    @cached_property
+    def tile(self) -> TileConfig:
+        """The largest tile, which sets the size of a place on the floor plan."""
+        return max(self.tiles, key=lambda tile: tile.rows * tile.cols)
+
+    @property
+    def staleness(self) -> int:
+        """Updates of the first stage between a forward read and the update that it leads to."""
+        return self.schedule.staleness(self.program.n_stages)
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds from one example to the next."""
+        return float(self.steady.interval_cycles) / self.chip.clock_hz / self.micro_batch
+
+    @cached_property
+    def latency_s(self) -> float:
+        """Seconds from a micro-batch's first task to the end of its last."""
+        timing = self.steady.timing
+        m = self.steady.settled
+        cycles = timing.ended[m].max() - timing.started[m].min()
+        return float(cycles) / self.chip.clock_hz
+
+    @cached_property
+    def resource_busy(self) -> NDArray[np.float64]:
+        """``(tiles, parts)`` share of the interval that each resource works."""
+        busy = self.pipeline.flow.busy_cycles.reshape(-1, len(TileResource))
+        return np.asarray(busy / float(self.steady.interval_cycles))
+
+    @cached_property
+    def tile_busy(self) -> NDArray[np.float64]:
+        """``(tiles,)`` share of the interval that a tile's busiest resource works."""
+        return np.asarray(self.resource_busy.max(axis=1))
+
+    @cached_property
+    def link_load(self) -> NDArray[np.float64]:
+        """``(links,)`` flits per cycle."""
+        return np.asarray(self.steady.timing.link_flits / float(self.steady.interval_cycles))
+
+    @cached_property
+    def bounds(self) -> dict[str, float]:
+        """Cycles per micro-batch below which each resource could not go; the largest first."""
+        busy = self.pipeline.flow.busy_cycles.reshape(-1, len(TileResource))
+        tiles = self.program.crossbars
+        found = {
+            f"{part} of tile {tiles[int(np.argmax(busy[:, i]))].tile}": float(busy[:, i].max())
+            for i, part in enumerate(TileResource)
+        }
+        flits = self.steady.timing.link_flits
+        if len(flits) and flits.max():
+            start, end = self.topology.links[int(np.argmax(flits))]
+            found[f"link router {start} -> router {end}"] = float(flits.max())
+        into, out = self.own_ports
+        for name, through in (("router {} -> tile", into), ("tile -> router {}", out)):
+            if through.max(initial=0):
+                found["link " + name.format(int(np.argmax(through)))] = float(through.max())
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    @cached_property
+    def own_ports(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Flits per micro-batch into each node's tile and out of it."""
+        into, out = np.zeros(self.topology.n_nodes), np.zeros(self.topology.n_nodes)
+        for send in self.pipeline.flow.sends:
+            out[send.source] += sum(send.flits)
+            for node in send.takers:
+                into[node] += sum(send.flits)
+        return into, out
+
+    @cached_property
+    def bound_by(self) -> str:
+        """What sets the interval."""
+        name, cycles = next(iter(self.bounds.items()))
+        if float(self.steady.interval_cycles) <= _NEAR * cycles:
+            return name
+        if self.schedule.stays_full:
+            return f"round trips of the pipeline; {name} comes nearest"
+        return f"the schedule {self.schedule.name}, which waits for updates"
+
+    @cached_property
+    def ops_per_example(self) -> int:
+        """Two for every weight that is read forward, read backward, and updated."""
+        cells = {block.tile: math.prod(block.shape) for block in self.program.blocks}
+        cycles = [op for op in in_order(self.program, self.schedule) if op.kind in CYCLES]
+        return sum(2 * cells[op.tile] * (op.span[1] - op.span[0]) for op in cycles)

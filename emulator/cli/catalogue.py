@@ -1,0 +1,86 @@
+"""What configs, studies and devices there are: they tell it, so no second list can go stale."""
+
+import inspect
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crossmesh.emulator.config.loading import load_cell, presets, shipped
+from crossmesh.emulator.study.config import shipped_studies
+from crossmesh.tiles.analog.cells import Ideal
+from crossmesh.tiles.analog.devices import DEVICES
+
+
+def configs() -> list[dict[str, str]]:
+    """Every shipped config: its name, and the comment that it begins with."""
+    return _summaries(shipped())
+
+
+def studies() -> list[dict[str, str]]:
+    """Every shipped study: its name, and the comment that it begins with."""
+    return _summaries(shipped_studies())
+
+
+def _summaries(files: Mapping[str, Path]) -> list[dict[str, str]]:
+    return [{"name": name, "summary": _comments(path)[0]} for name, path in files.items()]
+
+
+def devices() -> list[dict[str, Any]]:
+    """Every kind of device: summary, source, and its parameters with defaults and meaning."""
+    kinds: dict[str, Any] = {"ideal": Ideal, **DEVICES}
+    return [
+        {
+            "name": kind,
+            "kind": kind,
+            "summary": (inspect.getdoc(cls) or "").splitlines()[0],
+            "source": cls.source,
+            "parameters": _parameters(cls(), "default"),
+        }
+        for kind, cls in kinds.items()
+    ]
+
+
+def shipped_devices() -> list[dict[str, Any]]:
+    """Every device that a section of a config can extend by its name, with its parameters."""
+    entries = []
+    for name, path in presets().items():
+        cell = load_cell(name)
+        summary, source = _comments(path)[:2]
+        entries.append(
+            {
+                "name": name,
+                "kind": cell.kind,
+                "summary": summary,
+                "source": source.removeprefix("source: "),
+                "parameters": _parameters(cell, "value"),
+            }
+        )
+    return entries
+
+
+def _comments(path: Path) -> list[str]:
+    """The lines of comment that a file begins with."""
+    lines = itertools.takewhile(lambda line: line[:1] == "#", path.read_text("utf-8").splitlines())
+    return [line.lstrip("# ") for line in lines]
+
+
+def _parameters(device: Any, as_: str) -> list[dict[str, Any]]:
+    meanings: dict[str, str] = {}
+    for ancestor in reversed(type(device).__mro__):
+        meanings.update(_attributes(inspect.getdoc(ancestor) if ancestor.__doc__ else None))
+    return [
+        {"name": name, as_: value, "what": meanings.get(name, "")}
+        for name, value in device.model_dump(mode="json").items()
+        if name != "kind"
+    ]
+
+
+def _attributes(docstring: str | None) -> dict[str, str]:
+    """Names and meanings of an ``Attributes:`` section."""
+    _, found, section = (docstring or "").partition("Attributes:\n")
+    if not found:
+        return {}
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

@@ -1,0 +1,104 @@
+"""The command ``crossmesh evaluate``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.cli.options import Address, DataDirectory, EngineKind, Json, Quietly, where
+from crossmesh.emulator.cli.printing import (
+    AGE_HEAD,
+    age_cells,
+    checked_picture,
+    print_fields,
+    print_json,
+    print_table,
+)
+from crossmesh.emulator.cli.progress import display
+from crossmesh.emulator.config.loading import load_config
+from crossmesh.emulator.runs.callbacks import Listener
+from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.emulator.training.retention import age, draw_ages, parse_times, summed_up
+from crossmesh.emulator.training.training import evaluate
+from crossmesh.tiles.analog.programmed import MODELS
+
+
+def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|CONFIG",
+            help="Directory of a run, or a config with the weights to begin with.",
+        ),
+    ],
+    after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1s,1h,1d,30d,1y",
+            help="Program the weights to memories for inference, and test after these times.",
+        ),
+    ] = None,
+    inference: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(MODELS), help="The memories that --after programs: pcm."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(metavar="N", help="How often they are programmed: 5 times.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PNG or SVG of --after; by default RUN/after.png."),
+    ] = None,
+    engine: EngineKind = None,
+    address: Address = None,
+    data_dir: DataDirectory = None,
+    json_: Json = False,
+    quiet: Quietly = False,
+) -> None:
+    """Test the network of a run again, with the same noise as at its end.
+
+    Of a config, test the network before training, such as one with the weights of an ONNX file.
+    With [bold]--after[/bold], its weights are programmed to memories that scatter, drift and
+    fluctuate, and the network is tested at those ages: with and without scaling back what each
+    tile has lost on the whole, mean and standard deviation over repeated programming.
+    """
+    fields = where(engine, address, data_dir)
+    if after is None:
+        _refuse_without_after({"--inference": inference, "--repeats": repeats, "--plot": plot})
+        with display(quiet=quiet) as listener:
+            result = _tested(run, fields, listener)
+        print_json(result) if json_ else print_fields(result)
+        return
+    directory = RunDirectory.existing(run)
+    config = directory.config(fields)
+    times, inference = parse_times(after), inference or "pcm"
+    repeats = 5 if repeats is None else repeats
+    picture = checked_picture(plot or directory.path / "after.png")
+    with display(quiet=quiet) as listener:
+        ages = age(directory, config, times, listener, inference=inference, repeats=repeats)
+    rows = summed_up(ages.table)
+    title = f"{config.name}: weights programmed {repeats} times to {inference}"
+    draw_ages(rows, ages.trained_accuracy, title, picture)
+    if json_:
+        told = {"inference": inference, "repeats": repeats, "plot": str(picture)}
+        trained = {"trained_accuracy": ages.trained_accuracy}
+        print_json(told | trained | {"ages": [asdict(row) for row in rows]})
+    else:
+        print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
+        typer.echo(f"plot: {picture}")
+
+
+def _tested(run: Path, fields: list[str], listener: Listener) -> dict[str, Any]:
+    """The test of a run, or of a config where there is no folder of that name."""
+    if run.is_dir():
+        directory = RunDirectory.existing(run)
+        return evaluate(directory, directory.config(fields), listener.note)
+    return evaluate(None, load_config(str(run), fields), listener.note)
+
+
+def _refuse_without_after(options: dict[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"{name} must come with --after, got {value} without it")

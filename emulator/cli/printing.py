@@ -1,0 +1,171 @@
+"""What the command prints: tables for people, JSON for programs."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.compiler.records import Record
+from crossmesh.emulator.runs.result import RunResult
+from crossmesh.emulator.training.retention import AgeRow, time_text
+
+RECORD_HEADER = (
+    f"{'tick':>6} {'tile':>5} {'operation':10} {'layer':20} {'batch':>5} {'ver.':>5}  to"
+)
+AGE_HEAD = ("after", "not compensated", "compensated")
+_MESSAGES_SHOWN = 8
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_result(result: RunResult) -> None:
+    """What a run came to."""
+    summary, emulation = result.summary, result.summary["emulation"]
+    table = _table("figure", "value")
+    for name in ("test_accuracy", "baseline_test_accuracy", "test_loss", "train_loss"):
+        if summary[name] is not None:
+            table.add_row(name.replace("_", " "), _figure(name, summary[name]))
+    table.add_row("examples trained", f"{summary['examples_trained']:,}")
+    where = f"{emulation['tiles']} tiles"
+    if emulation["actors"]:
+        where += f" in {emulation['actors']} Ray actors on {emulation['nodes']} node(s)"
+    table.add_row("emulated on", where)
+    table.add_row("emulation speed", f"{emulation['examples_per_s']:,.0f} examples/s")
+    table.add_row(
+        "time", f"{emulation['wall_s']:.1f} s training, {emulation['start_s']:.1f} s start"
+    )
+    if chip := summary["chip"]:
+        table.add_row("the chip's speed", f"{chip['examples_per_s']:,.0f} examples/s")
+        table.add_row("its energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
+    table.add_row("run directory", str(result.path))
+    Console().print(table)
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """Names and their values."""
+    table = _table("field", "value")
+    for name, value in fields.items():
+        table.add_row(name, _figure(name, value))
+    Console().print(table)
+
+
+def print_configs(catalogue: list[dict[str, str]]) -> None:
+    """The shipped configs."""
+    table = _table("name", "what it is")
+    for config in catalogue:
+        table.add_row(config["name"], escape(config["summary"]))
+    Console().print(table)
+
+
+def print_devices(catalogue: list[dict[str, Any]]) -> None:
+    """A table of parameters for every device."""
+    for device in catalogue:
+        table = _table("parameter", "default", "what it is")
+        table.title = f"{device['kind']}: {device['summary']}"
+        table.caption = f"source: {device['source']}"
+        for parameter in device["parameters"]:
+            what = escape(parameter["what"])
+            table.add_row(parameter["name"], str(parameter["default"]), what)
+        Console().print(table)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, wraps: bool = True) -> None:
+    """A table of text; all but its first column to the right, where only that one may wrap."""
+    table = _table(*head)
+    table.columns[0].no_wrap = not wraps
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
+
+
+def age_cells(rows: Sequence[AgeRow], trained: float | None) -> Iterator[tuple[str, ...]]:
+    """Rows under ``AGE_HEAD``: one per age, accuracies in percent or losses."""
+    scale, digits = (100, 2) if trained is not None else (1, 4)
+    for after_s in dict.fromkeys(row.after_s for row in rows):
+        mine = {row.compensated: row for row in rows if row.after_s == after_s}
+        cells = (f"{scale * mine[c].mean:.{digits}f} ± {scale * mine[c].std:.{digits}f}"
+                 for c in (False, True))  # fmt: skip
+        yield (time_text(after_s), *cells)
+
+
+def checked_picture(path: Path) -> Path:
+    """A file that a plot can be written to."""
+    if path.suffix not in {".png", ".svg"}:
+        raise ConfigError(f"--plot must end in .png or .svg, got {path}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--plot must be in a folder that is there, got {path}")
+    return path
+
+
+def write_text(path: Path, text: str, option: str) -> None:
+    """Write a file that an option names.
+
+    Raises:
+        ConfigError: If it cannot be written.
+    """
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"{option} must be writable, got {path}: {error.strerror}") from None
+
+
+def print_shipped_devices(catalogue: list[dict[str, Any]]) -> None:
+    """The devices that have names."""
+    table = _table("name", "kind", "what it is, and its source")
+    table.title = "By name, as in cell: {extends: NAME}"
+    for device in catalogue:
+        what = escape(f"{device['summary']} ({device['source']})")
+        table.add_row(device["name"], device["kind"], what)
+    Console().print(table)
+
+
+def record_line(record: Record) -> str:
+    """A record of the program under ``RECORD_HEADER``."""
+    operation = record.operation
+    shown = itertools.islice(record.messages, _MESSAGES_SHOWN)
+    sent = " ".join(f"{tile}:{columns}" for tile, columns in shown)
+    more = " ..." if len(record.messages) > _MESSAGES_SHOWN else ""
+    return (
+        f"{record.tick:6} {operation.tile:5} {operation.kind:10} {operation.node:20} "
+        f"{record.micro_batch:5} {record.version:5}  {sent}{more}"
+    )
+
+
+def record_json(record: Record) -> str:
+    """A record of the program as a JSON object in one line."""
+    operation = record.operation
+    return json.dumps(
+        {
+            "tick": record.tick,
+            "tile": operation.tile,
+            "operation": operation.kind,
+            "layer": operation.node,
+            "micro_batch": record.micro_batch,
+            "version": record.version,
+            "messages": [list(message) for message in record.messages],
+        }
+    )
+
+
+def _figure(name: str, value: Any) -> str:
+    if name.endswith("accuracy") and value is not None:
+        return f"{100 * value:.2f} %"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, title_justify="left", caption_justify="left")
+    table.columns[0].no_wrap = True
+    return table

@@ -1,0 +1,74 @@
+"""Compilation: from a network to a program."""
+
+from crossmesh.emulator.compiler.mapping import DIGITAL, Weights, cut, is_bias, weight_scale
+from crossmesh.emulator.compiler.operations import Compiler
+from crossmesh.emulator.network.graph import Matrix, Network
+from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.runtime.program import Program
+
+
+def compile_program(
+    network: Network, loss: str, given: Weights | None = None, outputs: int | None = None
+) -> Program:
+    """Map a network to tiles and list what is done for each micro-batch.
+
+    Args:
+        network: The network.
+        loss: Name of the loss.
+        given: Initial weights that are not drawn, by matrix.
+        outputs: Outputs of an example that are right or wrong; by default one per position.
+    """
+    blocks = cut(network)
+    matrices: list[Matrix | None] = []  # of each block, but for a bias by itself
+    of_layer: dict[str, list[Block]] = {}
+    biases: dict[str, int] = {}
+    for block in blocks:
+        matrix = network.matrices.get(block.layer)
+        if is_bias(matrix, block):
+            biases[block.layer] = block.tile
+            matrix = None
+        else:
+            of_layer.setdefault(block.layer, []).append(block)
+        matrices.append(matrix)
+    compiler = Compiler(network, of_layer, biases, loss)
+    return Program(
+        n_stages=network.n_stages,
+        blocks=blocks,
+        tiles=tuple(_tile(matrix) for matrix in matrices),
+        scales=tuple(_scale(matrix, given or {}) for matrix in matrices),
+        vectors=tuple(matrix.vectors if matrix else 1 for matrix in matrices),
+        operations=tuple(compiler.operations()),
+        functions={node.name: node.function for node in network.nodes if node.function},
+        windows={node.name: node.window for node in network.nodes if node.window},
+        loss=loss,
+        outputs=outputs or network.output.positions,
+    )
+
+
+def out_of_reach(network: Network, program: Program, given: Weights) -> dict[str, float]:
+    """Share of the given weights of each layer that its devices cannot hold, if there are any."""
+    found = {}
+    for block in program.crossbars:
+        matrix, weights = network.matrices[block.layer], given.get(block.layer)
+        if weights is not None and not matrix.tile.cell.holds_anything:
+            largest = program.scales[block.tile] * matrix.tile.cell.reach
+            share = float((abs(weights[: matrix.lines]) > largest).mean())
+            if share > 0:
+                found[block.layer] = share
+    return found
+
+
+def _tile(matrix: Matrix | None) -> TileConfig | None:
+    if matrix is None:
+        return None
+    return DIGITAL if matrix.digital else matrix.tile
+
+
+def _scale(matrix: Matrix | None, given: Weights) -> float:
+    if matrix is None:
+        return 1.0
+    known = given.get(matrix.name)
+    if known is None:
+        return weight_scale(matrix, matrix.bound)
+    largest = max(float(abs(known[: matrix.lines]).max()), 1e-6)
+    return weight_scale(matrix, largest)

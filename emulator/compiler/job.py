@@ -1,0 +1,273 @@
+"""A job: a config with its data loaded, its network built and its program compiled."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.compiler.compile import compile_program
+from crossmesh.emulator.compiler.feed import ShuffledFeed
+from crossmesh.emulator.compiler.mapping import Weights, initial_weights
+from crossmesh.emulator.compiler.resolving import Resolved, resolve
+from crossmesh.emulator.config.layers import Layer
+from crossmesh.emulator.config.run import Imported, RunConfig
+from crossmesh.emulator.data import Dataset, load
+from crossmesh.emulator.network.assembly import Settings
+from crossmesh.emulator.network.building import build_network
+from crossmesh.emulator.network.graph import INPUT, Network
+from crossmesh.emulator.network.targets import as_values, check_targets, has_accuracy
+from crossmesh.emulator.network.task import LearningTask
+from crossmesh.interconnect.schedule import ForwardOnly, schedule
+from crossmesh.tiles.digital import LOSSES
+from crossmesh.tiles.runtime.program import NOTHING, Kind, Program, Span, Sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an executor needs to run.
+
+    Attributes:
+        config: The config.
+        dataset: The examples that are trained and tested on.
+        layers: Layers of the network, every one with a name.
+        network: The graph.
+        program: The compiled program.
+        given: Initial weights that are not drawn, by matrix.
+        tokens: Size of the vocabulary that the network takes, if its input is tokens.
+        has_accuracy: Whether outputs are right or wrong.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    layers: list[Layer]
+    network: Network
+    program: Program
+    given: Weights = field(default_factory=dict)
+    tokens: int | None = None
+    has_accuracy: bool = True
+
+    @cached_property
+    def data_digest(self) -> str:
+        """sha256 of all examples and imported layers and weights: no run is resumed on others."""
+        digest = hashlib.sha256()
+        for part in (self.dataset.train, self.dataset.test):
+            digest.update(f"float32{part.kept.shape}".encode())
+            for some in part.parts():
+                digest.update(np.ascontiguousarray(some.inputs).data)
+            kind = "int32" if part.has_classes else "float32"
+            digest.update(f"{kind}{part.answers.shape}".encode())
+            for some in part.parts():
+                digest.update(np.ascontiguousarray(some.targets).data)
+        if isinstance(self.config.network, Imported):
+            told = [layer.model_dump(mode="json") for layer in self.layers]
+            digest.update(json.dumps(told, sort_keys=True).encode())
+        for name, array in sorted(self.given.items()):
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of an example as other programs name it: (channels, height, width) of an image."""
+        shape = self.network.by_name[INPUT].shape
+        if self.tokens is not None:
+            return (shape.positions,)
+        if shape.image is not None:
+            return (shape.features, *shape.image)
+        return (shape.features,) if shape.is_flat else (shape.positions, shape.features)
+
+    @property
+    def n_train(self) -> int:
+        """Examples of an epoch."""
+        return len(self.dataset.train)
+
+    @cached_property
+    def feeds(self) -> dict[str, ShuffledFeed]:
+        """Where hosts find examples, by ``train`` and ``test``."""
+        seed, training = self.config.seed, self.config.training
+        into = self.network.by_name[INPUT]
+        taken = next(op for op in self.program.operations if op.kind is Kind.INPUT)
+        feed = partial(
+            ShuffledFeed,
+            seed=seed,
+            features=into.width,
+            is_image=into.shape.image is not None,
+            has_ones=taken.has_ones,
+        )
+        return {
+            "train": feed(self.dataset.train, shuffle=training.shuffle),
+            "test": feed(self.dataset.test, shuffle=False),
+        }
+
+    def weights(
+        self, layer: str, corner: tuple[int, int], shape: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """A window of a layer's initial weights."""
+        return self.initial()(layer, corner, shape)
+
+    def initial(self) -> "partial[NDArray[np.float32]]":
+        """``weights`` without the data, fit to be sent to other processes."""
+        return partial(initial_weights, self.network, self.config.seed, self.given)
+
+    def epoch(self, number: int) -> Span:
+        """The span that trains a whole epoch."""
+        return self.span(number, 0, self.n_train, NOTHING)
+
+    def span(self, epoch: int, start: int, stop: int, measured: Sums) -> Span:
+        """The span that trains the examples from ``start`` to ``stop`` of an epoch.
+
+        Args:
+            epoch: Number of the epoch.
+            start: First position in the epoch's order.
+            stop: One past the last.
+            measured: What was measured since the last row of the metrics, before this span.
+        """
+        training = self.config.training
+        together = min(training.examples_together, self.n_train)
+        per_update = training.batch // training.examples_together
+        per_update = min(per_update, -(-self.n_train // together))  # a batch beyond the data
+        return Span(
+            schedule=schedule(training.schedule, per_update),
+            micro_batch=together,
+            n_examples=stop - start,
+            epoch=epoch,
+            first=start,
+            first_example=epoch * self.n_train + start,
+            learning_rate=training.rate(epoch),
+            evaluation=None,
+            log_every=training.log_every or max(1, self.n_train // 10),
+            measured=measured,
+            is_last=stop == self.n_train,
+        )
+
+    def evaluation(self, number: int) -> Span:
+        """The span that tests the network, for the ``number``-th time."""
+        n = len(self.dataset.test)
+        return Span(
+            schedule=ForwardOnly(),
+            micro_batch=self.config.training.evaluation_batch,
+            n_examples=n,
+            epoch=0,
+            first=0,
+            first_example=0,
+            learning_rate=0.0,
+            evaluation=number,
+            log_every=n,
+        )
+
+
+def prepare(config: RunConfig) -> Job:
+    """Load the data, build the network for it and compile it.
+
+    Raises:
+        ConfigError: If data and network do not fit.
+        DataError: If the data cannot be had.
+    """
+    dataset = load(config.data)
+    training = config.training
+    _check_count("training.examples", training.examples, len(dataset.train))
+    _check_count("training.test_examples", training.test_examples, len(dataset.test))
+    dataset = Dataset(
+        name=dataset.name,
+        train=dataset.train.first(training.examples or len(dataset.train)),
+        test=dataset.test.first(training.test_examples or len(dataset.test)),
+        shape=dataset.shape,
+        n_outputs=dataset.n_outputs,
+        tokens=dataset.tokens,
+    )
+    resolved = resolve(config)
+    _check_shape(resolved, dataset, config.data.source)
+    settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
+    task = _task(config, dataset, resolved)
+    try:
+        network = build_network(resolved.layers, task, settings)
+    except ConfigError as error:
+        if not isinstance(config.network, Imported):
+            raise
+        raise ConfigError(f"network.onnx must fit data and settings: {error}") from None
+    task, output = task.fitted(network.output), network.output
+    if dataset.has_classes and not task.has_classes:
+        dataset = as_values(dataset, task.n_outputs)
+    check_targets(dataset, output.function)
+    given = _given(config, resolved, network)
+    by_value = LOSSES[config.loss].counts_values and not dataset.has_classes
+    judged = output.width if by_value else output.positions
+    program = compile_program(network, config.loss, given, judged)
+    return Job(
+        config=config,
+        dataset=dataset,
+        layers=resolved.layers,
+        network=network,
+        program=program,
+        given=given,
+        tokens=resolved.tokens or dataset.tokens,
+        has_accuracy=has_accuracy(dataset, config.loss),
+    )
+
+
+def _check_shape(resolved: Resolved, dataset: Dataset, source: str) -> None:
+    """Refuse data whose examples are not those of an imported network."""
+    wanted = resolved.input_shape
+    if wanted is None:
+        return
+    there = dataset.shape
+    is_grey = len(wanted) == 3 and wanted[0] == 1  # data sets leave that axis out
+    plain = wanted[1:] if is_grey else wanted
+    if there not in {wanted, plain} and (math.prod(there),) != wanted:
+        raise ConfigError(
+            f"network.onnx must take examples of shape {there} for the data {source}, got {wanted}"
+        )
+    if (resolved.tokens or 0) < (dataset.tokens or 0):
+        raise ConfigError(
+            f"network.onnx must take {dataset.tokens} tokens for the data {source}, "
+            f"got {resolved.tokens}"
+        )
+
+
+def _given(config: RunConfig, resolved: Resolved, network: Network) -> Weights:
+    """Initial weights that are not drawn, by matrix."""
+    if config.weights is None and not resolved.published:
+        return {}
+    from crossmesh.emulator.onnx_io import weights  # takes a moment to import
+
+    shapes = {name: (m.rows, m.outputs) for name, m in network.matrices.items()}
+    shapes |= {node.name: node.learned.shape for node in network.nodes if node.learned}
+    if config.weights is not None:
+        published = weights.read_npz(config.weights, resolved.layers, shapes)
+        return weights.matrices(resolved.layers, published)
+    known = [layer for layer in resolved.layers if _is_given(layer, resolved.published)]
+    given = weights.matrices(known, resolved.published)
+    for name, array in given.items():
+        if array.shape != shapes[name]:
+            raise ConfigError(
+                f"network.onnx must have weights {shapes[name]} in layer {name}, got {array.shape}"
+            )
+    return given
+
+
+def _is_given(layer: Layer, published: Weights) -> bool:
+    return any(name.startswith(f"{layer.name}.") for name in published)
+
+
+def _task(config: RunConfig, dataset: Dataset, resolved: Resolved) -> LearningTask:
+    targets = dataset.train.targets
+    return LearningTask(
+        source=config.data.source,
+        shape=dataset.shape,
+        n_outputs=dataset.n_outputs,
+        loss=config.loss,
+        has_classes=dataset.has_classes,
+        tokens=resolved.tokens or dataset.tokens,
+        layout=resolved.input_shape,
+        targets=targets.shape[1] if dataset.has_classes and targets.ndim == 2 else 1,
+    )
+
+
+def _check_count(name: str, wanted: int | None, there: int) -> None:
+    if wanted is not None and wanted > there:
+        raise ConfigError(f"{name} must be at most {there}, the size of the data, got {wanted}")

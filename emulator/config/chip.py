@@ -1,0 +1,162 @@
+"""The chip of a config: interconnect, phases of a tile, and the table of its components."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from crossmesh.common.frozen import Frozen
+from crossmesh.common.registry import KindName
+from crossmesh.interconnect.noc import TOPOLOGIES, FloorPlan, Router, Topology
+
+TopologyName = Annotated[str, KindName(TOPOLOGIES)]
+
+
+class RouterConfig(Frozen):
+    """Routers, as in ``interconnect.Router``: four virtual channels, kept along the way.
+
+    Attributes:
+        virtual_channels: Of every link.
+        buffer_flits: Flits that the buffer of a virtual channel holds.
+        routing_cycles: Route computation; 0 with look-ahead.
+        vc_allocation_cycles: Allocation of a virtual channel.
+        switch_allocation_cycles: Allocation of the switch.
+        switch_traversal_cycles: From the buffer to the link.
+        credit_cycles: Handling of a credit.
+        speculative: Whether both allocations are asked for at once.
+    """
+
+    virtual_channels: int = Field(4, ge=1, le=64)
+    buffer_flits: int = Field(8, ge=1, le=4096)
+    routing_cycles: int = Field(1, ge=0, le=64)
+    vc_allocation_cycles: int = Field(1, ge=1, le=64)
+    switch_allocation_cycles: int = Field(1, ge=1, le=64)
+    switch_traversal_cycles: int = Field(1, ge=1, le=64)
+    credit_cycles: int = Field(0, ge=0, le=64)
+    speculative: bool = False
+
+    @property
+    def router(self) -> Router:
+        """As the interconnect takes it."""
+        return Router(**self.model_dump(), rotates=False)
+
+
+class Phases(Frozen):
+    """How long the phases of a tile take.
+
+    Attributes:
+        dac_s: From a digital vector to driven lines. Source: assumed, within the integration.
+        integration_s: Lines driven and currents integrated. Source: 80 ns, Gokmen & Vlasov 2016.
+        conversion_s: One conversion of an ADC. Source: 5 ns, 200 MS/s, Haensch et al. 2019.
+        lines_per_adc: Lines that share an ADC. Source: 16, Haensch et al. 2019.
+        pulse_s: One slot of a pulse train. Source: 1 ns, Gokmen & Vlasov 2016.
+        transfer_row_s: Reading and writing one word line in a transfer. Source: assumed, one
+            eight-step programming pulse of 4.4 us (Ambrogio et al. 2018, Extended Data Fig. 7).
+        digital_lanes: Values that the digital unit of a tile takes in a clock cycle. Source:
+            assumed.
+    """
+
+    dac_s: float = Field(0.0, ge=0)
+    integration_s: float = Field(80e-9, gt=0)
+    conversion_s: float = Field(5e-9, gt=0)
+    lines_per_adc: int = Field(16, ge=1)
+    pulse_s: float = Field(1e-9, gt=0)
+    transfer_row_s: float = Field(4.4e-6, ge=0)
+    digital_lanes: int = Field(16, ge=1)
+
+
+class Chip(Frozen):
+    """What the chip is made of besides its tiles; never a part of the values that it computes.
+
+    Attributes:
+        clock_hz: Clock of routers and digital units, which all times are counted in.
+        topology: How tiles are joined.
+        width: Tiles in a row of the floor plan; by default as square as can be.
+        height: Rows of the floor plan.
+        arity: Branches of a router of a tree.
+        link_cycles: Cycles on a link; by default 2 in a torus, otherwise 1.
+        flit_bits: Width of a link.
+        packet_flits: Longest packet, its head among them; longer messages are several packets.
+        multicast: Whether routers copy packets that go to several tiles.
+        placement: Which tile lies where: ``row_major``, ``snake``, or ``traffic``: so that bits
+            times links are few.
+        activation_bits: Of a value on its way forward.
+        partial_sum_bits: Of a partial sum.
+        error_bits: Of an error on its way back.
+        router: The routers.
+        phases: The phases of a tile.
+        model: How exactly the interconnect is timed: ``analytic``, ``packet`` or ``flit``.
+        interval_s: Seconds between examples that the chip is asked to sustain; by default it goes
+            as fast as it can.
+        table: Name of a shipped table of components, or a YAML file.
+    """
+
+    clock_hz: float = Field(1e9, gt=0)
+    topology: TopologyName = "mesh"
+    width: int | None = Field(None, ge=1)
+    height: int | None = Field(None, ge=1)
+    arity: int = Field(4, ge=2, le=32)
+    link_cycles: int | None = Field(None, ge=1, le=1000)
+    flit_bits: int = Field(128, ge=1, le=65536)
+    packet_flits: int = Field(8, ge=2, le=4096)
+    multicast: bool = True
+    placement: Literal["row_major", "snake", "traffic"] = "traffic"
+    activation_bits: int = Field(8, ge=1, le=64)
+    partial_sum_bits: int = Field(16, ge=1, le=64)
+    error_bits: int = Field(8, ge=1, le=64)
+    router: RouterConfig = RouterConfig()
+    phases: Phases = Phases()
+    model: Literal["analytic", "packet", "flit"] = "flit"
+    interval_s: float | None = Field(None, gt=0)
+    table: str = "default"
+
+    @model_validator(mode="after")
+    def _buffers_hold_packets(self) -> Self:
+        if self.multicast and self.router.buffer_flits < self.packet_flits:
+            raise ValueError(
+                f"router.buffer_flits must be at least packet_flits ({self.packet_flits}) for "
+                f"multicast, got {self.router.buffer_flits}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rings_have_two_channels(self) -> Self:
+        least = TOPOLOGIES[self.topology].least_virtual_channels
+        if self.router.virtual_channels < least:
+            raise ValueError(
+                f"router.virtual_channels must be at least {least} in a {self.topology}, "
+                f"got {self.router.virtual_channels}"
+            )
+        return self
+
+    def grid(self, n_tiles: int) -> tuple[int, int]:
+        """Width and height of the floor plan.
+
+        Raises:
+            ValueError: If the tiles do not fit.
+        """
+        width = self.width or (self.height and -(-n_tiles // self.height)) or _root(n_tiles)
+        height = self.height or -(-n_tiles // width)
+        if width * height < n_tiles:
+            raise ValueError(
+                f"chip.width * chip.height must be at least the {n_tiles} tiles of the program, "
+                f"got {width} * {height}"
+            )
+        return width, height
+
+    def interconnect(self, n_tiles: int) -> Topology:
+        """The topology for so many tiles."""
+        width, height = self.grid(n_tiles)
+        floor = FloorPlan(width, height, arity=self.arity, link_cycles=self.link_cycles)
+        try:
+            return TOPOLOGIES[self.topology].on(floor)
+        except ValueError as error:
+            raise ValueError(f"chip.topology: {error}") from None
+
+    def cycles(self, seconds: float) -> int:
+        """Whole clock cycles that a time takes."""
+        return max(0, -int(-seconds * self.clock_hz * (1 - 1e-12) // 1))
+
+
+def _root(n: int) -> int:
+    width = int(n**0.5)
+    return width + (width * width < n)

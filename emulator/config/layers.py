@@ -1,0 +1,294 @@
+"""The layers of a network as a config names them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from crossmesh.common.frozen import Frozen, Many
+from crossmesh.common.registry import Kinds, Registry, kinds_of
+from crossmesh.tiles.analog.tile import TileConfig
+
+FunctionName = Literal["identity", "relu", "gelu", "tanh", "sigmoid", "softmax"]
+# No dot: behind it, the network names the parts of a layer.
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Size = Annotated[int, Field(ge=1)]
+# One number for both directions, or height and width.
+Size2 = Size | Annotated[tuple[Size, Size], Field(strict=False)]
+Padding = Annotated[int, Field(ge=0)]
+Padding2 = Padding | Annotated[tuple[Padding, Padding], Field(strict=False)]
+
+
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width."""
+    return (size, size) if isinstance(size, int) else size
+
+
+class NamedLayer(Frozen):
+    """What every layer has.
+
+    Attributes:
+        name: Name of the layer, without dots; by default its kind and number.
+        input: Name of the layer that feeds it; by default the one before.
+    """
+
+    if TYPE_CHECKING:
+        kind: Any  # of every class, which narrows it
+
+    name: LayerName | None = None
+    input: str | None = None
+
+    def lower(self, build: Any, name: str, fed: Sequence[Any]) -> Any:
+        """Add the layer to a network under construction: what layers of other packages must say.
+
+        Args:
+            build: The ``Assembly``, whose methods add nodes.
+            name: Name of the layer.
+            fed: The nodes that feed it.
+
+        Returns:
+            The node that is its output.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must have a method lower")
+
+
+class TileLayer(NamedLayer):
+    """A layer whose weights lie on tiles.
+
+    Attributes:
+        tile: What differs for its tiles from the section ``tile``.
+        replicas: Copies of its tiles, which share the vectors of an example and take every update
+            all; by default as ``mapping.vectors_per_tile`` says.
+        digital: Whether its weights lie in digital memory instead: numbers, exact products.
+        frozen: Whether its weights stay as they are.
+    """
+
+    tile: TileConfig | None = None
+    replicas: int | None = Field(None, ge=1)
+    digital: bool = False
+    frozen: bool = False
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether it adds a bias, on a word line or digital as its tiles say."""
+        return bool(getattr(self, "bias", False))
+
+
+class LinearLayer(TileLayer):
+    """A fully connected layer, and the activation behind it; of a sequence, for every step.
+
+    Attributes:
+        outputs: Number of outputs.
+        bias: Whether it has one; ``tile.bias`` says where.
+        activation: Function of the outputs.
+    """
+
+    kind: Literal["linear"] = "linear"
+    outputs: int = Field(ge=1)
+    bias: bool = True
+    activation: FunctionName = "identity"
+
+
+class ConvLayer(TileLayer):
+    """A convolution of an image: its kernels are unrolled on the word lines.
+
+    Attributes:
+        outputs: Channels of the output.
+        kernel: Height and width, or one number for both, of the kernel,
+        stride: of its steps,
+        padding: of the zeros on each side,
+        dilation: of the distance between the kernel's taps.
+        groups: Parts of the channels that are convolved apart from each other.
+        bias: Whether it has one; ``tile.bias`` says where.
+        activation: Function of the outputs.
+    """
+
+    kind: Literal["conv"] = "conv"
+    outputs: int = Field(ge=1)
+    kernel: Size2
+    stride: Size2 = 1
+    padding: Padding2 = 0
+    dilation: Size2 = 1
+    groups: int = Field(1, ge=1)
+    bias: bool = True
+    activation: FunctionName = "identity"
+
+
+class RecurrentLayer(TileLayer):
+    """A recurrent layer over the steps of a sequence, from a state of zeros.
+
+    Equations and the order of gates as PyTorch's ``nn.LSTM`` (i, f, g, o) and ``nn.GRU`` (r, z, n).
+
+    Attributes:
+        kind: ``lstm`` or ``gru``.
+        outputs: Values of the state that it sends on at every step.
+        bias: Whether both of its matrices have one; ``tile.bias`` says where.
+    """
+
+    kind: Literal["lstm", "gru"]
+    outputs: int = Field(ge=1)
+    bias: bool = True
+
+
+class AttentionLayer(TileLayer):
+    """Self-attention over the steps of a sequence: projections on tiles, scores in digital units.
+
+    Attributes:
+        heads: Number of heads, which must divide the features.
+        causal: Whether a step sees only itself and those before it.
+        bias: Whether the projections have one; ``tile.bias`` says where.
+    """
+
+    kind: Literal["attention"] = "attention"
+    heads: int = Field(ge=1)
+    causal: bool = False
+    bias: bool = True
+
+
+class ScoresLayer(NamedLayer):
+    """Attention without its projections: of a sequence of queries, keys and values side by side.
+
+    Attributes:
+        heads: Number of heads.
+        causal: Whether a step sees only itself and those before it.
+    """
+
+    kind: Literal["scores"] = "scores"
+    heads: int = Field(ge=1)
+    causal: bool = False
+
+
+class EmbeddingLayer(TileLayer):
+    """A vector for every token of a sequence.
+
+    Attributes:
+        outputs: Length of the vectors.
+        digital: Whether they lie in digital memory; on tiles, a token drives one word line.
+    """
+
+    kind: Literal["embedding"] = "embedding"
+    outputs: int = Field(ge=1)
+    digital: bool = True
+
+
+class PositionLayer(NamedLayer):
+    """Adds a learned vector to every step of a sequence.
+
+    Attributes:
+        frozen: Whether they stay as they are.
+    """
+
+    kind: Literal["position"] = "position"
+    frozen: bool = False
+
+
+class PoolLayer(NamedLayer):
+    """The largest or the mean value within a window that moves over an image.
+
+    Attributes:
+        kind: Which.
+        kernel: Height and width of the window,
+        stride: of its steps, by default those of the window,
+        padding: of what lies on each side: never the largest; zeros, counted in means.
+    """
+
+    kind: Literal["max_pool", "average_pool"]
+    kernel: Size2
+    stride: Size2 | None = None
+    padding: Padding2 = 0
+
+    @model_validator(mode="after")
+    def _padding_is_less_than_the_window(self) -> Self:
+        for kernel, padding in zip(pair(self.kernel), pair(self.padding), strict=True):
+            if 2 * padding > kernel:
+                raise ValueError(f"padding must be at most half of kernel, got {padding}")
+        return self
+
+
+class PlainLayer(NamedLayer):
+    """A layer without settings.
+
+    Attributes:
+        kind: An activation function; ``global_pool``: the mean over an image or a sequence;
+            ``flatten``: an image or sequence as one vector, channel by channel as in PyTorch;
+            ``last``: the last step of a sequence.
+    """
+
+    kind: FunctionName | Literal["global_pool", "flatten", "last"]
+
+
+class NormLayer(NamedLayer):
+    """Normalisation, with a learned factor and offset for every feature.
+
+    Attributes:
+        kind: ``batch_norm``: over the examples and pixels of a micro-batch; tests use running means
+            of mean and variance. ``layer_norm``: over the features of every step or pixel.
+        epsilon: Added to the variance.
+        momentum: Weight of the newest micro-batch in the running means; ``batch_norm`` only.
+        frozen: Whether nothing of it changes; ``batch_norm`` then uses its running means.
+    """
+
+    kind: Literal["batch_norm", "layer_norm"]
+    epsilon: float = Field(1e-5, gt=0)
+    momentum: float = Field(0.1, gt=0, le=1)
+    frozen: bool = False
+
+
+class DropoutLayer(NamedLayer):
+    """Sets values to zero at random in training, and scales up the others.
+
+    Attributes:
+        rate: Share that is set to zero.
+    """
+
+    kind: Literal["dropout"] = "dropout"
+    rate: float = Field(ge=0, lt=1)
+
+
+class MergeLayer(Frozen):
+    """Brings branches together.
+
+    Attributes:
+        kind: ``add`` their values, or ``concat`` their features.
+        name: Name of the layer, without dots; by default its kind and number.
+        inputs: Names of the layers that feed it.
+    """
+
+    kind: Literal["add", "concat"]
+    name: LayerName | None = None
+    inputs: Many[str] = Field(min_length=2)
+
+
+_OWN: tuple[type[NamedLayer | MergeLayer], ...] = (
+    LinearLayer,
+    ConvLayer,
+    RecurrentLayer,
+    AttentionLayer,
+    ScoresLayer,
+    EmbeddingLayer,
+    PositionLayer,
+    PoolLayer,
+    PlainLayer,
+    NormLayer,
+    DropoutLayer,
+    MergeLayer,
+)
+
+
+def _check(kind: type[NamedLayer | MergeLayer]) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, NamedLayer)):
+        raise TypeError("must be a subclass of crossmesh.emulator.config.layers.NamedLayer")
+
+
+LAYERS: Registry[type[NamedLayer | MergeLayer]] = Registry(
+    "crossmesh.layers", {kind: cls for cls in _OWN for kind in kinds_of(cls)}, _check
+)
+Layer = Annotated[NamedLayer | MergeLayer, Kinds(NamedLayer | MergeLayer, LAYERS)]
+
+
+def layer_name(layer: NamedLayer | MergeLayer, number: int) -> str:
+    """The name of the layer ``number`` of a network: its own, or its kind and number.
+
+    A kind of another package may have dots, which would name a part of the layer.
+    """
+    return layer.name or f"{layer.kind.replace('.', '_')}{number}"

@@ -1,0 +1,266 @@
+"""The config of a run: frozen objects that validate themselves, read from YAML."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from crossmesh.common.frozen import Frozen, FrozenDict, Keyed, Many
+from crossmesh.common.refusals import AS_LIST, AS_MAPPING
+from crossmesh.common.registry import KindName
+from crossmesh.emulator.config.chip import Chip
+from crossmesh.emulator.config.layers import Layer, TileLayer
+from crossmesh.emulator.data import DataConfig
+from crossmesh.emulator.data.config import UserPath
+from crossmesh.interconnect.schedule import SCHEDULES
+from crossmesh.tiles.analog.backends import BACKENDS
+from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.digital import LOSSES
+
+ScheduleName = Annotated[str, KindName(SCHEDULES)]
+
+
+class LayerSettings(Frozen):
+    """What differs for layers of an imported network.
+
+    Attributes:
+        tile: What differs for their tiles from the section ``tile``.
+        replicas: Copies of their tiles.
+        digital: Whether their weights lie in digital memory.
+        frozen: Whether their weights and numbers stay as they are.
+    """
+
+    tile: TileConfig | None = None
+    replicas: int | None = Field(None, ge=1)
+    digital: bool | None = None
+    frozen: bool | None = None
+
+
+class Imported(Frozen):
+    """A network from an ONNX file.
+
+    Attributes:
+        onnx: The file.
+        weights: Whether training begins from the file's weights or from ``new`` ones.
+        until: The last of its layers that is kept; by default its last. ``crossmesh map`` lists
+            their names.
+        layers: Settings of layers by name; ``*`` stands for any part of a name, and of two that fit
+            one layer the later counts.
+        then: Layers behind it.
+    """
+
+    onnx: UserPath
+    weights: Literal["trained", "new"] = "trained"
+    until: str | None = None
+    layers: Keyed[str, LayerSettings] = Field(default_factory=FrozenDict)
+    then: Many[Layer] = ()
+
+
+class Mapping(Frozen):
+    """How the network is laid onto tiles.
+
+    Attributes:
+        vectors_per_tile: A layer whose tiles would be driven with more vectors of an example gets
+            copies of them that share the vectors; by default none does. ISAAC (doi
+            10.1109/ISCA.2016.12) and PipeLayer (doi 10.1109/HPCA.2017.55) balance pipelines so.
+    """
+
+    vectors_per_tile: int | None = Field(None, ge=1)
+
+
+class RatePoint(Frozen):
+    """A learning rate that holds from an epoch on (counted from 0)."""
+
+    epoch: int = Field(ge=0)
+    value: float = Field(gt=0)
+
+
+LearningRate = Annotated[float, Field(gt=0)] | Annotated[Many[RatePoint], Field(min_length=1)]
+
+
+class Training(Frozen):
+    """How the network is trained.
+
+    Attributes:
+        epochs: Passes over the training set.
+        batch: Examples between two updates under ``synchronous``; under the other schedules it
+            equals ``micro_batch``.
+        micro_batch: Examples that move together and see the same weights; by default ``batch``.
+        learning_rate: Factor of every example's outer product, or a list of {epoch, value}.
+        schedule: Order of forward, backward and update over the stages of the pipeline.
+        shuffle: Whether every epoch takes the examples in an order of its own, a function of seed
+            and epoch; otherwise in file order.
+        examples: Train on the first so many examples; by default on all.
+        test_examples: Test on the first so many; by default on all.
+        evaluation_batch: Examples per micro-batch of an evaluation.
+        log_every: Examples between two rows of the metrics; by default a tenth of an epoch.
+        baseline: Whether to train the same network digitally, in float32, for comparison.
+    """
+
+    epochs: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1)
+    micro_batch: int | None = Field(None, ge=1)
+    learning_rate: LearningRate = 0.01
+    schedule: ScheduleName = "sequential"
+    shuffle: bool = True
+    examples: int | None = Field(None, ge=1)
+    test_examples: int | None = Field(None, ge=1)
+    evaluation_batch: int = Field(256, ge=1)
+    log_every: int | None = Field(None, ge=1)
+    baseline: bool = False
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> Self:
+        if self.micro_batch is not None:
+            if not SCHEDULES[self.schedule].splits_batches and self.micro_batch != self.batch:
+                raise ValueError(
+                    f"micro_batch must equal batch ({self.batch}) under the schedule "
+                    f"{self.schedule}, got {self.micro_batch}"
+                )
+            if self.batch % self.micro_batch:
+                raise ValueError(
+                    f"micro_batch must divide batch ({self.batch}), got {self.micro_batch}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_follow_the_epochs(self) -> Self:
+        if isinstance(self.learning_rate, tuple):
+            epochs = [point.epoch for point in self.learning_rate]
+            if epochs[0] != 0 or epochs != sorted(set(epochs)):
+                raise ValueError(
+                    f"learning_rate must list rising epochs from 0, got epochs {epochs}"
+                )
+        return self
+
+    @property
+    def examples_together(self) -> int:
+        """Examples per micro-batch."""
+        return self.micro_batch or self.batch
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate in an epoch."""
+        if isinstance(self.learning_rate, float):
+            return self.learning_rate
+        return [point.value for point in self.learning_rate if point.epoch <= epoch][-1]
+
+
+class Engine(Frozen):
+    """Where the tiles run; never a part of the result.
+
+    Attributes:
+        kind: ``local``: all in this process. ``ray``: in actors of a Ray cluster.
+        tiles_per_actor: Tiles that share an actor: a number, ``all``, or ``auto``: one while the
+            cluster has room for so many processes, and beyond that one actor per CPU.
+        actors: Exactly so many actors, with about the same work each, instead.
+        address: Address of a running Ray cluster; by default a private one is started.
+        nodes: Wait for so many nodes of the cluster; by default those are used that are there.
+        code: How the code of crossmesh reaches other nodes: ``installed`` there, or ``shipped``
+            by Ray when the run starts; what crossmesh depends on must be installed in any case.
+        timeout_s: Longest wait for the cluster to start or to answer.
+        recoveries_per_hour: So often may a run recover from lost actors and nodes before it ends.
+        backend: Who makes the tiles; other packages may bring more.
+    """
+
+    kind: Literal["local", "ray"] = "ray"
+    tiles_per_actor: Annotated[int, Field(ge=1)] | Literal["auto", "all"] = "auto"
+    actors: int | None = Field(None, ge=1)
+    address: str | None = None
+    nodes: int | None = Field(None, ge=1)
+    code: Literal["installed", "shipped"] = "installed"
+    timeout_s: float = Field(120.0, gt=0)
+    recoveries_per_hour: int = Field(20, ge=0)
+    backend: Annotated[str, KindName(BACKENDS)] = "emulated"
+
+    @model_validator(mode="after")
+    def _actors_are_counted_once(self) -> Self:
+        if self.actors is not None and self.tiles_per_actor != "auto":
+            raise ValueError(
+                f"actors must come without tiles_per_actor ({self.tiles_per_actor}), "
+                f"got {self.actors}"
+            )
+        return self
+
+
+class CheckpointConfig(Frozen):
+    """When the state of all tiles is saved, besides the end of every epoch.
+
+    Attributes:
+        every_examples: After so many examples of an epoch. The schedule ``asynchronous`` drains its
+            pipeline there, which is a part of the result; under the others nothing changes.
+        every_s: When the last is so many seconds of wall clock old and the pipeline is drained; the
+            schedule ``asynchronous`` drains only after ``every_examples``. By default 5 minutes.
+        keep: The newest so many are kept.
+        storage: Where they lie, for all nodes: a folder, or an address such as s3://bucket/folder
+            of a file system that pyarrow knows; by default the folder checkpoints of the run.
+    """
+
+    every_examples: int | None = Field(None, ge=1)
+    every_s: float | None = Field(300.0, gt=0)
+    keep: int = Field(2, ge=1)
+    storage: str | None = Field(None, min_length=1)
+
+
+def _form(network: object) -> str:
+    is_file = isinstance(network, Imported) or (isinstance(network, dict) and "onnx" in network)
+    return AS_MAPPING if is_file else AS_LIST
+
+
+class RunConfig(Frozen):
+    """Everything that decides a run, and where it runs.
+
+    Attributes:
+        name: Name of the run, which its folder begins with.
+        seed: Every random number follows from it.
+        data: What is learnt.
+        network: Layers, each fed by the one before unless it says otherwise; or an ONNX file.
+        weights: NPZ file with the weights that training begins from, named as ``crossmesh export``
+            does; by default they are drawn.
+        mapping: How the network is laid onto tiles.
+        loss: What is minimised.
+        training: How.
+        tile: What the tiles of the chip are.
+        chip: What lies between the tiles, and how long everything takes; no part of the values.
+        engine: Where they are emulated.
+        checkpoint: When and where the state of all tiles is saved.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(0, ge=0, lt=2**64)
+    data: DataConfig
+    network: Annotated[
+        Annotated[Many[Layer], Field(min_length=1), Tag(AS_LIST)]
+        | Annotated[Imported, Tag(AS_MAPPING)],
+        Discriminator(_form),
+    ]
+    weights: UserPath | None = None
+    mapping: Mapping = Mapping()
+    loss: Annotated[str, KindName(LOSSES)] = "cross_entropy"
+    training: Training = Training()
+    tile: TileConfig = TileConfig()
+    chip: Chip = Chip()
+    engine: Engine = Engine()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @model_validator(mode="after")
+    def _biases_have_an_effect(self) -> Self:
+        is_file = isinstance(self.network, Imported)
+        layers = self.network.then if isinstance(self.network, Imported) else self.network
+        for i, layer in enumerate(layers):
+            tile = layer.tile if isinstance(layer, TileLayer) and not layer.has_bias else None
+            if tile is not None and tile.bias != self.tile.bias:
+                raise ValueError(
+                    f"network.{'then.' if is_file else ''}{i}.tile.bias must be that of the "
+                    f"section tile ({self.tile.bias}) where a layer has no bias, got {tile.bias}"
+                )
+        return self
+
+    @property
+    def drained_every(self) -> int | None:
+        """Examples after which a pipeline is drained that otherwise would not be."""
+        is_endless = SCHEDULES[self.training.schedule].for_batch(1).round is None
+        return self.checkpoint.every_examples if is_endless else None
+
+
+DATA_PATHS = DataConfig.PATHS  # of the section data, which may differ from machine to machine
+SHIPPED = Path(__file__).parent / "shipped"

@@ -1,0 +1,74 @@
+"""JSON Schema of a config file, for editors."""
+
+from typing import Any
+
+from crossmesh.emulator.config.loading import VARIANTS
+from crossmesh.emulator.config.run import RunConfig
+
+_PART = "Part"  # ends the names of definitions of which a file need not give all
+_WHOLE_ONLY = {"required", "discriminator"}
+_EXTENDS = {"required": ["extends"]}
+
+
+def file_schema() -> dict[str, Any]:
+    """The schema of a config file: what extends another need not give what it inherits."""
+    whole = RunConfig.model_json_schema()
+    definitions = whole.pop("$defs")
+    for schema in definitions.values():
+        if "const" in schema["properties"].get("kind", {}):  # one of a union, which goes by it
+            schema["required"] = ["kind", *schema.get("required", [])]
+    parts = {f"{name}{_PART}": _part(schema) for name, schema in definitions.items()}
+    part = _part(whole)
+    part["properties"] = {"extends": _extends("config"), **part["properties"]}
+    for field in _sections(definitions):
+        choices = field.pop("oneOf")
+        named = {"discriminator": field.pop("discriminator"), "oneOf": choices}
+        field |= {"if": _EXTENDS, "then": {"anyOf": _part(choices)}, "else": named}
+        for choice in choices:
+            parts[f"{_name(choice)}{_PART}"]["properties"]["extends"] = _extends("device")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": whole["title"],
+        "description": whole["description"],
+        "if": _EXTENDS,
+        "then": part,
+        "else": whole,
+        "$defs": {**definitions, **parts},
+    }
+
+
+def _extends(what: str) -> dict[str, str]:
+    meaning = f"A {what} file, or the name of a shipped {what}, that this one builds on."
+    return {"type": "string", "description": meaning}
+
+
+def _sections(definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields that a device file can fill."""
+    fields = (field for schema in definitions.values() for field in schema["properties"].items())
+    return [field for name, field in fields if name in VARIANTS and "oneOf" in field]
+
+
+def _name(reference: dict[str, str]) -> str:
+    return reference["$ref"].rpartition("/")[2]
+
+
+def _part(schema: Any) -> Any:
+    """A schema without what it requires."""
+    if isinstance(schema, list):
+        return [_part(entry) for entry in schema]
+    if isinstance(schema, dict):
+        return dict(_keyword(*entry) for entry in schema.items() if entry[0] not in _WHOLE_ONLY)
+    return schema
+
+
+def _keyword(key: str, value: Any) -> tuple[str, Any]:
+    match key:
+        case "items":  # a list is inherited as a whole, or not at all
+            return key, value
+        case "properties":
+            return key, {name: _part(schema) for name, schema in value.items()}
+        case "$ref":
+            return key, f"{value}{_PART}"
+        case "oneOf":  # without its kind, an object may be of several
+            return "anyOf", _part(value)
+    return key, _part(value)

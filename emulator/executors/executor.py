@@ -1,0 +1,89 @@
+"""What every executor is: the protocol that both engines keep."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from crossmesh.tiles.analog.retention import Aging
+from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
+from crossmesh.tiles.runtime.program import Span
+
+Watch = Callable[[Progress], None]
+
+
+class Executor(Protocol):
+    """Holds all tiles of a program and runs spans of it.
+
+    Attributes:
+        engine: Name of the kind.
+        notice: What a user should know of how the tiles were placed and what they take, in lines;
+            may be empty.
+    """
+
+    engine: str
+    notice: str
+
+    @property
+    def n_actors(self) -> int:
+        """Ray actors that host tiles; 0 if there are none."""
+        ...
+
+    @property
+    def n_nodes(self) -> int:
+        """Machines that host tiles."""
+        ...
+
+    def write_initial_weights(self) -> None:
+        """Set every tile to the network's initial weights."""
+        ...
+
+    def run(self, span: Span, watch: Watch) -> Outcome:
+        """Run a span; ``watch`` is called now and then with how far it is.
+
+        Raises:
+            HostLost: If a tile host, or the way to it, is lost; ``recover`` is due then.
+        """
+        ...
+
+    def recover(self) -> None:
+        """Replace hosts that are lost; all tiles must be loaded or written afterwards."""
+        ...
+
+    def save(self, folder: str) -> dict[str, str]:
+        """Write the state of every tile to ``folder``; sha256 of each file by its name.
+
+        Raises:
+            NotWritten: If there is no room, or no permission.
+        """
+        ...
+
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
+        """Read the state of every tile from ``folder``.
+
+        Args:
+            folder: What ``save`` wrote to.
+            files: What it gave.
+
+        Raises:
+            Damaged: If a file is not what was written.
+        """
+        ...
+
+    def age(self, aging: Aging | None) -> None:
+        """Read every tile from programmed memories that have aged; None: from its crossbar."""
+        ...
+
+    def digests(self) -> list[bytes]:
+        """sha256 of each tile's device state, in tile order."""
+        ...
+
+    def reports(self) -> list[TileReport]:
+        """Rows of the tiles table, in tile order."""
+        ...
+
+    def hosts(self) -> list[HostReport]:
+        """Where every host is and how its time went, as last heard of, in their order."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; more calls do nothing."""
+        ...

@@ -1,1 +1,0 @@
-"""Devices from measurements: reading tables, fitting mean responses and noise."""

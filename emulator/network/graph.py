@@ -1,0 +1,240 @@
+"""The neural network as a graph: what feeds what, checked, with sizes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from crossmesh.tiles.analog.convolution import Window
+from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.digital import Function, Learned
+from crossmesh.tiles.runtime.program import Take, Value
+
+INPUT = "input"
+
+
+def of_node(
+    node: str,
+    start: int,
+    stop: int,
+    *,
+    at: int = 0,
+    positions: tuple[int, int] | None = None,
+    at_position: int = 0,
+) -> Take:
+    """What a node takes of another's value, and where it puts it; see ``Take``."""
+    return Take(Value("x", node), start, stop, at, positions, at_position)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Shape of a value per example: flat, an image or a sequence.
+
+    Attributes:
+        features: Values of a flat vector, channels of an image, features of a step.
+        image: Height and width, if it is one.
+        steps: Steps, if it is a sequence.
+    """
+
+    features: int
+    image: tuple[int, int] | None = None
+    steps: int | None = None
+
+    @property
+    def positions(self) -> int:
+        """Vectors per example."""
+        return self.image[0] * self.image[1] if self.image else self.steps or 1
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is one vector."""
+        return self.image is None and self.steps is None
+
+    def with_features(self, features: int) -> "Shape":
+        """The same with so many features."""
+        return Shape(features=features, image=self.image, steps=self.steps)
+
+    def __str__(self) -> str:
+        if self.image:
+            return f"an image of {self.features} x {self.image[0]} x {self.image[1]}"
+        if self.steps:
+            return f"a sequence of {self.steps} x {self.features}"
+        return f"a vector of {self.features}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Weights that are multiplied with vectors: on tiles, or in digital memory.
+
+    Attributes:
+        name: Unique name.
+        inputs: Rows, that of the bias not counted.
+        outputs: Bit lines.
+        bias: Whether a last row is a bias.
+        vectors: Vectors per example that drive it forward.
+        bound: Largest initial weight.
+        tile: What its tiles are.
+        digital: Whether it lies in digital memory.
+        frozen: Whether it stays as it is.
+        replicas: Copies that share the vectors.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    bias: bool
+    vectors: int
+    bound: float
+    tile: TileConfig
+    digital: bool = False
+    frozen: bool = False
+    replicas: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows, with that of the bias, wherever it lies."""
+        return self.inputs + self.bias
+
+    @property
+    def has_digital_bias(self) -> bool:
+        """Whether the bias lies in digital memory while the weights lie on tiles."""
+        return self.bias and not self.digital and self.tile.bias == "digital"
+
+    @property
+    def lines(self) -> int:
+        """Word lines, with that of the bias if it has one."""
+        return self.rows - self.has_digital_bias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node of the graph: the input, a product, a function, or a join of what it takes.
+
+    Attributes:
+        name: Unique name.
+        inputs: What it takes.
+        shape: Shape of its value.
+        group: Nodes of one group share a stage of the pipeline.
+        matrix: Name of the matrix that it drives, of a product.
+        window: How a convolution moves over its input.
+        offset: Vectors of an example that the matrix has seen before this node's.
+        function: What it computes.
+        frozen: Whether the parameters of its function stay as they are.
+    """
+
+    name: str
+    inputs: tuple[Take, ...]
+    shape: Shape
+    group: str
+    matrix: str | None = None
+    window: Window | None = None
+    offset: int = 0
+    function: Function | None = None
+    frozen: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns of its value."""
+        return self.shape.features
+
+    @property
+    def positions(self) -> int:
+        """Vectors per example of its value."""
+        return self.shape.positions
+
+    @property
+    def is_join(self) -> bool:
+        """Whether it only adds and arranges."""
+        return self.matrix is None and self.function is None and bool(self.inputs)
+
+    @property
+    def learned(self) -> Learned | None:
+        """Its function, if it has parameters of its own."""
+        return self.function if isinstance(self.function, Learned) else None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Nodes in an order in which each comes after what feeds it; the last one is the output."""
+
+    nodes: tuple[Node, ...]
+    matrices: dict[str, Matrix]
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """Nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[tuple[Node, int], ...]]:
+        """The nodes that each node feeds, with the number of the input that it feeds."""
+        fed: dict[str, list[tuple[Node, int]]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for index, port in enumerate(node.inputs):
+                fed[port.node].append((node, index))
+        return {name: tuple(nodes) for name, nodes in fed.items()}
+
+    @cached_property
+    def stage(self) -> dict[str, int]:
+        """Pipeline stage of each node: layers on tiles before it on its longest way."""
+        of_group: dict[str, int] = {}
+        for group, members in self._groups.items():
+            names = {node.name for node in members}
+            before = [
+                of_group[self.by_name[port.node].group]
+                for node in members
+                for port in node.inputs
+                if port.node not in names
+            ]
+            of_group[group] = max(before, default=-1) + self._is_on_tiles(members)
+        return {node.name: max(of_group[node.group], 0) for node in self.nodes}
+
+    @cached_property
+    def _groups(self) -> dict[str, list[Node]]:
+        groups: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            groups.setdefault(node.group, []).append(node)
+        return groups
+
+    def _is_on_tiles(self, nodes: Iterable[Node]) -> bool:
+        return any(node.matrix and not self.matrices[node.matrix].digital for node in nodes)
+
+    @cached_property
+    def changes(self) -> dict[str, bool]:
+        """Whether a node has weights or numbers that training changes."""
+        return {
+            node.name: (
+                not self.matrices[node.matrix].frozen
+                if node.matrix
+                else node.learned is not None and not node.frozen
+            )
+            for node in self.nodes
+        }
+
+    @cached_property
+    def learns(self) -> dict[str, bool]:
+        """Whether an error at a node reaches any weights."""
+        answer: dict[str, bool] = {}
+        for node in self.nodes:
+            passes = node.function is None or node.function.passes_errors
+            behind = passes and any(answer[port.node] for port in node.inputs)
+            answer[node.name] = self.changes[node.name] or behind
+        return answer
+
+    @cached_property
+    def home_input(self) -> dict[str, str]:
+        """The input of each node beside which digital units compute it: the latest stage's."""
+        return {
+            node.name: max(node.inputs, key=lambda port: self.stage[port.node]).node
+            for node in self.nodes
+            if node.inputs
+        }
+
+    @property
+    def n_stages(self) -> int:
+        """Stages of the pipeline."""
+        return 1 + max(self.stage.values())
+
+    @property
+    def output(self) -> Node:
+        """The node whose values the loss judges."""
+        return self.nodes[-1]

@@ -1,0 +1,66 @@
+"""What is learnt, as far as a network must fit it."""
+
+from dataclasses import dataclass, replace
+
+from crossmesh.emulator.network.graph import Node, Shape
+
+_IMAGES = frozenset({"conv", "max_pool", "average_pool", "batch_norm", "global_pool"})
+_SEQUENCES = frozenset({"lstm", "gru", "attention", "position", "last"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningTask:
+    """What is learnt, as far as a network must fit it.
+
+    Attributes:
+        source: Name of the data, for messages.
+        shape: Shape of an example before it was flattened.
+        n_outputs: Classes in the data, or values of one target.
+        loss: Name of the loss.
+        has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
+        tokens: Size of the vocabulary, where inputs are tokens.
+        targets: Targets of an example, each with an output of its own.
+        layout: Shape of an example as an imported network takes it, whose axes say what it is:
+            features; steps and features; channels, height and width.
+    """
+
+    source: str
+    shape: tuple[int, ...]
+    n_outputs: int
+    loss: str = "cross_entropy"
+    has_classes: bool = True
+    tokens: int | None = None
+    targets: int = 1
+    layout: tuple[int, ...] | None = None
+
+    def fitted(self, output: Node) -> "LearningTask":
+        """The task as it is for a network with this output.
+
+        Whole numbers are a class for each position of the output. Where it has one position,
+        several are values; and one output with binary cross-entropy takes two classes as 0 and 1.
+        """
+        if self.has_classes and self.targets > 1 and output.positions == 1:
+            return replace(self, has_classes=False, targets=1, n_outputs=self.targets)
+        is_binary = self.loss == "binary_cross_entropy" and self.n_outputs <= 2
+        if self.has_classes and self.targets == 1 and is_binary and output.width == 1:
+            return replace(self, has_classes=False, n_outputs=1)
+        return self
+
+    def input_shape(self, kinds: set[str]) -> Shape:
+        """How the network takes an example, from the kinds of layers that the input feeds."""
+        n = 1
+        for size in self.shape:
+            n *= size
+        if self.tokens is not None:
+            return Shape(features=1, steps=n)
+        if self.layout is not None and len(self.layout) > 1:
+            *outer, first, last = self.layout
+            if outer:
+                return Shape(features=outer[0], image=(first, last))
+            return Shape(features=last, steps=first)
+        if kinds & _IMAGES and len(self.shape) in {2, 3}:
+            channels = self.shape[0] if len(self.shape) == 3 else 1
+            return Shape(features=channels, image=(self.shape[-2], self.shape[-1]))
+        if kinds & _SEQUENCES and len(self.shape) == 2:
+            return Shape(features=self.shape[1], steps=self.shape[0])
+        return Shape(features=n)

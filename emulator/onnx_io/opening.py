@@ -1,0 +1,98 @@
+"""ONNX files, checked before anything is made of them."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from crossmesh.common import free_memory
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.whole_files import is_file
+
+FIELD = "network.onnx"
+COPIES = 4  # of a file that are there while it is read, checked and made layers of (measured)
+# Published networks have up to 20,000 nodes. More than 50,000 take minutes before any is trained.
+MOST_NODES, MOST_CALLS = 50_000, 50
+
+
+def load(path: Path) -> Any:
+    """The model, with its weights and without functions of its own.
+
+    Raises:
+        ConfigError: If it is none, or keeps weights outside its folder.
+    """
+    if not is_file(path):
+        raise ConfigError(f"{FIELD} must be a file, got {path}")
+    _check_room(path, path.stat().st_size)
+    import onnx
+    from onnx import checker, external_data_helper, inliner
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+        for tensor in _tensors([model.graph, *model.functions]):
+            _check_place(path, tensor)
+        checker.check_model(str(path))
+        _check_functions(model)
+        external_data_helper.load_external_data_for_model(model, str(path.parent))
+        return inliner.inline_local_functions(model) if model.functions else model
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{FIELD} must be an ONNX model, got {path} ({reason})") from None
+
+
+def _check_room(path: Path, n_bytes: int) -> None:
+    """Refuse a file that cannot be read in the memory that is free."""
+    needed = COPIES * n_bytes
+    if (free := free_memory.lacking(needed)) is not None:
+        raise ConfigError(
+            f"{FIELD} must fit in the {free_memory.in_words(free)} of memory that are free, "
+            f"got {path}, which takes {free_memory.in_words(needed)}"
+        )
+
+
+def _check_functions(model: Any) -> None:
+    """Refuse functions that call each other until there are too many nodes.
+
+    Raises:
+        ConfigError: If that is so, or if one calls itself.
+    """
+    functions = {(f.domain, f.name): f for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[Any], open_: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in open_ or len(open_) > MOST_CALLS:
+                raise ConfigError(f"{FIELD} must have functions that end, got {key[1][:100]}")
+            if key in functions and key not in sizes:
+                sizes[key] = size(functions[key].node, (*open_, key))
+            total += sizes.get(key, 1)
+        return total
+
+    if (n := size(model.graph.node, ())) > MOST_NODES:
+        raise ConfigError(f"{FIELD} must have at most {MOST_NODES} nodes, got {n:.3g}")
+
+
+def _tensors(graphs: Iterable[Any]) -> Iterator[Any]:
+    """All constants of graphs and functions, and of the graphs within."""
+    for graph in graphs:
+        yield from getattr(graph, "initializer", [])
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield attribute.t
+                yield from attribute.tensors
+                yield from _tensors([attribute.g, *attribute.graphs])
+
+
+def _check_place(path: Path, tensor: Any) -> None:
+    """Check that what a tensor has in another file lies in the model's folder."""
+    places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+    folder = path.parent.resolve()
+    for place in places:
+        file = (folder / place).resolve()
+        if not file.is_relative_to(folder):
+            raise ConfigError(f"{FIELD} must keep its data in its own folder, got {place}")
+        if not is_file(file):
+            raise ConfigError(f"{FIELD} must have its data beside it, got no file {place}")

@@ -1,0 +1,83 @@
+"""What a run knows of its past; saved with every checkpoint."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from crossmesh.tiles.runtime.program import NOTHING, Sums
+
+
+class MetricsRow(NamedTuple):
+    """A row of ``metrics.parquet``.
+
+    Attributes:
+        epoch: Epochs begun.
+        examples: Examples trained so far.
+        loss: Mean training loss since the row before.
+        train_accuracy: Share of training examples right since the row before.
+        test_loss: Mean loss of the test set, where it was tested.
+        test_accuracy: Accuracy on the test set, where it was tested.
+        wall_s: Seconds of training so far, without tests.
+        examples_per_s: Examples per second since the row before.
+    """
+
+    epoch: int
+    examples: int
+    loss: float
+    train_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    wall_s: float
+    examples_per_s: float
+
+
+class Recovery(NamedTuple):
+    """A row of ``recoveries.parquet``: a loss that a run survived.
+
+    Attributes:
+        time_s: When it was noticed, in seconds since 1970.
+        resumed_s: When training went on.
+        examples: Examples trained when it was noticed.
+        examples_lost: How many of them had to be trained again.
+        what: What was lost, and why.
+    """
+
+    time_s: float
+    resumed_s: float
+    examples: int
+    examples_lost: int
+    what: str
+
+
+@dataclass
+class History:
+    """What a run knows of its past.
+
+    Attributes:
+        epoch: Epochs finished and tested.
+        examples: Examples trained.
+        wall_s: Seconds of training.
+        rows: Rows of the metrics.
+        measured: What was measured since the last of them.
+        recoveries: Losses survived.
+    """
+
+    epoch: int = 0
+    examples: int = 0
+    wall_s: float = 0.0
+    rows: list[MetricsRow] = field(default_factory=list)
+    measured: Sums = NOTHING
+    recoveries: list[Recovery] = field(default_factory=list)
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Accuracy when the network was last tested; None if that is unknown."""
+        tested = (row.test_accuracy for row in reversed(self.rows) if row.test_loss is not None)
+        return next(tested, None)
+
+    def restored(self, earlier: "History") -> None:
+        """Go back to an earlier state, but for the time that was spent and what was survived."""
+        self.epoch, self.examples = earlier.epoch, earlier.examples
+        self.rows, self.measured = earlier.rows, earlier.measured
+        self.wall_s = max(self.wall_s, earlier.wall_s)
+        if len(earlier.recoveries) > len(self.recoveries):
+            self.recoveries = earlier.recoveries

@@ -1,0 +1,112 @@
+"""Result of a training run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from crossmesh.common.version import PHYSICS
+
+SCHEMA = 1  # of the summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulation:
+    """How the emulation itself ran.
+
+    Attributes:
+        engine: ``local`` or ``ray``.
+        nodes: Machines that hosted tiles.
+        actors: Ray actors that hosted tiles.
+        tiles: Number of tiles.
+        wall_s: Seconds of training, without tests.
+        start_s: Seconds from the call to the first example.
+        examples_per_s: Examples per second of training.
+        recoveries: Failures survived.
+    """
+
+    engine: str
+    nodes: int
+    actors: int
+    tiles: int
+    wall_s: float
+    start_s: float
+    examples_per_s: float
+    recoveries: int
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunResult:
+    """Result of a training run: the fields of ``summary.json``, the tables, and where they lie.
+
+    Attributes:
+        schema: Version of the summary.
+        name: As in the config.
+        seed: As in the config.
+        config_digest: sha256 of what decides the result.
+        physics: Version of the physics, see ``crossmesh.common.version``.
+        state_digest: sha256 over every tile's device state in tile order.
+        examples_trained: Number of examples, over all epochs.
+        epochs: Number of epochs.
+        train_loss: Mean loss of the last examples that were trained.
+        test_loss: Mean loss of the test set.
+        test_accuracy: Share of the test examples that are right; None for a regression.
+        baseline_test_accuracy: The same for a digital network, or None.
+        baseline_test_loss: Its loss, or None.
+        emulation: How the emulation itself ran.
+        chip: Emulated time, energy and area of the chip, in SI units but for mm²; None if it could
+            not be timed.
+        metrics: As ``metrics.parquet``.
+        tiles: As ``tiles.parquet``.
+        links: As ``links.parquet``; without columns if the chip could not be timed.
+        recoveries: As ``recoveries.parquet``.
+        path: The run directory, or None if none was asked for.
+    """
+
+    schema: int = SCHEMA
+    name: str
+    seed: int
+    config_digest: str
+    physics: int = PHYSICS
+    state_digest: str
+    examples_trained: int
+    epochs: int
+    train_loss: float
+    test_loss: float | None
+    test_accuracy: float | None
+    baseline_test_accuracy: float | None
+    baseline_test_loss: float | None
+    emulation: Emulation
+    chip: Mapping[str, Any] | None
+    metrics: pa.Table
+    tiles: pa.Table
+    links: pa.Table
+    recoveries: pa.Table
+    path: Path | None
+
+    def __repr__(self) -> str:
+        """The figures that one asks for first, a line each."""
+        shown = {
+            "test accuracy": self.test_accuracy,
+            "test loss": self.test_loss,
+            "float twin's accuracy": self.baseline_test_accuracy,
+            "training loss": self.train_loss,
+            "examples trained": self.examples_trained,
+            "examples per second": round(self.emulation.examples_per_s, 1),
+            "chip, examples per second": self.chip and self.chip["examples_per_s"],
+            "chip, joules per example": self.chip and self.chip["energy_j_per_example"],
+            "state digest": self.state_digest[:16],
+            "path": self.path and str(self.path),
+        }
+        lines = (f"  {name}: {value}" for name, value in shown.items() if value is not None)
+        return "\n".join([f"RunResult {self.name}, seed {self.seed}", *lines])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """As ``summary.json``."""
+        beside = {"metrics", "tiles", "links", "recoveries", "path"}
+        summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
+        chip = None if self.chip is None else dict(self.chip)
+        return {**summary, "emulation": asdict(self.emulation), "chip": chip}

@@ -1,0 +1,1 @@
+"""Training a network on tiles, and what is done with it afterwards."""

@@ -1,0 +1,94 @@
+"""The digital baseline: the same network, examples and initial weights in plain float32."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmesh.emulator.compiler.compile import compile_program
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.compiler.mapping import DIGITAL, join
+from crossmesh.emulator.network.graph import Matrix, Network
+from crossmesh.interconnect.schedule import Sequential
+from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.runtime.host import Assignment, TileHost
+from crossmesh.tiles.runtime.measure import Measurement
+
+
+class FloatTwin:
+    """The network of a job with numbers for weights, trained by plain SGD.
+
+    It runs the same program, on tiles as large as each matrix, whose products and updates are
+    exact, with the same micro-batches, without stale weights.
+
+    Args:
+        job: The job whose network, loss, examples and initial weights to take.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        matrices = {
+            name: replace(matrix, tile=_exact(matrix), replicas=1)
+            for name, matrix in job.network.matrices.items()
+        }
+        program = compile_program(
+            Network(job.network.nodes, matrices), job.config.loss, job.given, job.program.outputs
+        )
+        assignment = Assignment(
+            program=program,
+            seed=job.config.seed,
+            host_of=(0,) * len(program.blocks),
+            host=0,
+        )
+        self._host = TileHost(assignment, job.feeds)
+        self._host.write(job.initial())
+
+    @property
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Every matrix whole, the bias as its last row, and the numbers of digital memories."""
+        parts = ((tile.block, tile.weights) for tile in self._host.tiles.values())
+        return join(parts, self._job.network.matrices)
+
+    def train(self, epoch: int, watch: Callable[[int], None] | None = None) -> None:
+        """Train an epoch.
+
+        Args:
+            epoch: Its number.
+            watch: Called after every batch with the examples of the epoch done so far.
+        """
+        span = self._job.epoch(epoch)
+        if span.schedule.round is None:  # a pipeline that never drains is what a chip adds
+            span = replace(span, schedule=Sequential())
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done = min(done + span.micro_batch, span.n_examples)
+            if watch is not None:
+                watch(done)
+
+        self._host.run(span, count)
+
+    def test(self) -> Measurement:
+        """Loss and accuracy on the test set."""
+        return self._host.run(self._job.evaluation(0)).rows[-1]
+
+
+def _exact(matrix: Matrix) -> TileConfig:
+    """A tile of numbers, with the bias where it lies on the chip."""
+    return DIGITAL.model_copy(update={"bias": matrix.tile.bias})
+
+
+def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: None) -> FloatTwin:
+    """Train the network digitally, on the job's examples in the job's order.
+
+    Args:
+        job: The job.
+        watch: Called after every micro-batch with the examples done so far.
+    """
+    twin = FloatTwin(job)
+    for epoch in range(job.config.training.epochs):
+        before = epoch * job.n_train
+        twin.train(epoch, lambda examples, before=before: watch(before + examples))  # type: ignore[misc]  # a default binds the loop's value
+    return twin

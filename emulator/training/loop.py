@@ -1,0 +1,265 @@
+"""The course of a run: spans, tests between them, checkpoints, and going on after a loss."""
+
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from crossmesh.common.errors import HostLost, RunLost
+from crossmesh.common.storage import NotWritten
+from crossmesh.common.supervision import interrupts
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors.executor import Executor
+from crossmesh.emulator.runs.callbacks import Listener
+from crossmesh.emulator.runs.directory import NotSaved, RunDirectory
+from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
+from crossmesh.emulator.runs.live import LiveFile
+from crossmesh.emulator.training.spans import Spans
+from crossmesh.tiles.runtime.measure import Measurement, Outcome, Progress, TileReport
+from crossmesh.tiles.runtime.program import Span
+
+T = TypeVar("T")
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestFigures:
+    """Loss and accuracy on the test set."""
+
+    loss: float
+    accuracy: float
+
+
+def test_network(job: Job, executor: Executor, number: int) -> TestFigures:
+    """Test a network; ``number`` keys the noise of the reads."""
+    rows = executor.run(job.evaluation(number), lambda progress: None).rows
+    return TestFigures(loss=rows[-1].loss, accuracy=rows[-1].accuracy)
+
+
+class RecoveryLimit:
+    """Ends a run whose hosts are lost too often.
+
+    Args:
+        per_hour: So many recoveries within an hour are allowed.
+    """
+
+    def __init__(self, per_hour: int) -> None:
+        self._per_hour = per_hour
+        self._times: deque[float] = deque()
+
+    def count(self, error: HostLost) -> None:
+        """One more loss; raises what ends the run if it is one too many."""
+        now = time.monotonic()
+        while self._times and now - self._times[0] > _HOUR_S:
+            self._times.popleft()
+        if len(self._times) >= self._per_hour:
+            raise RunLost(
+                f"{error} (after {len(self._times)} recoveries within an hour; "
+                "engine.recoveries_per_hour allows no more)"
+            )
+        self._times.append(now)
+
+
+class Course:
+    """Trains the network of a job on an executor, from the newest checkpoint to the last epoch.
+
+    Args:
+        job: The job.
+        executor: Who holds the tiles.
+        directory: Where checkpoints and metrics go; None: nowhere, and a loss begins again.
+        listener: Who shows progress.
+
+    Attributes:
+        history: The run so far.
+    """
+
+    def __init__(
+        self, job: Job, executor: Executor, directory: RunDirectory | None, listener: Listener
+    ) -> None:
+        self.history = History()
+        self._job = job
+        self._executor = executor
+        self._directory = directory
+        self._checkpoints = directory.checkpoints(job) if directory else None
+        self._listener = listener
+        self._live = LiveFile(directory, job.config.training.epochs)
+        self._has_accuracy = job.has_accuracy
+        self._spans = Spans(job)
+        self._limit = RecoveryLimit(job.config.engine.recoveries_per_hour)
+        self._saved = time.monotonic()
+        self._is_full = False  # whether the last checkpoint could not be written
+
+    def begin(self) -> None:
+        """Load the newest checkpoint, or the initial weights."""
+        self._surviving(self._restore)
+        if self._directory is not None and self.history.examples:
+            survived = self._directory.recoveries()  # also since the checkpoint
+            self.history.recoveries = max(self.history.recoveries, survived, key=len)
+        if self.history.examples:
+            self._listener.note(f"resumed after {self.history.examples} examples")
+
+    def run(self) -> tuple[list[bytes], list[TileReport]]:
+        """Train to the end; digest and report of every tile."""
+        total = self._job.n_train * self._job.config.training.epochs
+        self._listener.phase("training", total)
+        self._live.phase("training", total)
+        try:
+            return self._surviving(self._trained)
+        finally:
+            self._live.close()
+
+    # Surviving
+
+    def _surviving(self, work: Callable[[], T]) -> T:
+        """Do some work to its end, going back to the last checkpoint whenever a host is lost."""
+        while True:
+            try:
+                return work()
+            except HostLost as error:
+                self._recover(error)
+
+    def _recover(self, error: HostLost) -> None:
+        interrupts.check()  # whoever asks for the end may have ended the hosts as well
+        noticed_s, before = time.time(), self.history.examples
+        self._listener.note(f"{error}; recovering")
+        while True:
+            self._limit.count(error)
+            try:
+                self._executor.recover()
+                self._restore()
+                break
+            except HostLost as again:
+                interrupts.check()
+                error = again
+        lost = max(0, before - self.history.examples)
+        recovery = Recovery(noticed_s, time.time(), before, lost, " ".join(str(error).split()))
+        self.history.recoveries.append(recovery)
+        if self._directory is not None:
+            with contextlib.suppress(NotSaved):
+                self._directory.write_recoveries(self.history.recoveries)
+        self._listener.note(f"recovered; {self.history.examples} examples are trained")
+
+    def _restore(self) -> None:
+        """Take the state of the newest checkpoint, or that before the first example."""
+        earlier = None
+        if self._checkpoints is not None:
+            earlier = self._checkpoints.restore(self._executor, self._listener.note)
+            self._live.checkpoint = earlier.examples if earlier else None
+        if earlier is None:
+            self._executor.write_initial_weights()
+        self.history.restored(earlier or History())
+
+    # Training
+
+    def _trained(self) -> tuple[list[bytes], list[TileReport]]:
+        while self.history.epoch < self._job.config.training.epochs:
+            self._advance()
+        return self._executor.digests(), self._executor.reports()
+
+    def _advance(self) -> None:
+        """Train a span; test and save where that is due."""
+        history = self.history
+        done = history.examples - history.epoch * self._job.n_train
+        span = self._spans.next(history.epoch, done, history.measured)
+        with contextlib.ExitStack() as stack:
+            if span.schedule.round is not None:  # it ends soon: a signal waits for the checkpoint
+                stack.enter_context(interrupts.deferred())
+            started = time.perf_counter()
+            outcome = self._executor.run(span, self._watch())
+            seconds = time.perf_counter() - started
+            stack.enter_context(interrupts.deferred())
+            self._spans.took(span, seconds)
+            self._count(span, outcome, seconds)
+            if span.is_last:
+                self._end_epoch()
+            is_due = done + span.n_examples == self._spans.boundary(done) or self._is_late
+            if is_due or interrupts.requested():
+                self._save()
+
+    def _watch(self) -> Callable[[Progress], None]:
+        before = self.history.examples
+
+        def watch(progress: Progress) -> None:
+            accuracy = progress.accuracy if self._has_accuracy else math.nan
+            told = Progress(before + progress.examples, progress.loss, accuracy)
+            self._listener.progress(told)
+            self._live.update(told, self.history, self._executor.hosts())
+
+        return watch
+
+    def _count(self, span: Span, outcome: Outcome, seconds: float) -> None:
+        """Add a span to the history."""
+        history = self.history
+        rows = self._rows(outcome.rows, span.epoch)
+        history.rows.extend(rows)
+        history.measured = outcome.rest
+        history.examples += span.n_examples
+        history.wall_s += seconds
+        for row in rows if not span.is_last else rows[:-1]:
+            self._listener.row(row)
+
+    def _rows(self, measured: list[Measurement], epoch: int) -> list[MetricsRow]:
+        history, rows = self.history, []
+        last = history.rows[-1] if history.rows else None
+        for m in measured:
+            examples, wall_s = history.examples + m.examples, history.wall_s + m.wall_s
+            since = examples - (last.examples if last else 0)
+            took_s = wall_s - (last.wall_s if last else 0.0)
+            last = MetricsRow(
+                epoch=epoch + 1,
+                examples=examples,
+                loss=m.loss,
+                train_accuracy=m.accuracy if self._has_accuracy else None,
+                test_loss=None,
+                test_accuracy=None,
+                wall_s=wall_s,
+                examples_per_s=since / max(took_s, 1e-9),
+            )
+            rows.append(last)
+        return rows
+
+    def _end_epoch(self) -> None:
+        """Test the network, which completes the last row of the metrics."""
+        history = self.history
+        tested = test_network(self._job, self._executor, history.epoch)
+        history.epoch += 1
+        accuracy = tested.accuracy if self._has_accuracy else None
+        row = history.rows[-1]._replace(test_loss=tested.loss, test_accuracy=accuracy)
+        history.rows[-1] = row
+        self._listener.row(row)
+        known = math.nan if row.train_accuracy is None else row.train_accuracy
+        told = Progress(history.examples, row.loss, known)
+        self._listener.progress(told)
+        self._live.update(told, history, self._executor.hosts())
+
+    # Saving
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether the last checkpoint is older than it may be."""
+        every_s = self._job.config.checkpoint.every_s
+        return every_s is not None and time.monotonic() - self._saved >= every_s
+
+    def _save(self) -> None:
+        """Leave a checkpoint and the metrics; without room for them, the run goes on."""
+        if self._directory is None or self._checkpoints is None:
+            return
+        self._saved = time.monotonic()
+        try:
+            self._checkpoints.save(self.history, self._executor)
+            self._directory.write_metrics(self.history.rows)
+        except (NotWritten, NotSaved) as error:
+            if not self._is_full:
+                self._listener.note(
+                    f"no checkpoint after {self.history.examples} examples: {error}; "
+                    "the run goes on, and tries again"
+                )
+            self._is_full = True
+        else:
+            if self._is_full:
+                self._listener.note("checkpoints can be written again")
+            self._is_full = False
+            self._live.checkpoint = self.history.examples

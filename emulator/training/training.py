@@ -1,0 +1,246 @@
+"""Training: a run from its config to its summary, and testing what it has left."""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from crossmesh.common.errors import ConfigError, RunLost
+from crossmesh.common.supervision.reports import resumable
+from crossmesh.emulator.chip.report import ChipReport, check_chip, chip_of
+from crossmesh.emulator.chip.rows import links_table, tile_columns
+from crossmesh.emulator.chip.trace import trace
+from crossmesh.emulator.compiler.compile import out_of_reach
+from crossmesh.emulator.compiler.ir_drop import wires_notice
+from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.run import RunConfig
+from crossmesh.emulator.executors.engines import create
+from crossmesh.emulator.executors.executor import Executor
+from crossmesh.emulator.runs.callbacks import Listener, Silence
+from crossmesh.emulator.runs.directory import (
+    RunDirectory,
+    config_digest,
+    metrics_table,
+    recoveries_table,
+    tiles_table,
+)
+from crossmesh.emulator.runs.history import History
+from crossmesh.emulator.runs.result import Emulation, RunResult
+from crossmesh.emulator.training.baseline import train_baseline
+from crossmesh.emulator.training.loop import Course, test_network
+from crossmesh.tiles.runtime.measure import Measurement, Progress, TileReport
+from crossmesh.tiles.runtime.warm_up import warm_up_program
+
+
+def train(
+    config: RunConfig,
+    directory: RunDirectory | Path | str | None = None,
+    listener: Listener | None = None,
+    *,
+    resume: bool = False,
+) -> RunResult:
+    """Train a network on emulated tiles.
+
+    Args:
+        config: The run.
+        directory: Where to leave results and checkpoints; by default nowhere. It must be new or
+            empty, unless a run is resumed.
+        listener: Who shows progress; by default nobody.
+        resume: Whether to go on from the directory's newest checkpoint.
+
+    Returns:
+        The result.
+
+    Raises:
+        ConfigError: If config, data and directory do not fit.
+        DataError: If the data cannot be had.
+        RunError: If a tile or the cluster fails.
+    """
+    started = time.perf_counter()
+    if isinstance(directory, Path | str):
+        directory = RunDirectory(directory)
+    job = prepare(config)
+    check_chip(job)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(threadpool_limits(1))
+        if directory is not None:
+            stack.enter_context(directory.held(new=not resume))
+            if resume:
+                resumable(directory.resume_command)
+            if not resume and directory.can_be_resumed(config):
+                raise ConfigError(
+                    "checkpoint.storage must be new or empty, got one with checkpoints: "
+                    f"{directory.storage(config)}"
+                )
+        run = _Run(job, directory, listener or Silence(), started)
+        try:
+            return run.result()
+        except RunLost as error:
+            if directory is None or not directory.has_begun:
+                raise
+            raise RunLost(f"{error}; go on with: {directory.resume_command}") from error
+
+
+class _Run:
+    def __init__(
+        self, job: Job, directory: RunDirectory | None, listener: Listener, started: float
+    ) -> None:
+        self._job = job
+        self._directory = directory
+        self._listener = listener
+        self._started = started
+
+    def result(self) -> RunResult:
+        job, directory, listener = self._job, self._directory, self._listener
+        listener.phase("compiling", 0)
+        warm_up_program(job.program)
+        listener.phase("starting", 0)
+        executor = create(job)
+        try:
+            self._note(executor.notice)
+            course = Course(job, executor, directory, listener)
+            course.begin()
+            if directory is not None:
+                directory.write_config(job.config)
+                resumable(directory.resume_command)
+            start_s = time.perf_counter() - self._started
+            digests, reports = course.run()
+            emulation = self._emulation(executor, course.history, start_s)
+        finally:
+            executor.close()
+        listener.phase("timing the chip", 0)
+        tiles = [report for report in reports if job.program.blocks[report.tile].home is None]
+        chip = self._chip(_pulses(tiles, course.history.examples))
+        result = self._summed_up(course.history, digests, reports, emulation, chip)
+        if directory is not None:
+            directory.write_metrics(course.history.rows)
+            directory.write_table("tiles", result.tiles)
+            directory.write_recoveries(course.history.recoveries)
+            if chip is not None:
+                directory.write_table("links", result.links)
+                directory.write_json("trace", trace(chip.time))
+            directory.write_summary(result.summary)
+        return result
+
+    def _note(self, placed: str) -> None:
+        """What a user should know before the run."""
+        job = self._job
+        for line in (*placed.splitlines(), *wires_notice(job.program).splitlines()):
+            self._listener.note(line)
+        for layer, share in out_of_reach(job.network, job.program, job.given).items():
+            self._listener.note(
+                f"{100 * share:.1f} % of the given weights of {layer} lie beyond what its "
+                "devices hold; tile.weight_scale=auto makes room for the largest"
+            )
+
+    def _chip(self, pulses: tuple[float, ...] | None) -> ChipReport | None:
+        """The chip's figures, or None: what fails here must not cost the trained network."""
+        try:
+            chip = chip_of(self._job, pulses)
+            chip.summary, tile_columns(chip), links_table(chip)
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            self._listener.note(f"the chip was not timed, the summary has no figures of it: {said}")
+            return None
+        return chip
+
+    def _baseline(self) -> Measurement | None:
+        if not self._job.config.training.baseline:
+            return None
+        listener = self._listener
+        listener.phase("baseline", self._job.n_train * self._job.config.training.epochs)
+        twin = train_baseline(self._job, lambda examples: listener.progress(Progress(examples)))
+        return twin.test()
+
+    def _emulation(self, executor: Executor, history: History, start_s: float) -> Emulation:
+        return Emulation(
+            engine=executor.engine,
+            nodes=executor.n_nodes,
+            actors=executor.n_actors,
+            tiles=len(self._job.program.crossbars),
+            wall_s=history.wall_s,
+            start_s=start_s,
+            examples_per_s=history.examples / history.wall_s,
+            recoveries=len(history.recoveries),
+        )
+
+    def _summed_up(
+        self,
+        history: History,
+        digests: list[bytes],
+        reports: list[TileReport],
+        emulation: Emulation,
+        chip: ChipReport | None,
+    ) -> RunResult:
+        config, last, baseline = self._job.config, history.rows[-1], self._baseline()
+        has_accuracy = self._job.has_accuracy
+        return RunResult(
+            name=config.name,
+            seed=config.seed,
+            config_digest=config_digest(config),
+            state_digest=_joint(digests),
+            examples_trained=history.examples,
+            epochs=history.epoch,
+            train_loss=last.loss,
+            test_loss=last.test_loss,
+            test_accuracy=last.test_accuracy,
+            baseline_test_accuracy=baseline.accuracy if baseline and has_accuracy else None,
+            baseline_test_loss=baseline.loss if baseline else None,
+            emulation=emulation,
+            metrics=metrics_table(history.rows),
+            chip=chip.summary if chip else None,
+            tiles=tiles_table(reports, tile_columns(chip) if chip else {}),
+            links=links_table(chip) if chip else pa.table({}),
+            recoveries=recoveries_table(history.recoveries),
+            path=self._directory.path if self._directory else None,
+        )
+
+
+def _pulses(reports: list[TileReport], examples: int) -> tuple[float, ...] | None:
+    """Pulses of each tile per example, where any were counted."""
+    counted = any(report.pulses for report in reports)
+    return tuple(report.pulses / examples for report in reports) if counted else None
+
+
+def _joint(digests: list[bytes]) -> str:
+    """One digest of those of all tiles, in tile order."""
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def evaluate(
+    directory: RunDirectory | None, config: RunConfig, warn: Callable[[str], None]
+) -> dict[str, Any]:
+    """Test the network of a run's newest checkpoint again, with the same noise as then.
+
+    Args:
+        directory: The run; None: the network as it is before training.
+        config: Its config.
+        warn: Told of checkpoints that are damaged.
+
+    Returns:
+        ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.
+    """
+    job = prepare(config)
+    executor = create(job)
+    try:
+        if directory is None:
+            history = History()
+            executor.write_initial_weights()
+        else:
+            history = directory.restore(job, executor, warn)
+        tested = test_network(job, executor, max(0, history.examples - 1) // job.n_train)
+        digests = executor.digests()
+    finally:
+        executor.close()
+    return {
+        "examples_trained": history.examples,
+        "test_examples": len(job.dataset.test),
+        "test_loss": tested.loss,
+        "test_accuracy": tested.accuracy if job.has_accuracy else None,
+        "state_digest": _joint(digests),
+    }

@@ -1,0 +1,193 @@
+"""Messages through an interconnect at three levels of detail, behind one function."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from crossmesh.interconnect.noc.flits.cycle import run_flits
+from crossmesh.interconnect.noc.flits.state import Traffic, fabric_of, network_at_rest
+from crossmesh.interconnect.noc.packets import Links, Times, Ways, run_events
+from crossmesh.interconnect.noc.resources import ResourcePlan, Work
+from crossmesh.interconnect.noc.router import Router
+from crossmesh.interconnect.noc.routes import Routes, build_routes
+from crossmesh.interconnect.noc.topology import Integers, Topology
+
+Model = Literal["analytic", "packet", "flit"]
+MODELS: tuple[str, ...] = get_args(Model)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Messages:
+    """What is carried; message j goes to ``destination[first[j]:first[j + 1]]``.
+
+    Attributes:
+        source: ``(messages,)`` node.
+        flits: ``(messages,)`` length.
+        first: ``(messages + 1,)`` where the destinations of each begin.
+        destination: ``(deliveries,)`` nodes; those of one message differ.
+        created: ``(messages,)`` cycles in which they join their source's queue; None for messages
+            that tasks send, once for every micro-batch.
+        copies: How often each is sent.
+    """
+
+    source: Integers
+    flits: Integers
+    first: Integers
+    destination: Integers
+    created: Integers | None = None
+    copies: int = 1
+
+
+class Carried(NamedTuple):
+    """What became of messages.
+
+    Attributes:
+        arrivals: ``(copies * deliveries,)`` cycle in which a message's tail reached a destination.
+        link_flits: ``(links,)`` flits over each link.
+        cycles: Cycle in which all had arrived and every task was done.
+    """
+
+    arrivals: Integers
+    link_flits: Integers
+    cycles: int
+
+
+def carry(
+    topology: Topology,
+    router: Router,
+    messages: Messages,
+    plan: ResourcePlan,
+    work: Work,
+    model: Model,
+) -> Carried:
+    """Carry messages, and let tasks be done as they arrive.
+
+    Raises:
+        ValueError: If messages and interconnect do not fit.
+        RuntimeError: If packets deadlock.
+    """
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
+    _check_copies(messages, router, model)
+    routes, root = _shared_routes(topology, messages)
+    if model == "flit" and not topology.reserves_paths:
+        return _by_flits(topology, router, messages, (routes, root), plan, work)
+    return _by_events(topology, router, messages, (routes, root), plan, work, model)
+
+
+def _check_copies(messages: Messages, router: Router, model: Model) -> None:
+    """Routers copy only what a buffer can hold: otherwise packets could deadlock."""
+    longest = messages.flits[np.diff(messages.first) > 1].max(initial=0)
+    if model == "flit" and longest > router.buffer_flits:
+        law = f"at least the {longest} flits of the longest multicast"
+        raise ValueError(f"Router.buffer_flits must be {law}, got {router.buffer_flits}")
+
+
+def _shared_routes(topology: Topology, messages: Messages) -> tuple[Routes, Integers]:
+    """Routes, one for all packets that go the same way, and each message's root."""
+    source, destination = messages.source, messages.destination
+    if len(destination) > len(source):
+        routes = build_routes(topology, source, messages.first, destination)
+        return routes, routes.root
+    pairs, tree = np.unique(source * topology.n_nodes + destination, return_inverse=True)
+    sources, ends = np.divmod(pairs, topology.n_nodes)
+    routes = build_routes(topology, sources, np.arange(len(pairs) + 1), ends)
+    return routes, routes.root[tree]
+
+
+def _order(messages: Messages) -> tuple[Integers, Integers]:
+    """When messages are created, and in which order; empty where tasks send them."""
+    if messages.created is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return messages.created, np.argsort(messages.created, kind="stable")
+
+
+def _by_flits(
+    topology: Topology,
+    router: Router,
+    messages: Messages,
+    ways: tuple[Routes, Integers],
+    plan: ResourcePlan,
+    work: Work,
+) -> Carried:
+    fabric = fabric_of(topology, router)
+    routes, root = ways
+    created, order = _order(messages)
+    traffic = Traffic(
+        flits=messages.flits,
+        source=messages.source,
+        root=root,
+        arrival=messages.first[:-1],
+        created=created,
+        order=order,
+        port=routes.port,
+        next=routes.next,
+        leaf=routes.leaf,
+        crosses=routes.crosses,
+        first=routes.first,
+        most_branches=routes.most_branches,
+    )
+    n_arrivals = messages.copies * len(messages.destination)
+    network = network_at_rest(fabric, traffic, messages.copies * len(messages.flits), n_arrivals)
+    cycles = run_flits(fabric, traffic, network, plan, work)
+    if cycles < 0:
+        raise RuntimeError(f"deadlock at cycle {-cycles}: packets wait for each other")
+    assert (network.credits == fabric.depth).all()
+    assert not network.held.any()
+    return Carried(network.arrivals, _over_links(topology, network.link_flits), cycles)
+
+
+def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
+    topology: Topology,
+    router: Router,
+    messages: Messages,
+    ways: tuple[Routes, Integers],
+    plan: ResourcePlan,
+    work: Work,
+    model: Model,
+) -> Carried:
+    routes, root = ways
+    created, order = _order(messages)
+    ports, routers = topology.n_ports + 1, topology.n_routers
+    stays = np.zeros(len(messages.source), np.bool_)
+    if len(stays):
+        stays = messages.source == messages.destination[messages.first[:-1]]
+    stays &= np.diff(messages.first) == 1
+    lengths, of_length = np.unique(2 * messages.flits + stays, return_inverse=True)
+    streams = [
+        router.stream_cycles(int(n) // 2, 1 - int(n) % 2, topology.link_cycles) for n in lengths
+    ]
+    times = Times(
+        ports=ports,
+        hop=router.hop_cycles,
+        link=topology.link_cycles,
+        turn=router.turn_cycles,
+        waits=model != "analytic",
+        reserves=topology.reserves_paths,
+        stream=np.array(streams, np.int64)[of_length],
+    )
+    n_packets = messages.copies * len(messages.flits)
+    most = messages.copies * max(len(messages.destination), len(messages.flits)) + len(routes.tree)
+    links = Links(
+        free=np.zeros((ports + 1) * routers, np.int64),
+        flits=np.zeros(ports * routers, np.int64),
+        arrivals=np.full(messages.copies * len(messages.destination), -1, np.int64),
+        cycle=np.zeros(most + n_packets + 1, np.int64),
+        packet=np.zeros(most + n_packets + 1, np.int64),
+        node=np.zeros(most + n_packets + 1, np.int64),
+        size=np.zeros(1, np.int64),
+    )
+    known = Ways(
+        flits=messages.flits, source=messages.source, root=root, arrival=messages.first[:-1],
+        created=created, order=order, tree=routes.tree, depth=routes.depth, router=routes.router,
+        first=routes.first, port=routes.port, next=routes.next, leaf=routes.leaf,
+    )  # fmt: skip
+    cycles = run_events(times, known, links, plan, work)
+    return Carried(links.arrivals, _over_links(topology, links.flits), cycles)
+
+
+def _over_links(topology: Topology, flits: Integers) -> Integers:
+    """Flits over each link, of those out of each port."""
+    by_port = flits.reshape(topology.n_routers, -1)[:, :-1]
+    return by_port[topology.link_numbers >= 0]

@@ -1,0 +1,157 @@
+"""Where the links are and which way a packet goes: no latency of routers, no numbers of packets.
+
+A router's ports are numbered; port p leads to ``neighbors[router, p]``, whose own port
+``entries[router, p]`` it enters. Behind the last of them lies one more port, the tile's own, which
+packets enter and leave the network by. Routes never turn back into a dimension that they have
+left, so they cannot deadlock.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+MOST_ROUTERS = 1 << 20
+
+
+class FloorPlan(NamedTuple):
+    """Where tiles lie, and what a topology may need to join them.
+
+    Attributes:
+        width: Tiles in a row.
+        height: Rows.
+        arity: Branches of a router, where routers make a tree.
+        link_cycles: Cycles that a flit spends on a link; None: as the topology has it.
+    """
+
+    width: int
+    height: int
+    arity: int = 4
+    link_cycles: int | None = None
+
+    @property
+    def n_places(self) -> int:
+        """Places for tiles."""
+        return self.width * self.height
+
+    @property
+    def link(self) -> dict[str, int]:
+        """The time on a link as an argument, if it is given."""
+        return {} if self.link_cycles is None else {"link_cycles": self.link_cycles}
+
+
+class Topology(ABC):
+    """Routers, the directed links between them, and the routes.
+
+    Attributes:
+        name: Name in configs.
+        is_grid: Whether places that are near on the floor plan are near on the way.
+        reserves_paths: Whether a transfer holds its whole path, as circuits do.
+        least_virtual_channels: Virtual channels of a link without which packets could deadlock.
+        link_cycles: Cycles that a flit spends on a link.
+    """
+
+    name: ClassVar[str]
+    is_grid: ClassVar[bool] = True
+    reserves_paths: ClassVar[bool] = False
+    least_virtual_channels: ClassVar[int] = 1
+    link_cycles: int
+
+    @classmethod
+    @abstractmethod
+    def on(cls, floor: FloorPlan) -> Self:
+        """The topology that joins the places of a floor plan.
+
+        Raises:
+            ValueError: If there are too many.
+        """
+
+    def link_lengths(self, width: int) -> NDArray[np.float64]:
+        """``(links,)`` length of each link in tile pitches, on a floor ``width`` tiles wide."""
+        ends = self.links
+        steps = np.abs(ends[:, 0] % width - ends[:, 1] % width)
+        return np.asarray(steps + np.abs(ends[:, 0] // width - ends[:, 1] // width), np.float64)
+
+    @property
+    @abstractmethod
+    def n_nodes(self) -> int:
+        """Places for tiles, which are numbered from 0."""
+
+    @property
+    def n_routers(self) -> int:
+        """Routers: one at each place, and behind these any that no tile sits at."""
+        return self.n_nodes
+
+    @property
+    @abstractmethod
+    def diameter(self) -> int:
+        """Links of the longest route."""
+
+    @property
+    @abstractmethod
+    def neighbors(self) -> Integers:
+        """``(routers, ports)``: where each port leads, -1 where nowhere."""
+
+    @property
+    @abstractmethod
+    def entries(self) -> Integers:
+        """``(routers, ports)``: which port of the neighbor it enters."""
+
+    @abstractmethod
+    def step(self, here: Integers, destination: Integers) -> Integers:
+        """Port by which a packet for ``destination`` leaves ``here``, for arrays of both.
+
+        ``here`` must differ from ``destination``.
+        """
+
+    def crosses(self, source: Integers, destination: Integers, port: Integers) -> NDArray[np.bool_]:
+        """Whether a route crosses the seam of the ring that ``port`` belongs to.
+
+        Such packets use the upper half of a link's virtual channels and the others the lower
+        half, without which packets of a ring could deadlock.
+        """
+        return np.zeros(np.broadcast(source, destination, port).shape, np.bool_)
+
+    @property
+    def has_rings(self) -> bool:
+        """Whether some routes cross a seam."""
+        return False
+
+    @property
+    def n_ports(self) -> int:
+        """Most ports of a router, its tile's own left out."""
+        return int(self.neighbors.shape[1])
+
+    @cached_property
+    def links(self) -> Integers:
+        """``(links, 2)``: the routers that each directed link leads from and to."""
+        routers, ports = np.nonzero(self.neighbors >= 0)
+        return np.stack([routers, self.neighbors[routers, ports]], axis=1)
+
+    @cached_property
+    def link_numbers(self) -> Integers:
+        """``(routers, ports)``: number of the link behind each port, -1 where there is none."""
+        numbers = np.full(self.neighbors.shape, -1)
+        there = self.neighbors >= 0
+        numbers[there] = np.arange(np.count_nonzero(there))
+        return numbers
+
+    def route(self, source: int, destination: int) -> list[int]:
+        """Numbers of the links from ``source`` to ``destination``; empty if they are the same."""
+        path, here = [], source
+        while here != destination:
+            port = int(self.step(np.array(here), np.array(destination)))
+            path.append(int(self.link_numbers[here, port]))
+            here = int(self.neighbors[here, port])
+        return path
+
+
+def check_whole(owner: object, name: str, value: object, least: int, most: int) -> None:
+    """Refuse a field that is no whole number within bounds."""
+    if type(value) is not int or not least <= value <= most:
+        law = f"a whole number in [{least}, {most}]"
+        raise ValueError(f"{type(owner).__name__}.{name} must be {law}, got {value!r}")

@@ -1,0 +1,1 @@
+"""Channels between tile hosts: sockets, keys, and the messages on them."""

@@ -1,0 +1,39 @@
+"""What is built holds the whole package, which is links to folders in a checkout."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def package():
+    """Files of the package, as they are named in it."""
+    found = {"crossmesh/__init__.py", "crossmesh/__main__.py", "crossmesh/testing.py"}
+    for folder in ("cluster", "common", "emulator", "interconnect", "tiles"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and path.suffix not in {".pyc", ".nbi", ".nbc"}:
+                found.add(f"crossmesh/{path.relative_to(ROOT)}")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_what_is_built_holds_the_whole_package(kind, tmp_path):
+    pytest.importorskip("hatchling", reason="builds it: pip install hatchling")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", tmp_path]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = tmp_path.iterdir()
+    if kind == "wheel":
+        with zipfile.ZipFile(built) as wheel:
+            names = wheel.namelist()
+    else:
+        with tarfile.open(built) as sdist:
+            names = [name.partition("/")[2] for name in sdist.getnames()]
+
+    assert {name for name in names if name.startswith("crossmesh/")} == package()
+    assert not [name for name in names if name.split("/")[0] in {"cluster", "emulator", "tiles"}]

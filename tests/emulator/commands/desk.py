@@ -1,0 +1,20 @@
+"""Where the tests of commands work: a folder with what a user may have in it."""
+
+import json
+from pathlib import Path
+
+from tests.conftest import SHARED
+from tests.emulator.commands.cases import BEGINNING
+from tests.emulator.commands.material import own_data, real_data
+from tests.emulator.commands.shell import done
+
+
+def furnish(folder: Path) -> Path:
+    """Put a config, data of every source, and a trained network into a folder."""
+    (folder / "small.yaml").write_text(json.dumps(BEGINNING), "utf-8")  # JSON is YAML
+    own_data(folder)
+    if SHARED.is_dir():
+        real_data(SHARED / "data", folder / "data")
+    done("train", "small.yaml", "--run-dir", "trained", "--quiet", folder=folder)
+    done("export", "trained", "--onnx", "trained.onnx", "--npz", "trained.npz", folder=folder)
+    return folder

@@ -1,0 +1,98 @@
+"""How a run is shown: a bar on a terminal, plain lines elsewhere, nothing when asked."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from crossmesh.emulator.cli import progress as shown
+from crossmesh.emulator.cli.progress import Bar, PlainLines, Quiet, display, learning
+from crossmesh.emulator.runs.history import MetricsRow
+from crossmesh.emulator.training.training import train
+from crossmesh.tiles.runtime.measure import Progress
+from tests.jobs import small_config
+
+ROW = MetricsRow(
+    epoch=1,
+    examples=100,
+    loss=0.5,
+    train_accuracy=0.75,
+    test_loss=0.6,
+    test_accuracy=0.7125,
+    wall_s=0.5,
+    examples_per_s=200.0,
+)
+
+
+def console(*, terminal: bool) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120)
+
+
+def text(of: Console) -> str:
+    assert isinstance(of.file, io.StringIO)
+    return of.file.getvalue()
+
+
+def test_a_bar_shows_loss_accuracy_speed_and_time_left():
+    screen = console(terminal=True)
+    with Bar(screen) as bar:
+        bar.phase("training", 1000)
+        bar.progress(Progress(0))
+        bar.progress(Progress(500, 0.25, 0.915))
+        bar._bar.refresh()
+        bar.row(ROW)
+    for part in ("training", " 50 %", "loss 0.2500, accuracy 91.5 %", "examples/s", "-:--:--"):
+        assert part in text(screen)
+    assert "epoch 1: loss 0.5000, test loss 0.6000, test accuracy 71.25 %, 200 ex" in text(screen)
+
+
+def test_plain_lines_come_now_and_then(monkeypatch):
+    monkeypatch.setattr(shown, "PLAIN_EVERY_S", 0.0)
+    lines = PlainLines(console(terminal=False))
+    lines.phase("training", 1000)
+    lines.progress(Progress(500, 0.25, 0.915))
+    monkeypatch.setattr(shown, "PLAIN_EVERY_S", 1e9)
+    lines.progress(Progress(600, math.nan))
+    lines.progress(Progress(700, 0.2))
+    lines.row(ROW)
+    assert text(lines._console).splitlines() == [
+        "training: 1000 examples",
+        "training: 500 of 1000 examples, loss 0.2500, accuracy 91.5 %",
+        "training: 600 of 1000 examples",
+        "epoch 1: loss 0.5000, test loss 0.6000, test accuracy 71.25 %, 200 examples/s",
+    ]
+
+
+def test_what_is_shown_follows_where_it_goes():
+    assert isinstance(display(quiet=True), Quiet)
+    assert isinstance(display(quiet=False), PlainLines)  # under pytest, no terminal
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress(1), ""),
+        (Progress(1, 0.5), "loss 0.5000"),
+        (Progress(1, 0.5, 1.0), "loss 0.5000, accuracy 100.0 %"),
+    ],
+)
+def test_only_what_is_known_is_said(progress, words):
+    assert learning(progress) == words
+
+
+def test_a_run_reports_loss_and_accuracy_while_it_runs():
+    class Recorder(Quiet):
+        def __init__(self):
+            self.seen = []
+
+        def progress(self, progress):
+            self.seen.append(progress)
+
+    recorder = Recorder()
+    config = small_config(training={"examples": 100, "epochs": 3, "log_every": 5})
+    train(config, listener=recorder)
+    during = [p for p in recorder.seen if not math.isnan(p.accuracy)]
+    assert len(during) >= 3
+    assert all(p.loss > 0 and 0 <= p.accuracy <= 1 for p in during)
+    assert [p.examples for p in recorder.seen] == sorted(p.examples for p in recorder.seen)

@@ -1,0 +1,135 @@
+import csv
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmesh.interconnect.schedule import (
+    Asynchronous,
+    ForwardOnly,
+    Phase,
+    Schedule,
+    Sequential,
+    Synchronous,
+    schedule,
+)
+
+SCHEDULES = [
+    Sequential(),
+    Synchronous(micro_batches_per_update=1),
+    Synchronous(micro_batches_per_update=4),
+    Asynchronous(),
+]
+sizes = st.tuples(st.integers(1, 6), st.integers(1, 13))
+
+
+def versions(plan: Schedule, n_stages: int, n: int) -> dict[tuple[Phase, int, int], int]:
+    """Updates that a stage has seen at each of its slots."""
+    updates = Counter()
+    seen = {}
+    for slot in plan.slots(n_stages, n):
+        seen[slot.phase, slot.stage, slot.micro_batch] = (
+            updates[slot.stage] // plan.micro_batches_per_update
+        )
+        updates[slot.stage] += slot.phase is Phase.UPDATE
+    return seen
+
+
+@pytest.mark.parametrize("plan", SCHEDULES, ids=repr)
+@given(size=sizes)
+def test_every_stage_does_every_phase_of_every_micro_batch_once_in_order(plan, size):
+    n_stages, n = size
+    slots = list(plan.slots(n_stages, n))
+
+    assert slots == sorted(slots)
+    expected = {
+        (phase, stage, m)
+        for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.UPDATE)
+        for stage in range(n_stages)
+        for m in range(n)
+    } | {(Phase.LOSS, n_stages - 1, m) for m in range(n)}
+    assert Counter((s.phase, s.stage, s.micro_batch) for s in slots) == Counter(expected)
+
+
+@pytest.mark.parametrize("plan", [*SCHEDULES, ForwardOnly()], ids=repr)
+@given(size=sizes)
+def test_needs_are_met_before_they_are_used(plan, size):
+    n_stages, n = size
+    at = {(s.phase, s.stage, s.micro_batch): i for i, s in enumerate(plan.slots(n_stages, n))}
+    last = n_stages - 1
+    for m in range(n):
+        for stage in range(last):
+            assert at[Phase.FORWARD, stage, m] < at[Phase.FORWARD, stage + 1, m]
+        assert at[Phase.FORWARD, last, m] < at[Phase.LOSS, last, m]
+        if plan.name == "evaluation":
+            continue
+        assert at[Phase.LOSS, last, m] < at[Phase.BACKWARD, last, m]
+        for stage in range(last):
+            assert at[Phase.BACKWARD, stage + 1, m] < at[Phase.BACKWARD, stage, m]
+        for stage in range(n_stages):
+            assert at[Phase.BACKWARD, stage, m] < at[Phase.UPDATE, stage, m]
+
+
+@pytest.mark.parametrize("plan", [*SCHEDULES, ForwardOnly()], ids=repr)
+@given(size=sizes)
+def test_ticks_are_those_of_the_last_slot(plan, size):
+    assert list(plan.slots(*size))[-1].tick + 1 == plan.ticks(*size)
+
+
+@given(layers=st.integers(1, 20), batch=st.integers(1, 20), batches=st.integers(1, 5))
+def test_ticks_equal_the_closed_forms_of_pipelayer(layers, batch, batches):
+    n = batch * batches
+
+    assert Synchronous(micro_batches_per_update=batch).ticks(layers, n) == batches * (
+        2 * layers + batch + 1
+    )
+    assert Sequential().ticks(layers, n) == (2 * layers + 1) * n + n
+
+
+def test_ticks_equal_the_published_rows(shared):
+    path = shared / "reference" / "noc" / "schedule_anchors.csv"
+    rows = [
+        row
+        for row in csv.DictReader(path.read_text().splitlines())
+        if row["schedule"] == "pipelayer"
+    ]
+    assert rows
+    for row in rows:
+        layers, batch, n = (
+            int(row[key]) for key in ("stages_or_layers", "batch_or_microbatches", "images")
+        )
+        plan = Synchronous(micro_batches_per_update=batch)
+        assert plan.ticks(layers, n) == int(row["cycles_pipelined"])
+
+
+@given(size=sizes)
+def test_sequential_updates_are_never_stale(size):
+    seen = versions(Sequential(), *size)
+
+    assert all(version == m for (_, _, m), version in seen.items())
+
+
+@given(size=sizes, per_update=st.integers(1, 5))
+def test_synchronous_micro_batches_see_the_weights_of_their_batch(size, per_update):
+    seen = versions(Synchronous(micro_batches_per_update=per_update), *size)
+
+    assert all(version == m // per_update for (_, _, m), version in seen.items())
+
+
+@given(size=sizes)
+def test_asynchronous_updates_are_as_stale_as_the_stages_after_them_are_many(size):
+    n_stages, n = size
+    seen = versions(Asynchronous(), n_stages, n)
+    for stage in range(n_stages):
+        delay = 2 * (n_stages - 1 - stage)
+        for m in range(n):
+            assert seen[Phase.FORWARD, stage, m] == max(0, m - delay)
+            assert seen[Phase.BACKWARD, stage, m] == m  # an array cannot stash old weights
+            assert seen[Phase.UPDATE, stage, m] == m
+
+
+def test_names_make_schedules():
+    assert schedule("sequential", 3) == Sequential()
+    assert schedule("synchronous", 3) == Synchronous(micro_batches_per_update=3)
+    assert schedule("asynchronous", 1) == Asynchronous()

@@ -1,0 +1,1 @@
+"""A device, a layer, a loss and a topology of a package that is not crossmesh."""

@@ -1,0 +1,52 @@
+"""Steps that fall off with the square of the conductance."""
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from crossmesh.tiles.analog.devices import StepDevice
+from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions, register
+
+CURVATURE = np.float32(1.0)  # of the step at the bound of a typical device
+
+
+class CurvedStepLaw(NamedTuple):
+    """Numbers that all devices share."""
+
+    cycle_noise: np.float32
+    curvature: np.float32
+
+
+def _step(law, device, j, w, up):
+    size = device[STEP_UP, j] if up else -device[STEP_DOWN, j]
+    return size * max(np.float32(0), CURVATURE - law.curvature * w * w)
+
+
+def _noise(law, device, j, w, step, up):
+    return law.cycle_noise * abs(step)
+
+
+register(CurvedStepLaw, Functions(_step, _noise, depends_on_state=True))
+
+
+class CurvedStep(StepDevice):
+    """Change per pulse ``step * max(0, 1 - curvature * w**2)``, with noise relative to it.
+
+    Attributes:
+        curvature: How fast the step falls off. Source: assumed.
+    """
+
+    source: ClassVar[str] = "law and defaults: assumed"
+
+    kind: Literal["example.curved_step"] = "example.curved_step"
+    curvature: float = Field(0.5, ge=0, le=100)
+
+    @property
+    def lacks_symmetry(self) -> str:
+        """Up and down steps fall off alike."""
+        return "up and down steps fall off alike"
+
+    def law(self) -> Any:
+        """The numbers that all devices share."""
+        return CurvedStepLaw(np.float32(self.cycle_noise), np.float32(self.curvature))

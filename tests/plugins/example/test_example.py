@@ -1,0 +1,24 @@
+"""Kinds of this package, held to the rules of crossmesh: see ``crossmesh.testing``."""
+
+from crossmesh_example.device import CurvedStep
+from crossmesh_example.layer import Scale
+from crossmesh_example.loss import HUBER
+from crossmesh_example.topology import Line
+
+from crossmesh.testing import DeviceTests, FunctionTests, LossTests, TopologyTests
+
+
+class TestCurvedStep(DeviceTests):
+    device = CurvedStep(step=0.01)
+
+
+class TestScale(FunctionTests):
+    function = Scale(factor=-2.5)
+
+
+class TestHuber(LossTests):
+    loss = HUBER
+
+
+class TestLine(TopologyTests):
+    topology = Line(nodes=7)

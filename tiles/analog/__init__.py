@@ -1,0 +1,1 @@
+"""The analog part of a tile: devices, unit cells, arrays, reads, updates."""

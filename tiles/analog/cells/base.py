@@ -1,0 +1,111 @@
+"""What every unit cell is, beside a device alone: how devices make one weight."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from crossmesh.tiles.analog.array import Array, Factor, State
+from crossmesh.tiles.analog.devices.unsupported import Without
+from crossmesh.tiles.analog.pulser import Site
+
+
+class Crossbar(Protocol):
+    """An array of unit cells. Weights are in units of normalised conductance.
+
+    Attributes:
+        weights: ``(rows, cols)`` float32, what a read sees; not to be written from outside.
+        variance: ``(rows, cols)`` variance of each weight from read to read, or None.
+    """
+
+    weights: Array
+    variance: Array | None
+
+    @property
+    def pulses(self) -> int:
+        """Pulses sent so far on all word lines and bit lines."""
+        ...
+
+    def write(self, weights: Array) -> None:
+        """Set every cell to ``weights`` as far as its devices reach."""
+        ...
+
+    def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
+        """Add ``rate * x.T @ d``, example after example, by pulses.
+
+        Args:
+            x: ``(examples, rows)`` word-line values.
+            d: ``(examples, cols)`` bit-line values.
+            rate: Learning rate per unit of normalised conductance.
+            first_example: Number of the first example, which keys the noise.
+        """
+        ...
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Arrays of conductances with wires of their own, and their factors.
+
+        Conductances count from the lower bound of a typical device. The sum of factor times
+        conductances is ``weights``.
+        """
+        ...
+
+    def state(self) -> State:
+        """What changes while training, by name; the rest follows from config and seed."""
+        ...
+
+    def load(self, state: State) -> None:
+        """Take over a saved state."""
+        ...
+
+
+class Transfers(Protocol):
+    """When a cell writes what it holds into memories.
+
+    Attributes:
+        every: Examples between two transfers.
+        examples_per_row: Examples between the transfers of two word lines.
+    """
+
+    @property
+    def every(self) -> int: ...  # noqa: D102  because the class says it
+
+    @property
+    def examples_per_row(self) -> int: ...  # noqa: D102  because the class says it
+
+
+class UnitCell(Without):
+    """The devices at a crosspoint that hold one weight.
+
+    Attributes:
+        holds_anything: Whether it is a number rather than devices.
+    """
+
+    holds_anything: ClassVar[bool] = False
+    if TYPE_CHECKING:
+        kind: Any  # of every class, which narrows it
+
+    @property
+    def n_arrays(self) -> int:
+        """Arrays with wires of their own."""
+        raise NotImplementedError
+
+    @property
+    def largest_conductance(self) -> float:
+        """Of a typical device or its reference, from the lower bound on."""
+        raise NotImplementedError
+
+    @property
+    def reach(self) -> float:
+        """Largest weight that a typical cell holds in both directions, in normalised units."""
+        raise NotImplementedError
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell."""
+        raise NotImplementedError
+
+    @property
+    def transfers(self) -> Transfers | None:
+        """When a cell writes what it holds into memories; None: never."""
+        return None
+
+    def crossbar(self, site: Site) -> Crossbar:
+        """A crossbar of such cells."""
+        raise NotImplementedError

@@ -1,0 +1,222 @@
+"""Two devices in differential, and the refresh that pairs of one-way devices need."""
+
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from crossmesh.common.frozen import Frozen
+from crossmesh.common.random import Purpose
+from crossmesh.tiles.analog.array import (
+    FLOAT_BYTES,
+    Array,
+    DeviceArray,
+    Factor,
+    State,
+    device_bytes,
+)
+from crossmesh.tiles.analog.cells.base import UnitCell
+from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep
+from crossmesh.tiles.analog.devices.kernels import specialised
+from crossmesh.tiles.analog.devices.limits import Count, Pulses
+from crossmesh.tiles.analog.devices.unsupported import of_devices
+from crossmesh.tiles.analog.pulser import Pulser, Site, Trains
+from crossmesh.tiles.analog.readout import read_pair
+from crossmesh.tiles.analog.write_verify import rewrite_full
+
+_NONE = np.zeros((0, 0), np.float32)
+
+
+class Refresh(Frozen):
+    """Resetting saturated pairs and rewriting their difference.
+
+    Devices that move one way only fill up. Where one of a pair has passed ``saturation`` while
+    the difference is below ``difference``, both in parts of the device's range, both devices are
+    reset and the difference is rewritten into one of them, pulse by pulse, until half a step or
+    less is missing. The rule and its thresholds: aihwkit's ``OneSidedUnitCell``, arXiv 2104.02184;
+    Nandakumar et al. 2018 (doi 10.1063/1.5042408) use 0.75 and 0.19.
+
+    Attributes:
+        every: Examples, or vectors where an example has several, between two checks; only pairs
+            pulsed since are looked at.
+        saturation: Part of the range from which a device counts as full.
+        difference: Pairs whose weight is beyond this part of the range are left as they are.
+        max_pulses: Pulses of a rewrite at most.
+        reset: Conductance after a reset, above the lower bound, normalised.
+        reset_noise: Its spread from reset to reset, absolute.
+    """
+
+    every: Count = 1
+    saturation: float = Field(0.75, gt=0, le=1)
+    difference: float = Field(0.25, gt=0, le=1)
+    max_pulses: Pulses = 31
+    reset: float = Field(0.01, ge=0, le=1e6)
+    reset_noise: float = Field(0.0, ge=0, le=1e6)
+
+    @model_validator(mode="after")
+    def _there_is_room(self) -> Self:
+        if self.difference >= self.saturation:
+            raise ValueError(
+                f"difference must be below saturation ({self.saturation}), got {self.difference}"
+            )
+        return self
+
+
+class Pair(UnitCell):
+    """Two devices in differential: ``w = g_plus - g_minus``.
+
+    Every coincidence moves both, in opposite directions, so a pair of devices that move both ways
+    moves by twice a device's step and its asymmetry cancels on average. Of devices that move one
+    way only, one of the pair answers to each direction.
+
+    Attributes:
+        device: What both devices are.
+        refresh: When saturated pairs are rewritten; None: never.
+    """
+
+    why_without: ClassVar[dict[str, str]] = of_devices("cell.device")
+
+    kind: Literal["pair"] = "pair"
+    device: AnyDevice = ConstantStep()
+    refresh: Refresh | None = None
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether the devices hold conductances of one sign."""
+        return self.device.limits[0] >= 0
+
+    @property
+    def granularity(self) -> float:
+        """Change of a weight by one coincidence."""
+        return self.device.granularity * (1 if self.device.moves_one_way else 2)
+
+    @property
+    def reach(self) -> float:
+        """Largest weight that a typical cell holds in both directions."""
+        lower, upper = self.device.limits
+        return upper - lower if self.is_one_sided else 2 * min(upper, -lower)
+
+    @property
+    def n_arrays(self) -> int:
+        """Plus and minus, and the references of either, if devices have some."""
+        return 4 if self.device.has_references else 2
+
+    @property
+    def largest_conductance(self) -> float:
+        """Of a typical device or its reference, from the lower bound on."""
+        return self.device.largest_conductance
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell: two devices, the weight, and its variance."""
+        return 2 * device_bytes(self.device) + FLOAT_BYTES * (1 + any(self.device.read_noise))
+
+    def crossbar(self, site: Site) -> "PairCrossbar":
+        """A crossbar of such cells."""
+        return PairCrossbar(self, site)
+
+
+class PairCrossbar:
+    """Two devices per cell.
+
+    Args:
+        cell: What the cells are.
+        site: Where.
+        first_part: Number of the plus devices among those of the whole unit cell.
+    """
+
+    def __init__(self, cell: Pair, site: Site, first_part: int = 0) -> None:
+        device = cell.device
+        self._cell = cell
+        self._plus, self._minus = (DeviceArray(device, site, first_part + k) for k in range(2))
+        self._pulser = Pulser(site, cell.granularity)
+        self._rewrite_key = site.stream.key(Purpose.REWRITE)
+        self._read_noise = device.read_noise
+        self.weights = np.zeros(site.shape, np.float32)
+        self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
+
+    @property
+    def pulses(self) -> int:
+        """Pulses sent so far."""
+        return self._pulser.pulses
+
+    def write(self, weights: Array) -> None:
+        """Set both devices within their bounds, in equal shares or, one-sided, one of them."""
+        plus, minus = self._shares(weights)
+        self._plus.write(plus)
+        self._minus.write(minus)
+        self._read(self._everywhere)
+
+    def pulse_to(self, weights: Array, example: int, max_pulses: int) -> None:
+        """Write weights pulse by pulse, as well as that goes; ``example`` keys the noise."""
+        plus, minus = self._shares(weights)
+        self._plus.pulse_to(plus, example, max_pulses)
+        self._minus.pulse_to(minus, example, max_pulses)
+        self._read(self._everywhere)
+
+    def _shares(self, weights: Array) -> tuple[Array, Array]:
+        """Conductances of plus and minus: one of them, if one-sided, or equal shares."""
+        if self._cell.is_one_sided:
+            floor = np.float32(self._cell.device.limits[0])
+            return floor + np.maximum(weights, 0), floor + np.maximum(-weights, 0)
+        half = weights * np.float32(0.5)
+        return half, -half
+
+    def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
+        """Draw pulse trains, apply their coincidences, and refresh pairs that are full."""
+        self.pulse(self._pulser.trains(x, d, rate, first_example))
+
+    def pulse(self, trains: Trains) -> None:
+        """Apply coincidences, and refresh pairs that are full."""
+        self._plus.pulse(trains)
+        self._minus.pulse(trains.reversed())
+        touched = trains.driven
+        if self._plus.decays:
+            touched = self._everywhere
+        refresh = self._cell.refresh
+        if refresh and trains.crossings(refresh.every):
+            touched = touched if refresh.every <= len(trains.rows) else self._everywhere
+            self._refresh(refresh, touched, trains.last_example)
+        self._read(touched)
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Plus and minus, each before its references; conductances count from the lower bound."""
+        lower = np.float32(self._cell.device.limits[0])
+        arrays: list[tuple[Factor, Array]] = []
+        for sign, devices in ((1.0, self._plus), (-1.0, self._minus)):
+            arrays.append((sign, devices.seen + devices.reference - lower))
+            if self._cell.device.has_references:
+                arrays.append((-sign, devices.reference - lower))
+        return arrays
+
+    def state(self) -> State:
+        """The conductances of both devices."""
+        return {**self._plus.saved("_0"), **self._minus.saved("_1")}
+
+    def load(self, state: State) -> None:
+        """Take over saved conductances."""
+        self._plus.load(state, "_0")
+        self._minus.load(state, "_1")
+        self._read(self._everywhere)
+
+    @property
+    def _everywhere(self) -> NDArray[np.bool_]:
+        return np.ones(len(self.weights), np.bool_)
+
+    def _refresh(self, refresh: Refresh, touched: NDArray[np.bool_], example: int) -> None:
+        device, plus, minus = self._cell.device, self._plus, self._minus
+        lower, upper = device.limits
+        full = (lower + refresh.saturation * (upper - lower), refresh.difference * (upper - lower))
+        with plus.rewritten(), minus.rewritten():
+            specialised(rewrite_full, plus.law)(
+                (plus.state, plus.history), (minus.state, minus.history),
+                (plus.parameters, minus.parameters), plus.law,
+                full,
+                (refresh.reset, refresh.reset_noise), (device.fresh_history, refresh.max_pulses),
+                touched, example, self._rewrite_key,
+            )  # fmt: skip
+
+    def _read(self, rows: NDArray[np.bool_]) -> None:
+        variance = _NONE if self.variance is None else self.variance
+        read_pair(self.weights, variance, self._plus.seen, self._minus.seen, self._read_noise, rows)

@@ -1,0 +1,300 @@
+"""The 2PCM+3T1C cell of Ambrogio et al. 2018: its config, and a crossbar of such cells."""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from crossmesh.common.frozen import Frozen
+from crossmesh.common.random import Purpose
+from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State, device_bytes
+from crossmesh.tiles.analog.cells.base import UnitCell
+from crossmesh.tiles.analog.cells.pcm_3t1c.capacitor_cells import CapacitorCells
+from crossmesh.tiles.analog.cells.pcm_3t1c.clock import DRIFT_EVERY, LEAK_EVERY, Clock
+from crossmesh.tiles.analog.cells.pcm_3t1c.memory import PcmMemory
+from crossmesh.tiles.analog.cells.pcm_3t1c.memory_pairs import MemoryPairs
+from crossmesh.tiles.analog.devices.capacitor import Capacitor
+from crossmesh.tiles.analog.devices.limits import Count, SiemensOrNone
+from crossmesh.tiles.analog.devices.unsupported import OF_3T1C
+from crossmesh.tiles.analog.parameters import level_bytes
+from crossmesh.tiles.analog.pulser import Pulser, Site
+
+_SIGN = np.uint32(0x80000000)
+_DRAWS = 16  # for one transfer
+_MEASURED, _SETTLED = 0, 1  # draws of a transfer, beside those of the writes
+
+
+class Transfer(Frozen):
+    """When and how weights go from the capacitors to the phase-change memories.
+
+    Attributes:
+        every: Examples between two transfers; vectors, where an example drives a tile with several.
+            Source: Ambrogio et al. 2018, Extended Data Fig. 2.
+        examples_per_row: Examples that pass between the transfers of two word lines; 0: training
+            waits until the whole array is transferred. Source: assumed.
+        offset_siemens: Taken off the weight before it is written, so that most errors need the
+            capacitor to go up, where it has more room. Source: the same, Extended Data Fig. 9.
+        read_noise_siemens: Deviation of the measured weight. Source: assumed.
+    """
+
+    every: Count = 8000
+    examples_per_row: int = Field(0, ge=0, le=10**9)
+    offset_siemens: SiemensOrNone = 2e-6
+    read_noise_siemens: SiemensOrNone = 0.1e-6
+
+
+class Pcm3T1C(UnitCell):
+    """``W = F * (G_plus - G_minus) + p * (g - g_shared)``: the cell of Ambrogio et al. 2018.
+
+    The capacitor cell g takes every update. Now and then the weight is written into the pair of
+    phase-change memories, the capacitor goes back to its initial voltage and corrects what the
+    write missed. With polarity inversion, p then changes its sign, so that what pushes g to one
+    side pushes the weight to both in turn. All cells of a word line share one capacitor cell
+    g_shared, which is never pulsed.
+
+    One unit of normalised conductance is ``gain * pcm.range_siemens``, the reach of the pair.
+    Source: doi 10.1038/s41586-018-0180-5; what is not public there is marked as assumed.
+
+    Attributes:
+        gain: Factor F of the pair. Source: 4 in NeuroSim's model of the cell; the paper's value
+            is not public.
+        polarity_inversion: Whether p changes its sign at every transfer.
+        transfer: When and how weights are transferred; None: never.
+        capacitor: The capacitor cells.
+        pcm: The phase-change memories.
+        reference_leaks: Whether the shared cell leaks like the others, as it is one of them, or is
+            held at its initial voltage. Source: assumed.
+    """
+
+    why_without: ClassVar[dict[str, str]] = OF_3T1C
+
+    kind: Literal["pcm_3t1c"] = "pcm_3t1c"
+    gain: float = Field(4.0, ge=1e-3, le=1e3)
+    polarity_inversion: bool = True
+    transfer: Transfer | None = Transfer()
+    capacitor: Capacitor = Capacitor()
+    pcm: PcmMemory = PcmMemory()
+    reference_leaks: bool = True
+
+    @model_validator(mode="after")
+    def _steps_are_seen(self) -> Self:
+        onset = self.capacitor.threshold_v + self.capacitor.softness_v
+        if self.capacitor.initial_v <= onset:
+            raise ValueError(
+                "capacitor.initial_v must be above threshold_v + softness_v "
+                f"({onset:g}), or pulses do nothing, got {self.capacitor.initial_v}"
+            )
+        return self
+
+    @property
+    def n_arrays(self) -> int:
+        """Two memories, the capacitor cell, and the one that a word line shares."""
+        return 4
+
+    @property
+    def largest_conductance(self) -> float:
+        """The range of a memory."""
+        return 1.0
+
+    @property
+    def transfers(self) -> Transfer | None:
+        """As the config says."""
+        return self.transfer
+
+    @property
+    def unit_siemens(self) -> float:
+        """Conductance of a normalised weight of 1."""
+        return self.gain * self.pcm.range_siemens
+
+    @property
+    def granularity(self) -> float:
+        """Mean change of the weight by one pulse."""
+        return self.capacitor.step_v * self.capacitor.slope_siemens_per_v / self.unit_siemens
+
+    @property
+    def reach(self) -> float:
+        """What the pair holds in both directions."""
+        return 1.0
+
+    @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell.
+
+        A capacitor, its transistor and its leak, two memories as written, the pair as it has
+        drifted, the weight, and its variance.
+        """
+        cell = self.capacitor
+        spreads = (cell.slope_noise, cell.threshold_noise_v, cell.leak_s and cell.leak_noise)
+        floats = 4 + self.pcm.fluctuates
+        n_varying = sum(map(bool, spreads))
+        return device_bytes(cell) + level_bytes(n_varying) + FLOAT_BYTES * floats
+
+    def crossbar(self, site: Site) -> "Pcm3T1CCrossbar":
+        """A crossbar of such cells."""
+        return Pcm3T1CCrossbar(self, site)
+
+
+class Pcm3T1CCrossbar:
+    """Two phase-change memories and a capacitor cell at each crosspoint.
+
+    All weights are relative to ``cell.unit_siemens``.
+
+    Args:
+        cell: What the cells are.
+        site: Where.
+    """
+
+    def __init__(self, cell: Pcm3T1C, site: Site) -> None:
+        rows, transfer = site.shape[0], cell.transfer
+        self._cell = cell
+        self._site = site
+        self._unit = np.float32(cell.unit_siemens)
+        self._clock = Clock(
+            rows=rows,
+            every=transfer.every if transfer else 0,
+            examples_per_row=transfer.examples_per_row if transfer else 0,
+        )
+        self._cells = CapacitorCells(
+            cell.capacitor, cell.unit_siemens, site, reference_leaks=cell.reference_leaks
+        )
+        self._memories = MemoryPairs(cell.pcm, cell.gain, cell.unit_siemens, site)
+        self._pulser = Pulser(site, cell.granularity)
+        self._polarity = np.ones(rows, np.float32)
+        self._reversal = np.zeros(rows, np.uint32)
+        self._is_reversed = False
+        self._count = 0
+        self.weights = np.zeros(site.shape, np.float32)
+        self.variance = self._memories.variance
+
+    @property
+    def pulses(self) -> int:
+        """Pulses sent so far."""
+        return self._pulser.pulses
+
+    def write(self, weights: Array) -> None:
+        """Write the weights as a transfer does, into fresh cells."""
+        self._count = 0
+        self._settle()
+        self._write(slice(0, len(weights)), weights.astype(np.float32), 0)
+        self._read(self._everywhere)
+
+    def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
+        """Pulse the capacitors; leak, drift and transfer when they are due."""
+        for start, stop in self._clock.pieces(first_example, len(x)):
+            trains = self._pulser.trains(x[start:stop], d[start:stop], rate, first_example + start)
+            if self._is_reversed:
+                np.bitwise_xor(trains.rows, self._reversal, out=trains.rows, where=trains.rows != 0)
+            self._cells.pulse(trains)
+            self._count = first_example + stop
+            self._read(self._everywhere if self._wait() else trains.driven)
+            rows = self._clock.due(self._count)
+            if rows is not None:
+                self._transfer(rows)
+
+    def _wait(self) -> bool:
+        """What time alone does; whether it did something."""
+        leaks, drifts = self._count % LEAK_EVERY == 0, self._count % DRIFT_EVERY == 0
+        if not (leaks or drifts):
+            return False
+        written = self._clock.written(self._count - 1)  # a transfer now comes after this
+        if leaks:
+            self._cells.leak()
+            self._cells.share(self._count, written)
+        if drifts:
+            self._memories.drift(self._age_s(written))
+        return True
+
+    def _age_s(self, written: NDArray[np.int64]) -> NDArray[np.float64]:
+        """``(rows, 1)`` seconds since word lines were written, at the last step of the drift."""
+        last = self._count // DRIFT_EVERY * DRIFT_EVERY
+        return np.maximum(last - written, 0)[:, np.newaxis] * self._site.example_s
+
+    # Transfers
+
+    def _transfer(self, rows: slice) -> None:
+        """Write the weights of some word lines into their pairs, and begin again."""
+        transfer = self._cell.transfer
+        assert transfer is not None
+        index = int(self._clock.transfers(self._count)[rows.start])
+        noise = np.float32(transfer.read_noise_siemens) / self._unit
+        measured = self.weights[rows] + noise * self._draws(rows, index, 0)(_MEASURED)
+        self._settle()
+        self._write(rows, measured, index)
+        touched = np.zeros(len(self.weights), np.bool_)
+        touched[rows] = True
+        self._read(touched)
+
+    def _write(self, rows: slice, wanted: Array, index: int) -> None:
+        """Write pairs by RESET and SET, and let the capacitors correct what is missing."""
+        transfer = self._cell.transfer
+        polarity = self._polarity[rows, np.newaxis]
+        offset = np.float32(transfer.offset_siemens if transfer else 0) / self._unit
+        mismatch = self._cells.at_start(rows) - self._cells.shared[rows, np.newaxis]
+        target = wanted - polarity * (offset + mismatch)
+        left_to_capacitor = (polarity * target > 0) & (polarity * target < offset)
+        target = np.where(left_to_capacitor, np.float32(0), target)
+        self._memories.write(rows, target, lambda part: self._draws(rows, index, 1 + part))
+        missing = wanted - self._memories.weights[rows]
+        if transfer:
+            noise = np.float32(transfer.read_noise_siemens) / self._unit
+            missing = missing + noise * self._draws(rows, index, 0)(_SETTLED)
+        self._cells.approach(rows, self._cells.shared[rows, np.newaxis] + polarity * missing)
+        self._memories.fluctuate(rows)
+
+    def _draws(self, rows: slice, index: int, part: int) -> Callable[[int], Array]:
+        """Random numbers of a transfer, by the number of the draw."""
+        shape = (rows.stop - rows.start, self.weights.shape[1])
+        stream = self._site.stream
+
+        def normal(draw: int) -> Array:
+            number, first = index * _DRAWS + draw, (rows.start, 0)
+            return stream.normal(Purpose.TRANSFER, shape, draw=number, part=part, first=first)
+
+        return normal
+
+    # What follows from the number of examples seen
+
+    def _settle(self) -> None:
+        """Polarity of each word line, and the weight of the cell that it shares."""
+        if self._cell.polarity_inversion:
+            odd = self._clock.transfers(self._count) % 2
+            self._polarity = (1 - 2 * odd).astype(np.float32)
+            self._reversal = np.where(odd, _SIGN, np.uint32(0)).astype(np.uint32)
+            self._is_reversed = bool(odd.any())
+        self._cells.share(self._count, self._clock.written(self._count))
+
+    def _read(self, touched: NDArray[np.bool_]) -> None:
+        self._cells.read(self.weights, self._memories.weights, self._polarity, touched)
+
+    @property
+    def _everywhere(self) -> NDArray[np.bool_]:
+        return np.ones(len(self.weights), np.bool_)
+
+    def arrays(self) -> list[tuple[Factor, Array]]:
+        """Memories, capacitor cells and shared cells, relative to the range of a memory."""
+        gain = np.float32(self._cell.gain)
+        p = self._polarity[:, np.newaxis]
+        shared = np.broadcast_to(self._cells.shared[:, np.newaxis], self.weights.shape)
+        cells = (self.weights - self._memories.weights) * p + shared
+        plus, minus = self._memories.drifted(self._age_s(self._clock.written(self._count)))
+        return [(1.0, plus), (-1.0, minus), (p / gain, gain * cells), (-p / gain, gain * shared)]
+
+    # State
+
+    def state(self) -> State:
+        """Voltages, memories as they were written, and how many examples have been applied."""
+        plus, minus = self._memories.written
+        count = np.array([self._count])
+        return {"voltage": self._cells.voltage, "plus": plus, "minus": minus, "examples": count}
+
+    def load(self, state: State) -> None:
+        """Take over a saved state."""
+        self._count = int(state["examples"][0])
+        self._cells.voltage[:] = state["voltage"]
+        self._memories.load(state["plus"], state["minus"])
+        self._settle()
+        self._memories.drift(self._age_s(self._clock.written(self._count)))
+        self._memories.fluctuate(slice(0, len(self.weights)))
+        self._read(self._everywhere)

@@ -1,0 +1,30 @@
+"""Crossbars of any unit cell, or of a device alone."""
+
+from crossmesh.common.random import Stream
+from crossmesh.tiles.analog.cells import Cell, Crossbar
+from crossmesh.tiles.analog.cells.single import AloneCrossbar
+from crossmesh.tiles.analog.devices import Device
+from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.update import UpdateConfig
+
+EXAMPLE_S = 240e-9
+
+
+def build(
+    cell: Cell,
+    shape: tuple[int, int],
+    stream: Stream,
+    update: UpdateConfig,
+    example_s: float = EXAMPLE_S,
+) -> Crossbar:
+    """A crossbar of ``shape`` whose unit cells are ``cell``.
+
+    Args:
+        cell: What the cells are.
+        shape: Rows and columns.
+        stream: Random numbers of the tile.
+        update: How outer products become pulses.
+        example_s: Emulated seconds from one example to the next.
+    """
+    site = Site(shape, stream, update, example_s)
+    return AloneCrossbar(cell, site) if isinstance(cell, Device) else cell.crossbar(site)

@@ -1,0 +1,144 @@
+"""The law of a device, as compiled functions that the update kernel inlines.
+
+A law is a ``NamedTuple`` of the numbers that all devices of an array share; what differs from
+device to device lies in an array of parameters, one row per parameter. A device module writes two
+scalar functions for its law and registers them here; the type of the law selects them when the
+kernel is compiled, so the kernel is written once and still specialised.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from crossmesh.common.compiled import with_functions_of
+
+# Rows of the parameters that every device has; further rows are the device's own.
+STEP_UP, STEP_DOWN, LOWER, UPPER = range(4)
+HISTORY = 12  # row of what a device remembers, in the scratch area of the update kernel
+
+
+class Functions(NamedTuple):
+    """What a law must say.
+
+    Attributes:
+        step: ``(law, device, j, w, up) -> float``: mean change of device ``j`` by one pulse when
+            its normalised conductance is ``w``; positive for ``up``, negative otherwise.
+        noise: ``(law, device, j, w, step, up) -> float``: standard deviation of that change.
+        depends_on_state: Whether pulses are taken one by one, because either depends on ``w``; if
+            not, a train moves at once.
+        remember: ``(law, device, j, up) -> float``: what a device remembers after a pulse, given
+            ``device[HISTORY, j]``; None if its conductance is all that it remembers.
+        train: ``(law, device, j, n, step) -> float``: mean change by a train of n pulses that
+            moves at once, ``step`` being that of the first; None: ``n * step``.
+    """
+
+    step: Callable[..., Any]
+    noise: Callable[..., Any]
+    depends_on_state: bool
+    remember: Callable[..., Any] | None = None
+    train: Callable[..., Any] | None = None
+
+
+_LAWS: dict[type, Functions] = {}
+
+
+def register(law: type, functions: Functions) -> None:
+    """Make ``law`` known to the update kernel."""
+    _LAWS[law] = functions
+
+
+def specialised(kernel: Any, law: Any) -> Any:
+    """A kernel for a law, which may be of another package."""
+    return with_functions_of(kernel, type(law).__module__)
+
+
+def _known(law: Any) -> Functions:
+    compiling = isinstance(law, types.NamedTuple | types.NamedUniTuple)
+    return _LAWS[law.instance_class if compiling else type(law)]
+
+
+def pulse_step(law: Any, device: Any, j: int, w: float, up: bool) -> float:
+    """Mean change of device ``j`` by one pulse."""
+    return _known(law).step(law, device, j, w, up)
+
+
+def pulse_noise(law: Any, device: Any, j: int, w: float, step: float, up: bool) -> float:
+    """Standard deviation of the change of device ``j`` by one pulse of mean ``step``."""
+    return _known(law).noise(law, device, j, w, step, up)
+
+
+def depends_on_state(law: Any) -> bool:
+    """Whether a pulse's effect depends on the pulses before it."""
+    return _known(law).depends_on_state
+
+
+def has_history(law: Any) -> bool:
+    """Whether devices remember more of their pulses than their conductance."""
+    return _known(law).remember is not None
+
+
+def remembered(law: Any, device: Any, j: int, up: bool) -> float:
+    """What device ``j`` remembers after a pulse."""
+    remember = _known(law).remember
+    assert remember is not None
+    return remember(law, device, j, up)
+
+
+def train_step(law: Any, device: Any, j: int, n: float, step: float) -> float:
+    """Mean change of device ``j`` by ``n`` pulses that move it at once."""
+    return (_known(law).train or _alike)(law, device, j, n, step)
+
+
+def _alike(law, device, j, n, step):
+    return n * step
+
+
+def noise_of_step(law, device, j, w, step, up):
+    """Noise for laws that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
+
+    It is relative to the present step, or to the step at ``w == 0`` of the same direction.
+    """
+    at_zero = device[STEP_UP, j] if step > np.float32(0) else device[STEP_DOWN, j]
+    return law.cycle_noise * (law.multiplicative * (abs(step) - at_zero) + at_zero)
+
+
+# numba wants the signatures of these to equal those of the functions that they return.
+@overload(pulse_step, inline="always")
+def _pulse_step(law, device, j, w, up):
+    return _known(law).step
+
+
+@overload(pulse_noise, inline="always")
+def _pulse_noise(law, device, j, w, step, up):
+    return _known(law).noise
+
+
+@overload(depends_on_state)
+def _depends_on_state(law):
+    if _known(law).depends_on_state:
+        return lambda law: True
+    return lambda law: False
+
+
+@overload(has_history)
+def _has_history(law):
+    if _known(law).remember is not None:
+        return lambda law: True
+    return lambda law: False
+
+
+def _forgetful(law, device, j, up):
+    return device[HISTORY, j]
+
+
+@overload(remembered, inline="always")
+def _remembered(law, device, j, up):
+    return _known(law).remember or _forgetful
+
+
+@overload(train_step, inline="always")
+def _train_step(law, device, j, n, step):
+    return _known(law).train or _alike

@@ -1,0 +1,61 @@
+"""How much memory a tile takes, from its config alone: what placement asks before a start.
+
+What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and why it is enough.
+"""
+
+import ctypes
+
+from crossmesh.tiles.analog.array import FLOAT_BYTES
+from crossmesh.tiles.analog.cells import Cell
+from crossmesh.tiles.analog.cells.single import alone_bytes
+from crossmesh.tiles.analog.devices import Device
+from crossmesh.tiles.analog.tile import TileConfig, wires_of
+
+OBJECT_BYTES = 24 << 10  # of a tile: Python objects, keys, numbers per line (measured)
+BUILD_BYTES = 64  # per crosspoint, at most, while a tile is built, written or loaded (measured)
+
+
+def bytes_per_cell(cell: Cell) -> int:
+    """Bytes that a tile keeps per crosspoint.
+
+    >>> from crossmesh.tiles.analog.devices import ConstantStep
+    >>> bytes_per_cell(ConstantStep())  # the conductance, and four parameters in 16 bits each
+    12
+    """
+    return alone_bytes(cell) if isinstance(cell, Device) else cell.cell_bytes
+
+
+def tile_bytes(config: TileConfig | None, shape: tuple[int, int]) -> int:
+    """Bytes that a tile keeps, as long as it lives.
+
+    Args:
+        config: What the tile is; None for a digital memory.
+        shape: Word lines and bit lines that the tile uses, or the numbers of the memory.
+    """
+    if config is None:
+        return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
+    wires = wires_of(config, shape)
+    behind_wires = wires.bytes_per_cell(config.cell.n_arrays) if wires else 0
+    return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES
+
+
+def build_bytes(shape: tuple[int, int]) -> int:
+    """Bytes more, at most, that a process needs while it builds, writes or loads a tile.
+
+    A process builds one tile after the other, so it needs this once, for its largest.
+
+    Args:
+        shape: Word lines and bit lines that the tile uses.
+    """
+    return shape[0] * shape[1] * BUILD_BYTES
+
+
+def give_back() -> None:
+    """Give memory that is free within this process back to the system.
+
+    Arrays that live for a moment leave holes between those that stay. The C library keeps the
+    holes, if it is glibc until it is told; others have nothing to call, and nothing is done.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,114 @@
+"""The pulse generators of a tile, and the trains that they make."""
+
+import threading
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmesh.common.random import CHUNK, Purpose, Stream
+from crossmesh.tiles.analog.readout import driven
+from crossmesh.tiles.analog.update import UpdateConfig, make_trains
+
+Array = NDArray[np.float32]
+_SIGN = np.uint32(0x80000000)
+
+
+class Site(NamedTuple):
+    """Where a crossbar stands: what it needs to know beside its unit cell.
+
+    Attributes:
+        shape: Rows and columns.
+        stream: Random numbers of the tile.
+        update: How outer products become pulses.
+        example_s: Emulated seconds from one example to the next.
+    """
+
+    shape: tuple[int, int]
+    stream: Stream
+    update: UpdateConfig
+    example_s: float
+
+
+class Trains(NamedTuple):
+    """Pulse trains of consecutive examples.
+
+    Attributes:
+        rows: ``(examples, rows)`` words, as ``tiles/analog/update.py`` defines them.
+        columns: ``(examples, cols padded to CHUNK)`` words.
+        first_example: Number of the first example, which keys the noise.
+    """
+
+    rows: NDArray[np.uint32]
+    columns: NDArray[np.uint32]
+    first_example: int
+
+    def reversed(self) -> Self:
+        """The same pulses with up and down exchanged."""
+        return self._replace(rows=np.where(self.rows, self.rows ^ _SIGN, np.uint32(0)))
+
+    @property
+    def driven(self) -> NDArray[np.bool_]:
+        """``(rows,)`` word lines that have a pulse in any example."""
+        return driven(self.rows)
+
+    @property
+    def last_example(self) -> int:
+        """Number of the last example."""
+        return self.first_example + len(self.rows) - 1
+
+    def crossings(self, every: int) -> int:
+        """How many multiples of so many examples have been completed by these."""
+        return (self.last_example + 1) // every - self.first_example // every
+
+
+class _Words(threading.local):
+    """Room for the trains of one call: tiles pulse one after the other, so a thread needs it once.
+
+    Lines that a crossbar does not have stay zero, since crossbars of other widths write elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], NDArray[np.uint32]] = {}
+
+    def room(self, side: str, n: int, lines: int, words: int) -> NDArray[np.uint32]:
+        """``(n, words)`` for so many lines of one side."""
+        kept = self._kept.get((side, lines))
+        if kept is None or len(kept) < n:
+            kept = self._kept[side, lines] = np.zeros((n, words), np.uint32)
+        return kept[:n]
+
+
+_WORDS = _Words()
+
+
+class Pulser:
+    """The pulse generators of a tile.
+
+    Args:
+        site: Where.
+        granularity: Change of a weight per coincidence, which trains are scaled for.
+    """
+
+    def __init__(self, site: Site, granularity: float) -> None:
+        update, stream = site.update, site.stream
+        self.pulses = 0
+        self._granularity = granularity
+        self._config = (
+            update.trains == "stochastic",
+            update.length,
+            update.update_management,
+            update.length_management,
+        )
+        self._keys = np.stack([stream.key(Purpose.ROW_TRAIN), stream.key(Purpose.COLUMN_TRAIN)])
+
+    def trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:
+        """Draw the trains of some examples; they hold until any tile's next call."""
+        n, lines = x.shape
+        rows = _WORDS.room("rows", n, lines, lines)
+        lines = d.shape[1]
+        columns = _WORDS.room("columns", n, lines, -(-lines // CHUNK) * CHUNK)
+        self.pulses += make_trains(
+            x, d, rate, self._granularity, self._config, first_example, self._keys, rows, columns
+        )
+        return Trains(rows, columns, first_example)

@@ -1,0 +1,81 @@
+"""From devices to weights: what a read sees of the word lines that have just been pulsed."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmesh.common.compiled import inlined, kernel
+from crossmesh.common.random import CHUNK, fill_normals
+from crossmesh.tiles.analog.update import BITS, is_driven
+
+_NEVER = np.uint32(0)
+
+
+@inlined
+def _coincides(row_trains, column_trains, i, column):
+    """Whether a device has had a pulse in any example."""
+    pulses = _NEVER
+    for e in range(row_trains.shape[0]):
+        pulses |= row_trains[e, i] & column_trains[e, column] & BITS
+    return pulses != _NEVER
+
+
+@kernel
+def driven(row_trains: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """``(rows,)`` word lines that have a pulse in any example."""
+    lines = np.empty(row_trains.shape[1], np.bool_)
+    for i in range(row_trains.shape[1]):
+        lines[i] = is_driven(row_trains, i)
+    return lines
+
+
+@kernel
+def redraw(
+    seen: NDArray[np.float32],  # (rows, cols), written where devices were pulsed
+    state: NDArray[np.float32],  # (rows, cols) normalised conductance
+    reference: NDArray[np.float32],  # (rows, cols) that devices are read against; (0, 0): 0
+    deviation: float,  # of the write noise
+    row_trains: NDArray[np.uint32],  # (examples, rows)
+    column_trains: NDArray[np.uint32],  # (examples, cols padded to CHUNK)
+    example: int,  # which keys the noise
+    key: NDArray[np.uint32],  # (2,)
+) -> None:
+    """Read pulsed devices again: state less reference, and write noise."""
+    rows, cols = state.shape
+    noise = np.zeros(CHUNK, np.float32)
+    words = np.empty(CHUNK // 2, np.uint32)
+    for i in range(rows):
+        if not is_driven(row_trains, i):
+            continue
+        for chunk in range(column_trains.shape[1] // CHUNK):
+            first = chunk * CHUNK
+            if deviation > 0:
+                fill_normals(noise, words, chunk, i, example, 0, key[0], key[1])
+            for j in range(min(CHUNK, cols - first)):
+                if _coincides(row_trains, column_trains, i, first + j):
+                    value = state[i, first + j] + np.float32(deviation) * noise[j]
+                    if reference.shape[0]:
+                        value -= reference[i, first + j]
+                    seen[i, first + j] = value
+
+
+@kernel
+def read_pair(
+    weights: NDArray[np.float32],  # (rows, cols), written on touched word lines
+    variance: NDArray[np.float32],  # (rows, cols) from read to read, written too; (0, 0): none
+    plus: NDArray[np.float32],  # (rows, cols) as seen
+    minus: NDArray[np.float32],  # (rows, cols) as seen
+    read_noise: tuple[float, float],  # of a device: at conductance 0, and slope
+    touched: NDArray[np.bool_],  # (rows,) word lines to look at
+) -> None:
+    """Weights of pairs, and how far they scatter from read to read."""
+    at_zero, slope = np.float32(read_noise[0]), np.float32(read_noise[1])
+    for i in range(weights.shape[0]):
+        if not touched[i]:
+            continue
+        for j in range(weights.shape[1]):
+            weights[i, j] = plus[i, j] - minus[i, j]
+        if variance.shape[0]:
+            for j in range(weights.shape[1]):
+                a = at_zero + slope * plus[i, j]
+                b = at_zero + slope * minus[i, j]
+                variance[i, j] = a * a + b * b

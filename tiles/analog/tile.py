@@ -1,0 +1,276 @@
+"""The tile: a crossbar with its periphery, and its three cycles in units of the network."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from crossmesh.common.frozen import Frozen
+from crossmesh.common.random import Purpose, Stream
+from crossmesh.tiles.analog.array import State, state_digest
+from crossmesh.tiles.analog.cells import Cell
+from crossmesh.tiles.analog.crossbar import EXAMPLE_S, build
+from crossmesh.tiles.analog.devices import ConstantStep
+from crossmesh.tiles.analog.ir_drop import LARGEST_BY_FIRST_ORDER, Wires, largest_loss
+from crossmesh.tiles.analog.nodal import MOST_SOLVES, needed_solves
+from crossmesh.tiles.analog.read import Cells, ReadConfig, Reader
+from crossmesh.tiles.analog.retention import Aged, Aging, aged
+from crossmesh.tiles.analog.update import UpdateConfig
+
+_PULSES = "pulses"  # in a checkpoint, beside the arrays of the crossbar
+
+
+class TileConfig(Frozen):
+    """What all tiles of a chip are.
+
+    Attributes:
+        rows: Word lines.
+        cols: Bit lines.
+        cell: The unit cell at each crosspoint.
+        read: The read path of the forward and backward cycles.
+        update: How outer products become pulses.
+        weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
+            layer's largest initial weight takes half of what a typical cell reaches.
+        bias: Where the bias of a layer lies. ``line``: on one more word line, driven at 1, so that
+            noise management scales inputs that are smaller by 1 as well. ``digital``: in numbers
+            that the digital unit adds behind the ADCs, as in aihwkit, whose default it is.
+        example_s: Emulated seconds from one example to the next, for what leaks and drifts while
+            training. Source: assumed, 240 ns.
+    """
+
+    rows: int = Field(256, ge=1, le=65536)
+    cols: int = Field(256, ge=1, le=65536)
+    cell: Cell = ConstantStep()
+    read: ReadConfig = ReadConfig()
+    update: UpdateConfig = UpdateConfig()
+    weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
+    bias: Literal["line", "digital"] = "digital"
+    example_s: float = Field(EXAMPLE_S, gt=0)
+
+    @model_validator(mode="after")
+    def _every_word_line_is_transferred(self) -> Self:
+        transfer = self.cell.transfers
+        if transfer and self.rows * transfer.examples_per_row > transfer.every:
+            raise ValueError(
+                "cell.transfer.every must be at least rows * examples_per_row "
+                f"({self.rows * transfer.examples_per_row}), got {transfer.every}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wires_can_be_computed(self) -> Self:
+        read, shape = self.read, (self.rows, self.cols)
+        conductance = self.cell.largest_conductance
+        loss = largest_loss(shape, read.wire_resistance, conductance)
+        if read.wire_model == "first_order" and loss > LARGEST_BY_FIRST_ORDER:
+            raise ValueError(
+                "read.wire_model must be auto or exact where a device may lose more than "
+                f"{LARGEST_BY_FIRST_ORDER:.0%} of its current, got first_order, which takes up to "
+                f"{loss:.0%} on tiles of {self.rows} x {self.cols}"
+            )
+        load = read.wire_resistance * conductance
+        if needed_solves(shape, load) > MOST_SOLVES:
+            raise ValueError(
+                "read.wire_resistance must leave a read within "
+                f"{MOST_SOLVES} solves of all lines, got {read.wire_resistance:g}, which takes "
+                f"{needed_solves(shape, load)} on tiles of {self.rows} x {self.cols}"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """The part of a layer's weight matrix that one tile holds.
+
+    Attributes:
+        tile: Number of the tile in the chip, which also keys its random numbers.
+        layer: Name of the layer.
+        row: First word line in the layer's matrix.
+        col: First bit line in the layer's matrix.
+        shape: Word lines and bit lines used.
+        copy: Number of this copy of the block, which serves a part of the vectors.
+        copies: Copies of the block.
+        home: The tile whose digital unit holds it, if it lies in digital memory.
+    """
+
+    tile: int
+    layer: str
+    row: int
+    col: int
+    shape: tuple[int, int]
+    copy: int = 0
+    copies: int = 1
+    home: int | None = None
+
+    @property
+    def row_range(self) -> tuple[int, int]:
+        """Word lines of the layer, half-open."""
+        return self.row, self.row + self.shape[0]
+
+    @property
+    def col_range(self) -> tuple[int, int]:
+        """Bit lines of the layer, half-open."""
+        return self.col, self.col + self.shape[1]
+
+    def __str__(self) -> str:
+        rows, cols = self.row_range, self.col_range
+        return f"tile {self.tile} ({self.layer} rows {rows[0]}:{rows[1]} cols {cols[0]}:{cols[1]})"
+
+
+class Tile:
+    """One tile at work.
+
+    Args:
+        config: What tiles are.
+        block: Which part of which layer this one holds.
+        scale: Weight of the network per unit of normalised conductance.
+        seed: The run's seed.
+        vectors: Vectors of an example that the layer's matrix is driven with; their time is a part
+            of ``example_s`` each.
+    """
+
+    def __init__(
+        self, config: TileConfig, block: Block, scale: float, seed: int, vectors: int = 1
+    ) -> None:
+        self.block = block
+        self.scale = scale
+        self._stream = Stream(seed=seed, owner=block.tile)
+        self.crossbar = build(
+            config.cell, block.shape, self._stream, config.update, config.example_s / vectors
+        )
+        self._forward = Reader(config.read, repeats_on_saturation=True)
+        self._backward = Reader(config.read, repeats_on_saturation=False)
+        self._training_keys = self._keys(Purpose.FORWARD_INPUT, Purpose.FORWARD_OUTPUT)
+        self._backward_keys = self._keys(Purpose.BACKWARD_INPUT, Purpose.BACKWARD_OUTPUT)
+        self._forward_keys = self._training_keys
+        self._scale = np.float32(scale)
+        self._vectors = vectors
+        self._wires = wires_of(config, block.shape)
+        self._aged: Aged | None = None
+        self._pulses_before = 0  # less those that the crossbar had counted then
+
+    def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
+        return np.stack([self._stream.key(purpose, part) for purpose in purposes])
+
+    def begin(self, evaluation: int | None, examples_per_update: float = 1) -> None:
+        """Choose the noise of forward reads: that of training, or of a numbered evaluation.
+
+        Args:
+            evaluation: Number of the evaluation; None: training.
+            examples_per_update: How many the tile reads between two updates; infinitely
+                many, if it is never updated.
+        """
+        if self._wires is not None:
+            vectors = 2 * examples_per_update * self._vectors / self.block.copies
+            self._wires.expect(vectors if evaluation is None else math.inf)
+        self._forward_keys = (
+            self._training_keys
+            if evaluation is None
+            else self._keys(Purpose.EVALUATE_INPUT, Purpose.EVALUATE_OUTPUT, part=evaluation)
+        )
+
+    def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
+        """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
+        y = self._forward.product(x, self._cells(), first_example, self._forward_keys)
+        return self._scaled(y)
+
+    def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
+        """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
+        weights, variance, lost = self._cells(backward=True)
+        cells = Cells(weights.T, None if variance is None else variance.T, lost)
+        z = self._backward.product(d, cells, first_example, self._backward_keys)
+        return self._scaled(z)
+
+    def update(
+        self, x: NDArray[np.float32], d: NDArray[np.float32], rate: float, first_example: int
+    ) -> None:
+        """Update cycle: add ``rate * x.T @ d`` to the weights, one example after the other."""
+        self.crossbar.update(x, d, rate / self.scale, first_example)
+        self._changed()
+
+    def write(self, weights: NDArray[np.float32]) -> None:
+        """Set the network's weights ``(rows, cols)`` as far as the devices reach."""
+        self.crossbar.write(weights / self._scale)
+        self._begin_anew(pulses=0)
+
+    def state(self) -> State:
+        """What a checkpoint holds: the state of the devices, and the pulses sent so far."""
+        return {**self.crossbar.state(), _PULSES: np.array([self.pulses], np.int64)}
+
+    def load(self, state: State) -> None:
+        """Take over what ``state`` gave."""
+        self.crossbar.load({name: array for name, array in state.items() if name != _PULSES})
+        self._begin_anew(int(state[_PULSES][0]))
+
+    def _begin_anew(self, pulses: int) -> None:
+        self._changed()
+        self._pulses_before = pulses - self.crossbar.pulses
+
+    @property
+    def pulses(self) -> int:
+        """Pulses sent to all lines since the weights were written."""
+        return self._pulses_before + self.crossbar.pulses
+
+    def age(self, aging: Aging | None) -> None:
+        """Read the weights from programmed memories that have aged; None: from the crossbar.
+
+        The state of the devices is left as it is.
+        """
+        self._aged = aged(self.crossbar.weights, self._stream, aging) if aging else None
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._wires is not None:
+            self._wires.forget()
+
+    def _cells(self, *, backward: bool = False) -> Cells:
+        """Normalised weights as the lines see them, and their variance from read to read."""
+        read = self._aged or self.crossbar
+        if self._wires is None:
+            return Cells(read.weights, read.variance)
+        seen = self._wires.behind(read.weights, read.arrays, backward=backward)
+        return seen._replace(variance=read.variance)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """The network's weights ``(rows, cols)`` as the devices hold them."""
+        return self.crossbar.weights * self._scale
+
+    def digest(self) -> bytes:
+        """sha256 of the device state: names, shapes and bits."""
+        return state_digest(self.crossbar.state())
+
+    def _scaled(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.scale != 1.0:
+            y *= self._scale
+        return y
+
+
+def wires_of(config: TileConfig, shape: tuple[int, int]) -> Wires | None:
+    """The wires of a tile of ``shape``, or None if they have no resistance."""
+    read = config.read
+    if not read.wire_resistance:
+        return None
+    return Wires(read.wire_resistance, read.wire_model, shape, config.cell.largest_conductance)
+
+
+def warm_up(config: TileConfig, seed: int = 0) -> None:
+    """Run every cycle once on a small tile, so that its kernels are compiled and cached.
+
+    Wires are solved exactly whatever their model, since a state may ask for it, and in both ways.
+    The first time takes seconds; processes that start later find the kernels on disk.
+    """
+    wired = bool(config.read.wire_resistance)
+    if wired:
+        read = config.read.model_copy(update={"wire_model": "exact"})
+        config = config.model_copy(update={"read": read})
+    tile = Tile(config, Block(tile=0, layer="", row=0, col=0, shape=(3, 3)), 1.0, seed)
+    x = np.full((1, 3), 0.5, np.float32)
+    for examples in (1, math.inf)[: 1 + wired]:
+        tile.begin(None, examples)
+        tile.forward(x, 0)
+        tile.backward(x, 0)
+        tile.update(x, x, 0.01, 0)

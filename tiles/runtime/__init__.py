@@ -1,0 +1,1 @@
+"""Programs of tiles, and the hosts and actors that perform them."""

@@ -1,0 +1,174 @@
+"""The Ray actor around a tile host: it moves calls and messages, the host does the work."""
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import ray
+from threadpoolctl import threadpool_limits
+
+from crossmesh.common.private_folders import PrivateFolder
+from crossmesh.common.storage import Storage
+from crossmesh.common.version import VERSION
+from crossmesh.interconnect.transport.channels import Channels, ChannelStopped
+from crossmesh.interconnect.transport.endpoints import Ipc, Keys, Tcp
+from crossmesh.tiles.analog.retention import Aging
+from crossmesh.tiles.runtime.host import Assignment, TileHost
+from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
+from crossmesh.tiles.runtime.program import Span
+from crossmesh.tiles.runtime.steps import Feed
+
+
+class Spot(NamedTuple):
+    """Where an actor runs, and its public key for channels between nodes."""
+
+    node: str
+    ip: str
+    pid: int
+    version: str
+    key: bytes
+
+
+class TileActor:
+    """Hosts tiles in a process of its own. Created through ``actor_class``.
+
+    Args:
+        assignment: What hosts hold and do.
+        host: Which of them this one is.
+        feeds: Examples to train on and to test on, None where the host needs none.
+    """
+
+    def __init__(self, assignment: Assignment, host: int, *feeds: Feed | None) -> None:
+        threadpool_limits(1)  # law 1: the same bits however many cores there are
+        self._keys = Keys.generate()
+        self._folder: PrivateFolder | None = None  # of the sockets within this node
+        self._channels: Channels | None = None
+        needed = {name: feed for name, feed in zip(("train", "test"), feeds, strict=True) if feed}
+        self._host = TileHost(replace(assignment, host=host), needed)
+
+    def join(self, generation: int, capacity: int) -> Spot:
+        """Leave all channels, and be ready for others.
+
+        Args:
+            generation: Of their messages, raised by every recovery.
+            capacity: Messages queued per channel before its source waits.
+
+        Returns:
+            Where this actor runs.
+        """
+        self.close()
+        self._channels = Channels(generation=generation, capacity=capacity, keys=self._keys)
+        self._host.join(self._channels)
+        context = ray.get_runtime_context()
+        ip = ray.util.get_node_ip_address()
+        return Spot(context.get_node_id(), ip, os.getpid(), VERSION, self._keys.public)
+
+    def listen(self, peers: dict[int, Spot]) -> dict[int, str]:
+        """Open a channel from every peer.
+
+        Args:
+            peers: Where each of them runs.
+
+        Returns:
+            Addresses by peer.
+        """
+        here = ray.get_runtime_context().get_node_id()
+        address = ray.util.get_node_ip_address()
+        if any(spot.node == here for spot in peers.values()):
+            self._folder = PrivateFolder()
+        channels = self._open
+        return {
+            peer: channels.listen(
+                peer,
+                Ipc(folder=self._folder.path)
+                if self._folder and spot.node == here
+                else Tcp(host=address, client_key=spot.key),
+            )
+            for peer, spot in peers.items()
+        }
+
+    def connect(self, peers: dict[int, tuple[str, bytes]]) -> None:
+        """Open a channel to every peer, given its address and public key."""
+        for peer, (address, key) in peers.items():
+            self._open.connect(peer, address, key)
+
+    def await_peers(self, timeout_s: float) -> None:
+        """Wait until all peers have connected; then nobody needs the files of the sockets more."""
+        self._open.await_peers(timeout_s)
+        self._remove_folder()
+
+    @property
+    def _open(self) -> Channels:
+        assert self._channels is not None
+        return self._channels
+
+    def run(self, span: Span) -> tuple[Outcome | None, HostReport]:
+        """Perform this host's part of a span; None instead of an outcome after ``stop``."""
+        outcome = None
+        with contextlib.suppress(ChannelStopped):
+            outcome = self._host.run(span)
+        return outcome, self._report()
+
+    def status(self) -> tuple[Progress, HostReport]:
+        """How far the running span is, and how the time went."""
+        return self._host.meter.progress, self._report()
+
+    def _report(self) -> HostReport:
+        node = ray.get_runtime_context().get_node_id()
+        return self._host.report()._replace(node=node, ip=ray.util.get_node_ip_address())
+
+    def stop(self, generation: int) -> None:
+        """Make a running span of this generation end soon; a late call ends none of a later one."""
+        channels = self._channels
+        if channels and channels.generation == generation:
+            channels.stop()
+
+    def close(self) -> None:
+        """Close all channels."""
+        if self._channels:
+            self._channels.close()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        if self._folder:
+            self._folder.remove()
+            self._folder = None
+
+    def write(self, weights: Callable[..., Any]) -> None:
+        """Set every tile from a function of (layer, corner, shape)."""
+        self._host.write(weights)
+
+    def save(self, folder: str) -> dict[str, str]:
+        """Write every tile's state to a folder; sha256 of each file by its name."""
+        return self._host.save(Storage(folder))
+
+    def load(self, folder: str, files: Mapping[str, str]) -> None:
+        """Read every tile's state from a folder, given the sha256 of each file by its name."""
+        self._host.load(Storage(folder), files)
+
+    def age(self, aging: Aging | None) -> None:
+        """Read every tile from programmed memories that have aged; None: from its crossbar."""
+        self._host.age(aging)
+
+    def digests(self) -> dict[int, bytes]:
+        """sha256 of each tile's device state."""
+        return self._host.digests()
+
+    def reports(self) -> list[TileReport]:
+        """Rows of the tiles table."""
+        return self._host.reports()
+
+
+def actor_class() -> Any:
+    """``TileActor`` as a Ray actor class: never restarted, since a restarted one would be empty.
+
+    Calls named in the group ``control`` are answered while a span runs.
+    """
+    for name in ("status", "stop"):
+        method = ray.method(concurrency_group="control")(getattr(TileActor, name))
+        setattr(TileActor, name, method)
+    remote: Any = ray.remote  # its types do not know concurrency groups
+    make = remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})
+    return make(TileActor)

@@ -1,0 +1,390 @@
+"""Operations bound to arrays: what a host's part of a program becomes, once per schedule.
+
+A step is a function of (micro-batch, number of its first example, span). Steps find their inputs
+in stores, one per value, and the last use frees a value, so memory follows the schedule.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmesh.interconnect.schedule import Phase
+from crossmesh.interconnect.transport.channels import Channels
+from crossmesh.interconnect.transport.messages import Message
+from crossmesh.tiles.analog.convolution import Patches, Sliding
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.digital import LOSSES, Call, DigitalMemory, Learned, add_bias, learn_bias
+from crossmesh.tiles.digital.base import NO_NUMBERS
+from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
+from crossmesh.tiles.runtime.program import Operation, Program, Span, Value
+
+Array = NDArray[np.float32]
+Store = dict[int, Array]  # a value by micro-batch
+Get = Callable[[int], Array]
+Step = Callable[[int, int, Span], None]
+Compute = Callable[[int, int, Span], Array]  # a step before what it makes is stored
+Steps = list[list[list[tuple[Action, Step]]]]  # by phase and stage
+Count = Callable[[float, int, int], None]
+Holder = Tile | DigitalMemory
+
+
+class Feed(Protocol):
+    """Where a host finds examples: a pure function of epoch and position."""
+
+    def inputs(self, epoch: int, start: int, stop: int) -> Array:
+        """``(examples * positions, features)`` at positions of the epoch's order."""
+        ...
+
+    def targets(self, epoch: int, start: int, stop: int) -> NDArray[np.generic]:
+        """Class numbers ``(examples,)`` or ``(examples, positions)``, or values."""
+        ...
+
+
+class _Part(NamedTuple):
+    """A step's way to one of its inputs, and what part of the result it is for.
+
+    Attributes:
+        get: The columns and positions by micro-batch.
+        at: First column of the result.
+        at_position: First position of the result.
+        positions: Vectors per example.
+    """
+
+    get: Get
+    at: int
+    at_position: int
+    positions: int
+
+
+class Binder:
+    """Binds the actions of one host to its tiles, feeds and channels, and to the stores between.
+
+    Args:
+        program: The whole program.
+        seed: The run's seed.
+        tiles: The host's tiles and digital memories, by number.
+        feeds: Where examples come from, by ``train`` and ``test``.
+        channels: Connections to the other hosts, or None if there are none.
+        count: Told the loss, the hits and the size of every micro-batch.
+
+    Attributes:
+        channel_s: Wall seconds within sends and receives, with what they waited.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        seed: int,
+        tiles: Mapping[int, Holder],
+        feeds: Mapping[str, Feed],
+        channels: Channels | None,
+        count: Count,
+    ) -> None:
+        self._program = program
+        self._seed = seed
+        self._tiles = tiles
+        self._feeds = feeds
+        self._channels = channels
+        self._count = count
+        self.channel_s = 0.0
+        self._stores: dict[Value, Store] = {}
+        self._early: dict[tuple[int, int], Array] = {}
+
+    def steps(self, operations: Sequence[Operation], plan: Sequence[tuple[Place, Action]]) -> Steps:
+        """The steps of a plan.
+
+        Args:
+            operations: All operations of a micro-batch, whichever host performs them.
+            plan: The actions of this host.
+        """
+        last = {
+            value: (i, k)
+            for i, (_, action) in enumerate(plan)
+            for k, value in enumerate(uses(action))
+        }
+        columns = _columns(operations, plan)
+        heights = {op.gives: op.positions for op in operations if op.gives}
+        steps: Steps = [[[] for _ in range(self._program.n_stages)] for _ in Phase]
+        for i, (place, action) in enumerate(plan):
+            parts = []
+            for k, take in enumerate(takes_of(action)):
+                first, width = columns[take.value]
+                height = heights[take.value]
+                whole = _whole(self._store(take.value), last=last[take.value] == (i, k))
+                get = _columns_of(whole, (take.start - first, take.stop - first), width)
+                if take.positions is not None:
+                    get = _positions_of(get, take.positions, height)
+                    height = take.positions[1] - take.positions[0]
+                parts.append(_Part(get, take.at, take.at_position, height))
+            stored = not isinstance(action, Operation) or action.gives in last
+            steps[place[0]][place[1]].append((action, self._bind(action, parts, stored=stored)))
+        return steps
+
+    def _store(self, value: Value) -> Store:
+        return self._stores.setdefault(value, {})
+
+    def _bind(self, action: Action, parts: Sequence[_Part], *, stored: bool) -> Step:
+        if isinstance(action, Receive):
+            return self._bind_receive(action)
+        if isinstance(action, SendMessage):
+            return self._bind_send(action, parts)
+        compute = getattr(self, f"_bind_{action.kind}")(action, parts)
+        if action.gives is None or not stored:
+            return compute
+        keep = self._store(action.gives)
+
+        def step(m: int, first: int, span: Span) -> None:
+            keep[m] = compute(m, first, span)
+
+        return step
+
+    # Examples and the loss
+
+    def _feed(self, span: Span) -> Feed:
+        return self._feeds["train" if span.evaluation is None else "test"]
+
+    def _bind_input(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        def take(m: int, first: int, span: Span) -> Array:
+            start, stop = span.examples(m)
+            return self._feed(span).inputs(span.epoch, span.first + start, span.first + stop)
+
+        return take
+
+    def _bind_loss(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        loss, y = LOSSES[self._program.loss], parts[0].get
+
+        def evaluate(m: int, first: int, span: Span) -> Array:
+            start, stop = span.examples(m)
+            feed, outputs = self._feed(span), y(m)
+            targets = feed.targets(span.epoch, span.first + start, span.first + stop)
+            value, d = loss.evaluate(outputs, targets)
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"the loss must be finite, got {value} after {start} examples; "
+                    "a smaller training.learning_rate may help"
+                )
+            self._count(value, loss.count_correct(outputs, targets), stop - start)
+            return d
+
+        return evaluate
+
+    # Tiles
+
+    def _bind_read(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        read, number, x = self._array(op).forward, self._numbering(op), _contiguous(parts[0].get)
+        return lambda m, first, span: read(x(m), number(m, first, span))
+
+    def _bind_read_back(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        read, number, d = self._array(op).backward, self._numbering(op), _contiguous(parts[0].get)
+        return lambda m, first, span: read(d(m), number(m, first, span))
+
+    def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
+        update, number = self._array(op).update, self._numbering(op)
+        x, d = (_contiguous(part.get) for part in parts)
+        return lambda m, first, span: update(x(m), d(m), span.learning_rate, number(m, first, span))
+
+    def _array(self, op: Operation) -> Tile | Sliding:
+        """What performs the cycles of a tile for an operation."""
+        tile = self._tiles[op.tile]
+        assert isinstance(tile, Tile)
+        window = self._program.windows.get(op.node)
+        if window is None:
+            return tile
+        patches = Patches(window=window, rows=tile.block.row_range, positions=op.span)
+        return Sliding(tile, patches)
+
+    def _numbering(self, op: Operation) -> Callable[[int, int, Span], int]:
+        """Number of the first vector that a tile is driven with, which keys its noise.
+
+        A micro-batch has as many numbers as vectors; those of a node come after those of the nodes
+        that drive the same matrix before it.
+        """
+        vectors, offset = self._program.vectors[op.tile], op.offset
+        if vectors == 1:
+            return lambda m, first, span: first
+
+        def number(m: int, first: int, span: Span) -> int:
+            start, stop = span.examples(m)
+            return first * vectors + offset * (stop - start)
+
+        return number
+
+    # Digital units
+
+    def _bind_sum(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        if not self._program.has_digital_bias(op):
+            return self._bind_join(op, parts)
+        numbers, width = self._memory(op).numbers, op.width
+
+        def add(m: int, first: int, span: Span) -> Array:
+            out = _sum(parts, m, op)
+            add_bias(out[:, :width], numbers)
+            return out
+
+        return add
+
+    def _bind_join(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        return lambda m, first, span: _sum(parts, m, op)
+
+    _bind_gather = _bind_join
+
+    def _memory(self, op: Operation) -> DigitalMemory:
+        memory = self._tiles[op.tile]
+        assert isinstance(memory, DigitalMemory)
+        return memory
+
+    def _call(self, op: Operation) -> Callable[[int, Span], Call]:
+        """What the function of a node knows besides its inputs."""
+        numbers = NO_NUMBERS
+        if isinstance(self._program.functions[op.node], Learned):
+            numbers = self._memory(op).numbers
+        seed = self._seed
+        return lambda first, span: Call(first, span.evaluation is None, seed, numbers)
+
+    def _bind_compute(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        function, call, width = self._program.functions[op.node], self._call(op), op.width
+        gets = [_contiguous(part.get) for part in parts]
+        height = parts[0].positions
+
+        def compute(m: int, first: int, span: Span) -> Array:
+            inputs = [get(m) for get in gets]
+            rows = inputs[0].shape[0] // height * op.positions
+            out = np.empty((rows, op.columns), np.float32)
+            if op.has_ones:
+                out[:, width] = 1
+            function.forward(inputs, out[:, :width], call(first, span))
+            return out
+
+        return compute
+
+    def _bind_derive(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+        function, call, index = self._program.functions[op.node], self._call(op), op.index
+        d, *rest = (_contiguous(part.get) for part in parts)
+        y = rest.pop() if function.needs_output else None
+
+        def derive(m: int, first: int, span: Span) -> Array:
+            error, inputs = d(m), [get(m) for get in rest]
+            output = None if y is None else y(m)
+            return function.backward(error, index, inputs, output, call(first, span))
+
+        return derive
+
+    def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
+        if self._program.has_digital_bias(op):
+            numbers, error = self._memory(op).numbers, _contiguous(parts[0].get)
+            return lambda m, first, span: learn_bias(numbers, error(m), span.learning_rate)
+        function, call = self._program.functions[op.node], self._call(op)
+        assert isinstance(function, Learned)
+        d, *rest = (_contiguous(part.get) for part in parts)
+
+        def learn(m: int, first: int, span: Span) -> None:
+            inputs = [get(m) for get in rest]
+            function.learn(d(m), inputs, call(first, span), span.learning_rate)
+
+        return learn
+
+    # Messages
+
+    def _bind_send(self, action: SendMessage, parts: Sequence[_Part]) -> Step:
+        edge, channels = action.edge, self._channels
+        assert channels is not None
+
+        def send(m: int, first: int, span: Span) -> None:
+            started = time.perf_counter()
+            arrays = [part.get(m) for part in parts]
+            payload = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+            message = Message(channels.generation, m, edge.number, edge.kind, payload)
+            channels.send(edge.target, message)
+            self.channel_s += time.perf_counter() - started
+
+        return send
+
+    def _bind_receive(self, action: Receive) -> Step:
+        edge, channels = action.edge, self._channels
+        assert channels is not None
+        stops = np.cumsum([take.stop - take.start for take in edge.parts])
+        targets = [
+            (self._store(take.value), int(stop) - (take.stop - take.start), int(stop))
+            for take, stop in zip(edge.parts, stops, strict=True)
+        ]
+
+        def receive(m: int, first: int, span: Span) -> None:
+            started = time.perf_counter()
+            payload = self._early.pop((edge.number, m), None)
+            while payload is None:
+                message = channels.receive(edge.source)
+                if (message.edge, message.micro_batch) == (edge.number, m):
+                    payload = message.payload
+                else:
+                    self._early[message.edge, message.micro_batch] = message.payload
+            for store, start, stop in targets:
+                store[m] = payload[:, start:stop].copy()
+            self.channel_s += time.perf_counter() - started
+
+        return receive
+
+
+def _columns(
+    operations: Sequence[Operation], plan: Sequence[tuple[Place, Action]]
+) -> dict[Value, tuple[int, int]]:
+    """First column and width of each value as a host stores it."""
+    columns = {op.gives: (0, op.columns) for op in operations if op.gives}
+    for _, action in plan:
+        if isinstance(action, Receive):
+            for take in action.edge.parts:
+                columns[take.value] = (take.start, take.stop - take.start)
+    return columns
+
+
+def _whole(store: Store, *, last: bool) -> Get:
+    """A stored value by micro-batch; the last use frees the store."""
+    return store.pop if last else store.__getitem__
+
+
+def _columns_of(whole: Get, columns: tuple[int, int], width: int) -> Get:
+    """Some of the columns."""
+    start, stop = columns
+    if start == 0 and stop == width:
+        return whole
+    return lambda m: whole(m)[:, start:stop]
+
+
+def _positions_of(whole: Get, positions: tuple[int, int], height: int) -> Get:
+    """Some of the positions of every example."""
+    start, stop = positions
+
+    def get(m: int) -> Array:
+        array = whole(m)
+        some = array.reshape(-1, height, array.shape[1])[:, start:stop]
+        return some.reshape(-1, array.shape[1])
+
+    return get
+
+
+def _contiguous(get: Get) -> Get:
+    """The same for kernels and functions, whose bits may depend on how arrays lie in memory."""
+    return lambda m: np.ascontiguousarray(get(m))
+
+
+def _sum(parts: Sequence[_Part], m: int, op: Operation) -> Array:
+    """Add values at their columns and positions, in the order of the program."""
+    arrays = [part.get(m) for part in parts]
+    if len(arrays) == 1 and arrays[0].shape[1] == op.columns and parts[0].positions == op.positions:
+        return np.ascontiguousarray(arrays[0])  # a view would keep all of the other value
+    examples = arrays[0].shape[0] // parts[0].positions
+    out = np.zeros((examples * op.positions, op.columns), np.float32)
+    for part, array in zip(parts, arrays, strict=True):
+        at, width = part.at, array.shape[1]
+        if part.positions == op.positions:
+            out[:, at : at + width] += array
+        else:
+            first = part.at_position
+            some = out.reshape(examples, op.positions, -1)[:, first : first + part.positions]
+            some[..., at : at + width] += array.reshape(examples, part.positions, width)
+    if op.has_ones:
+        out[:, op.width] = 1
+    return out

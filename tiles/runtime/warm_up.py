@@ -1,0 +1,42 @@
+"""Kernels that are compiled and cached before any host needs them: of tiles, functions, windows."""
+
+import numpy as np
+
+from crossmesh.tiles.analog.convolution import Patches
+from crossmesh.tiles.analog.tile import warm_up
+from crossmesh.tiles.digital import Call, Function, Learned
+from crossmesh.tiles.runtime.program import Kind, Operation, Program
+
+
+def warm_up_program(program: Program) -> None:
+    """Run everything that a program's hosts will run once, on little.
+
+    The first time on a machine takes seconds; processes that start later find kernels on disk.
+    """
+    for tile in set(program.tiles):
+        if tile is not None:
+            warm_up(tile)
+    heights = {op.gives: op.positions for op in program.operations if op.gives}
+    seen: set[type[Function]] = set()
+    for operation in program.operations:
+        function = program.functions.get(operation.node)
+        if operation.kind is Kind.COMPUTE and function and type(function) not in seen:
+            seen.add(type(function))
+            take = operation.takes[0]
+            _run(function, operation, (heights[take.value], take.stop - take.start))
+    for window in list(program.windows.values())[:1]:
+        patches = Patches(window=window, rows=(0, 1), positions=(0, 1))
+        x = np.zeros((window.inputs, window.channels), np.float32)
+        patches.fold(patches.unroll(x))
+
+
+def _run(function: Function, operation: Operation, shape: tuple[int, int]) -> None:
+    """Forward and back through a function, and learning, for one example of zeros."""
+    numbers = np.zeros(function.shape if isinstance(function, Learned) else (0, 0), np.float32)
+    call, x = Call(numbers=numbers), np.zeros(shape, np.float32)
+    y = np.zeros((operation.positions, operation.width), np.float32)
+    function.forward([x], y, call)
+    if function.passes_errors:
+        function.backward(y, 0, [x], y, call)
+    if isinstance(function, Learned):
+        function.learn(y, [x], call, 0.0)
