@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from crossmesh.cluster.launch import bound, sessions
+from crossmesh.cluster.launch import sessions
 from crossmesh.cluster.launch.settings import NODE, QUIET
 from crossmesh.cluster.launch.tokens import checked_token, token_variables, write_token
 from crossmesh.common.errors import ConfigError, RunError
@@ -33,7 +33,7 @@ class LocalNode:
         number: From 0, which is the head.
         ip: Its address.
         folder: Its folder.
-        leader: The process that started all others of it, in a session of their own.
+        leader: The process that started all others of it, in a session of their own that it ends.
     """
 
     def __init__(self, number: int, folder: Path) -> None:
@@ -71,7 +71,7 @@ class LocalNode:
         with interrupts.deferred(), self._log.open("wb") as log:
             self.leader = subprocess.Popen(
                 [
-                    *(sys.executable, bound.__file__, str(os.getpid())),
+                    *(sys.executable, "-P", sessions.__file__, str(os.getpid()), str(_END_S)),
                     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *head),
                     *(f"--{name}={value}" for name, value in settings.items()),
                 ],

@@ -1,14 +1,21 @@
-"""The processes of a session, which is what one command has started: found and ended exactly."""
+"""The processes of a session, which is what one command has started: found and ended exactly.
+
+Run by its path it needs nothing but Python, and leads a session that ends with whoever started it,
+also if that is killed: sessions.py PARENT SECONDS COMMAND.
+"""
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def members(session: int) -> dict[int, str]:
@@ -38,13 +45,48 @@ def end(leaders: list[subprocess.Popen[bytes]], within_s: float) -> None:
     while any(members(leader.pid) for leader in leaders):
         if time.monotonic() > deadline:
             for leader in leaders:
-                _kill(leader.pid)
+                _kill(members(leader.pid))
         time.sleep(_POLL_S)
     for leader in leaders:
         leader.wait()
 
 
-def _kill(session: int) -> None:
-    for pid in members(session):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def lead(parent: int, within_s: float, command: list[str]) -> None:
+    """Run a command in this session until it ends, this process is asked to end, or its parent ends.
+
+    Then the command is asked to end, and what is left of the session after a while is killed:
+    ``ray start`` may hang for ever if it is asked while it starts.
+    """
+    awaited = {signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before it could be watched
+        return
+    child = os.posix_spawn(command[0], command, os.environ, setsigmask=[])
+    while signal.sigwait(awaited) == signal.SIGCHLD and _is_running(child):
+        pass
+    _send(child, signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    while others := members(os.getpid()).keys() - {os.getpid()}:
+        if time.monotonic() > deadline:
+            _kill(others)
+        time.sleep(_POLL_S)
+
+
+def _is_running(child: int) -> bool:
+    """Whether it has not ended; one that has stays a process, so that its number means it."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+if __name__ == "__main__":
+    lead(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])

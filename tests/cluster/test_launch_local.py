@@ -193,6 +193,39 @@ def test_sessions_are_ended_whole_and_others_are_left_alone():
     sessions.end([other], within_s=5)
 
 
+STUBBORN = "trap '' TERM; sleep 1000 & while :; do wait; done"
+STARTS = """
+import os, subprocess, sys
+leader = subprocess.Popen(
+    [sys.executable, "-P", sys.argv[1], str(os.getpid()), sys.argv[2], "/bin/bash", "-c", sys.argv[3]],
+    start_new_session=True,
+    stdout=subprocess.DEVNULL,
+)
+print(leader.pid, flush=True)
+leader.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "ends", "within_s"),
+    [
+        (STUBBORN, signal.SIGKILL, "0.3"),  # it must be killed
+        ("sleep 1000 & exec sleep 1000", signal.SIGKILL, "0.3"),  # its leader ends, and the rest is killed
+        ("sleep 0.5; (sleep 1000 &) ; exit 3", None, "0.3"),  # the command ends by itself
+    ],
+)
+def test_a_led_session_ends_with_its_command_and_with_who_started_it(command, ends, within_s):
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTS, sessions.__file__, within_s, command], stdout=subprocess.PIPE
+    )
+    leader = int(starter.stdout.readline())
+    await_(lambda: len(sessions.members(leader)) == 3)
+    if ends is not None:
+        starter.send_signal(ends)
+    starter.communicate()
+    await_(lambda: sessions.members(leader) == {}, within_s=10)
+
+
 def await_(condition, run=None, within_s=120.0):
     deadline = time.monotonic() + within_s
     while not condition():

@@ -65,7 +65,7 @@ def _program(item: Shown) -> str:
 def test_every_command_and_block_has_a_rule():
     programs = {_program(item) for item in EVERYTHING if item.form == "command"}
     assert programs <= {"crossmesh", "make", "python", *OTHERS}, "a rule: rules.py"
-    assert {item.form for item in EVERYTHING} <= {"command", "python", "yaml", "other"}
+    assert {item.form for item in EVERYTHING} <= {"command", "python", "toml", "yaml", "other"}
     assert sum(item.form == "command" for item in EVERYTHING) > 100  # they are found at all
 
 
@@ -163,19 +163,27 @@ def test_a_target_of_make(item):
 def test_a_module_that_is_run(item):
     """It is there, and takes the options that are given: what it measures takes minutes."""
     words = [word for word in shlex.split(item.text) if not re.match(r"[A-Z_]+=", word)]
+    if words[1].startswith("examples/"):  # tests/test_examples.py runs it
+        assert (ROOT / words[1]).is_file()
+        return
     assert words[:2] == ["python", "-m"]
     module, *rest = words[2:]
     assert importlib.util.find_spec(module) is not None
     if module == "pytest":
         assert all((ROOT / word).exists() for word in rest)
         return
-    if (
-        module == "crossmesh.emulator.chip.published"
-    ):  # it takes the file that it writes, and seconds
+    if module == "crossmesh.emulator.chip.published":  # it takes the file to write, and seconds
         return
     asked = [sys.executable, "-m", module, *rest, "--help"]
     said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize("item", of("toml"))
+def test_a_block_of_toml(item):
+    """Entry points of groups that exist."""
+    groups = {registry.group for registry in REGISTRIES}
+    assert set(tomllib.loads(item.text)["project"]["entry-points"]) <= groups
 
 
 @pytest.mark.parametrize("item", of("python"))
