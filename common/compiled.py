@@ -6,7 +6,7 @@ kernel, so that a changed device can never meet a stale kernel. What inlines fun
 package lies in a folder below, which carries a digest of that package's sources.
 
 The cache holds pickles, the one exception to the rule that nothing read from disk is unpickled:
-whoever can write there can run code as this user. It is therefore used only where nobody else can.
+who can write there can run code as this user. It is therefore used only where no other user can.
 """
 
 import functools
@@ -85,7 +85,7 @@ def _check_private(folder: Path) -> None:
     ours = state.st_uid == os.geteuid() and os.access(folder, os.W_OK)
     if not ours or state.st_mode & 0o022:
         raise PermissionError(
-            "the folder for kernels must be writable by this user and nobody else, "
+            "the folder for kernels must be writable by this user and no other, "
             f"got {folder} of user {state.st_uid} with mode {stat.S_IMODE(state.st_mode):04o}"
         )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Never, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-MOST_INTEGER = 2**63  # but for a seed, which has a law of its own
+MOST_INTEGER = 2**63  # but for a seed, which has a rule of its own
 LEAST_REAL, MOST_REAL = 1e-30, 1e30
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from crossmesh.common.registry import Kinds
 AS_LIST, AS_MAPPING = "[list]", "[mapping]"
 
 _MOST_LETTERS = 3000  # of a message
-_LAWS = {
+_RULES = {
     "greater_than": "be above {gt}",
     "greater_than_equal": "be at least {ge}",
     "less_than": "be below {lt}",
@@ -42,7 +42,7 @@ def sentence(error: ValidationError, root: type[BaseModel]) -> str:
     """The first mistake in a config of the class ``root``.
 
     A value that may be one of several things is judged by the one that it comes closest to, whose
-    mistake lies deepest; if several are as close, the line names the law of each.
+    mistake lies deepest; if several are as close, the line names the rule of each.
     """
     details = error.errors()
     places = [_place(detail["loc"], root) for detail in details]
@@ -82,10 +82,10 @@ def _said(path: str, owner: type[BaseModel], mistakes: list[Any]) -> str:
 
 def _judged(path: str, mistakes: list[Any]) -> str:
     mistake = mistakes[0]
-    if not all(mistake["type"] in _LAWS for mistake in mistakes):
+    if not all(mistake["type"] in _RULES for mistake in mistakes):
         return f"{path}: {mistake['msg']}"
-    laws = [_LAWS[mistake["type"]].format(**mistake.get("ctx", {})) for mistake in mistakes]
-    return f"{path} must {' or '.join(dict.fromkeys(laws))}, got {_short(mistake['input'])}"
+    rules = [_RULES[mistake["type"]].format(**mistake.get("ctx", {})) for mistake in mistakes]
+    return f"{path} must {' or '.join(dict.fromkeys(rules))}, got {_short(mistake['input'])}"
 
 
 def one_line(text: str) -> str:

@@ -14,25 +14,25 @@ from crossmesh.tiles.analog.devices import SoftBounds, StepDevice
 from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions, register
 
 
-class CurvedLaw(NamedTuple):
+class CurvedConstants(NamedTuple):
     """What all devices of an array share."""
 
     cycle_noise: np.float32
     curvature: np.float32
 
 
-def step(law, device, j, w, up):
+def step(constants, device, j, w, up):
     """Mean change of device j by one pulse, at conductance w."""
     size = device[STEP_UP, j] if up else -device[STEP_DOWN, j]
-    return size * max(np.float32(0), np.float32(1) - law.curvature * w * w)
+    return size * max(np.float32(0), np.float32(1) - constants.curvature * w * w)
 
 
-def noise(law, device, j, w, step, up):
+def noise(constants, device, j, w, step, up):
     """Standard deviation of that change."""
-    return law.cycle_noise * abs(step)
+    return constants.cycle_noise * abs(step)
 
 
-register(CurvedLaw, Functions(step, noise, depends_on_state=True))
+register(CurvedConstants, Functions(step, noise, depends_on_state=True))
 
 
 class Curved(StepDevice):
@@ -42,9 +42,9 @@ class Curved(StepDevice):
     kind: Literal["curved"] = "curved"
     curvature: float = 1.0
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """What all devices of an array share."""
-        return CurvedLaw(np.float32(self.cycle_noise), np.float32(self.curvature))
+        return CurvedConstants(np.float32(self.cycle_noise), np.float32(self.curvature))
 
 
 fields = ["engine.kind=local", "training.epochs=3", "training.baseline=false"]

@@ -45,8 +45,8 @@ def step(device, parameters, w, up):
     """
     step_up, step_down, lower, upper, *own = (float(p) for p in parameters)
     size = step_up if up else -step_down
-    law = getattr(device, "kind", "capacitor")
-    return size * FACTORS[law](device, lower, upper, own, w, up)
+    model = getattr(device, "kind", "capacitor")
+    return size * FACTORS[model](device, lower, upper, own, w, up)
 
 
 def _constant_factor(device, lower, upper, own, w, up):

@@ -62,7 +62,7 @@ def launch(
     """
     chosen = load_cluster(cluster)
     order = Order(chosen, config, tuple(context.args))
-    order.config  # noqa: B018  so that a mistake in it is told before anything starts
+    order.config  # noqa: B018  so that a mistake in it is reported before anything starts
     if isinstance(chosen, LocalCluster | ExistingCluster):
         code = _train_from_here(chosen, order, dry_run=dry_run)
     else:

@@ -82,7 +82,7 @@ class SlurmCluster(Cluster):
         constraint: What nodes must have.
         activate: Shell commands at the beginning of the job, as ``module load python``.
         requeue: Whether the job queues again and goes on when its time is up or a node fails.
-        warning_s: So long before the end of its time the run is told to save its state and end.
+        warning_s: Seconds before the end of its time when the run is asked to save and end.
         port: Where the head listens.
     """
 

@@ -42,8 +42,8 @@ def load_cluster(source: str) -> AnyCluster:
     try:
         return _ClusterFile.model_validate({"cluster": tree}).cluster
     except ValidationError as error:
-        law = sentence(error, _ClusterFile).removeprefix("cluster.")
-        raise ConfigError(f"{path.name}: {law}") from None
+        rule = sentence(error, _ClusterFile).removeprefix("cluster.")
+        raise ConfigError(f"{path.name}: {rule}") from None
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Several Ray nodes on this machine, which end with whoever started them.
+"""Several Ray nodes on this machine, which end with the process that started them.
 
 Each node has an address of its own in 127.0.0.0/8, which Linux serves on the loopback device: with
 127.0.0.1 Ray would take the machine's outside address, the same for all.

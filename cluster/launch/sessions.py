@@ -1,7 +1,7 @@
 """The processes of a session, which is what one command has started: found and ended exactly.
 
-Run by its path it needs nothing but Python, and leads a session that ends with whoever started it,
-also if that is killed: sessions.py PARENT SECONDS COMMAND.
+Run by its path it needs nothing but Python, and leads a session that ends with the process
+that started it, also if that is killed: sessions.py PARENT SECONDS COMMAND.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def lead(parent: int, within_s: float, command: list[str]) -> None:
-    """Run a command in this session until it ends, this process is asked to end, or its parent ends.
+    """Run a command in this session until it, or the parent, ends or this process is asked to.
 
     Then the command is asked to end, and what is left of the session after a while is killed:
     ``ray start`` may hang for ever if it is asked while it starts.

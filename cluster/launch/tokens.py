@@ -21,7 +21,7 @@ def write_token(path: Path) -> None:
 
 
 def checked_token(path: Path, field: str) -> Path:
-    """A file with a token, which nobody else may read.
+    """A file with a token, which no other user may read.
 
     Raises:
         ConfigError: If it is none.
@@ -35,14 +35,14 @@ def checked_token(path: Path, field: str) -> Path:
         reason = (
             "no text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
         )
-        law = "must be a readable file with the cluster's token"
-        raise ConfigError(f"{field} {law}, got {path} ({reason.lower()})") from None
+        rule = "must be a readable file with the cluster's token"
+        raise ConfigError(f"{field} {rule}, got {path} ({reason.lower()})") from None
     if not text:
         raise ConfigError(f"{field} must hold the cluster's token, got an empty file {path}")
     mode = stat.S_IMODE(state.st_mode)
     if mode & 0o077:
-        law = "must be readable by its owner alone (chmod 600)"
-        raise ConfigError(f"{field} {law}, got {path} with mode {mode:04o}")
+        rule = "must be readable by its owner alone (chmod 600)"
+        raise ConfigError(f"{field} {rule}, got {path} with mode {mode:04o}")
     return path
 
 

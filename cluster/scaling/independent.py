@@ -1,7 +1,7 @@
 """Independent processes that train at the same time, each a network of its own, in one process.
 
 What they reach together is the most that a machine gives: no messages, no waiting for each other,
-but shared caches, memory and clock. They are this very module, told what to do over pipes.
+but shared caches, memory and clock. They are this very module, which takes its orders over pipes.
 """
 
 import json

@@ -95,10 +95,10 @@ def _priced(
 ) -> list[float]:
     """Prices of some columns of ``loads``, ``(rows, amounts)``, from the rows that have any."""
     columns = loads[:, [Load._fields.index(name) for name in names]]
-    told = columns.any(axis=1) & (seconds > 0)
-    if not told.any():
+    measured = columns.any(axis=1) & (seconds > 0)
+    if not measured.any():
         return [0.0] * len(names)
-    relative = columns[told] / seconds[told, None]
+    relative = columns[measured] / seconds[measured, None]
     return list(map(float, nonnegative(relative, np.ones(len(relative)))))
 
 

@@ -35,8 +35,8 @@ class State:
 class Eye:
     """Looks at a run directory, and knows since when it has not changed.
 
-    Clocks of two machines may differ, so once a change has been seen, its age is told by the clock
-    of this one.
+    Clocks of two machines may differ, so the age of a change that was seen is measured by this
+    one's clock.
     """
 
     def __init__(self, path: Path) -> None:

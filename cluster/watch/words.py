@@ -65,10 +65,10 @@ def remark(state: State, path: Path) -> str:
 def _summed_up(path: Path) -> str:
     summary = json.loads((path / "summary.json").read_text("utf-8"))
     emulation, accuracy = summary["emulation"], summary["test_accuracy"]
-    told = [f"{summary['examples_trained']:,} examples", f"test loss {summary['test_loss']:.4f}"]
+    parts = [f"{summary['examples_trained']:,} examples", f"test loss {summary['test_loss']:.4f}"]
     if accuracy is not None:
-        told.append(f"test accuracy {100 * accuracy:.2f} %")
-    return ", ".join([*told, f"{emulation['examples_per_s']:,.0f} examples/s"])
+        parts.append(f"test accuracy {100 * accuracy:.2f} %")
+    return ", ".join([*parts, f"{emulation['examples_per_s']:,.0f} examples/s"])
 
 
 def named(host: LiveHost, live: Live) -> str:

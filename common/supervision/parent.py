@@ -231,7 +231,7 @@ class Parent:
         )
 
         begin = _CLEAN if os.isatty(2) else b""
-        with contextlib.suppress(OSError):  # nobody reads it
+        with contextlib.suppress(OSError):  # no reader is left
             os.write(2, begin + masked(line).encode("utf-8", "surrogateescape") + b"\n")
 
 

@@ -1,1 +1,1 @@
-"""Plots for papers: vector output, and every line told apart without colour."""
+"""Plots for papers: vector output, and every line distinct without colour."""

@@ -192,7 +192,7 @@ def _middle_is_measured(fit: Fit) -> bool:
 
 
 def _check_directions(measurement: PulseMeasurement, path: Path) -> None:
-    for readings, sign, law in (
+    for readings, sign, rule in (
         (measurement.up, 1, "up pulses that raise"),
         (measurement.down, -1, "down pulses that lower"),
     ):
@@ -203,7 +203,7 @@ def _check_directions(measurement: PulseMeasurement, path: Path) -> None:
             travel = np.mean([last.mean() - first.mean() for first, last in thirds])
             if sign * travel <= 0:
                 raise ConfigError(
-                    f"{path} must have {law} the conductance, got a change of {travel:.3g} "
+                    f"{path} must have {rule} the conductance, got a change of {travel:.3g} "
                     f"for device {name}; are up and down exchanged?"
                 )
 

@@ -48,10 +48,10 @@ class Sheet(NamedTuple):
             raise self.refusal(row, name, "be finite", cell)
         return value
 
-    def refusal(self, row: int, name: str, law: str, cell: Any) -> ConfigError:
+    def refusal(self, row: int, name: str, rule: str, cell: Any) -> ConfigError:
         """The error that names a cell."""
         got = "nothing" if cell in {"", None} else short(repr(cell))
-        return ConfigError(f"{self.path} {self.rows[row]} column {name} must {law}, got {got}")
+        return ConfigError(f"{self.path} {self.rows[row]} column {name} must {rule}, got {got}")
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -63,8 +63,8 @@ def read_sheet(path: Path) -> Sheet:
     try:
         sheet = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        told = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} must be a readable CSV or Parquet file: {told}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} must be a readable CSV or Parquet file: {reason}") from None
     if not sheet.rows:
         raise ConfigError(f"{path} must hold readings, got none")
     return sheet
@@ -73,8 +73,8 @@ def read_sheet(path: Path) -> Sheet:
 def _csv(path: Path) -> Sheet:
     body = read_whole(path, MOST_BYTES)
     if body is None:
-        law = f"must be at most {MOST_BYTES >> 20} MiB of CSV"
-        raise ConfigError(f"{path} {law}, got more; its devices fit in several files")
+        rule = f"must be at most {MOST_BYTES >> 20} MiB of CSV"
+        raise ConfigError(f"{path} {rule}, got more; its devices fit in several files")
     text = io.StringIO(body.decode("utf-8-sig"), newline="")
     delimiter = max(",;\t", key=text.readline().count)
     n_lines = body.count(b"\n") + body.count(b"\r") - body.count(b"\r\n")
@@ -95,8 +95,8 @@ def _csv(path: Path) -> Sheet:
 
 def _check_cells(path: Path, cells: int) -> None:
     if cells > MOST_CELLS:
-        law = f"must have at most {MOST_CELLS:,} cells"
-        raise ConfigError(f"{path} {law}, got {cells:,}; its devices fit in several files")
+        rule = f"must have at most {MOST_CELLS:,} cells"
+        raise ConfigError(f"{path} {rule}, got {cells:,}; its devices fit in several files")
 
 
 def _parquet(path: Path) -> Sheet:
@@ -112,8 +112,8 @@ def _parquet(path: Path) -> Sheet:
                 )
         unpacked = sum(heads.row_group(k).total_byte_size for k in range(heads.num_row_groups))
         if unpacked > MOST_BYTES:
-            law = f"must be at most {MOST_BYTES >> 20} MiB when unpacked"
-            raise ConfigError(f"{path} {law}, got {unpacked:,} bytes")
+            rule = f"must be at most {MOST_BYTES >> 20} MiB when unpacked"
+            raise ConfigError(f"{path} {rule}, got {unpacked:,} bytes")
     texts = [field.name for field in schema if not _is_number_type(field.type)]
     table = pq.read_table(path, read_dictionary=texts, partitioning=None)
     names = [name.strip().lower() for name in table.column_names]

@@ -51,9 +51,9 @@ def read_measurement(path: Path) -> PulseMeasurement:
 def _check_grid(path: Path, devices: int, cycles: int, pulses: int) -> None:
     """Refuse what no file of as many cells could hold without gaps, before it is laid out."""
     if devices * cycles * pulses > MOST_CELLS // len(_LONG):
-        law = f"must have at most {MOST_CELLS // len(_LONG):,} devices x cycles x pulses"
+        rule = f"must have at most {MOST_CELLS // len(_LONG):,} devices x cycles x pulses"
         got = f"{devices:,} x {cycles:,} x {pulses:,}"
-        raise ConfigError(f"{path} {law} in a direction, got {got}")
+        raise ConfigError(f"{path} {rule} in a direction, got {got}")
 
 
 def _from_wide(sheet: Sheet) -> PulseMeasurement:
@@ -99,8 +99,8 @@ def _from_long(sheet: Sheet) -> PulseMeasurement:
             raise sheet.refusal(k, "direction", "be up or down", direction[k])
         number = sheet.number(pulse[k], k, "pulse")
         if not (0 <= number <= _MOST_PULSE and number == int(number)):
-            law = f"be a whole number from 0 to {_MOST_PULSE}"
-            raise sheet.refusal(k, "pulse", law, pulse[k])
+            rule = f"be a whole number from 0 to {_MOST_PULSE}"
+            raise sheet.refusal(k, "pulse", rule, pulse[k])
         groups = readings.setdefault(str(device[k]), {})
         group = groups.setdefault((towards, str(cycle[k])), {})
         if int(number) in group:

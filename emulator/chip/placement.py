@@ -15,7 +15,7 @@ _MOST = 1 << 22  # places * tiles beyond which one pass has to do
 def place_tiles(chip: Chip, operations: list[Operation], units: tuple[int, ...]) -> tuple[int, ...]:
     """Node of the interconnect that each tile lies at.
 
-    ``units`` says which tile of the chip each number in an operation is, or is at home beside.
+    ``units`` says which tile of the chip each number in an operation is, or is placed beside.
     ``traffic`` begins with the snake and swaps two places as long as that makes values times links
     fewer; the plan does not depend on anything but the program and the chip.
     """

@@ -130,7 +130,7 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
     if json_:
         print_json({"file": str(output), **found})
         return
-    print_fields(_told(found))
+    print_fields(_rows(found))
     for line in warnings(found):
         typer.echo(line)
     tried = command("train", "digits", "--set", extending("tile.cell", output))
@@ -161,12 +161,12 @@ def _pulsed(name: str) -> Cell:
     return cell
 
 
-def _told(found: dict[str, Any]) -> dict[str, str]:
+def _rows(found: dict[str, Any]) -> dict[str, str]:
     """Figures of a fit, in words."""
     unit = f" {found['unit']}" if found["unit"] else ""
     low, high = found["range"]
     mark = "" if found["middle_measured"] else " (extrapolated)"
-    told = {
+    rows = {
         "devices": f"{found['devices']}, {found['cycles']} cycle(s)",
         "pulses": f"{found['up_pulses']} up, {found['down_pulses']} down",
         "range": f"{low:.4g} to {high:.4g}{unit}",
@@ -178,6 +178,6 @@ def _told(found: dict[str, Any]) -> dict[str, str]:
         "write noise": f"{found['write_noise']:.3g} steps",
     }
     if found["devices"] > 1:
-        told["spread of steps"] = f"{100 * found['step_spread']:.0f} % between devices"
-        told["spread of ranges"] = f"{100 * found['range_spread']:.0f} % between devices"
-    return told
+        rows["spread of steps"] = f"{100 * found['step_spread']:.0f} % between devices"
+        rows["spread of ranges"] = f"{100 * found['range_spread']:.0f} % between devices"
+    return rows

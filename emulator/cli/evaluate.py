@@ -82,9 +82,9 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     title = f"{config.name}: weights programmed {repeats} times to {inference}"
     draw_ages(rows, ages.trained_accuracy, title, picture)
     if json_:
-        told = {"inference": inference, "repeats": repeats, "plot": str(picture)}
+        given = {"inference": inference, "repeats": repeats, "plot": str(picture)}
         trained = {"trained_accuracy": ages.trained_accuracy}
-        print_json(told | trained | {"ages": [asdict(row) for row in rows]})
+        print_json(given | trained | {"ages": [asdict(row) for row in rows]})
     else:
         print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
         typer.echo(f"plot: {picture}")

@@ -53,8 +53,8 @@ def _told(error: Exception) -> str:
     """What happened, in our words; of a mistake of ours, also where to find what is known."""
     if isinstance(error, RunError):
         return _with_way_on(error)
-    if (told := in_our_words(error)) is not None:
-        return told
+    if (words := in_our_words(error)) is not None:
+        return words
     with tempfile.NamedTemporaryFile(
         "w", prefix="crossmesh-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:

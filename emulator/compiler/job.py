@@ -64,8 +64,8 @@ class Job:
             for some in part.parts():
                 digest.update(np.ascontiguousarray(some.targets).data)
         if isinstance(self.config.network, Imported):
-            told = [layer.model_dump(mode="json") for layer in self.layers]
-            digest.update(json.dumps(told, sort_keys=True).encode())
+            described = [layer.model_dump(mode="json") for layer in self.layers]
+            digest.update(json.dumps(described, sort_keys=True).encode())
         for name, array in sorted(self.given.items()):
             digest.update(f"{name}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)

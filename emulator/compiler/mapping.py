@@ -31,8 +31,8 @@ def cut(network: Network) -> tuple[Block, ...]:
     """Blocks of all layers in order, numbered; of each, row of blocks by row of blocks.
 
     Copies of a block follow each other. Matrices and numbers in digital memory are one block each,
-    at home in the digital unit of a tile. Digital biases come last, so that where biases lie
-    changes no other number; they are at home beside the first tile of their layer.
+    placed in the digital unit of a tile. Digital biases come last, so that where biases lie
+    changes no other number; they are placed beside the first tile of their layer.
 
     Raises:
         ConfigError: If there were more tiles than ``MOST_TILES``.
@@ -120,7 +120,7 @@ def is_bias(matrix: Matrix | None, block: Block) -> bool:
 
 
 def _at_home(network: Network, blocks: list[Block]) -> tuple[Block, ...]:
-    """The blocks, those in digital memory at home beside what feeds them."""
+    """The blocks, those in digital memory placed beside what feeds them."""
     first = {block.layer: block for block in reversed(blocks)}
     anywhere = next(block.tile for block in blocks if block.home is None)
     unit = {INPUT: anywhere}

@@ -81,7 +81,7 @@ class Chip(Frozen):
             times links are few.
         activation_bits: Of a value on its way forward.
         partial_sum_bits: Of a partial sum.
-        error_bits: Of an error on its way back.
+        error_bits: Of an error in the backward pass.
         router: The routers.
         phases: The phases of a tile.
         model: How exactly the interconnect is timed: ``analytic``, ``packet`` or ``flit``.

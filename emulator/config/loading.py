@@ -65,8 +65,8 @@ def load_cell(source: str | Path) -> Cell:
     try:
         return _CellFile.model_validate(_filled({"cell": {"extends": path}})).cell
     except ValidationError as error:
-        law = sentence(error, _CellFile).removeprefix("cell.")
-        raise ConfigError(f"{path}: {law}") from None
+        rule = sentence(error, _CellFile).removeprefix("cell.")
+        raise ConfigError(f"{path}: {rule}") from None
 
 
 class _CellFile(Frozen):

@@ -170,8 +170,8 @@ def _raw(folder: Path, batches: list[_Batch], pattern: str) -> Raw:
         raise DataError(f"data.directory must hold {pattern}, got {folder} without it")
     for batch in batches:
         if batch.n_bytes <= 0 or batch.n_bytes % RECORD_BYTES:
-            law = f"one or more records of {RECORD_BYTES} bytes"
-            raise Place("directory", batch.path).refusal(law, f"{batch.n_bytes} bytes")
+            rule = f"one or more records of {RECORD_BYTES} bytes"
+            raise Place("directory", batch.path).refusal(rule, f"{batch.n_bytes} bytes")
     n = sum(batch.n_bytes for batch in batches) // RECORD_BYTES
     place = Place("directory", str(folder / pattern))
     return Raw(

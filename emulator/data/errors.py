@@ -21,9 +21,9 @@ class Place:
     field: str
     name: str
 
-    def refusal(self, law: str, got: object) -> DataError:
+    def refusal(self, rule: str, got: object) -> DataError:
         """The error that says what this place must hold."""
-        return DataError(f"data.{self.field} must hold {law} in {self.name}, got {got}")
+        return DataError(f"data.{self.field} must hold {rule} in {self.name}, got {got}")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -47,8 +47,8 @@ class Raw:
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or 0 in self.x.shape or self.x.dtype.kind not in "buif":
-            law = "one or more examples, numbers (examples, inputs...)"
-            raise self.x_place.refusal(law, self.x)
+            rule = "one or more examples, numbers (examples, inputs...)"
+            raise self.x_place.refusal(rule, self.x)
         if not self.y.ndim or len(self.y) != len(self.x):
             raise self.y_place.refusal(
                 f"as many entries as there are examples ({len(self.x)})",
@@ -57,8 +57,8 @@ class Raw:
         y = self.y
         has_values = y.ndim == 2 and y.shape[1] and y.dtype.kind in "iuf"
         if not has_values and (y.ndim != 1 or y.dtype.kind not in "iu"):
-            law = "integer labels (examples,) or targets (examples, outputs or steps)"
-            raise self.y_place.refusal(law, y)
+            rule = "integer labels (examples,) or targets (examples, outputs or steps)"
+            raise self.y_place.refusal(rule, y)
 
     def n_bytes(self, shape: tuple[int, ...]) -> int:
         """Bytes that are kept of it if ``shape`` is what is kept of each input."""
@@ -135,8 +135,8 @@ def _check_room(n_bytes: int, train: Raw, *, is_split: bool) -> None:
     """Refuse data that does not fit in the memory that is there, before any of it is read."""
     needed = n_bytes + (SPLIT_BYTES * len(train.x) if is_split else 0)
     if (free := free_memory.lacking(needed)) is not None:
-        law = f"what fits in the {free_memory.in_words(free)} of memory that are free"
-        raise train.x_place.refusal(law, f"{train.x}, which takes {free_memory.in_words(needed)}")
+        rule = f"what fits in the {free_memory.in_words(free)} of memory that are free"
+        raise train.x_place.refusal(rule, f"{train.x}, which takes {free_memory.in_words(needed)}")
 
 
 def _split(raw: Raw, fraction: float) -> list[Indices | None]:

@@ -1,4 +1,4 @@
-"""Text, learnt character by character: after each, the next is to be told."""
+"""Text, learnt character by character: after each, the next is predicted."""
 
 import codecs
 import os
@@ -72,8 +72,8 @@ def _tokens(path: Path, place: Place) -> tuple[str, NDArray[np.unsignedinteger[A
     dtype = np.min_scalar_type(max(0, len(found) - 1))
     needed = n * dtype.itemsize
     if (free := free_memory.lacking(needed)) is not None:
-        law = f"what fits in the {free_memory.in_words(free)} of memory that are free"
-        raise place.refusal(law, f"{n} characters, which take {free_memory.in_words(needed)}")
+        rule = f"what fits in the {free_memory.in_words(free)} of memory that are free"
+        raise place.refusal(rule, f"{n} characters, which take {free_memory.in_words(needed)}")
     number_of = np.zeros(len(is_there), dtype)
     number_of[found] = np.arange(len(found))
     tokens, done = np.empty(n, dtype), 0

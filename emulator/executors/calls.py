@@ -87,7 +87,7 @@ def answers(
             renew()
             done, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
             if any(failure(future) for future in done):
-                interrupts.check()  # whoever asks for the end may have ended the actors as well
+                interrupts.check()  # what asks for the end may have ended the actors as well
                 raise _failed(futures, pending)
             if not pending:
                 break

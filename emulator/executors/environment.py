@@ -19,7 +19,7 @@ def prepare(address: str | None) -> None:
         ConfigError: If a token is demanded and there is none, which would abort the process.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A loss fails several calls; one is told, in our words, and Ray would print the others.
+    # A loss fails several calls; one is reported, in our words, and Ray would print the others.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     _protect_token()
     # Ray ends this process when its GCS is lost for so long; by default a minute.

@@ -88,7 +88,7 @@ def _begin(address: str | None, options: dict[str, Any], object_store_bytes: int
 
 
 def _enclosed(object_store_bytes: int) -> dict[str, Any]:
-    """Options of an instance that nobody else can use, whose files lie in a private folder."""
+    """Options of an instance that no other user can use, whose files lie in a private folder."""
     global _enclosure
     _enclosure = Enclosure()
     made(_enclosure.temporary.parent)

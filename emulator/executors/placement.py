@@ -61,7 +61,7 @@ class Placement:
 
 
 def tile_sizes(job: Job) -> list[int]:
-    """Bytes that each tile of the chip keeps, with the digital memories that are at home at it.
+    """Bytes that each tile of the chip keeps, with the digital memories that are placed at it.
 
     Its work is about proportional to them.
     """
@@ -94,7 +94,7 @@ def place(
         process_bytes: Memory of an actor without its tiles.
         activations: What the values between tiles take, from the host of each block; by default
             nothing.
-        units: The tile that each block is, or is at home at; by default every block is one.
+        units: The tile that each block is, or is placed at; by default every block is one.
 
     Raises:
         ConfigError: If there are too few tiles, CPUs or bytes; the message says what is missing.
@@ -241,9 +241,9 @@ def _check_memory(
         sums = {what: sum(sizes[host] for host in there) for what, sizes in parts.items()}
         needed = sum(sums.values()) + process_bytes * len(there)
         if needed > machine.memory_bytes:
-            told = (f"{what} ({size / _GIB:.1f})" for what, size in sums.items() if size)
+            uses = (f"{what} ({size / _GIB:.1f})" for what, size in sums.items() if size)
             raise ConfigError(
                 f"node {machine.ip} must have {needed / _GIB:.1f} GiB of memory for "
-                f"{', '.join(told)} and {len(there)} processes, got "
+                f"{', '.join(uses)} and {len(there)} processes, got "
                 f"{machine.memory_bytes / _GIB:.1f}; more nodes, or fewer actors, need less of each"
             )

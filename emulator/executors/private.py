@@ -1,6 +1,6 @@
 """What keeps other users of this machine out of a Ray instance of our own.
 
-Its files lie in a folder that nobody else may enter, since Ray itself makes folders that all may
+Its files lie in a folder that no other user may enter, since Ray itself makes folders that all may
 write; it demands a token that is made for it; and it listens on the loopback address alone.
 """
 

@@ -79,8 +79,8 @@ class RayExecutor:
         )
         assert self._placement.activations is not None
         self._stored = self._placement.activations.most
-        told = notice(self._job, self._placement.activations)
-        self.notice = "\n".join(filter(None, (self._placement.notice, told)))
+        activations = notice(self._job, self._placement.activations)
+        self.notice = "\n".join(filter(None, (self._placement.notice, activations)))
         host_of = self._placement.host_of
         self._capacity = capacity(self._job, host_of)
         self._pairs = pairs(self._job, host_of)

@@ -13,30 +13,30 @@ from crossmesh.emulator.executors.ray_internals import nodes_at
 REACH_S = 5.0  # longest wait for an address to accept a connection, and for an answer
 
 
-def check_reachable(address: str, law: str) -> None:
+def check_reachable(address: str, rule: str) -> None:
     """Refuse an address at which nothing listens, before Ray waits for it.
 
     Args:
         address: ``host:port``.
-        law: What an error says before what it got.
+        rule: What an error says before what it got.
 
     Raises:
         ConfigError: If that is so.
     """
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit() or "/" in address:
-        raise ConfigError(f"{law}, got {address}")
+        raise ConfigError(f"{rule}, got {address}")
     try:
         socket.create_connection((host, int(port)), timeout=REACH_S).close()
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "no answer"
         raise ConfigError(
-            f"{law}, got {address} ({reason.lower()}); a port that does not answer may be blocked "
+            f"{rule}, got {address} ({reason.lower()}); a port that does not answer may be blocked "
             "by a firewall"
         ) from None
 
 
-def alive_nodes(address: str, law: str) -> list[Any]:
+def alive_nodes(address: str, rule: str) -> list[Any]:
     """The nodes of a cluster that live, as Ray describes them, asked for without joining it.
 
     Raises:
@@ -55,12 +55,12 @@ def alive_nodes(address: str, law: str) -> list[Any]:
         ) from None
     except (RpcError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(f"{law}, got {address} ({reason})") from None
+        raise ConfigError(f"{rule}, got {address} ({reason})") from None
 
 
 @contextlib.contextmanager
 def muted() -> Iterator[None]:
-    """Keep what Ray's C++ side writes to stderr from the user: failures are told in our words."""
+    """Keep what Ray's C++ side writes to stderr from the user: we report failures."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

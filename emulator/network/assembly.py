@@ -17,13 +17,13 @@ class LayerError(Exception):
 
     Args:
         field: The layer's field that could be otherwise; empty: its input.
-        law: What must be and what is.
+        rule: What must be and what is.
     """
 
-    def __init__(self, field: str, law: str) -> None:
-        super().__init__(law)
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(rule)
         self.field = field
-        self.law = law
+        self.rule = rule
 
 
 @dataclass(frozen=True, kw_only=True)

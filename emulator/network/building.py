@@ -30,13 +30,13 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
             raise ConfigError(f"network.{i}.name must be new, got {name}")
         fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [next(reversed(ends))]]
         if task.tokens is not None and ends[INPUT] in fed and not isinstance(layer, EmbeddingLayer):
-            law = f"must be embedding for the tokens of the data {task.source}"
-            raise ConfigError(f"network.{i}.kind {law}, got {layer.kind}")
+            rule = f"must be embedding for the tokens of the data {task.source}"
+            raise ConfigError(f"network.{i}.kind {rule}, got {layer.kind}")
         try:
             ends[name] = _lowered(assembly, layer, name, fed)
         except LayerError as error:
             place = f"network.{i}" + (f".{error.field}" if error.field else "")
-            raise ConfigError(f"{place} {error.law} (layer {name})") from None
+            raise ConfigError(f"{place} {error.rule} (layer {name})") from None
         except ValueError as error:  # of a window or a function
             raise ConfigError(f"network.{i} (layer {name}): {error}") from None
     network = Network(tuple(assembly.nodes), assembly.matrices)
@@ -92,11 +92,11 @@ def _check_output(network: Network, task: LearningTask, last: str) -> None:
     output = network.output
     width, n_outputs = output.width, task.n_outputs
     if output.positions != task.targets:
-        law = f"one vector for each of the {task.targets} targets of an example"
-        raise ConfigError(f"{last} must give {law}, got {output.shape}")
+        rule = f"one vector for each of the {task.targets} targets of an example"
+        raise ConfigError(f"{last} must give {rule}, got {output.shape}")
     if width < n_outputs or (width > n_outputs and not task.has_classes):
-        law = f"{'at least ' if task.has_classes else ''}{n_outputs} for the data {task.source}"
-        raise ConfigError(f"{last}.outputs must be {law}, got {width}")
+        rule = f"{'at least ' if task.has_classes else ''}{n_outputs} for the data {task.source}"
+        raise ConfigError(f"{last}.outputs must be {rule}, got {width}")
     behind = LOSSES[task.loss].behind
     if behind and output.function is not ACTIVATIONS[behind]:
         names = {function: name for name, function in ACTIVATIONS.items()}

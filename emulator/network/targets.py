@@ -78,14 +78,14 @@ def _check_sums(part: str, number: int, targets: Values) -> None:
     off = np.abs(sums - 1) > _TOLERANCE
     if off.any():
         example = int(off.argmax())
-        law = "that add up to 1 in every example, as outputs of softmax do (several labels of an "
-        law += "example take sigmoid and the loss binary_cross_entropy)"
-        raise _refusal(law, sums[example], part, number + example, "a sum of ")
+        rule = "that add up to 1 in every example, as outputs of softmax do (several labels of an "
+        rule += "example take sigmoid and the loss binary_cross_entropy)"
+        raise _refusal(rule, sums[example], part, number + example, "a sum of ")
 
 
-def _refusal(law: str, got: float, part: str, number: int, of: str = "") -> DataError:
+def _refusal(rule: str, got: float, part: str, number: int, of: str = "") -> DataError:
     said = f"{of}{got:.7g}"  # all digits of float32, so that no value reads like its limit
-    return DataError(f"data must have targets {law}, got {said} in {part} example {number}")
+    return DataError(f"data must have targets {rule}, got {said} in {part} example {number}")
 
 
 def _within(limits: tuple[float, float]) -> str:

@@ -17,7 +17,7 @@ class Tensor:
         layout: ``image`` (channels, height, width), ``sequence`` (steps, features), ``flat``
             (features) or ``tokens`` (steps).
         shape: Of one example.
-        layer: Name of the layer that makes it; that of the value, unless told otherwise.
+        layer: Name of the layer that makes it; by default that of the value.
     """
 
     value: str

@@ -124,8 +124,8 @@ def _example_shape(name: str, sizes: Sequence[int | None], wanted: Sequence[int]
     if wanted is None:
         if not all(sizes):
             got = ", ".join("n" if size is None else str(size) for size in (None, *sizes))
-            law = "have an input of fixed size but for the examples, or be given input_shape"
-            raise ConfigError(f"{FIELD} must {law}, got {name} of ({got})")
+            rule = "have an input of fixed size but for the examples, or be given input_shape"
+            raise ConfigError(f"{FIELD} must {rule}, got {name} of ({got})")
         return tuple(size for size in sizes if size)
     fits = len(sizes) == len(wanted) and all(
         size in {None, n} for size, n in zip(sizes, wanted, strict=True)

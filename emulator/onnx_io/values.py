@@ -89,7 +89,7 @@ class Source:
         return self.size // self.n_features
 
     def after(self, kind: str, **changes: Any) -> "Source":
-        """A source that this one feeds, of the same shape unless told otherwise."""
+        """A source that this one feeds, of the same shape by default."""
         fresh: dict[str, Any] = {"inputs": (self,), "settings": {}, "arrays": {}, "hint": ""}
         return self.changed(kind=kind, **fresh | changes)
 

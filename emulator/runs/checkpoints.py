@@ -19,7 +19,7 @@ _NAME = re.compile(r"step-\d{12,}")
 
 
 class Tiles(Protocol):
-    """Whoever holds the tiles and has their hosts write and read them."""
+    """Holder of the tiles, whose hosts write and read them."""
 
     def save(self, folder: str) -> dict[str, str]:
         """Have the state of every tile written to a folder; sha256 of each file by its name."""

@@ -139,7 +139,7 @@ class RunDirectory:
         self._replace("metrics.parquet", lambda path: pq.write_table(table, path))
 
     def recoveries(self) -> list[Recovery]:
-        """What the run has survived, as far as ``write_recoveries`` has told."""
+        """What the run has survived, as far as ``write_recoveries`` has recorded."""
         try:
             rows = pq.read_table(self.path / "recoveries.parquet").to_pylist()
             return [Recovery(**row) for row in rows]

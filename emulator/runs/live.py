@@ -1,4 +1,4 @@
-"""``live.json``: how a running run goes, for whoever watches it from elsewhere."""
+"""``live.json``: progress of a run, for watching it from elsewhere."""
 
 import time
 from collections import deque

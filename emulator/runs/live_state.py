@@ -1,4 +1,4 @@
-"""What ``live.json`` says: written by runs, read by whoever watches them."""
+"""What ``live.json`` says: written by runs, read by what watches them."""
 
 from typing import Literal
 

@@ -1,7 +1,7 @@
 """A run of a study, or a baseline, in a process of its own.
 
 The first line of standard input says what to do; on standard output every line is a JSON object
-that tells how it goes. When standard input ends, whoever started the process is gone, and it ends
+that reports progress. When standard input ends, the parent is gone, and it ends
 as on Ctrl-C: with what its last checkpoint holds.
 """
 
@@ -67,8 +67,8 @@ def _result(task: dict[str, Any], tell: Tell) -> Any:
 def _reason(error: Exception) -> str:
     from crossmesh.common.errors import ConfigError, DataError, RunError, in_our_words
 
-    if (told := in_our_words(error)) is not None:
-        return told
+    if (words := in_our_words(error)) is not None:
+        return words
     if isinstance(error, ConfigError | DataError | RunError):
         return " ".join(str(error).split())
     traceback.print_exc()

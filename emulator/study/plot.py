@@ -1,6 +1,6 @@
 """Plots of a study: accuracy against epoch, by seed, and against what is varied.
 
-Rows are told apart by mark and dashes as much as by colour, so that they can be read in print.
+Rows differ by mark and dashes as much as by colour, so that they can be read in print.
 """
 
 import textwrap
@@ -119,7 +119,7 @@ def _curve(folder: Path, measure: str) -> NDArray[np.float64]:
 
 
 def _accuracy(series: list[Series], measure: str) -> Figure:
-    """The end of every run, and beside it the way there where it can be told apart."""
+    """The end of every run, and beside it the way there where they can be distinguished."""
     height = max(4.2, 1.4 + 0.34 * len(series))
     curves = max(entry.curves.shape[1] for entry in series) > 1 and len(series) <= _MOST_CURVES
     figure = Figure(figsize=(11 if curves else 7, height), layout="constrained")

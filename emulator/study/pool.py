@@ -110,7 +110,7 @@ class _Child:
             self._input.flush()
 
     def messages(self) -> Iterator[tuple[str, Any]]:
-        """What the process has told since the last call; to be called when there is something."""
+        """What the process has reported since the last call; to be called when there is any."""
         received = os.read(self.output, 1 << 16)
         *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:

@@ -42,7 +42,7 @@ def run_study(
         directory: Its folder; by default ``studies/NAME``.
         jobs: Runs at once, each a process; by default as many as there are CPUs, or one if the
             runs use Ray, as each then spreads over the CPUs.
-        listener: Who shows progress; by default nobody.
+        listener: Progress callbacks; by default none.
         plot_format: Format of the plots.
 
     Returns:
@@ -213,8 +213,8 @@ def _writing(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        told = f"{directory} cannot be written: {error.strerror or error}"
-        raise RunLost(f"{told}; the same command goes on") from None
+        reason = f"{directory} cannot be written: {error.strerror or error}"
+        raise RunLost(f"{reason}; the same command goes on") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

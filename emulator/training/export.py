@@ -42,7 +42,7 @@ def export(
         config: Its config.
         onnx: Where to write a model, which ends in logits.
         npz: Where to write the weights alone.
-        warn: Told of checkpoints that are damaged.
+        warn: Called with a line about each damaged checkpoint.
 
     Returns:
         ``examples_trained``, ``layers``, ``weights``: how many numbers there are, and the files.

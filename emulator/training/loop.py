@@ -122,7 +122,7 @@ class Course:
                 self._recover(error)
 
     def _recover(self, error: HostLost) -> None:
-        interrupts.check()  # whoever asks for the end may have ended the hosts as well
+        interrupts.check()  # what asks for the end may have ended the hosts as well
         noticed_s, before = time.time(), self.history.examples
         self._listener.note(f"{error}; recovering")
         while True:
@@ -184,9 +184,9 @@ class Course:
 
         def watch(progress: Progress) -> None:
             accuracy = progress.accuracy if self._has_accuracy else math.nan
-            told = Progress(before + progress.examples, progress.loss, accuracy)
-            self._listener.progress(told)
-            self._live.update(told, self.history, self._executor.hosts())
+            state = Progress(before + progress.examples, progress.loss, accuracy)
+            self._listener.progress(state)
+            self._live.update(state, self.history, self._executor.hosts())
 
         return watch
 
@@ -231,9 +231,9 @@ class Course:
         history.rows[-1] = row
         self._listener.row(row)
         known = math.nan if row.train_accuracy is None else row.train_accuracy
-        told = Progress(history.examples, row.loss, known)
-        self._listener.progress(told)
-        self._live.update(told, history, self._executor.hosts())
+        state = Progress(history.examples, row.loss, known)
+        self._listener.progress(state)
+        self._live.update(state, history, self._executor.hosts())
 
     # Saving
 

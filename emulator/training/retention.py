@@ -98,7 +98,7 @@ def age(
         directory: The run, whose newest checkpoint is taken.
         config: Its config, perhaps with another engine.
         after_s: Seconds since programming.
-        listener: Who shows progress; by default nobody.
+        listener: Progress callbacks; by default none.
         inference: Name of the memories: one of ``crossmesh.tiles.analog.programmed.MODELS``.
         repeats: How often the weights are programmed again.
 

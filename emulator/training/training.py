@@ -50,7 +50,7 @@ def train(
         config: The run.
         directory: Where to leave results and checkpoints; by default nowhere. It must be new or
             empty, unless a run is resumed.
-        listener: Who shows progress; by default nobody.
+        listener: Progress callbacks; by default none.
         resume: Whether to go on from the directory's newest checkpoint.
 
     Returns:
@@ -220,7 +220,7 @@ def evaluate(
     Args:
         directory: The run; None: the network as it is before training.
         config: Its config.
-        warn: Told of checkpoints that are damaged.
+        warn: Called with a line about each damaged checkpoint.
 
     Returns:
         ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.

@@ -36,8 +36,8 @@ class Mesh(Topology):
             check_whole(self, name, getattr(self, name), 1, MOST_ROUTERS)
         check_whole(self, "link_cycles", self.link_cycles, 1, 1_000)
         if self.n_nodes > MOST_ROUTERS:
-            law = f"must have at most {MOST_ROUTERS} routers"
-            raise ValueError(f"{type(self).__name__} {law}, got {self.n_nodes}")
+            rule = f"must have at most {MOST_ROUTERS} routers"
+            raise ValueError(f"{type(self).__name__} {rule}, got {self.n_nodes}")
 
     @classmethod
     def on(cls, floor: FloorPlan) -> Self:

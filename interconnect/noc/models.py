@@ -80,8 +80,8 @@ def _check_copies(messages: Messages, router: Router, model: Model) -> None:
     """Routers copy only what a buffer can hold: otherwise packets could deadlock."""
     longest = messages.flits[np.diff(messages.first) > 1].max(initial=0)
     if model == "flit" and longest > router.buffer_flits:
-        law = f"at least the {longest} flits of the longest multicast"
-        raise ValueError(f"Router.buffer_flits must be {law}, got {router.buffer_flits}")
+        rule = f"at least the {longest} flits of the longest multicast"
+        raise ValueError(f"Router.buffer_flits must be {rule}, got {router.buffer_flits}")
 
 
 def _shared_routes(topology: Topology, messages: Messages) -> tuple[Routes, Integers]:

@@ -2,7 +2,7 @@
 
 Nothing is timed twice: the slots of the schedule that the executor follows fix the order in which
 every resource does its tasks, and the interconnect says when what they need has arrived. Since
-each resource waits for what is next instead of being told when, the interval comes out of the run
+each resource waits for what is next rather than by a timetable, the interval comes out of the run
 and is the smallest that this order allows.
 """
 

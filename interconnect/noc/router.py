@@ -54,8 +54,8 @@ class Router:
                 continue
             least, most = _LAWS[field.name]
             if type(value) is not int or not least <= value <= most:
-                law = f"a whole number in [{least}, {most}]"
-                raise ValueError(f"Router.{field.name} must be {law}, got {value!r}")
+                rule = f"a whole number in [{least}, {most}]"
+                raise ValueError(f"Router.{field.name} must be {rule}, got {value!r}")
 
     @property
     def hop_cycles(self) -> int:

@@ -52,8 +52,8 @@ class Packets:
 def _integers(name: str, values: ArrayLike, least: int, n: int | None = None) -> Integers:
     array = np.asarray(values)
     if array.ndim != 1 or not (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
-        law = "a one-dimensional array of integers"
-        raise ValueError(f"Packets.{name} must be {law}, got {array.dtype} {array.shape}")
+        rule = "a one-dimensional array of integers"
+        raise ValueError(f"Packets.{name} must be {rule}, got {array.dtype} {array.shape}")
     if n is not None and len(array) != n:
         raise ValueError(f"Packets.{name} must have {n} entries like created, got {len(array)}")
     if array.size and array.min() < least:
@@ -119,8 +119,8 @@ def _check_nodes(topology: Topology, packets: Packets) -> None:
     for name in ("source", "destination"):
         nodes = getattr(packets, name)
         if nodes.size and nodes.max() >= topology.n_nodes:
-            law = f"must be below the {topology.n_nodes} nodes of the {topology.name}"
-            raise ValueError(f"Packets.{name} {law}, got {nodes.max()}")
+            rule = f"must be below the {topology.n_nodes} nodes of the {topology.name}"
+            raise ValueError(f"Packets.{name} {rule}, got {nodes.max()}")
 
 
 class _Load:

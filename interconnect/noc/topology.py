@@ -153,5 +153,5 @@ class Topology(ABC):
 def check_whole(owner: object, name: str, value: object, least: int, most: int) -> None:
     """Refuse a field that is no whole number within bounds."""
     if type(value) is not int or not least <= value <= most:
-        law = f"a whole number in [{least}, {most}]"
-        raise ValueError(f"{type(owner).__name__}.{name} must be {law}, got {value!r}")
+        rule = f"a whole number in [{least}, {most}]"
+        raise ValueError(f"{type(owner).__name__}.{name} must be {rule}, got {value!r}")

@@ -92,7 +92,7 @@ class Tree(Topology):
 
     @cached_property
     def entries(self) -> Integers:
-        """Whoever goes down enters by port 0."""
+        """A packet that goes down enters by port 0."""
         _, ranks = self._parents
         table = np.where(self.neighbors >= 0, 0, -1)
         table[:, 0] = np.where(self.neighbors[:, 0] >= 0, 1 + ranks, -1)

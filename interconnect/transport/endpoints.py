@@ -100,7 +100,7 @@ class Ipc:
     """Unix sockets in a private folder, for channels within a node.
 
     Attributes:
-        folder: Folder of this user that nobody else may enter; the caller makes and removes it.
+        folder: Folder of this user that no other user may enter; the caller makes and removes it.
     """
 
     folder: Path

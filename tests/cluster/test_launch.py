@@ -49,7 +49,7 @@ def test_every_kind_is_shipped_once():
 
 
 @pytest.mark.parametrize(
-    ("fields", "law"),
+    ("fields", "rule"),
     [
         ({"kind": "local", "nodes": 0}, "nodes must be at least 1, got 0"),
         (
@@ -101,17 +101,17 @@ def test_every_kind_is_shipped_once():
         ({"extends": "mine.yaml"}, "extends must not lead back to itself, got"),
     ],
 )
-def test_mistakes_are_told_in_one_line(fields, law, tmp_path):
+def test_mistakes_are_told_in_one_line(fields, rule, tmp_path):
     with pytest.raises(ConfigError) as refused:
         load_cluster(str(cluster_file(tmp_path, **fields)))
 
-    assert str(refused.value).startswith(f"mine.yaml: {law}")
+    assert str(refused.value).startswith(f"mine.yaml: {rule}")
     assert "\n" not in str(refused.value)
 
 
 def test_an_unknown_cluster_gets_the_nearest_name():
-    law = r"^CLUSTER must be a file or a shipped name \(.*\), got slurn; did you mean slurm\?$"
-    with pytest.raises(ConfigError, match=law):
+    rule = r"^CLUSTER must be a file or a shipped name \(.*\), got slurn; did you mean slurm\?$"
+    with pytest.raises(ConfigError, match=rule):
         load_cluster("slurn")
 
 
@@ -170,7 +170,7 @@ def test_storage_becomes_the_place_of_the_run_and_of_its_checkpoints(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "law"),
+    ("options", "rule"),
     [
         (("--engine", "local"), "--engine must be left to the cluster, got local"),
         (("--address", "h:1"), "--address must be left to the cluster, got h:1"),
@@ -181,8 +181,8 @@ def test_storage_becomes_the_place_of_the_run_and_of_its_checkpoints(tmp_path):
         (("--epochs", "0"), "training.epochs must be at least 1, got 0"),
     ],
 )
-def test_mistakes_in_the_training_are_told_before_anything_starts(options, law):
-    with pytest.raises(ConfigError, match=re.escape(law)):
+def test_mistakes_in_the_training_are_told_before_anything_starts(options, rule):
+    with pytest.raises(ConfigError, match=re.escape(rule)):
         launched("local", "digits", *options)
 
 
@@ -208,8 +208,8 @@ def test_a_port_that_is_taken_is_refused(tmp_path):
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         source = cluster_file(tmp_path, extends="local", port=port)
-        law = rf"^port must be free on this machine, got {port} \(address already in use\)$"
-        with pytest.raises(ConfigError, match=law):
+        rule = rf"^port must be free on this machine, got {port} \(address already in use\)$"
+        with pytest.raises(ConfigError, match=rule):
             launched(source, "digits", "--quiet")
 
 
@@ -218,10 +218,10 @@ def test_an_address_where_nothing_listens_is_refused(tmp_path):
         address = f"127.0.0.1:{freed.getsockname()[1]}"
     source = cluster_file(tmp_path, extends="existing", address=address)
 
-    law = (
+    rule = (
         f"address must be where a Ray cluster listens, got {address} (connection refused); a port "
     )
-    with pytest.raises(ConfigError, match=re.escape(law)):
+    with pytest.raises(ConfigError, match=re.escape(rule)):
         launched(source, "digits")
 
 
@@ -247,7 +247,7 @@ def test_a_token_is_a_regular_file(other, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "law"),
+    ("text", "mode", "rule"),
     [
         (None, 0, "token must be a readable file with the cluster's token, got {} "
                   "(no such file or directory)"),
@@ -256,7 +256,7 @@ def test_a_token_is_a_regular_file(other, tmp_path):
                           "0644"),
     ],
 )  # fmt: skip
-def test_files_without_a_token_of_ones_own_are_refused(text, mode, law, tmp_path):
+def test_files_without_a_token_of_ones_own_are_refused(text, mode, rule, tmp_path):
     path = tmp_path / "token"
     if text is not None:
         path.write_text(text)
@@ -265,5 +265,5 @@ def test_files_without_a_token_of_ones_own_are_refused(text, mode, law, tmp_path
         source = cluster_file(tmp_path, extends=kind, token=str(path))
         with pytest.raises(ConfigError) as refused:
             launched(source, "digits", "--quiet")
-        assert str(refused.value) == law.format(path)
+        assert str(refused.value) == rule.format(path)
     assert list(tmp_path.glob("crossmesh-*")) == []

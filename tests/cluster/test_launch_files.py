@@ -120,18 +120,18 @@ def test_a_missing_program_is_named(name, tool, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "_path", lambda: str(tmp_path))
     (tmp_path / "ray").write_text("#!/bin/sh")
     (tmp_path / "ray").chmod(0o700)
-    law = (
+    rule = (
         f"launching on {name} needs the program {tool}, which is not on the path; the files are in "
     )
-    with pytest.raises(ConfigError, match=re.escape(law)):
+    with pytest.raises(ConfigError, match=re.escape(rule)):
         app([name, "digits", "--files", str(tmp_path / "out")], standalone_mode=False)
 
 
 def test_a_cloud_without_its_package_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "_SDKS", {"aws": "no_such_package"})
     monkeypatch.setattr(commands.shutil, "which", lambda tool, path: tool)
-    law = "launching on aws needs the Python package no_such_package beside Ray; the files are in "
-    with pytest.raises(ConfigError, match=law):
+    rule = "launching on aws needs the Python package no_such_package beside Ray; the files are in "
+    with pytest.raises(ConfigError, match=rule):
         app(["aws", "digits", "--files", str(tmp_path / "out")], standalone_mode=False)
 
 
@@ -151,8 +151,8 @@ def test_ray_accepts_the_launcher_file(name, generate):
 
 def test_what_ray_would_not_accept_is_refused_here():
     provider = {"type": "local", "head_ip": "a", "worker_ips": []}
-    law = "the cluster's file must be one that Ray accepts: Additional properties are not allowed"
-    with pytest.raises(ConfigError, match=re.escape(law)):
+    rule = "the cluster's file must be one that Ray accepts: Additional properties are not allowed"
+    with pytest.raises(ConfigError, match=re.escape(rule)):
         machines.check({"cluster_name": "a", "worker": 3, "provider": provider})
 
 

@@ -180,6 +180,6 @@ def test_volumes_that_are_mounted_are_there(manifest):
 
 def test_a_config_too_large_for_a_config_map_is_refused(manifest, monkeypatch):
     monkeypatch.setattr("crossmesh.cluster.launch.kubernetes._MOST_BYTES", 1000)
-    law = r"^CONFIG must fit a ConfigMap \(1000 bytes\), got \d+ bytes$"
-    with pytest.raises(ConfigError, match=law):
+    rule = r"^CONFIG must fit a ConfigMap \(1000 bytes\), got \d+ bytes$"
+    with pytest.raises(ConfigError, match=rule):
         manifest()

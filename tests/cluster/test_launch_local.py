@@ -197,7 +197,7 @@ STUBBORN = "trap '' TERM; sleep 1000 & while :; do wait; done"
 STARTS = """
 import os, subprocess, sys
 leader = subprocess.Popen(
-    [sys.executable, "-P", sys.argv[1], str(os.getpid()), sys.argv[2], "/bin/bash", "-c", sys.argv[3]],
+    [sys.executable, "-P", sys.argv[1], str(os.getpid()), sys.argv[2], *sys.argv[3:]],
     start_new_session=True,
     stdout=subprocess.DEVNULL,
 )
@@ -210,13 +210,18 @@ leader.wait()
     ("command", "ends", "within_s"),
     [
         (STUBBORN, signal.SIGKILL, "0.3"),  # it must be killed
-        ("sleep 1000 & exec sleep 1000", signal.SIGKILL, "0.3"),  # its leader ends, and the rest is killed
+        (
+            "sleep 1000 & exec sleep 1000",
+            signal.SIGKILL,
+            "0.3",
+        ),  # its leader ends, and the rest is killed
         ("sleep 0.5; (sleep 1000 &) ; exit 3", None, "0.3"),  # the command ends by itself
     ],
 )
 def test_a_led_session_ends_with_its_command_and_with_who_started_it(command, ends, within_s):
     starter = subprocess.Popen(
-        [sys.executable, "-c", STARTS, sessions.__file__, within_s, command], stdout=subprocess.PIPE
+        [sys.executable, "-c", STARTS, sessions.__file__, within_s, "/bin/bash", "-c", command],
+        stdout=subprocess.PIPE,
     )
     leader = int(starter.stdout.readline())
     await_(lambda: len(sessions.members(leader)) == 3)

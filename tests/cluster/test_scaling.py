@@ -90,7 +90,7 @@ def test_a_nonnegative_solution_is_the_best_of_those(seed, columns):
     x = nonnegative(a, b)
 
     assert (x >= 0).all()
-    # The law of Karush, Kuhn and Tucker, which holds at the best solution and nowhere else.
+    # The rule of Karush, Kuhn and Tucker, which holds at the best solution and nowhere else.
     gradient = a.T @ (a @ x - b)
     assert (gradient > -1e-9).all()
     assert np.abs(gradient[x > 0]).max(initial=0) < 1e-9
@@ -240,8 +240,8 @@ def test_a_network_without_hidden_layers_cannot_grow():
     config = small_config(network=[{"kind": "linear", "outputs": 10, "activation": "softmax"}])
     with pytest.raises(ConfigError) as caught:
         grown(config.network, 2.0)
-    law = "--weak must have a hidden layer that can grow, got a network without"
-    assert str(caught.value) == law
+    rule = "--weak must have a hidden layer that can grow, got a network without"
+    assert str(caught.value) == rule
 
 
 # Turns

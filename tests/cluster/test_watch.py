@@ -187,7 +187,7 @@ def test_a_lock_is_seen_while_it_is_held(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "law"),
+    ("text", "rule"),
     [
         ('{"schema": 2}', "must be of schema 1, got 2"),
         ('{"schema": 1}', "must be what a run writes, got something else"),
@@ -195,12 +195,12 @@ def test_a_lock_is_seen_while_it_is_held(folder):
         ("no", "must be what a run writes, got something else"),
     ],
 )
-def test_another_file_is_refused(folder, text, law):
+def test_another_file_is_refused(folder, text, rule):
     path = folder / "live.json"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         read(path)
-    assert str(caught.value) == f"{path} {law}"
+    assert str(caught.value) == f"{path} {rule}"
 
 
 # The command

@@ -110,7 +110,7 @@ def test_the_cache_is_private(home):
 def test_a_cache_that_others_can_write_is_not_used(home, part, mode):
     (compiled._cache_folder() / part).resolve().chmod(mode)
 
-    with pytest.warns(UserWarning, match=f"nobody else, got {home}/.* with mode 0{mode:o}"):
+    with pytest.warns(UserWarning, match=f"no other, got {home}/.* with mode 0{mode:o}"):
         assert compiled._cache_folder() is None
 
 

@@ -89,11 +89,13 @@ def rewritten(*, full):
         plus, minus, wanted = same(5, ROWS, COLS), same(6, ROWS, COLS), same(7, ROWS, COLS)
         if full:
             rewrite_full(
-                (plus, none), (minus, none), (parameters, parameters), device.law(), (0.1, 2.0),
-                (0.01, 0.1), (0.0, 31), np.ones(ROWS, np.bool_), example, key,
+                (plus, none), (minus, none), (parameters, parameters), device.constants(),
+                (0.1, 2.0), (0.01, 0.1), (0.0, 31), np.ones(ROWS, np.bool_), example, key,
             )  # fmt: skip
         else:
-            pulse_to(wanted, plus, none, parameters, device.law(), (False, 0.0), 31, example, key)
+            pulse_to(
+                wanted, plus, none, parameters, device.constants(), (False, 0.0), 31, example, key
+            )
         return plus
 
     return counted(draw)

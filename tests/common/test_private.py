@@ -117,14 +117,14 @@ def test_without_any_place_the_command_says_what_to_do(place, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     monkeypatch.setattr(private_folders, "_PLACES", ())
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)  # who has no folder below /run/user
-    law = (
+    rule = (
         f"TMPDIR must be a folder of at most 17 bytes that only this user can change, with room in "
         f"it, got {long}"
     )
     with pytest.raises(NoPrivateFolder) as error:
         PrivateFolder()
-    assert str(error.value) == f"{law}; /tmp, /var/tmp and /dev/shm will not do either"
-    with pytest.raises(ConfigError, match=f"^{re.escape(law)}"):
+    assert str(error.value) == f"{rule}; /tmp, /var/tmp and /dev/shm will not do either"
+    with pytest.raises(ConfigError, match=f"^{re.escape(rule)}"):
         connect(Engine(), 100 << 20)
 
 
@@ -281,10 +281,10 @@ def test_names_of_other_things_are_no_secrets(name):
 def test_a_clusters_credentials_belong_into_its_variables(tmp_path, capsys, monkeypatch):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: aws\nstorage: s3://AKIA:sEcrEt@bucket/a\n")
-    law = (
+    rule = (
         r"^storage must be an address without credentials, which would be kept in generated files,"
     )
-    with pytest.raises(ConfigError, match=law + r" got s3://\*\*\*@bucket/a; set AWS_"):
+    with pytest.raises(ConfigError, match=rule + r" got s3://\*\*\*@bucket/a; set AWS_"):
         load_cluster(str(path))
 
     path.write_text("extends: slurm\nvariables: {AWS_SECRET_ACCESS_KEY: sEcrEt, MINE: shown}\n")

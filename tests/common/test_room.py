@@ -63,8 +63,8 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, m
     config = make(tmp_path)
     monkeypatch.setattr(free_memory, "free_bytes", lambda: 1 << 20)
 
-    law = r"must (hold what fits|fit) in the 1\.0 MiB of memory that are free"
-    with pytest.raises(DataError, match=rf"^data\.\w+.* {law}.*, got .* takes? \d+\.\d MiB"):
+    rule = r"must (hold what fits|fit) in the 1\.0 MiB of memory that are free"
+    with pytest.raises(DataError, match=rf"^data\.\w+.* {rule}.*, got .* takes? \d+\.\d MiB"):
         load(config)
 
 

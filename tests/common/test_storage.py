@@ -118,6 +118,8 @@ def test_a_full_disk_says_so():
 
 def test_an_unknown_file_system_is_refused(tmp_path):
     config = small_config(checkpoint={"storage": "ftp://host/folder"})
-    law = "checkpoint.storage must be a folder or an address such as s3://bucket/folder, got ftp://"
-    with pytest.raises(ConfigError, match=law):
+    rule = (
+        "checkpoint.storage must be a folder or an address such as s3://bucket/folder, got ftp://"
+    )
+    with pytest.raises(ConfigError, match=rule):
         RunDirectory(tmp_path).storage(config)

@@ -225,11 +225,11 @@ def test_nodes_must_have_room_for_activations_too():
 
     placed = place([gib // 2] * 4, Engine(), machines, 0, measured)
     assert placed.activations == measured(placed.host_of)
-    law = (
+    rule = (
         r"node a must have 4\.0 GiB of memory for its tiles \(2\.0\), activations \(2\.0\) and 2 "
         r"processes, got 3\.0"
     )
-    with pytest.raises(ConfigError, match=law):
+    with pytest.raises(ConfigError, match=rule):
         place([gib] * 4, Engine(), machines, 0, measured)
 
 
@@ -239,10 +239,10 @@ def test_one_machine_must_have_room_for_activations_too(monkeypatch):
     much = Activations(training=(1 << 30,), evaluation=(3 << 30,))
     monkeypatch.setattr(local, "activations_of", lambda job: much)
 
-    law = (
+    rule = (
         r"must have 3\.0 GiB of memory free for the tiles \(0\.0\) and activations \(3\.0\), got 1"
     )
-    with pytest.raises(ConfigError, match=law):
+    with pytest.raises(ConfigError, match=rule):
         LocalExecutor(small_job())
 
 

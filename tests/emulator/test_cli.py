@@ -333,11 +333,11 @@ def test_a_run_is_tested_on_memories_as_they_age(run, tmp_path):
     assert [row["after_s"] for row in told["ages"]] == [1, 1, 31536000, 31536000]
     assert told["inference"] == "pcm"
     assert (tmp_path / "r" / "after.png").stat().st_size > 10_000
-    for options, law in (
+    for options, rule in (
         (("--inference", "pcm"), "--inference must come with --after, got pcm without it"),
         (("--after", "1x"), "--after must be times such as 1s,1h,30d"),
         (("--after", "1s", "--plot", "a.gif"), "--plot must end in .png or .svg, got a.gif"),
     ):
         code, _, error = run("evaluate", tmp_path / "r", *options)
         assert code == 2
-        assert law in error
+        assert rule in error

@@ -210,8 +210,8 @@ def test_a_storage_with_checkpoints_of_another_run_is_refused(tmp_path):
     config = small_config(checkpoint={"storage": str(tmp_path / "all")})
     train(config, tmp_path / "first")
     assert len(list((tmp_path / "all").glob("step-*"))) == 2
-    law = f"checkpoint.storage must be new or empty, got one with checkpoints: {tmp_path / 'all'}"
-    with pytest.raises(ConfigError, match=law):
+    rule = f"checkpoint.storage must be new or empty, got one with checkpoints: {tmp_path / 'all'}"
+    with pytest.raises(ConfigError, match=rule):
         train(config, tmp_path / "second")
     assert not (tmp_path / "second").exists()
     assert train(config, tmp_path / "first", resume=True).examples_trained == 100

@@ -136,8 +136,8 @@ def test_damaged_cifar10_is_refused(secluded, name, content, message, archived):
 def test_damaged_gzip_of_cifar10_is_refused(secluded, name, content, damage):
     folder = write_batches(secluded, {name: damage(content)})
 
-    law = rf"data\.directory must hold a whole gzip stream in {folder / name}"
-    with pytest.raises(DataError, match=rf"\A{law}, got .+\Z"):
+    rule = rf"data\.directory must hold a whole gzip stream in {folder / name}"
+    with pytest.raises(DataError, match=rf"\A{rule}, got .+\Z"):
         load(DataConfig(source="cifar10", directory=folder))
 
 
@@ -269,8 +269,8 @@ def test_standardise_of_equal_inputs_is_refused(tmp_path, x, message):
     with pytest.raises(DataError) as error:
         load(config.model_copy(update={"standardise": True}))
 
-    law = "data.standardise must be false unless inputs differ from each other"
-    assert str(error.value) == f"{law}, {message}"
+    rule = "data.standardise must be false unless inputs differ from each other"
+    assert str(error.value) == f"{rule}, {message}"
 
 
 def characters_of(numbers, data):

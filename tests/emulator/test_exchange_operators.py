@@ -216,8 +216,8 @@ def test_operators_without_a_layer_are_named_with_their_node(name, tmp_path):
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
         onnx.save(model, path)
 
-    law = r"network\.onnx must use operators that have a layer, got .*"
-    with pytest.raises(ConfigError, match=law + message):
+    rule = r"network\.onnx must use operators that have a layer, got .*"
+    with pytest.raises(ConfigError, match=rule + message):
         read_onnx(path)
 
 

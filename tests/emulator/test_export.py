@@ -33,7 +33,7 @@ def test_an_export_to_nowhere_is_refused(tmp_path):
     options = ["--engine", "local", "--epochs", "1", "--run-dir", "run", "--json", "--quiet"]
     done("train", "digits", *options, "--set", "training.baseline=false", folder=tmp_path)
     sentence = refused("export", "run", folder=tmp_path)
-    law = "export must be given --onnx FILE, --npz FILE or both, got neither"
-    assert sentence == f"error: {law}"
+    rule = "export must be given --onnx FILE, --npz FILE or both, got neither"
+    assert sentence == f"error: {rule}"
     sentence = refused("export", "run", "--npz", "no/where.npz", folder=tmp_path)
     assert sentence.startswith("error: --npz must lie in a folder that is there, got no/where")

@@ -125,7 +125,7 @@ RISE = [f"{n},{30 - n}" for n in range(20)]
 
 
 @pytest.mark.parametrize(
-    ("text", "law"),
+    ("text", "rule"),
     [
         ("", "must hold readings, got none"),
         ("up,down\n", "must hold readings, got none"),
@@ -157,7 +157,7 @@ RISE = [f"{n},{30 - n}" for n in range(20)]
         ),
     ],
 )
-def test_what_is_no_measurement_is_refused_in_one_line(text, law, tmp_path, monkeypatch, capsys):
+def test_what_is_no_measurement_is_refused_in_one_line(text, rule, tmp_path, monkeypatch, capsys):
     (tmp_path / "data.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
 
@@ -165,7 +165,7 @@ def test_what_is_no_measurement_is_refused_in_one_line(text, law, tmp_path, monk
     assert code == 2
     assert error.startswith("error: data.csv ")
     assert len(error.splitlines()) == 1
-    with pytest.raises(ConfigError, match=law):
+    with pytest.raises(ConfigError, match=rule):
         raise ConfigError(error)
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
@@ -259,8 +259,8 @@ def test_a_device_that_no_config_could_extend_is_not_written(tmp_path):
     fit = fitted(measurement)._replace(white=np.full(2, 1e7))
     source = tmp_path / "flat.csv"
     source.write_text("as measured")
-    law = r"flat\.csv: write_noise must be at most 1000000\.0, got \d+\.0$"
-    with pytest.raises(ConfigError, match=law):
+    rule = r"flat\.csv: write_noise must be at most 1000000\.0, got \d+\.0$"
+    with pytest.raises(ConfigError, match=rule):
         write_device(fit, figures(fit, measurement), source, tmp_path / "flat.yaml")
     assert not (tmp_path / "flat.yaml").exists()
 
@@ -280,7 +280,7 @@ def test_measured_devices_draw_their_own_table():
 
 
 @pytest.mark.parametrize(
-    ("content", "law"),
+    ("content", "rule"),
     [
         (b"1" * (33 << 20), "must be at most 32 MiB of CSV, got more"),
         (b"1,2\n" * 2_000_001, "must have at most 4,000,000 cells, got 4,000,002"),
@@ -288,9 +288,9 @@ def test_measured_devices_draw_their_own_table():
         (b"1,2\r\n" * 2_000_001, "must have at most 4,000,000 cells, got 4,000,002"),
     ],
 )
-def test_a_file_that_is_too_large_is_refused_in_one_line(content, law, tmp_path):
+def test_a_file_that_is_too_large_is_refused_in_one_line(content, rule, tmp_path):
     (tmp_path / "large.csv").write_bytes(content)
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/large.csv {law}; its devices fit in sev"):
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/large.csv {rule}; its devices fit in sev"):
         read_measurement(tmp_path / "large.csv")
 
 
@@ -303,7 +303,7 @@ def long_table(**columns):
 
 
 @pytest.mark.parametrize(
-    ("columns", "law"),
+    ("columns", "rule"),
     [
         ({"conductance": [[1.0]] * 40}, "column conductance must hold numbers or text, got list<"),
         ({"other": [b"a"] * 40}, "column other must hold numbers or text, got binary"),
@@ -314,9 +314,9 @@ def long_table(**columns):
         ),
     ],
 )
-def test_a_table_that_unpacks_to_more_is_refused_in_one_short_line(columns, law, tmp_path):
+def test_a_table_that_unpacks_to_more_is_refused_in_one_short_line(columns, rule, tmp_path):
     pq.write_table(long_table(**columns), tmp_path / "a.parquet", compression="zstd")
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/a.parquet {law}") as error:
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/a.parquet {rule}") as error:
         read_measurement(tmp_path / "a.parquet")
     assert len(str(error.value)) < 500
 
@@ -334,7 +334,7 @@ def test_texts_of_a_table_may_be_a_dictionary(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "law"),
+    ("rows", "rule"),
     [
         ("a,up,1e30,1\n", "line 2 column pulse must be a whole number from 0 to 1000000000, got"),
         (
@@ -345,9 +345,9 @@ def test_texts_of_a_table_may_be_a_dictionary(tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_pulses_far_apart_are_refused_before_they_are_laid_out(rows, law, tmp_path):
+def test_pulses_far_apart_are_refused_before_they_are_laid_out(rows, rule, tmp_path):
     (tmp_path / "a.csv").write_text("device,direction,pulse,conductance\n" + rows)
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/a.csv {law}"):
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/a.csv {rule}"):
         read_measurement(tmp_path / "a.csv")
 
 

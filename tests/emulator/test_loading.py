@@ -173,7 +173,7 @@ def test_overrides_extend_files_of_the_current_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "law"),
+    ("text", "rule"),
     [
         ("extends: idealised", r"extends must be a file or a shipped name \(.*, idealized, .*\), "
          "got idealised; did you mean idealized?"),
@@ -186,7 +186,7 @@ def test_overrides_extend_files_of_the_current_folder(tmp_path, monkeypatch):
         ("5", "must hold a mapping, got int"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_device_file_is_one_line(text, law, tmp_path):
+def test_a_mistake_in_a_device_file_is_one_line(text, rule, tmp_path):
     (tmp_path / "device.yaml").write_text(text + "\n")
     (tmp_path / "run.yaml").write_text("extends: digits\ntile: {cell: {extends: device.yaml}}\n")
 
@@ -194,7 +194,7 @@ def test_a_mistake_in_a_device_file_is_one_line(text, law, tmp_path):
         lambda: load_config(tmp_path / "run.yaml"),
         lambda: load_cell(tmp_path / "device.yaml"),
     ):
-        with pytest.raises(ConfigError, match=law) as caught:
+        with pytest.raises(ConfigError, match=rule) as caught:
             load()
         assert "\n" not in str(caught.value)
 

@@ -232,8 +232,8 @@ def test_a_thousand_tiles_take_seconds(tmp_path):
 
 def test_a_chip_that_is_too_small_is_refused(tmp_path):
     job = small_job(chip={"width": 2, "height": 2})
-    law = r"chip\.width \* chip\.height must be at least the 16 tiles of the program, got 2 \* 2"
-    with pytest.raises(ConfigError, match=law):
+    rule = r"chip\.width \* chip\.height must be at least the 16 tiles of the program, got 2 \* 2"
+    with pytest.raises(ConfigError, match=rule):
         draw_layout(lay_out(job), job, tmp_path / "map.png")
 
 

@@ -85,10 +85,10 @@ def test_lost_hosts_go_where_most_cpus_are_to_spare():
 
     assert replaced(lost, ["n1", "n1", "n3", "n3"], there, {}) == {2: "n2", 3: "n2"}
     assert replaced(lost, ["n1"] * 4, there, {"n2": 7 * GIB}) == {2: "n2", 3: "n1"}
-    law = (
+    rule = (
         r"no node has 1\.0 GiB of memory left for the tiles of a lost one: 10\.0\.0\.1, 10\.0\.0\.2"
     )
-    with pytest.raises(RunLost, match=law):
+    with pytest.raises(RunLost, match=rule):
         replaced(lost, ["n1"] * 4, there, {"n1": 8 * GIB, "n2": 7.5 * GIB})
 
 
@@ -122,7 +122,7 @@ def test_one_machine_without_room_is_refused_before_it_is_full():
     layers = [{"kind": "linear", "outputs": 60_000}, {"kind": "linear", "outputs": 60_000}] * 20
     job = small_job(network=[*layers, {"kind": "linear", "outputs": 10, "activation": "softmax"}],
                     tile={"rows": 8192, "cols": 8192})  # fmt: skip
-    law = r"this machine must have \d+\.\d GiB of memory free for the tiles \(\d+\.\d\) and "
-    law += r"activations \(\d+\.\d\), got \d+\.\d; engine\."
-    with pytest.raises(ConfigError, match=law):
+    rule = r"this machine must have \d+\.\d GiB of memory free for the tiles \(\d+\.\d\) and "
+    rule += r"activations \(\d+\.\d\), got \d+\.\d; engine\."
+    with pytest.raises(ConfigError, match=rule):
         LocalExecutor(job)

@@ -258,9 +258,9 @@ def test_too_few_nodes_are_counted(cluster, tmp_path):
     done = crossmesh("train", "small.yaml", *options, cwd=tmp_path, **token)
 
     assert done.returncode == 1
-    law = r"error: 3 nodes with CPUs \(engine\.nodes\) must join the cluster within "
-    law += r"engine\.timeout_s \(1 s\), got 2: \S+, [^;\s]+"
-    assert re.fullmatch(law + AGAIN, done.stderr), done.stderr
+    rule = r"error: 3 nodes with CPUs \(engine\.nodes\) must join the cluster within "
+    rule += r"engine\.timeout_s \(1 s\), got 2: \S+, [^;\s]+"
+    assert re.fullmatch(rule + AGAIN, done.stderr), done.stderr
 
 
 HOLDING = """
@@ -298,8 +298,8 @@ def test_cpus_that_others_hold_are_missed_by_name(cluster, tmp_path):
         other.communicate("\n", timeout=60)
 
     assert done.returncode == 1
-    law = r"error: node \S+ must have 2 CPUs free \(got [01]\) within engine\.timeout_s \(2 s\): "
-    assert re.fullmatch(law + "other jobs use the rest" + AGAIN, done.stderr), done.stderr
+    rule = r"error: node \S+ must have 2 CPUs free \(got [01]\) within engine\.timeout_s \(2 s\): "
+    assert re.fullmatch(rule + "other jobs use the rest" + AGAIN, done.stderr), done.stderr
 
 
 def test_hosts_go_on_after_a_damaged_checkpoint(tmp_path):

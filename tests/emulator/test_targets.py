@@ -223,7 +223,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("source", ["npz", "parquet"])
 def test_one_target_of_many_is_found_in_either_part(trained, case, source):
-    loss, activation, changes, part, law = case
+    loss, activation, changes, part, rule = case
     parts = {"training": TARGETS["one-hot"].copy(), "test": TARGETS["one-hot"].copy()}
     for place, value in changes.items():
         parts[part][place] = value
@@ -234,7 +234,7 @@ def test_one_target_of_many_is_found_in_either_part(trained, case, source):
             pq.write_table(pa.table(columns), f"{name}.parquet")
         data = {"source": "parquet", "file": "training.parquet", "test_file": "test.parquet"}
     code, told, _ = trained(loss, activation, parts["training"], y_test=parts["test"], **data)
-    assert (code, told) == (2, f"error: data must have targets {law}\n")
+    assert (code, told) == (2, f"error: data must have targets {rule}\n")
 
 
 def test_sums_may_be_off_by_what_rounding_leaves(trained):

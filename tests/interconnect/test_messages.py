@@ -86,7 +86,7 @@ def test_garbage_is_refused(garbage, body):
 
 
 @pytest.mark.parametrize(
-    ("frames", "law"),
+    ("frames", "rule"),
     [
         ([header()], "must have 2 frames, got 1"),
         ([header(), BODY, BODY], "must have 2 frames, got 3"),
@@ -110,13 +110,13 @@ def test_garbage_is_refused(garbage, body):
         ([header(shape=(2**27, 2**27)), BODY], "payload must have <= 2147483648 bytes, got"),
     ],
 )
-def test_frames_that_are_no_message_are_refused(frames, law):
-    with pytest.raises(ValueError, match=law):
+def test_frames_that_are_no_message_are_refused(frames, rule):
+    with pytest.raises(ValueError, match=rule):
         decode(frames)
 
 
 @pytest.mark.parametrize(
-    ("payload", "law"),
+    ("payload", "rule"),
     [
         (np.array([None]), r"payload must be of dtype .* got \|O"),
         (np.zeros(1, "M8[s]"), r"payload must be of dtype .* got <M8\[s\]"),
@@ -124,8 +124,8 @@ def test_frames_that_are_no_message_are_refused(frames, law):
         (np.zeros((1,) * 9), "payload must have <= 8 axes, got 9"),
     ],
 )
-def test_payload_that_cannot_travel_is_refused(payload, law):
-    with pytest.raises(ValueError, match=law):
+def test_payload_that_cannot_travel_is_refused(payload, rule):
+    with pytest.raises(ValueError, match=rule):
         Message(0, 0, 0, "activation", payload)
 
 

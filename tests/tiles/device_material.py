@@ -41,7 +41,7 @@ ONE_PULSE = UpdateConfig(
 STREAM = Stream(seed=20, owner=1)
 
 
-# Each law as it is shipped, and where it differs most from a constant step.
+# Each rule as it is shipped, and where it differs most from a constant step.
 VARIANTS = {
     "constant_step": ConstantStep(),
     "constant_step, asymmetric": ConstantStep(asymmetry=0.2),

@@ -145,11 +145,11 @@ def test_small_inputs_through_the_commands(most, run, tmp_path, monkeypatch):
         loss = run(*arguments, "--json")["test_loss"]
         return math.sqrt(2 * loss / float((product**2).mean()))
 
-    for bias, law in (("digital", lambda e: e < 0.015), ("line", lambda e: e > 0.1)):
+    for bias, rule in (("digital", lambda e: e < 0.015), ("line", lambda e: e > 0.1)):
         chosen = f"{bias}.yaml"
         (tmp_path / chosen).write_text(SMALL_INPUTS.replace("BIAS", bias))
-        assert law(error("evaluate", chosen))
-        assert law(error("train", chosen, "--run-dir", bias, "--quiet"))
+        assert rule(error("evaluate", chosen))
+        assert rule(error("train", chosen, "--run-dir", bias, "--quiet"))
 
 
 # --- Values: the same as on an ideal line, and as a naive network ---
@@ -405,7 +405,7 @@ def test_operations_of_the_program_are_those_of_a_bias():
 
 
 @pytest.mark.parametrize(
-    ("network", "law"),
+    ("network", "rule"),
     [
         (
             [{"kind": "linear", "outputs": 10, "bias": False, "activation": "softmax",
@@ -424,10 +424,10 @@ def test_operations_of_the_program_are_those_of_a_bias():
         ),
     ],
 )  # fmt: skip
-def test_what_has_no_effect_is_refused(network, law):
+def test_what_has_no_effect_is_refused(network, rule):
     with pytest.raises(ConfigError) as refused:
         prepare(small_config(network=network, tile={"bias": "digital"}))
-    assert str(refused.value) == law
+    assert str(refused.value) == rule
 
 
 def test_a_layer_of_tokens_has_no_bias():

@@ -68,7 +68,7 @@ def silenced(cell):
 
 every = pytest.mark.parametrize("name", EVERY)
 of_devices = pytest.mark.parametrize("name", [n for n, cell in EVERY.items() if devices_of(cell)])
-# The law of Pcm has a memory; tests/tiles/test_device_library.py holds it against its recursion.
+# The rule of Pcm has a memory; tests/tiles/test_device_library.py holds it against its recursion.
 of_laws = pytest.mark.parametrize(
     "name",
     [n for n, cell in EVERY.items()
@@ -138,7 +138,7 @@ def test_bounds_are_kept_whatever_the_noise(name):
 
 @of_laws
 def test_noise_off_means_the_closed_form(name):
-    """Pulses up and down, device by device, against the formula of the law, one by one."""
+    """Pulses up and down, device by device, against the formula of the rule, one by one."""
     cell = silenced(EVERY[name])
     crossbar = crossbar_of(cell)
     names = [state for state, _, _ in devices_of(cell)]

@@ -1,4 +1,4 @@
-"""What every device must do, whatever its law, alone and in a pair.
+"""What every device must do, whatever its rule, alone and in a pair.
 
 Devices are moved through crossbars, one pulse per example, unless a test says otherwise. Bounds of
 statistical tests are in standard errors: 5 of them; seeds are fixed.
@@ -146,7 +146,7 @@ def test_the_same_seed_makes_the_same_devices(cell):
 
 @stepped
 @pytest.mark.parametrize(
-    ("field", "value", "law"),
+    ("field", "value", "rule"),
     [
         ("step", -0.1, "greater than"),
         ("step", 0, "greater than"),
@@ -166,8 +166,8 @@ def test_the_same_seed_makes_the_same_devices(cell):
         ("kind", "magic", "Input should be '"),
     ],
 )
-def test_every_device_refuses_what_it_cannot_be(cls, field, value, law):
-    with pytest.raises(ValidationError, match=law) as refusal:
+def test_every_device_refuses_what_it_cannot_be(cls, field, value, rule):
+    with pytest.raises(ValidationError, match=rule) as refusal:
         cls(**{field: value})
 
     assert refusal.value.errors()[0]["loc"] == (field,)
@@ -250,7 +250,7 @@ def test_a_pair_is_of_pulsed_devices():
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "law"),
+    ("field", "value", "rule"),
     [
         ("rows", 0, "greater than or equal to 1"),
         ("cols", 65537, "less than or equal to 65536"),
@@ -261,8 +261,8 @@ def test_a_pair_is_of_pulsed_devices():
         ("update", {"trains": "random"}, "'stochastic' or 'deterministic'"),
     ],
 )
-def test_tiles_refuse_what_they_cannot_be(field, value, law):
-    with pytest.raises(ValidationError, match=law) as refusal:
+def test_tiles_refuse_what_they_cannot_be(field, value, rule):
+    with pytest.raises(ValidationError, match=rule) as refusal:
         TileConfig(**{field: value})
 
     assert refusal.value.errors()[0]["loc"][0] == field

@@ -284,15 +284,15 @@ def test_a_map_says_which_devices_are_stuck():
 
 
 @pytest.mark.parametrize(
-    ("stuck", "law"),
+    ("stuck", "rule"),
     [
         ({"fraction": 1.5}, "less than or equal to 1"),
         ({"at": "half"}, "'on', 'off' or 'random'"),
         ({"devices": [{"row": -1, "col": 0}]}, "greater than or equal to 0"),
     ],
 )
-def test_what_cannot_be_stuck_is_refused(stuck, law):
-    with pytest.raises(ValidationError, match=law):
+def test_what_cannot_be_stuck_is_refused(stuck, rule):
+    with pytest.raises(ValidationError, match=rule):
         ConstantStep(stuck=stuck)
 
 
@@ -349,7 +349,7 @@ def test_reads_fluctuate_as_published():
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "law"),
+    ("field", "value", "rule"),
     [
         ("full_scale_siemens", -1e-6, "greater than"),
         ("mean_offset_siemens", 0, "greater than"),
@@ -358,6 +358,6 @@ def test_reads_fluctuate_as_published():
         ("read_noise_slope", -1, "greater than or equal to 0"),
     ],
 )
-def test_phase_change_memory_that_cannot_be_is_refused(field, value, law):
-    with pytest.raises(ValidationError, match=law):
+def test_phase_change_memory_that_cannot_be_is_refused(field, value, rule):
+    with pytest.raises(ValidationError, match=rule):
         Pcm(**{field: value})

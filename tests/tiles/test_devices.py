@@ -1,4 +1,4 @@
-"""What every device must do, whatever its law, alone and in a pair.
+"""What every device must do, whatever its rule, alone and in a pair.
 
 Devices are moved through crossbars, one pulse per example, unless a test says otherwise. Bounds of
 statistical tests are in standard errors: 5 of them; seeds are fixed.

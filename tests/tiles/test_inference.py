@@ -298,13 +298,13 @@ def test_what_is_no_time_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("changes", "law"),
+    ("changes", "rule"),
     [
         ({"inference": "pmc"}, "--inference must be of pcm, hermes, hermes-2, reram, got pmc"),
         ({"repeats": 0}, "--repeats must be at least 1, got 0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(run, changes, law):
+def test_what_makes_no_sense_is_refused(run, changes, rule):
     path, config = run
-    with pytest.raises(ConfigError, match=law):
+    with pytest.raises(ConfigError, match=rule):
         age(RunDirectory.existing(path), config, (1.0,), **changes)

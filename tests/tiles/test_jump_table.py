@@ -118,7 +118,7 @@ def test_a_mean_may_turn_its_sign_somewhere():
 
 
 @pytest.mark.parametrize(
-    ("changes", "law"),
+    ("changes", "rule"),
     [
         ({"up": [0.01]}, "Tuple should have at least 2 items"),
         ({"up": [0.01, float("nan")]}, "finite number"),
@@ -133,14 +133,14 @@ def test_a_mean_may_turn_its_sign_somewhere():
     ],
 )
 @pytest.mark.parametrize("cell", [JumpTable, Pair])
-def test_a_table_that_makes_no_sense_is_refused(cell, changes, law):
+def test_a_table_that_makes_no_sense_is_refused(cell, changes, rule):
     device = {"kind": "jump_table", "tables": [{**flat(0.01), **changes}]}
-    with pytest.raises(ValidationError, match=law):
+    with pytest.raises(ValidationError, match=rule):
         cell(device=device) if cell is Pair else cell(**device)
 
 
 @pytest.mark.parametrize(
-    ("device", "law"),
+    ("device", "rule"),
     [
         ({"tables": []}, "at least 1 item"),
         ({"tables": [flat(0.01), {**TABLES[0]}]}, r"tables\.1 must have as many points as the fi"),
@@ -154,6 +154,6 @@ def test_a_table_that_makes_no_sense_is_refused(cell, changes, law):
         ({"tables": [flat(0.01)], "scale": 0}, "greater than 0"),
     ],
 )
-def test_tables_that_make_no_array_are_refused(device, law):
-    with pytest.raises(ValidationError, match=law):
+def test_tables_that_make_no_array_are_refused(device, rule):
+    with pytest.raises(ValidationError, match=rule):
         JumpTable(**device)

@@ -151,6 +151,6 @@ def test_pairs_far_apart_are_left_as_they_are():
 
 
 def test_a_difference_that_fills_the_range_is_refused():
-    law = r"difference must be below saturation \(0\.5\), got 0\.6"
-    with pytest.raises(ValidationError, match=law):
+    rule = r"difference must be below saturation \(0\.5\), got 0\.6"
+    with pytest.raises(ValidationError, match=rule):
         Refresh(saturation=0.5, difference=0.6)

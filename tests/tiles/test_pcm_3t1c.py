@@ -405,7 +405,7 @@ def test_the_mean_of_many_updates_is_the_outer_product():
 
 
 @pytest.mark.parametrize(
-    ("section", "field", "value", "law"),
+    ("section", "field", "value", "rule"),
     [
         (Pcm3T1C, "gain", 0, "greater than or equal to 0.0"),
         (Transfer, "every", 0, "greater than or equal to 1"),
@@ -420,8 +420,8 @@ def test_the_mean_of_many_updates_is_the_outer_product():
         (PcmMemory, "attempts", 9, "less than or equal to 8"),
     ],
 )
-def test_what_a_cell_cannot_be_is_refused(section, field, value, law):
-    with pytest.raises(ValidationError, match=law):
+def test_what_a_cell_cannot_be_is_refused(section, field, value, rule):
+    with pytest.raises(ValidationError, match=rule):
         section(**{field: value})
 
 

@@ -407,7 +407,7 @@ def test_noise_is_that_of_the_tile_the_direction_and_the_evaluation():
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "law"),
+    ("field", "value", "rule"),
     [
         ("dac", {"bits": 1, "range": 1}, "greater than or equal to 2"),
         ("adc", {"bits": 25, "range": 1}, "less than or equal to 24"),
@@ -423,8 +423,8 @@ def test_noise_is_that_of_the_tile_the_direction_and_the_evaluation():
         ("gain", 1, "Extra inputs are not permitted"),
     ],
 )
-def test_what_a_periphery_cannot_be_is_refused(field, value, law):
-    with pytest.raises(ValidationError, match=law) as refusal:
+def test_what_a_periphery_cannot_be_is_refused(field, value, rule):
+    with pytest.raises(ValidationError, match=rule) as refusal:
         ReadConfig(**{field: value})
 
     assert refusal.value.errors()[0]["loc"][0] == field

@@ -14,7 +14,7 @@ Recorded, and not compared here because nothing here can express it:
 * Mean and device spread of a soft-bounds device's steps away from zero and towards it: a device
   whose bound is near zero makes steps as large as one likes, so neither has a sampling error.
 * Single outcomes of pulse type ``deterministic_implicit``: it rounds in a way of its own; compared
-  as the mean rule. ``mean_count`` is our deterministic law, exactly.
+  as the mean rule. ``mean_count`` is our deterministic rule, exactly.
 * Reads with stochastic rounding, constant or NP-sum noise management, worst-case bound management,
   PCM-like read noise or an output nonlinearity: ``ReadConfig`` has none of them.
 

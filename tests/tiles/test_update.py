@@ -32,7 +32,7 @@ EXACT = {
     "lower_device_noise": 0.0,
 }
 COUNTER = ConstantStep(upper=100, lower=-100, **EXACT)  # its weights count coincidences exactly
-# Every law, with devices that differ from each other and no cycle noise.
+# Every rule, with devices that differ from each other and no cycle noise.
 QUIET = {
     "constant_step": ConstantStep(cycle_noise=0),
     "linear_step": LinearStep(cycle_noise=0, gamma_up=0.3, gamma_down=0.7, step=0.01),
@@ -84,7 +84,7 @@ def repeats(cell, config, x, d, rate, n=2000, seed=1):
     return changes
 
 
-# The mean law
+# The mean rule
 
 
 @pytest.mark.parametrize("update_management", [True, False])

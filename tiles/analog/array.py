@@ -110,7 +110,7 @@ class DeviceArray:
         part: Which of the cell's devices these are.
 
     Attributes:
-        law: The law of a pulse, for kernels.
+        constants: Those of its model, for kernels.
         parameters: What differs from device to device.
         state: ``(rows, cols)`` normalised conductance, which pulses move.
         history: ``(rows, cols)`` what else a device remembers of its pulses, or ``(0, 0)``.
@@ -121,8 +121,8 @@ class DeviceArray:
     def __init__(self, device: Device, site: Site, part: int = 0) -> None:
         stream, shape = site.stream, site.shape
         values = device.sample(shape, stream, part)
-        self.law = device.law()
-        self._apply = specialised(apply_trains, self.law)
+        self.constants = device.constants()
+        self._apply = specialised(apply_trains, self.constants)
         self.parameters = Parameters.packed(values)
         self.state = np.zeros(shape, np.float32)
         self.history = np.zeros(shape, np.float32) if device.has_history else _NONE
@@ -157,7 +157,7 @@ class DeviceArray:
     def pulse(self, trains: Trains) -> None:
         """Move every device once per coincidence, and let it decay where it does."""
         self._apply(
-            self.state, self.history, self.parameters, self.law, trains.rows, trains.columns,
+            self.state, self.history, self.parameters, self.constants, trains.rows, trains.columns,
             trains.first_example, self._noise_key,
         )  # fmt: skip
         if not self._sees_all:
@@ -179,14 +179,14 @@ class DeviceArray:
         reset = (self._device.moves_one_way, self._device.fresh_history)
         wanted = values + self._reference if self._reference.size else values
         with self.rewritten():
-            specialised(pulse_to, self.law)(
-                wanted, self.state, self.history, self.parameters, self.law, reset, max_pulses,
-                example, self._rewrite_key,
+            specialised(pulse_to, self.constants)(
+                wanted, self.state, self.history, self.parameters, self.constants, reset,
+                max_pulses, example, self._rewrite_key,
             )  # fmt: skip
 
     @contextlib.contextmanager
     def rewritten(self) -> Iterator[None]:
-        """Whoever writes to the state itself does it within this, so that reads see it."""
+        """Direct writes to the state are made within this, so that reads see it."""
         before = self.state if self._sees_all else self.state.copy()
         yield
         if not self._sees_all:

@@ -54,7 +54,7 @@ def give_back() -> None:
     """Give memory that is free within this process back to the system.
 
     Arrays that live for a moment leave holes between those that stay. The C library keeps the
-    holes, if it is glibc until it is told; others have nothing to call, and nothing is done.
+    holes, if it is glibc, until it is asked to give them back; of others nothing is asked.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

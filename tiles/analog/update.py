@@ -2,7 +2,7 @@
 
 A train is one 32-bit word per line and example: bit t set means a pulse in slot t, the top bit is
 the sign. Word line and bit line coincide where both words have a bit; the device moves up if their
-signs agree. Examples are applied one after the other, each coincidence by the device's own law.
+signs agree. Examples are applied one after the other, each coincidence by the device's own model.
 
 Cycle noise enters once per ``GROUP`` consecutive examples of a call, as one normal number with the
 summed variance of their coincidences. That is exact where the step does not depend on the state
@@ -227,7 +227,7 @@ def make_trains(
 
 
 # The scratch area of one chunk of columns: the parameters of the devices come first, in the rows
-# that their laws name, and these rows last. One array with constant rows, and no views of it, is
+# that their models name, and these rows last. One array with constant rows, and no views of it, is
 # what lets compilers prove that the loops below can run as vectors.
 _SCRATCH_ROWS = 16  # HISTORY is row 12
 _W, _VARIANCE, _COUNT = 13, 14, 15
@@ -247,30 +247,30 @@ def _count(scratch, train, column_trains, e, first):
 
 
 @inlined
-def _pulse(scratch, law, most):
+def _pulse(scratch, constants, most):
     """Move a chunk by its coincidences, mean steps only; collect the variance."""
     one = np.float32(1)
-    for k in range(most if depends_on_state(law) else 1):
+    for k in range(most if depends_on_state(constants) else 1):
         for j in range(CHUNK):
             n = scratch[_COUNT, j]
             size = abs(n)
-            if depends_on_state(law):
+            if depends_on_state(constants):
                 size = min(max(size - np.float32(k), np.float32(0)), one)
             w = min(max(scratch[_W, j], scratch[LOWER, j]), scratch[UPPER, j])
             up = n >= np.float32(0)
-            step = pulse_step(law, scratch, j, w, up)
-            noise = pulse_noise(law, scratch, j, w, step, up)
-            if depends_on_state(law):
+            step = pulse_step(constants, scratch, j, w, up)
+            noise = pulse_noise(constants, scratch, j, w, step, up)
+            if depends_on_state(constants):
                 scratch[_W, j] = w + size * step
             else:
-                scratch[_W, j] = w + train_step(law, scratch, j, size, step)
-            if has_history(law) and size > np.float32(0):
-                scratch[HISTORY, j] = remembered(law, scratch, j, up)
+                scratch[_W, j] = w + train_step(constants, scratch, j, size, step)
+            if has_history(constants) and size > np.float32(0):
+                scratch[HISTORY, j] = remembered(constants, scratch, j, up)
             scratch[_VARIANCE, j] += size * (noise * noise)
 
 
 @inlined
-def _load(scratch, law, w, history, parameters, i, first, width):
+def _load(scratch, constants, w, history, parameters, i, first, width):
     for p in range(parameters.place.shape[0]):
         place = parameters.place[p]
         for j in range(width):
@@ -278,7 +278,7 @@ def _load(scratch, law, w, history, parameters, i, first, width):
     for j in range(width):
         scratch[_W, j] = w[i, first + j]
         scratch[_VARIANCE, j] = np.float32(0)
-        if has_history(law):
+        if has_history(constants):
             scratch[HISTORY, j] = history[i, first + j]
 
 
@@ -305,7 +305,7 @@ def apply_trains(
     w: NDArray[np.float32],  # (rows, cols) normalised conductance, changed in place
     history: NDArray[np.float32],  # (rows, cols) what else devices remember; (0, 0) if nothing
     parameters: Parameters,  # of the devices
-    law: Any,
+    constants: Any,
     row_trains: NDArray[np.uint32],  # (examples, rows)
     column_trains: NDArray[np.uint32],  # (examples, cols padded to CHUNK)
     first_example: int,
@@ -334,10 +334,10 @@ def apply_trains(
                     if most == np.int32(0):
                         continue
                     if not loaded:
-                        _load(scratch, law, w, history, parameters, i, first, width)
+                        _load(scratch, constants, w, history, parameters, i, first, width)
                         loaded = True
                     pulsed = True
-                    _pulse(scratch, law, most)
+                    _pulse(scratch, constants, most)
                 if pulsed:
                     example = first_example + start
                     fill_normals(noise, words, chunk, i, example, 0, key[0], key[1])
@@ -345,5 +345,5 @@ def apply_trains(
             if loaded:
                 for j in range(width):
                     w[i, first + j] = scratch[_W, j]
-                    if has_history(law):
+                    if has_history(constants):
                         history[i, first + j] = scratch[HISTORY, j]

@@ -36,19 +36,19 @@ def _load(device, parameters, memory, i, j):
 
 
 @inlined
-def _pulsed_to(wanted, g, device, law, max_pulses, at, key, example, first):
+def _pulsed_to(wanted, g, device, constants, max_pulses, at, key, example, first):
     """Pulse a device until half a step or less is missing; its noise has draws from ``first``."""
     i, j = at
     for k in range(max_pulses):
         up = wanted > g
-        step = pulse_step(law, device, 0, g, up)
+        step = pulse_step(constants, device, 0, g, up)
         if abs(wanted - g) < np.float32(0.5) * abs(step) or step == np.float32(0):
             break
-        noise = pulse_noise(law, device, 0, g, step, up)
+        noise = pulse_noise(constants, device, 0, g, step, up)
         g += step + noise * _normal(i, j, example, first + k, key)
         g = min(max(g, device[LOWER, 0]), device[UPPER, 0])
-        if has_history(law):
-            device[HISTORY, 0] = remembered(law, device, 0, up)
+        if has_history(constants):
+            device[HISTORY, 0] = remembered(constants, device, 0, up)
     return g
 
 
@@ -58,7 +58,7 @@ def pulse_to(
     state: NDArray[np.float32],  # (rows, cols), changed in place
     history: NDArray[np.float32],  # (rows, cols), or (0, 0)
     parameters: Parameters,
-    law: Any,
+    constants: Any,
     reset: tuple[bool, float],  # whether devices are reset first, and their history then
     max_pulses: int,
     example: int,  # which keys the noise
@@ -69,13 +69,13 @@ def pulse_to(
     for i in range(state.shape[0]):
         for j in range(state.shape[1]):
             memory = np.float32(reset[1])
-            if has_history(law) and not reset[0]:
+            if has_history(constants) and not reset[0]:
                 memory = history[i, j]
             _load(device, parameters, memory, i, j)
             g = device[LOWER, 0] if reset[0] else state[i, j]
-            g = _pulsed_to(wanted[i, j], g, device, law, max_pulses, (i, j), key, example, 0)
+            g = _pulsed_to(wanted[i, j], g, device, constants, max_pulses, (i, j), key, example, 0)
             state[i, j] = g
-            if has_history(law):
+            if has_history(constants):
                 history[i, j] = device[HISTORY, 0]
 
 
@@ -84,7 +84,7 @@ def rewrite_full(
     plus: tuple[NDArray[np.float32], NDArray[np.float32]],  # state and history, (rows, cols) each
     minus: tuple[NDArray[np.float32], NDArray[np.float32]],
     parameters: tuple[Parameters, Parameters],  # of the plus and the minus devices
-    law: Any,
+    constants: Any,
     full: tuple[float, float],  # conductance from which a device is full; largest difference
     reset: tuple[float, float],  # conductance above the lower bound, and its spread
     limits: tuple[float, int],  # history of a device just reset; most pulses of a rewrite
@@ -119,9 +119,17 @@ def rewrite_full(
                 g = min(max(floor + spread, device[LOWER, 0]), device[UPPER, 0])
                 if wanted > np.float32(0):
                     g = _pulsed_to(
-                        floor + wanted, g, device, law, max_pulses, (i, j), key, example, first + 1
+                        floor + wanted,
+                        g,
+                        device,
+                        constants,
+                        max_pulses,
+                        (i, j),
+                        key,
+                        example,
+                        first + 1,
                     )
                 devices[0][i, j] = g
-                if has_history(law):
+                if has_history(constants):
                     devices[1][i, j] = device[HISTORY, 0]
     return count

@@ -41,7 +41,7 @@ class TileActor:
     """
 
     def __init__(self, assignment: Assignment, host: int, *feeds: Feed | None) -> None:
-        threadpool_limits(1)  # law 1: the same bits however many cores there are
+        threadpool_limits(1)  # the same bits however many cores there are
         self._keys = Keys.generate()
         self._folder: PrivateFolder | None = None  # of the sockets within this node
         self._channels: Channels | None = None
@@ -95,7 +95,7 @@ class TileActor:
             self._open.connect(peer, address, key)
 
     def await_peers(self, timeout_s: float) -> None:
-        """Wait until all peers have connected; then nobody needs the files of the sockets more."""
+        """Wait until all peers have connected; then the files of the sockets have served."""
         self._open.await_peers(timeout_s)
         self._remove_folder()
 

@@ -55,7 +55,7 @@ class Assignment:
 class TileHost:
     """Holds the tiles that are assigned to it, and runs spans of the program.
 
-    BLAS must run on one thread, which is a setting of the whole process: whoever makes a host
+    BLAS must run on one thread, which is a setting of the whole process: the maker of a host
     sees to it. After a span that failed or was stopped, a host can be asked for its state only.
 
     Args:

@@ -150,7 +150,7 @@ class Program:
 
     @cached_property
     def units(self) -> tuple[int, ...]:
-        """Which of the ``crossbars`` each block is, or is at home beside."""
+        """Which of the ``crossbars`` each block is, or is placed beside."""
         place = {block.tile: i for i, block in enumerate(self.crossbars)}
         return tuple(place[b.tile if b.home is None else b.home] for b in self.blocks)
 

@@ -69,7 +69,7 @@ class Binder:
         tiles: The host's tiles and digital memories, by number.
         feeds: Where examples come from, by ``train`` and ``test``.
         channels: Connections to the other hosts, or None if there are none.
-        count: Told the loss, the hits and the size of every micro-batch.
+        count: Called with the loss, the hits and the size of every micro-batch.
 
     Attributes:
         channel_s: Wall seconds within sends and receives, with what they waited.

@@ -99,7 +99,7 @@ class _Hashed:
         self._stream.write(part)
 
     def flush(self) -> None:
-        """Left to whoever opened the stream."""
+        """Left to the opener of the stream."""
 
 
 def load_state(folder: Storage, name: str, digest: str) -> State:

@@ -123,11 +123,13 @@ def fabric_of(topology: Topology, router: Router) -> Fabric:
     """
     ports = topology.n_ports + 1
     if ports > MOST_PORTS:
-        law = f"must have at most {MOST_PORTS} ports per router for the model flit"
-        raise ValueError(f"{type(topology).__name__} {law}, got {ports}; the model packet has none")
+        rule = f"must have at most {MOST_PORTS} ports per router for the model flit"
+        raise ValueError(
+            f"{type(topology).__name__} {rule}, got {ports}; the model packet has none"
+        )
     if topology.has_rings and router.virtual_channels < 2:
-        law = "must be at least 2 in a torus, whose rings would stand still with one"
-        raise ValueError(f"Router.virtual_channels {law}, got {router.virtual_channels}")
+        rule = "must be at least 2 in a torus, whose rings would stand still with one"
+        raise ValueError(f"Router.virtual_channels {rule}, got {router.virtual_channels}")
     n = topology.n_routers
     down = np.full((n, ports), -1)
     up = np.full((n, ports), -1)

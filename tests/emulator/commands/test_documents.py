@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from tests.emulator.commands.shell import crossmesh, done
 
 pytestmark = pytest.mark.slow
 
+REGISTRIES = ("devices", "cells", "layers", "losses", "sources", "topologies", "schedules")
 EVERYTHING = shown()
 # Texts of snippets that would take long, and what stands in their place; or why they are not run.
 SMALLER = {
@@ -182,7 +184,8 @@ def test_a_module_that_is_run(item):
 @pytest.mark.parametrize("item", of("toml"))
 def test_a_block_of_toml(item):
     """Entry points of groups that exist."""
-    groups = {registry.group for registry in REGISTRIES}
+    package = importlib.import_module("crossmesh")
+    groups = {getattr(package, kind).group for kind in REGISTRIES}
     assert set(tomllib.loads(item.text)["project"]["entry-points"]) <= groups
 
 

@@ -209,9 +209,9 @@ class PairCrossbar:
         lower, upper = device.limits
         full = (lower + refresh.saturation * (upper - lower), refresh.difference * (upper - lower))
         with plus.rewritten(), minus.rewritten():
-            specialised(rewrite_full, plus.law)(
+            specialised(rewrite_full, plus.constants)(
                 (plus.state, plus.history), (minus.state, minus.history),
-                (plus.parameters, minus.parameters), plus.law,
+                (plus.parameters, minus.parameters), plus.constants,
                 full,
                 (refresh.reset, refresh.reset_noise), (device.fresh_history, refresh.max_pulses),
                 touched, example, self._rewrite_key,

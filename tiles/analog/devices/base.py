@@ -32,7 +32,7 @@ class Device(Frozen):
         n_arrays: Arrays with wires of their own, if a device alone is the cell.
         holds_anything: Whether it is a number rather than a device.
         transfers: What a cell has that writes its weights elsewhere now and then.
-        source: Publication of law and defaults.
+        source: Publication of model and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
     """
 
@@ -109,8 +109,8 @@ class Device(Frozen):
         lower, upper = self.limits
         return (max(upper, self.largest_reference) if self.has_references else upper) - lower
 
-    def law(self) -> Any:
-        """The numbers shared by all devices, as the ``NamedTuple`` that selects the law."""
+    def constants(self) -> Any:
+        """Constants that all devices share; their type selects the model (``kernels.register``)."""
         raise NotImplementedError
 
     def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> Array:

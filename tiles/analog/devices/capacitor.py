@@ -25,7 +25,7 @@ from crossmesh.tiles.analog.devices.unsupported import OF_3T1C, Without
 _SLOPE, _THRESHOLD = range(UPPER + 1, UPPER + 3)  # draws of the read transistors
 
 
-class CapacitorLaw(NamedTuple):
+class CapacitorConstants(NamedTuple):
     """Shared numbers: steps fall off linearly with the voltage, by ``loss`` up to the bound."""
 
     cycle_noise: np.float32
@@ -33,25 +33,25 @@ class CapacitorLaw(NamedTuple):
     loss: np.float32
 
 
-def _step(law, device, j, w, up):
-    off = law.loss * (w - law.middle)
+def _step(constants, device, j, w, up):
+    off = constants.loss * (w - constants.middle)
     rise = device[STEP_UP, j] * (np.float32(1) - off)
     fall = -device[STEP_DOWN, j] * (np.float32(1) + off)
     return rise if up else fall
 
 
-def _noise(law, device, j, w, step, up):
-    return law.cycle_noise * step
+def _noise(constants, device, j, w, step, up):
+    return constants.cycle_noise * step
 
 
-def _train(law, device, j, n, step):
+def _train(constants, device, j, n, step):
     """To second order: what is left out is below 1e-5 of the train at the default step."""
     up = step > np.float32(0)
-    fade = law.loss * (device[STEP_UP, j] if up else device[STEP_DOWN, j])
+    fade = constants.loss * (device[STEP_UP, j] if up else device[STEP_DOWN, j])
     return n * step * (np.float32(1) - np.float32(0.5) * (n - np.float32(1)) * fade)
 
 
-register(CapacitorLaw, Functions(_step, _noise, depends_on_state=False, train=_train))
+register(CapacitorConstants, Functions(_step, _noise, depends_on_state=False, train=_train))
 
 
 class Capacitor(Without, Device):
@@ -132,10 +132,10 @@ class Capacitor(Without, Device):
         """Lowest and highest voltage."""
         return self.lower_v, self.upper_v
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers."""
         middle, half = (self.lower_v + self.upper_v) / 2, (self.upper_v - self.lower_v) / 2
-        return CapacitorLaw(
+        return CapacitorConstants(
             np.float32(self.cycle_noise), np.float32(middle), np.float32(self.step_loss / half)
         )
 

@@ -8,22 +8,22 @@ from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions
 from crossmesh.tiles.analog.devices.step import StepDevice
 
 
-class ConstantStepLaw(NamedTuple):
+class ConstantStepConstants(NamedTuple):
     """Shared numbers of a constant-step array."""
 
     cycle_noise: np.float32
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
     return step_up if up else -step_down
 
 
-def _noise(law, device, j, w, step, up):
-    return law.cycle_noise * step
+def _noise(constants, device, j, w, step, up):
+    return constants.cycle_noise * step
 
 
-register(ConstantStepLaw, Functions(_step, _noise, depends_on_state=False))
+register(ConstantStepConstants, Functions(_step, _noise, depends_on_state=False))
 
 
 class ConstantStep(StepDevice):
@@ -43,6 +43,6 @@ class ConstantStep(StepDevice):
         """Steps that do not depend on ``w`` are equal everywhere or nowhere."""
         return "steps are the same at every conductance"
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers."""
-        return ConstantStepLaw(np.float32(self.cycle_noise))
+        return ConstantStepConstants(np.float32(self.cycle_noise))

@@ -43,10 +43,10 @@ def exponential(x):
 
 
 def _power(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(np.clip(x, -80, 80))  # as the law has it
+    return np.exp(np.clip(x, -80, 80))  # as the model has it
 
 
-class ExpStepLaw(NamedTuple):
+class ExpStepConstants(NamedTuple):
     """Shared numbers of an exponential-step array, as in ``ExpStep``."""
 
     cycle_noise: np.float32
@@ -60,30 +60,32 @@ class ExpStepLaw(NamedTuple):
     noise_slope: np.float32
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
     span = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-6))  # 0 if it is stuck
-    z = np.float32(2) * law.a * w / span + law.b
-    amplitude = law.a_up if up else law.a_down
-    exponent = law.gamma_up if up else -law.gamma_down
+    z = np.float32(2) * constants.a * w / span + constants.b
+    amplitude = constants.a_up if up else constants.a_down
+    exponent = constants.gamma_up if up else -constants.gamma_down
     factor = max(np.float32(0), _ONE - amplitude * exponential(exponent * z))
     return factor * (step_up if up else -step_down)
 
 
-def _noise(law, device, j, w, step, up):
+def _noise(constants, device, j, w, step, up):
     # `|`, not `or`: a branch keeps the loop from running as vectors, and costs 18 times as much.
     moves = (step > np.float32(0)) | (device[STEP_DOWN, j] > np.float32(0))
-    noise = law.cycle_noise * (abs(step) + law.noise_offset + law.noise_slope * abs(w))
+    noise = constants.cycle_noise * (
+        abs(step) + constants.noise_offset + constants.noise_slope * abs(w)
+    )
     return noise if moves else np.float32(0)
 
 
-register(ExpStepLaw, Functions(_step, _noise, depends_on_state=True))
+register(ExpStepConstants, Functions(_step, _noise, depends_on_state=True))
 
 
 class ExpStep(StepDevice):
     """Change per pulse ``step * max(0, 1 - A * exp(+-gamma * z))``, with noise.
 
-    ``z = 2 * a * w / (upper - lower) + b``, plus for up and minus for down steps. The law of
+    ``z = 2 * a * w / (upper - lower) + b``, plus for up and minus for down steps. The model of
     aihwkit's ``ExpStepDevice``, fitted there to ReRAM of Gong et al., Nat. Commun. 9, 2102
     (2018); the defaults are its defaults.
 
@@ -98,7 +100,7 @@ class ExpStep(StepDevice):
         noise_slope: The same, per unit of ``abs(w)`` [dw_min_std_slope].
     """
 
-    source: ClassVar[str] = "law and defaults: aihwkit ExpStepDevice, arXiv 2104.02184"
+    source: ClassVar[str] = "model and defaults: aihwkit ExpStepDevice, arXiv 2104.02184"
 
     kind: Literal["exp_step"] = "exp_step"
     a_up: Level = 0.00081
@@ -126,13 +128,13 @@ class ExpStep(StepDevice):
 
     @property
     def _down_factor(self) -> float:
-        exponent = min(max(-self.gamma_down * self.b, -80.0), 80.0)  # as the law has it
+        exponent = min(max(-self.gamma_down * self.b, -80.0), 80.0)  # as the model has it
         return max(0.0, 1 - self.a_down * math.exp(exponent))
 
     def symmetry_points(self, values: Array) -> Array:
         """By halving the range; where one direction is stronger throughout, the bound it leads to.
 
-        The step at a point is that of the law, in which up steps fall and down steps rise with
+        The step at a point is that of the model, in which up steps fall and down steps rise with
         ``w`` if both amplitudes and ``a`` are positive.
         """
         up, down, low, high = (row.astype(np.float64) for row in values[:4])
@@ -145,6 +147,8 @@ class ExpStep(StepDevice):
             low, high = np.where(rise > fall, middle, low), np.where(rise > fall, high, middle)
         return ((low + high) / 2).astype(np.float32)
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers."""
-        return ExpStepLaw(*(np.float32(getattr(self, name)) for name in ExpStepLaw._fields))
+        return ExpStepConstants(
+            *(np.float32(getattr(self, name)) for name in ExpStepConstants._fields)
+        )

@@ -85,7 +85,7 @@ class StepTable(Frozen):
         return float(points[k - 1] + share * (points[k] - points[k - 1]))
 
 
-class JumpTableLaw(NamedTuple):
+class JumpTableConstants(NamedTuple):
     """Shared numbers of a jump-table array.
 
     Attributes:
@@ -100,32 +100,36 @@ class JumpTableLaw(NamedTuple):
 
 
 @inlined
-def _interpolated(law, device, j, w, row):
+def _interpolated(constants, device, j, w, row):
     """A row of a device's table at ``w``, between its points on a straight line."""
     table = np.int32(device[TABLE, j] + np.float32(0.5))
     # Stuck devices, and columns of the scratch area that hold no device, have a range of zero.
     width = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-6))
-    position = (w - device[LOWER, j]) / width * np.float32(law.intervals)
-    left = min(max(np.int32(position), np.int32(0)), np.int32(law.intervals - np.int32(1)))
-    first = np.int32(np.int32(np.int32(4) * table + row) * np.int32(law.intervals + np.int32(1)))
+    position = (w - device[LOWER, j]) / width * np.float32(constants.intervals)
+    left = min(max(np.int32(position), np.int32(0)), np.int32(constants.intervals - np.int32(1)))
+    first = np.int32(
+        np.int32(np.int32(4) * table + row) * np.int32(constants.intervals + np.int32(1))
+    )
     at = np.uint32(first + left)
-    at_left, at_right = law.points[at], law.points[np.uint32(at + np.uint32(1))]
+    at_left, at_right = constants.points[at], constants.points[np.uint32(at + np.uint32(1))]
     return at_left + (position - np.float32(left)) * (at_right - at_left)
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     factor = device[STEP_UP, j] if up else device[STEP_DOWN, j]
-    return factor * _interpolated(law, device, j, w, _UP if up else _DOWN)
+    return factor * _interpolated(constants, device, j, w, _UP if up else _DOWN)
 
 
-def _noise(law, device, j, w, step, up):
+def _noise(constants, device, j, w, step, up):
     factor = device[STEP_UP, j] if up else device[STEP_DOWN, j]
     return (
-        law.cycle_noise * factor * _interpolated(law, device, j, w, (_UP if up else _DOWN) + _NOISE)
+        constants.cycle_noise
+        * factor
+        * _interpolated(constants, device, j, w, (_UP if up else _DOWN) + _NOISE)
     )
 
 
-register(JumpTableLaw, Functions(_step, _noise, depends_on_state=True))
+register(JumpTableConstants, Functions(_step, _noise, depends_on_state=True))
 
 
 class JumpTable(CommonDevice):
@@ -205,7 +209,7 @@ class JumpTable(CommonDevice):
         falls = [table.change(0.0, up=False) for table in self.tables]
         return float(np.mean(rises) - np.mean(falls)) / 2
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers; all arrays of such devices share the tables."""
         rows = tuple(
             tuple(row)
@@ -213,7 +217,7 @@ class JumpTable(CommonDevice):
             for row in (table.up, table.up_noise, table.down, table.down_noise)
         )
         intervals = np.int32(len(rows[0]) - 1)
-        return JumpTableLaw(np.float32(self.cycle_noise), intervals, _points(rows))
+        return JumpTableConstants(np.float32(self.cycle_noise), intervals, _points(rows))
 
     def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> NDArray[np.float32]:
         """Factor of up changes, factor of down changes, bounds, and the number of the table."""

@@ -1,9 +1,9 @@
-"""The law of a device, as compiled functions that the update kernel inlines.
+"""The model of a device, as compiled functions that the update kernel inlines.
 
-A law is a ``NamedTuple`` of the numbers that all devices of an array share; what differs from
+Its constants are a ``NamedTuple`` that all devices of an array share; what differs from
 device to device lies in an array of parameters, one row per parameter. A device module writes two
-scalar functions for its law and registers them here; the type of the law selects them when the
-kernel is compiled, so the kernel is written once and still specialised.
+scalar functions of them and registers both here; the type of the constants selects the functions
+when the kernel is compiled, so the kernel is written once and still specialised.
 """
 
 from collections.abc import Callable
@@ -21,17 +21,17 @@ HISTORY = 12  # row of what a device remembers, in the scratch area of the updat
 
 
 class Functions(NamedTuple):
-    """What a law must say.
+    """What a model of a device consists of.
 
     Attributes:
-        step: ``(law, device, j, w, up) -> float``: mean change of device ``j`` by one pulse when
-            its normalised conductance is ``w``; positive for ``up``, negative otherwise.
-        noise: ``(law, device, j, w, step, up) -> float``: standard deviation of that change.
+        step: ``(constants, device, j, w, up) -> float``: mean change of device ``j`` by one pulse
+            when its normalised conductance is ``w``; positive for ``up``, negative otherwise.
+        noise: ``(constants, device, j, w, step, up) -> float``: standard deviation of that change.
         depends_on_state: Whether pulses are taken one by one, because either depends on ``w``; if
             not, a train moves at once.
-        remember: ``(law, device, j, up) -> float``: what a device remembers after a pulse, given
-            ``device[HISTORY, j]``; None if its conductance is all that it remembers.
-        train: ``(law, device, j, n, step) -> float``: mean change by a train of n pulses that
+        remember: ``(constants, device, j, up) -> float``: what a device remembers after a pulse,
+            given ``device[HISTORY, j]``; None if its conductance is all that it remembers.
+        train: ``(constants, device, j, n, step) -> float``: mean change by a train of n pulses that
             moves at once, ``step`` being that of the first; None: ``n * step``.
     """
 
@@ -42,103 +42,103 @@ class Functions(NamedTuple):
     train: Callable[..., Any] | None = None
 
 
-_LAWS: dict[type, Functions] = {}
+_FUNCTIONS: dict[type, Functions] = {}
 
 
-def register(law: type, functions: Functions) -> None:
-    """Make ``law`` known to the update kernel."""
-    _LAWS[law] = functions
+def register(constants: type, functions: Functions) -> None:
+    """Select the functions of a model by the type of its constants."""
+    _FUNCTIONS[constants] = functions
 
 
-def specialised(kernel: Any, law: Any) -> Any:
-    """A kernel for a law, which may be of another package."""
-    return with_functions_of(kernel, type(law).__module__)
+def specialised(kernel: Any, constants: Any) -> Any:
+    """A kernel for a model, which may be of another package."""
+    return with_functions_of(kernel, type(constants).__module__)
 
 
-def _known(law: Any) -> Functions:
-    compiling = isinstance(law, types.NamedTuple | types.NamedUniTuple)
-    return _LAWS[law.instance_class if compiling else type(law)]
+def _known(constants: Any) -> Functions:
+    compiling = isinstance(constants, types.NamedTuple | types.NamedUniTuple)
+    return _FUNCTIONS[constants.instance_class if compiling else type(constants)]
 
 
-def pulse_step(law: Any, device: Any, j: int, w: float, up: bool) -> float:
+def pulse_step(constants: Any, device: Any, j: int, w: float, up: bool) -> float:
     """Mean change of device ``j`` by one pulse."""
-    return _known(law).step(law, device, j, w, up)
+    return _known(constants).step(constants, device, j, w, up)
 
 
-def pulse_noise(law: Any, device: Any, j: int, w: float, step: float, up: bool) -> float:
+def pulse_noise(constants: Any, device: Any, j: int, w: float, step: float, up: bool) -> float:
     """Standard deviation of the change of device ``j`` by one pulse of mean ``step``."""
-    return _known(law).noise(law, device, j, w, step, up)
+    return _known(constants).noise(constants, device, j, w, step, up)
 
 
-def depends_on_state(law: Any) -> bool:
+def depends_on_state(constants: Any) -> bool:
     """Whether a pulse's effect depends on the pulses before it."""
-    return _known(law).depends_on_state
+    return _known(constants).depends_on_state
 
 
-def has_history(law: Any) -> bool:
+def has_history(constants: Any) -> bool:
     """Whether devices remember more of their pulses than their conductance."""
-    return _known(law).remember is not None
+    return _known(constants).remember is not None
 
 
-def remembered(law: Any, device: Any, j: int, up: bool) -> float:
+def remembered(constants: Any, device: Any, j: int, up: bool) -> float:
     """What device ``j`` remembers after a pulse."""
-    remember = _known(law).remember
+    remember = _known(constants).remember
     assert remember is not None
-    return remember(law, device, j, up)
+    return remember(constants, device, j, up)
 
 
-def train_step(law: Any, device: Any, j: int, n: float, step: float) -> float:
+def train_step(constants: Any, device: Any, j: int, n: float, step: float) -> float:
     """Mean change of device ``j`` by ``n`` pulses that move it at once."""
-    return (_known(law).train or _alike)(law, device, j, n, step)
+    return (_known(constants).train or _alike)(constants, device, j, n, step)
 
 
-def _alike(law, device, j, n, step):
+def _alike(constants, device, j, n, step):
     return n * step
 
 
-def noise_of_step(law, device, j, w, step, up):
-    """Noise for laws that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
+def noise_of_step(constants, device, j, w, step, up):
+    """Noise for constants that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
 
     It is relative to the present step, or to the step at ``w == 0`` of the same direction.
     """
     at_zero = device[STEP_UP, j] if step > np.float32(0) else device[STEP_DOWN, j]
-    return law.cycle_noise * (law.multiplicative * (abs(step) - at_zero) + at_zero)
+    return constants.cycle_noise * (constants.multiplicative * (abs(step) - at_zero) + at_zero)
 
 
 # numba wants the signatures of these to equal those of the functions that they return.
 @overload(pulse_step, inline="always")
-def _pulse_step(law, device, j, w, up):
-    return _known(law).step
+def _pulse_step(constants, device, j, w, up):
+    return _known(constants).step
 
 
 @overload(pulse_noise, inline="always")
-def _pulse_noise(law, device, j, w, step, up):
-    return _known(law).noise
+def _pulse_noise(constants, device, j, w, step, up):
+    return _known(constants).noise
 
 
 @overload(depends_on_state)
-def _depends_on_state(law):
-    if _known(law).depends_on_state:
-        return lambda law: True
-    return lambda law: False
+def _depends_on_state(constants):
+    if _known(constants).depends_on_state:
+        return lambda constants: True
+    return lambda constants: False
 
 
 @overload(has_history)
-def _has_history(law):
-    if _known(law).remember is not None:
-        return lambda law: True
-    return lambda law: False
+def _has_history(constants):
+    if _known(constants).remember is not None:
+        return lambda constants: True
+    return lambda constants: False
 
 
-def _forgetful(law, device, j, up):
+def _forgetful(constants, device, j, up):
     return device[HISTORY, j]
 
 
 @overload(remembered, inline="always")
-def _remembered(law, device, j, up):
-    return _known(law).remember or _forgetful
+def _remembered(constants, device, j, up):
+    return _known(constants).remember or _forgetful
 
 
 @overload(train_step, inline="always")
-def _train_step(law, device, j, n, step):
-    return _known(law).train or _alike
+def _train_step(constants, device, j, n, step):
+    return _known(constants).train or _alike

@@ -23,14 +23,14 @@ from crossmesh.tiles.analog.devices.step import StepDevice
 SLOPE_UP, SLOPE_DOWN = UPPER + 1, UPPER + 2
 
 
-class LinearStepLaw(NamedTuple):
+class LinearStepConstants(NamedTuple):
     """Shared numbers of a linear-step array; ``multiplicative`` is 1 or 0."""
 
     cycle_noise: np.float32
     multiplicative: np.float32
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
     slope_up, slope_down = device[SLOPE_UP, j], device[SLOPE_DOWN, j]
     rise = step_up * (np.float32(1) + slope_up * w)
@@ -38,13 +38,13 @@ def _step(law, device, j, w, up):
     return rise if up else fall
 
 
-register(LinearStepLaw, Functions(_step, noise_of_step, depends_on_state=True))
+register(LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True))
 
 
 class LinearStep(StepDevice):
     """Change per pulse ``step * (1 - gamma * w / bound)``, with noise.
 
-    The law of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et
+    The model of aihwkit's ``LinearStepDevice`` (capacitor of Li et al., VLSI 2018; ECRAM of Tang et
     al., IEDM 2018). ``bound`` is the mean bound of the direction; if it is 0, the
     direction's steps do not depend on ``w``.
 
@@ -58,7 +58,7 @@ class LinearStep(StepDevice):
 
     n_parameters: ClassVar[int] = 6
     source: ClassVar[str] = (
-        "law: aihwkit LinearStepDevice, arXiv 2104.02184; defaults: its defaults"
+        "model: aihwkit LinearStepDevice, arXiv 2104.02184; defaults: its defaults"
     )
 
     kind: Literal["linear_step"] = "linear_step"
@@ -67,9 +67,11 @@ class LinearStep(StepDevice):
     gamma_device_noise: Spread = 0.05
     multiplicative_noise: bool = True
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers."""
-        return LinearStepLaw(np.float32(self.cycle_noise), np.float32(self.multiplicative_noise))
+        return LinearStepConstants(
+            np.float32(self.cycle_noise), np.float32(self.multiplicative_noise)
+        )
 
     def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> Array:
         """Common parameters, then the change of the step per unit of ``w``, up and down."""

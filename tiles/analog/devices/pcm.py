@@ -21,7 +21,7 @@ from crossmesh.tiles.analog.devices.kernels import (
 from crossmesh.tiles.analog.devices.limits import Level, Noise, Siemens, SiemensOrNone, Spread
 
 
-class PcmLaw(NamedTuple):
+class PcmConstants(NamedTuple):
     """Shared numbers of a phase-change array, conductances relative to full scale.
 
     The mean change is relative to a device's own step; ``quiet`` is 0 where there is no noise.
@@ -35,24 +35,26 @@ class PcmLaw(NamedTuple):
     forgetting: np.float32
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     rise = device[STEP_UP, j] * (
-        np.float32(1) + law.slope * w + law.memory * device[HISTORY, j] * law.forgetting
+        np.float32(1)
+        + constants.slope * w
+        + constants.memory * device[HISTORY, j] * constants.forgetting
     )
     return max(rise, np.float32(0)) if up else np.float32(0)
 
 
-def _noise(law, device, j, w, step, up):
-    memory = device[HISTORY, j] * law.forgetting
-    noise = law.noise_offset + law.noise_slope * w + law.noise_memory * memory
+def _noise(constants, device, j, w, step, up):
+    memory = device[HISTORY, j] * constants.forgetting
+    noise = constants.noise_offset + constants.noise_slope * w + constants.noise_memory * memory
     return noise if step > np.float32(0) else np.float32(0)
 
 
-def _remember(law, device, j, up):
-    return device[HISTORY, j] * law.forgetting if up else device[HISTORY, j]
+def _remember(constants, device, j, up):
+    return device[HISTORY, j] * constants.forgetting if up else device[HISTORY, j]
 
 
-register(PcmLaw, Functions(_step, _noise, depends_on_state=True, remember=_remember))
+register(PcmConstants, Functions(_step, _noise, depends_on_state=True, remember=_remember))
 
 
 class Pcm(CommonDevice):
@@ -137,10 +139,10 @@ class Pcm(CommonDevice):
         """Deviation from read to read, relative to full scale."""
         return self.read_noise_siemens / self.full_scale_siemens, self.read_noise_slope
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers."""
         scale, noise = self.full_scale_siemens, self.cycle_noise
-        return PcmLaw(
+        return PcmConstants(
             slope=np.float32(self.mean_slope * scale / self.mean_offset_siemens),
             memory=np.float32(self.mean_memory_siemens / self.mean_offset_siemens),
             noise_offset=np.float32(noise * self.noise_offset_siemens / scale),

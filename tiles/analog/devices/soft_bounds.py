@@ -18,14 +18,14 @@ from crossmesh.tiles.analog.devices.kernels import (
 from crossmesh.tiles.analog.devices.step import StepDevice
 
 
-class SoftBoundsLaw(NamedTuple):
+class SoftBoundsConstants(NamedTuple):
     """Shared numbers of a soft-bounds array; ``multiplicative`` is 1 or 0."""
 
     cycle_noise: np.float32
     multiplicative: np.float32
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
     upper, lower = device[UPPER, j], device[LOWER, j]
     at_zero = step_up if up else -step_down
@@ -34,13 +34,13 @@ def _step(law, device, j, w, up):
     return step if bound != np.float32(0) else np.float32(0)
 
 
-register(SoftBoundsLaw, Functions(_step, noise_of_step, depends_on_state=True))
+register(SoftBoundsConstants, Functions(_step, noise_of_step, depends_on_state=True))
 
 
 class SoftBounds(StepDevice):
     """Change per pulse ``step * (1 - w / bound)``, with noise, ``bound`` the device's own.
 
-    The law of aihwkit's ``SoftBoundsDevice``; a device saturates exponentially, and a pair of up
+    The model of aihwkit's ``SoftBoundsDevice``; a device saturates exponentially, and a pair of up
     and down pulses pulls it towards the point where both steps are equal. A bound of 0 makes the
     steps towards it 0, so such a device moves one way only.
 
@@ -50,15 +50,17 @@ class SoftBounds(StepDevice):
     """
 
     source: ClassVar[str] = (
-        "law: aihwkit SoftBoundsDevice, arXiv 2104.02184; defaults: its defaults"
+        "model: aihwkit SoftBoundsDevice, arXiv 2104.02184; defaults: its defaults"
     )
 
     kind: Literal["soft_bounds"] = "soft_bounds"
     multiplicative_noise: bool = True
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The shared numbers."""
-        return SoftBoundsLaw(np.float32(self.cycle_noise), np.float32(self.multiplicative_noise))
+        return SoftBoundsConstants(
+            np.float32(self.cycle_noise), np.float32(self.multiplicative_noise)
+        )
 
     def symmetry_points(self, values: Array) -> Array:
         """From each device's own steps and bounds."""

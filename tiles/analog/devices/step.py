@@ -1,4 +1,4 @@
-"""The stepping devices of most laws."""
+"""Devices whose steps vary from device to device."""
 
 from typing import Literal, Self
 

@@ -1,4 +1,4 @@
-"""What a device or a cell cannot have, and why: a config that asks for it is told."""
+"""What a device or a cell cannot have, and why: a config that asks for it is refused with it."""
 
 from typing import Any, ClassVar
 

@@ -11,23 +11,23 @@ from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions
 CURVATURE = np.float32(1.0)  # of the step at the bound of a typical device
 
 
-class CurvedStepLaw(NamedTuple):
+class CurvedStepConstants(NamedTuple):
     """Numbers that all devices share."""
 
     cycle_noise: np.float32
     curvature: np.float32
 
 
-def _step(law, device, j, w, up):
+def _step(constants, device, j, w, up):
     size = device[STEP_UP, j] if up else -device[STEP_DOWN, j]
-    return size * max(np.float32(0), CURVATURE - law.curvature * w * w)
+    return size * max(np.float32(0), CURVATURE - constants.curvature * w * w)
 
 
-def _noise(law, device, j, w, step, up):
-    return law.cycle_noise * abs(step)
+def _noise(constants, device, j, w, step, up):
+    return constants.cycle_noise * abs(step)
 
 
-register(CurvedStepLaw, Functions(_step, _noise, depends_on_state=True))
+register(CurvedStepConstants, Functions(_step, _noise, depends_on_state=True))
 
 
 class CurvedStep(StepDevice):
@@ -37,7 +37,7 @@ class CurvedStep(StepDevice):
         curvature: How fast the step falls off. Source: assumed.
     """
 
-    source: ClassVar[str] = "law and defaults: assumed"
+    source: ClassVar[str] = "model and defaults: assumed"
 
     kind: Literal["example.curved_step"] = "example.curved_step"
     curvature: float = Field(0.5, ge=0, le=100)
@@ -47,6 +47,6 @@ class CurvedStep(StepDevice):
         """Up and down steps fall off alike."""
         return "up and down steps fall off alike"
 
-    def law(self) -> Any:
+    def constants(self) -> Any:
         """The numbers that all devices share."""
-        return CurvedStepLaw(np.float32(self.cycle_noise), np.float32(self.curvature))
+        return CurvedStepConstants(np.float32(self.cycle_noise), np.float32(self.curvature))
