@@ -30,8 +30,8 @@ DIGITAL = TileConfig(
 def cut(network: Network) -> tuple[Block, ...]:
     """Blocks of all layers in order, numbered; of each, row of blocks by row of blocks.
 
-    Copies of a block follow each other. Matrices and numbers in digital memory are one block each,
-    placed in the digital unit of a tile. Digital biases come last, so that where biases lie
+    Copies of a block follow each other. Matrices and parameters in digital memory are one block
+    each, placed in the digital unit of a tile. Digital biases come last, so that where biases lie
     changes no other number; they are placed beside the first tile of their layer.
 
     Raises:
@@ -55,7 +55,7 @@ def cut(network: Network) -> tuple[Block, ...]:
 def join(
     parts: Iterable[tuple[Block, NDArray[np.float32]]], matrices: Mapping[str, Matrix]
 ) -> dict[str, NDArray[np.float32]]:
-    """Whole matrices, the bias as their last row, and numbers in digital memory, from their blocks.
+    """Whole matrices, the bias as their last row, and digital parameters, from their blocks.
 
     Of copies of a block the mean counts.
     """
@@ -69,7 +69,7 @@ def join(
 
 
 def _blocks(network: Network, node: Node) -> list[Block]:
-    """Blocks of a node's matrix or numbers, not numbered yet."""
+    """Blocks of a node's matrix or parameters, not numbered yet."""
     if node.learned is not None:
         return [Block(tile=0, layer=node.name, row=0, col=0, shape=node.learned.shape, home=0)]
     if node.matrix is None:
@@ -157,13 +157,13 @@ def initial_weights(
 ) -> NDArray[np.float32]:
     """A window of a layer's initial weights, the same whatever tile asks.
 
-    Weights of a matrix are uniform in +-bound, which is 1/sqrt(inputs) for most layers; numbers in
-    digital memory are what their function begins with.
+    Weights of a matrix are uniform in +-bound, which is 1/sqrt(inputs) for most layers; digital
+    parameters are what their function begins with.
 
     Args:
         network: The network.
         seed: The run's seed.
-        given: Matrices and numbers that are not drawn, whole.
+        given: Matrices and parameters that are not drawn, whole.
         layer: Name of a matrix, or of a node with parameters of its own.
         corner: First row and column.
         shape: Rows and columns.

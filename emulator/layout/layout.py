@@ -88,9 +88,9 @@ class Layer:
         shape: What it gives, per example.
         stages: First and last of its stages.
         matrices: Its matrices.
-        numbers: What its functions learn and its digital biases, kept in digital memory.
+        parameters: What its functions learn and its digital biases, kept in digital memory.
         home: The tile whose digital unit computes the last of it.
-        frozen: Whether it has weights or numbers, and all of them stay as they are.
+        frozen: Whether it has weights or parameters, and all of them stay as they are.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Layer:
     shape: Shape
     stages: tuple[int, int]
     matrices: tuple[Laid, ...]
-    numbers: int
+    parameters: int
     home: int
     frozen: bool
 
@@ -142,10 +142,10 @@ class Layout:
         return sum(laid.weights for laid in self.on_tiles)
 
     @property
-    def numbers(self) -> int:
-        """Weights and other numbers in digital memory."""
+    def parameters(self) -> int:
+        """Weights and other parameters in digital memory."""
         digital = sum(laid.weights for laid in self._matrices if laid.home is not None)
-        return digital + sum(layer.numbers for layer in self.layers)
+        return digital + sum(layer.parameters for layer in self.layers)
 
     @property
     def used(self) -> float:
@@ -208,7 +208,7 @@ class _Places:
         learned = [node for node in nodes if node.learned is not None]
         kept = [network.matrices[matrix].frozen for matrix in names]
         kept += [node.frozen for node in learned]
-        numbers = sum(math.prod(node.learned.shape) for node in learned if node.learned)
+        parameters = sum(math.prod(node.learned.shape) for node in learned if node.learned)
         matrices = tuple(self._laid(matrix, first[matrix]) for matrix in names)
         return Layer(
             name=name,
@@ -216,7 +216,7 @@ class _Places:
             shape=nodes[-1].shape,
             stages=(min(stages), max(stages)),
             matrices=matrices,
-            numbers=numbers + sum(laid.biases for laid in matrices),
+            parameters=parameters + sum(laid.biases for laid in matrices),
             home=self._home[nodes[-1].name],
             frozen=bool(kept) and all(kept),
         )

@@ -253,7 +253,7 @@ class _Floor:
             marks.append(Patch(facecolor="0.9", edgecolor="0.45", hatch="//////", label="copy"))
         if any(block.home is not None for block in blocks):
             marks += self._axes.plot(
-                [], [], "D", color="black", markersize=3, label="numbers in the digital unit"
+                [], [], "D", color="black", markersize=3, label="parameters in the digital unit"
             )
         self._axes.legend(
             handles=marks, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=len(marks)

@@ -99,10 +99,10 @@ def _layer_cells(layer: Layer) -> tuple[str, ...]:
     first, last = layer.stages
     stage = str(first) if first == last else f"{first}-{last}"
     where = "" if layer.matrices else _where(f"digital at tile {layer.home}", frozen=layer.frozen)
-    own = layer.numbers - sum(laid.biases for laid in layer.matrices)
-    numbers = f"{own:,}" if own else ""
+    own = layer.parameters - sum(laid.biases for laid in layer.matrices)
+    parameters = f"{own:,}" if own else ""
     return (
-        layer.name, layer.kind, shape_text(layer.shape), "", "", "", "", stage, where, numbers,
+        layer.name, layer.kind, shape_text(layer.shape), "", "", "", "", stage, where, parameters,
     )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def total_lines(layout: Layout) -> tuple[str, str]:
     parts = [
         f"{_count(layout.n_tiles, 'tile')}{size}, {_percent(layout.used)} of the crosspoints used",
         _count(layout.weights, "weight"),
-        *([_count(layout.numbers, "digital number")] if layout.numbers else []),
+        *([_count(layout.parameters, "digital parameter")] if layout.parameters else []),
         _count(layout.program.n_stages, "stage"),
     ]
     return "; ".join(parts), (
@@ -175,7 +175,7 @@ def layout_json(layout: Layout) -> dict[str, Any]:
         "total": {
             "tiles": layout.n_tiles,
             "weights": layout.weights,
-            "digital_numbers": layout.numbers,
+            "digital_numbers": layout.parameters,
             "stages": layout.program.n_stages,
             "crosspoints_used": layout.used,
             "activation_bytes": {
@@ -193,7 +193,7 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "output": _shape_json(layer.shape),
         "stages": list(layer.stages),
         "matrices": [_matrix_json(laid) for laid in layer.matrices],
-        "digital_numbers": layer.numbers,
+        "digital_numbers": layer.parameters,
         "digital_at_tile": layer.home,
         "frozen": layer.frozen,
     }

@@ -46,7 +46,7 @@ class FloatTwin:
 
     @property
     def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Every matrix whole, the bias as its last row, and the numbers of digital memories."""
+        """Every matrix whole, the bias as its last row, and the parameters of digital memories."""
         parts = ((tile.block, tile.weights) for tile in self._host.tiles.values())
         return join(parts, self._job.network.matrices)
 
@@ -76,7 +76,7 @@ class FloatTwin:
 
 
 def _exact(matrix: Matrix) -> TileConfig:
-    """A tile of numbers, with the bias where it lies on the chip."""
+    """A tile of exact numbers, with the bias where it lies on the chip."""
     return DIGITAL.model_copy(update={"bias": matrix.tile.bias})
 
 

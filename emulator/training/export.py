@@ -45,7 +45,7 @@ def export(
         warn: Called with a line about each damaged checkpoint.
 
     Returns:
-        ``examples_trained``, ``layers``, ``weights``: how many numbers there are, and the files.
+        ``examples_trained``, ``layers``, ``weights``: how many parameters there are, and the files.
     """
     job = prepare(config)
     executor = LocalExecutor(job)

@@ -49,7 +49,7 @@ def test_every_block_is_on_the_map_once(name, vectors):
     used = sum(laid.weights * laid.matrix.replicas for laid in layout.on_tiles)
     assert layout.used == pytest.approx(used / (layout.n_tiles * 19 * 7))
     held = sum(math.prod(block.shape) for block in job.program.blocks if block.home is not None)
-    assert layout.numbers == held
+    assert layout.parameters == held
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -123,7 +123,7 @@ def test_groups_that_are_alike_share_a_row():
 def test_total_lines():
     on_chip, in_memory = total_lines(lay_out(zoo_job("features")))
     assert on_chip == (
-        "8 tiles of 19 x 7, 43 % of the crosspoints used; 458 weights; 142 digital numbers; "
+        "8 tiles of 19 x 7, 43 % of the crosspoints used; 458 weights; 142 digital parameters; "
         "2 stages"
     )
     assert in_memory == "activations up to 5.6 KiB in training, 11.5 KiB in tests"
@@ -170,7 +170,7 @@ def test_the_picture_names_every_tile_and_what_copies_are_good_for(tmp_path):
     assert "64 / 4 = 16" in found
     assert "matrix (stage); outlined: without copies" in found
     assert {"copy", "used crosspoints", "crosspoints not used"} <= set(found)
-    assert "numbers in the digital unit" not in found
+    assert "parameters in the digital unit" not in found
 
     for name in ("one.svg", "two.svg"):
         draw_layout(lay_out(job), job, tmp_path / name)
@@ -200,7 +200,7 @@ def test_pictures_of_all_topologies(name, topology):
     job = zoo_job(name, chip={"topology": topology})
     found = written(job)
 
-    assert "numbers in the digital unit" in found
+    assert "parameters in the digital unit" in found
     for laid in lay_out(job).on_tiles:
         assert f"{laid.name}  ({laid.stage})" in found
 

@@ -43,7 +43,9 @@ class Ideal:
         random = np.random.default_rng(job.config.seed)
         for holder in self.executor.host.tiles.values():
             if isinstance(holder, DigitalMemory):
-                holder.numbers += random.normal(0, 0.2, holder.numbers.shape).astype(np.float32)
+                holder.parameters += random.normal(0, 0.2, holder.parameters.shape).astype(
+                    np.float32
+                )
 
     def __enter__(self):
         return self

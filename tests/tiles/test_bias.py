@@ -1,4 +1,4 @@
-"""Biases on a word line and in digital numbers: what each costs, and what stays the same."""
+"""Biases on a word line and in digital parameters: what each costs, and what stays the same."""
 
 import json
 import math
@@ -48,25 +48,25 @@ def biases_of(job):
     return {b.layer: b.tile for b in blocks if is_bias(job.network.matrices.get(b.layer), b)}
 
 
-# --- The numbers ---
+# --- The parameters ---
 
 
 def test_a_bias_is_added_to_every_vector():
-    y, numbers = rng.normal(size=(5, 3)).astype(np.float32), np.array([[1, -2, 0.5]], np.float32)
-    expected = y + numbers
+    y, parameters = rng.normal(size=(5, 3)).astype(np.float32), np.array([[1, -2, 0.5]], np.float32)
+    expected = y + parameters
 
-    add_bias(y, numbers)
+    add_bias(y, parameters)
 
     np.testing.assert_array_equal(y, expected)
 
 
 def test_a_bias_moves_by_the_errors_of_all_vectors():
-    numbers, d = rng.normal(size=(1, 3)).astype(np.float32), rng.normal(size=(500, 3))
-    expected = numbers + 0.1 * d.astype(np.float32).astype(float).sum(axis=0)
+    parameters, d = rng.normal(size=(1, 3)).astype(np.float32), rng.normal(size=(500, 3))
+    expected = parameters + 0.1 * d.astype(np.float32).astype(float).sum(axis=0)
 
-    learn_bias(numbers, d.astype(np.float32), 0.1)
+    learn_bias(parameters, d.astype(np.float32), 0.1)
 
-    np.testing.assert_array_equal(numbers, expected.astype(np.float32))
+    np.testing.assert_array_equal(parameters, expected.astype(np.float32))
 
 
 # --- Reads of small inputs ---
@@ -269,9 +269,9 @@ def test_a_bias_is_saved_digested_and_loaded(tmp_path):
     number = biases_of(job)["linear0"]
 
     assert other.digests() == digests
-    numbers = other.host.tiles[number].numbers
-    np.testing.assert_array_equal(numbers, executor.host.tiles[number].numbers)
-    numbers += 1
+    parameters = other.host.tiles[number].parameters
+    np.testing.assert_array_equal(parameters, executor.host.tiles[number].parameters)
+    parameters += 1
     assert [a == b for a, b in zip(other.digests(), digests, strict=True)].count(False) == 1
 
 
@@ -352,7 +352,7 @@ def test_the_map_tells_where_biases_are():
     lines = [" | ".join(row) for row in rows(layout)]
 
     assert lines[1] == "conv0 | conv | 4 x 8 x 8 | 9 x 4 | 64 | 1 x 1 | 27 % | 0 | tile 0 | 36 + 4"
-    assert layout.numbers == 4 + 9 + 12 + 10
+    assert layout.parameters == 4 + 9 + 12 + 10
     told = {m["name"]: m for layer in layout_json(layout)["layers"] for m in layer["matrices"]}
     assert (told["conv0"]["bias"], told["conv0"]["weights"]) == ("digital", 36)
     features = layout_json(lay_out(zoo_job("features", tile={"bias": "line"})))["layers"]

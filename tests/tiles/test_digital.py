@@ -10,7 +10,7 @@ import pytest
 
 from crossmesh.tiles.digital import (
     ACTIVATIONS,
-    NO_NUMBERS,
+    NO_PARAMETERS,
     AveragePool,
     BatchNorm,
     Call,
@@ -47,7 +47,7 @@ N = 4  # examples
 def pooled(f, reduce, padding):
     """A naive pooling ``f`` of images, which are padded with a value."""
 
-    def forward(x, numbers):
+    def forward(x, parameters):
         (kh, kw), (sh, sw), (ph, pw) = f.kernel, f.stride, f.padding
         images = x.reshape(-1, f.height, f.width, x.shape[1])
         images = np.pad(images, ((0, 0), (ph, ph), (pw, pw), (0, 0)), constant_values=padding)
@@ -62,12 +62,12 @@ def pooled(f, reduce, padding):
     return forward
 
 
-def running_normalised(x, numbers, epsilon=1e-5):
-    return (x - numbers[2]) / np.sqrt(numbers[3] + epsilon) * numbers[0] + numbers[1]
+def running_normalised(x, parameters, epsilon=1e-5):
+    return (x - parameters[2]) / np.sqrt(parameters[3] + epsilon) * parameters[0] + parameters[1]
 
 
 def attended(f):
-    def forward(x, numbers):
+    def forward(x, parameters):
         n = x.shape[1] // 3
         size = n // f.heads
         y = np.zeros((len(x), n))
@@ -84,20 +84,20 @@ def attended(f):
     return forward
 
 
-def lstm(x, numbers):
+def lstm(x, parameters):
     i, f, g, o, c = np.split(x, 5, axis=1)
     c = logistic(f) * c + logistic(i) * np.tanh(g)
     return np.hstack([logistic(o) * np.tanh(c), c])
 
 
-def gru(x, numbers):
+def gru(x, parameters):
     xr, xz, xn, hr, hz, hn, h = np.split(x, 7, axis=1)
     z = logistic(xz + hz)
     return (1 - z) * np.tanh(xn + logistic(xr + hr) * hn) + z * h
 
 
 def torch_activation(name):
-    def forward(torch, u, numbers):
+    def forward(torch, u, parameters):
         f = torch.nn.functional
         if name == "softmax":
             return f.softmax(u, 1)
@@ -109,7 +109,7 @@ def torch_activation(name):
 
 
 def torch_pooled(f, name):
-    def forward(torch, x, numbers):
+    def forward(torch, x, parameters):
         images = x.reshape(-1, f.height, f.width, x.shape[1]).permute(0, 3, 1, 2)
         y = getattr(torch.nn.functional, name)(images, f.kernel, f.stride, f.padding)
         assert y.shape[2:] == (f.out_height, f.out_width)
@@ -119,8 +119,8 @@ def torch_pooled(f, name):
 
 
 def torch_batch_norm(*, training):
-    def forward(torch, x, numbers):
-        factor, offset, mean, variance = numbers
+    def forward(torch, x, parameters):
+        factor, offset, mean, variance = parameters
         return torch.nn.functional.batch_norm(
             x, mean.detach().clone(), variance.detach().clone(), factor, offset, training
         )
@@ -129,7 +129,7 @@ def torch_batch_norm(*, training):
 
 
 def torch_scores(f):
-    def forward(torch, x, numbers):
+    def forward(torch, x, parameters):
         n = x.shape[1] // 3
         q, k, v = (
             part.reshape(-1, f.steps, f.heads, n // f.heads).transpose(1, 2)
@@ -141,7 +141,7 @@ def torch_scores(f):
     return forward
 
 
-def torch_lstm(torch, x, numbers):
+def torch_lstm(torch, x, parameters):
     """One ``LSTMCell`` whose matrix of inputs is 1 and whose matrix of states is 0."""
     n = x.shape[1] // 5
     eye, none = torch.eye(4 * n), torch.zeros(4 * n, n)
@@ -149,7 +149,7 @@ def torch_lstm(torch, x, numbers):
     return torch.hstack(torch.lstm_cell(x[:, : 4 * n], state, eye, none))
 
 
-def torch_gru(torch, x, numbers):
+def torch_gru(torch, x, parameters):
     """One ``GRUCell`` whose states come in beside the sums: its matrices are 1 where they read."""
     n = x.shape[1] // 7
     h = x[:, 6 * n :]
@@ -192,29 +192,31 @@ class Case:
     def numbers(self):
         """Numbers unlike the initial ones; variances stay positive."""
         if not isinstance(self.function, Learned):
-            return NO_NUMBERS
-        numbers = self.function.initial(STREAM)
-        assert numbers.shape == self.function.shape
-        assert numbers.dtype == np.float32
-        return numbers + np.random.default_rng(2).uniform(0, 0.5, numbers.shape).astype(np.float32)
+            return NO_PARAMETERS
+        parameters = self.function.initial(STREAM)
+        assert parameters.shape == self.function.shape
+        assert parameters.dtype == np.float32
+        return parameters + np.random.default_rng(2).uniform(0, 0.5, parameters.shape).astype(
+            np.float32
+        )
 
-    def forward(self, x, numbers, out=None):
+    def forward(self, x, parameters, out=None):
         out = np.full(self.out, np.nan, np.float32) if out is None else out
-        self.function.forward([x], out, self.call._replace(numbers=numbers))
+        self.function.forward([x], out, self.call._replace(parameters=parameters))
         return out
 
-    def backward(self, d, x, y, numbers):
+    def backward(self, d, x, y, parameters):
         """The backward pass, given no more than it says it needs."""
         f = self.function
-        call = self.call._replace(numbers=numbers)
+        call = self.call._replace(parameters=parameters)
         return f.backward(d, 0, [x] if f.needs_inputs else [], y if f.needs_output else None, call)
 
-    def learned(self, d, x, numbers, rate):
-        """Change of the numbers."""
-        changed = numbers.copy()
+    def learned(self, d, x, parameters, rate):
+        """Change of the parameters."""
+        changed = parameters.copy()
         inputs = [x] if self.function.needs_inputs else []
-        self.function.learn(d, inputs, self.call._replace(numbers=changed), rate)
-        return changed - numbers
+        self.function.learn(d, inputs, self.call._replace(parameters=changed), rate)
+        return changed - parameters
 
 
 def pool_case(kind, channels=3, **settings):
@@ -242,14 +244,14 @@ def dropout_case():
     f, shape = Dropout(rate=0.3, number=4, positions=3), (N * 3, 37)
     mask = np.empty(shape, np.float32)
     f.forward([np.ones(shape, np.float32)], mask, CALL)
-    return Case(f, shape, shape, lambda x, numbers: x * mask)
+    return Case(f, shape, shape, lambda x, parameters: x * mask)
 
 
 def layer_norm_case(features):
     f = LayerNorm(features=features)
     return norm_case(
         f, layer_normalised,
-        lambda torch, x, numbers: torch.nn.functional.layer_norm(x, (features,), *numbers),
+        lambda torch, x, parameters: torch.nn.functional.layer_norm(x, (features,), *parameters),
         rows=6,
     )  # fmt: skip
 
@@ -257,7 +259,7 @@ def layer_norm_case(features):
 CASES = {
     **{
         name: Case(
-            f, (6, 5), (6, 5), lambda x, numbers, name=name: NAIVE[name](x), torch_activation(name)
+            f, (6, 5), (6, 5), lambda x, _, name=name: NAIVE[name](x), torch_activation(name)
         )
         for name, f in ACTIVATIONS.items()
     },
@@ -270,19 +272,19 @@ CASES = {
     ),
     "global_pool": Case(
         GlobalPool(positions=6), (N * 6, 5), (N, 5),
-        lambda x, numbers: x.reshape(N, 6, 5).mean(axis=1),
-        lambda torch, x, numbers: x.reshape(N, 6, 5).mean(1),
+        lambda x, parameters: x.reshape(N, 6, 5).mean(axis=1),
+        lambda torch, x, parameters: x.reshape(N, 6, 5).mean(1),
     ),
     "flatten": Case(
         Flatten(positions=6, features=5), (N * 6, 5), (N, 30),
-        lambda x, numbers: x.reshape(N, 6, 5).transpose(0, 2, 1).reshape(N, 30),
-        lambda torch, x, numbers: x.reshape(N, 2, 3, 5).permute(0, 3, 1, 2).flatten(1),
+        lambda x, parameters: x.reshape(N, 6, 5).transpose(0, 2, 1).reshape(N, 30),
+        lambda torch, x, parameters: x.reshape(N, 2, 3, 5).permute(0, 3, 1, 2).flatten(1),
     ),
     "flatten_one_position": Case(
-        Flatten(positions=1, features=5), (N, 5), (N, 5), lambda x, numbers: x
+        Flatten(positions=1, features=5), (N, 5), (N, 5), lambda x, parameters: x
     ),
     "flatten_one_feature": Case(
-        Flatten(positions=6, features=1), (N * 6, 1), (N, 6), lambda x, numbers: x.reshape(N, 6)
+        Flatten(positions=6, features=1), (N * 6, 1), (N, 6), lambda x, parameters: x.reshape(N, 6)
     ),
     "batch_norm": norm_case(
         BatchNorm(features=5), batch_normalised, torch_batch_norm(training=True)
@@ -304,18 +306,18 @@ CASES = {
     "gru": Case(GruCell(hidden=3), (N, 21), (N, 3), gru, torch_gru),
     "embedding": Case(
         Embedding(tokens=4, outputs=3), (N * 5, 1), (N * 5, 3),
-        lambda x, numbers: numbers[x[:, 0].astype(int)],
-        lambda torch, x, numbers: torch.nn.functional.embedding(x[:, 0].long(), numbers),
+        lambda x, parameters: parameters[x[:, 0].astype(int)],
+        lambda torch, x, parameters: torch.nn.functional.embedding(x[:, 0].long(), parameters),
         tokens=4,
     ),
     "one_hot": Case(
-        OneHot(tokens=6), (N * 5, 1), (N * 5, 6), lambda x, numbers: np.eye(6)[x[:, 0].astype(int)],
+        OneHot(tokens=6), (N * 5, 1), (N * 5, 6), lambda x, _: np.eye(6)[x[:, 0].astype(int)],
         tokens=6,
     ),
     "position": Case(
         Position(steps=5, features=3), (N * 5, 3), (N * 5, 3),
-        lambda x, numbers: x + np.tile(numbers, (N, 1)),
-        lambda torch, x, numbers: x + numbers.repeat(N, 1),
+        lambda x, parameters: x + np.tile(parameters, (N, 1)),
+        lambda torch, x, parameters: x + parameters.repeat(N, 1),
     ),
 }  # fmt: skip
 
@@ -346,18 +348,20 @@ def strided(array):
 
 @each
 def test_forward_equals_the_naive_one(case):
-    expected = case.naive(case.x.astype(float), case.numbers.astype(float))
+    expected = case.naive(case.x.astype(float), case.parameters.astype(float))
 
-    np.testing.assert_allclose(case.forward(case.x, case.numbers), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        case.forward(case.x, case.parameters), expected, rtol=1e-5, atol=1e-6
+    )
 
 
 @each_with_a_way_back
 def test_backward_is_the_derivative(case):
-    x, d, numbers = case.x, case.d, case.numbers
-    wide = numbers.astype(float)
+    x, d, parameters = case.x, case.d, case.parameters
+    wide = parameters.astype(float)
     expected = slopes(lambda at: (d * case.naive(at, wide)).sum(), x.astype(float))
 
-    found = case.backward(d, x, case.forward(x, numbers.copy()), numbers)
+    found = case.backward(d, x, case.forward(x, parameters.copy()), parameters)
 
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -365,50 +369,50 @@ def test_backward_is_the_derivative(case):
 
 @each_learned
 def test_learning_follows_the_derivative_by_the_numbers(case):
-    x, d, numbers = case.x, case.d, case.numbers
+    x, d, parameters = case.x, case.d, case.parameters
     wide = x.astype(float)
-    expected = slopes(lambda at: (d * case.naive(wide, at)).sum(), numbers.astype(float))
+    expected = slopes(lambda at: (d * case.naive(wide, at)).sum(), parameters.astype(float))
     if isinstance(case.function, BatchNorm):
         expected[2:] = 0  # the running means are measured, not learned
 
     np.testing.assert_allclose(
-        case.learned(d, x, numbers, rate=0.5), 0.5 * expected, rtol=1e-4, atol=1e-5
+        case.learned(d, x, parameters, rate=0.5), 0.5 * expected, rtol=1e-4, atol=1e-5
     )
 
 
 @each
 def test_views_and_repetition_do_not_matter_to_the_bits(case):
-    x, d, numbers = case.x, case.d, case.numbers
-    y = case.forward(x, numbers.copy())
+    x, d, parameters = case.x, case.d, case.parameters
+    y = case.forward(x, parameters.copy())
 
-    np.testing.assert_array_equal(case.forward(x, numbers.copy()), y)
+    np.testing.assert_array_equal(case.forward(x, parameters.copy()), y)
     np.testing.assert_array_equal(
-        case.forward(x, numbers.copy(), strided(np.zeros(case.out, np.float32))), y
+        case.forward(x, parameters.copy(), strided(np.zeros(case.out, np.float32))), y
     )
     if case.function.passes_errors:
-        errors = case.backward(d, x, y, numbers)
-        np.testing.assert_array_equal(case.backward(d, x, y, numbers), errors)
-        np.testing.assert_array_equal(case.backward(d, x, strided(y), numbers), errors)
-        np.testing.assert_array_equal(case.backward(strided(d), x, y, numbers), errors)
+        errors = case.backward(d, x, y, parameters)
+        np.testing.assert_array_equal(case.backward(d, x, y, parameters), errors)
+        np.testing.assert_array_equal(case.backward(d, x, strided(y), parameters), errors)
+        np.testing.assert_array_equal(case.backward(strided(d), x, y, parameters), errors)
     if isinstance(case.function, Learned):
-        change = case.learned(d, x, numbers, 0.1)
-        np.testing.assert_array_equal(case.learned(strided(d), x, numbers, 0.1), change)
+        change = case.learned(d, x, parameters, 0.1)
+        np.testing.assert_array_equal(case.learned(strided(d), x, parameters, 0.1), change)
 
 
 @each
 def test_an_example_does_not_depend_on_those_behind_it(case):
     if case.naive is batch_normalised:
         pytest.skip("shares mean and variance with them")
-    x, d, numbers = case.x, case.d, case.numbers
+    x, d, parameters = case.x, case.d, case.parameters
     rows, outs = len(x) // 2, len(d) // 2
     half = replace(case, shape=(rows, x.shape[1]), out=(outs, d.shape[1]))
-    y, part = case.forward(x, numbers), half.forward(x[:rows], numbers)
+    y, part = case.forward(x, parameters), half.forward(x[:rows], parameters)
 
     np.testing.assert_allclose(part, y[:outs], rtol=1e-6, atol=1e-7)
     if case.function.passes_errors:
         np.testing.assert_allclose(
-            half.backward(d[:outs], x[:rows], part, numbers),
-            case.backward(d, x, y, numbers)[:rows],
+            half.backward(d[:outs], x[:rows], part, parameters),
+            case.backward(d, x, y, parameters)[:rows],
             rtol=1e-6,
             atol=1e-7,
         )
@@ -418,28 +422,28 @@ def test_an_example_does_not_depend_on_those_behind_it(case):
 @pytest.mark.parametrize("features", [1, 3, 16, 37, 150])
 def test_views_do_not_matter_to_the_bits_of_activations_at_any_width(name, features):
     case = replace(CASES[name], shape=(9, features), out=(9, features))
-    y = case.forward(case.x, NO_NUMBERS)
+    y = case.forward(case.x, NO_PARAMETERS)
 
     view = strided(np.zeros(case.out, np.float32))
-    np.testing.assert_array_equal(case.forward(case.x, NO_NUMBERS, view), y)
+    np.testing.assert_array_equal(case.forward(case.x, NO_PARAMETERS, view), y)
     np.testing.assert_array_equal(
-        case.backward(case.d, case.x, view, NO_NUMBERS),
-        case.backward(case.d, case.x, y, NO_NUMBERS),
+        case.backward(case.d, case.x, view, NO_PARAMETERS),
+        case.backward(case.d, case.x, y, NO_PARAMETERS),
     )
 
 
 @each
 def test_nothing_that_is_given_is_changed(case):
-    x, d, numbers = case.x, case.d, case.numbers
-    y = case.forward(x, numbers)
-    before = [array.copy() for array in (x, d, y, numbers)]
+    x, d, parameters = case.x, case.d, case.parameters
+    y = case.forward(x, parameters)
+    before = [array.copy() for array in (x, d, y, parameters)]
 
     if case.function.passes_errors:
-        case.backward(d, x, y, numbers)
+        case.backward(d, x, y, parameters)
     if isinstance(case.function, Learned):
-        case.learned(d, x, numbers, 0.1)
+        case.learned(d, x, parameters, 0.1)
 
-    for array, expected in zip((x, d, y, numbers), before, strict=True):
+    for array, expected in zip((x, d, y, parameters), before, strict=True):
         np.testing.assert_array_equal(array, expected)
 
 
@@ -448,17 +452,17 @@ def test_forward_backward_and_learning_equal_pytorch(case):
     torch = pytest.importorskip("torch")
     if case.torch is None:
         pytest.skip("PyTorch has no such function")
-    x, d, numbers = case.x, case.d, case.numbers
+    x, d, parameters = case.x, case.d, case.parameters
     inputs = torch.tensor(x, requires_grad=case.function.passes_errors)
-    weights = torch.tensor(numbers, requires_grad=True)
+    weights = torch.tensor(parameters, requires_grad=True)
     expected = case.torch(torch, inputs, weights)
     expected.backward(torch.tensor(d))
 
-    y = case.forward(x, numbers.copy())
+    y = case.forward(x, parameters.copy())
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=2e-6, atol=1e-6)
     if case.function.passes_errors:
-        errors = case.backward(d, x, y, numbers)
+        errors = case.backward(d, x, y, parameters)
         np.testing.assert_allclose(errors, inputs.grad.numpy(), rtol=1e-5, atol=2e-6)
     if isinstance(case.function, Learned):
-        change = case.learned(d, x, np.zeros_like(numbers) + numbers, 1.0)
+        change = case.learned(d, x, np.zeros_like(parameters) + parameters, 1.0)
         np.testing.assert_allclose(change, weights.grad.numpy(), rtol=1e-5, atol=5e-6)

@@ -134,10 +134,10 @@ def test_windows_that_would_stick_out_are_left_out(kind):
     assert kind(height=1, width=5, kernel=(3, 2), stride=(3, 2)).out_height == 0
 
 
-def trained(f, batches, numbers):
+def trained(f, batches, parameters):
     for x in batches:
-        f.forward([x], np.empty_like(x), Call(numbers=numbers))
-    return numbers
+        f.forward([x], np.empty_like(x), Call(parameters=parameters))
+    return parameters
 
 
 def batches_of(features):
@@ -152,9 +152,9 @@ def test_running_means_follow_the_micro_batches():
         mean = 0.75 * mean + 0.25 * x.mean(axis=0)
         variance = 0.75 * variance + 0.25 * x.var(axis=0, ddof=1)
 
-    numbers = trained(f, batches_of(3), f.initial(STREAM))
+    parameters = trained(f, batches_of(3), f.initial(STREAM))
 
-    np.testing.assert_allclose(numbers, [[1] * 3, [0] * 3, mean, variance], rtol=1e-5)
+    np.testing.assert_allclose(parameters, [[1] * 3, [0] * 3, mean, variance], rtol=1e-5)
 
 
 def test_running_means_equal_pytorch():
@@ -163,17 +163,17 @@ def test_running_means_equal_pytorch():
     for x in batches_of(3):
         theirs(torch.tensor(x))
 
-    numbers = trained(f, batches_of(3), f.initial(STREAM))
+    parameters = trained(f, batches_of(3), f.initial(STREAM))
 
-    np.testing.assert_allclose(numbers[2], theirs.running_mean.numpy(), rtol=1e-6)
-    np.testing.assert_allclose(numbers[3], theirs.running_var.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(parameters[2], theirs.running_mean.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(parameters[3], theirs.running_var.numpy(), rtol=1e-6)
 
 
 def test_a_frozen_norm_uses_and_keeps_its_running_means():
     free, frozen = BatchNorm(features=3), BatchNorm(features=3, frozen=True)
-    numbers = trained(free, batches_of(3), free.initial(STREAM))
-    before, x = numbers.copy(), batches_of(3)[0]
-    call, test = Call(numbers=numbers), Call(numbers=numbers, is_training=False)
+    parameters = trained(free, batches_of(3), free.initial(STREAM))
+    before, x = parameters.copy(), batches_of(3)[0]
+    call, test = Call(parameters=parameters), Call(parameters=parameters, is_training=False)
     ours, theirs = np.empty_like(x), np.empty_like(x)
 
     frozen.forward([x], ours, call)
@@ -184,27 +184,27 @@ def test_a_frozen_norm_uses_and_keeps_its_running_means():
     np.testing.assert_array_equal(
         frozen.backward(x, 0, [x], None, call), free.backward(x, 0, [x], None, test)
     )
-    np.testing.assert_array_equal(numbers, before)
+    np.testing.assert_array_equal(parameters, before)
 
 
 def test_a_single_value_becomes_the_offset():
     f = BatchNorm(features=2)
-    numbers, out = f.initial(STREAM), np.empty((1, 2), np.float32)
-    numbers[1] = 5
+    parameters, out = f.initial(STREAM), np.empty((1, 2), np.float32)
+    parameters[1] = 5
 
-    f.forward([np.array([[1e6, -3]], np.float32)], out, Call(numbers=numbers))
+    f.forward([np.array([[1e6, -3]], np.float32)], out, Call(parameters=parameters))
 
     np.testing.assert_array_equal(out, [[5, 5]])
-    assert np.isfinite(numbers).all()
+    assert np.isfinite(parameters).all()
 
 
 @pytest.mark.parametrize("f", [BatchNorm(features=64), LayerNorm(features=64)])
 def test_a_large_mean_costs_no_accuracy(f):
     x = (1000 + np.random.default_rng(0).normal(size=(64, 64))).astype(np.float32)
-    numbers, out = f.initial(STREAM), np.empty_like(x)
+    parameters, out = f.initial(STREAM), np.empty_like(x)
     naive = batch_normalised if isinstance(f, BatchNorm) else layer_normalised
 
-    f.forward([x], out, Call(numbers=numbers))
+    f.forward([x], out, Call(parameters=parameters))
 
     expected = naive(x.astype(float), f.initial(STREAM).astype(float))
     np.testing.assert_allclose(out, expected, atol=1e-4)
@@ -285,12 +285,12 @@ def test_recurrent_cells_do_not_overflow():
 
 
 def test_a_token_that_comes_twice_learns_twice():
-    f, numbers = Embedding(tokens=3, outputs=2), np.zeros((3, 2), np.float32)
+    f, parameters = Embedding(tokens=3, outputs=2), np.zeros((3, 2), np.float32)
     x, d = np.array([[1], [2], [1]], np.float32), np.array([[1, 2], [3, 4], [5, 6]], np.float32)
 
-    f.learn(d, [x], Call(numbers=numbers), 0.5)
+    f.learn(d, [x], Call(parameters=parameters), 0.5)
 
-    np.testing.assert_array_equal(numbers, [[0, 0], [3, 4], [1.5, 2]])
+    np.testing.assert_array_equal(parameters, [[0, 0], [3, 4], [1.5, 2]])
 
 
 def test_first_numbers_have_the_deviation_asked_for():
@@ -411,11 +411,11 @@ def test_a_memory_holds_a_number_for_every_crosspoint_of_its_block():
 
 def test_a_memory_gives_and_takes_its_state():
     ours, other = memory(), memory(9.0)
-    numbers = other.numbers
+    parameters = other.parameters
     saved: State = {name: array.copy() for name, array in ours.state().items()}
     other.load(saved)
 
-    np.testing.assert_array_equal(numbers, ours.numbers)  # the array itself has changed
+    np.testing.assert_array_equal(parameters, ours.parameters)  # the array itself has changed
     assert other.digest() == ours.digest() != memory(9.0).digest()
 
 
@@ -433,4 +433,4 @@ def test_a_memory_is_written_and_does_not_age():
 def test_the_digest_is_that_of_names_shapes_and_bits():
     ours = memory()
 
-    assert ours.digest() == sha256(b"numbers(4, 3)" + ours.numbers.tobytes()).digest()
+    assert ours.digest() == sha256(b"numbers(4, 3)" + ours.parameters.tobytes()).digest()

@@ -1,7 +1,7 @@
 """What digital units compute: activations, pooling, normalisation, attention, losses and others."""
 
 from crossmesh.tiles.digital.attention import Scores
-from crossmesh.tiles.digital.base import NO_NUMBERS, Array, Call, Function, Learned
+from crossmesh.tiles.digital.base import NO_PARAMETERS, Array, Call, Function, Learned
 from crossmesh.tiles.digital.batch_norm import BatchNorm
 from crossmesh.tiles.digital.bias import add_bias, learn_bias
 from crossmesh.tiles.digital.constant import Zeros
@@ -32,7 +32,7 @@ from crossmesh.tiles.digital.tokens import Embedding, OneHot, Position
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
-    "NO_NUMBERS",
+    "NO_PARAMETERS",
     "Array",
     "AveragePool",
     "BatchNorm",

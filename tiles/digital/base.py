@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crossmesh.common.random import Stream
 
 Array = NDArray[np.float32]
-NO_NUMBERS: Array = np.zeros((0, 0), np.float32)
+NO_PARAMETERS: Array = np.zeros((0, 0), np.float32)
 
 
 class Call(NamedTuple):
@@ -26,13 +26,13 @@ class Call(NamedTuple):
         first_example: Number of the first example, which keys random numbers.
         is_training: Whether the network is trained, not tested.
         seed: The run's seed.
-        numbers: What the digital memory of a ``Learned`` function holds, else empty.
+        parameters: What the digital memory of a ``Learned`` function holds, else empty.
     """
 
     first_example: int = 0
     is_training: bool = True
     seed: int = 0
-    numbers: Array = NO_NUMBERS
+    parameters: Array = NO_PARAMETERS
 
 
 class Function(ABC):
@@ -83,4 +83,4 @@ class Learned(Function):
 
     @abstractmethod
     def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """Change ``call.numbers`` by ``rate`` times minus the gradient, over all examples."""
+        """Change ``call.parameters`` by ``rate`` times minus the gradient, over all examples."""

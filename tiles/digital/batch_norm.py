@@ -106,25 +106,25 @@ class BatchNorm(Learned):
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Normalise; in training, move the running means."""
-        x, numbers = inputs[0], call.numbers
+        x, parameters = inputs[0], call.parameters
         if self._measures(call):
             sums = np.zeros((2, self.features))
             _add_up(x, sums)
             mean, variance = self._moments(sums, len(x))
-            self._remember(numbers, mean, variance * (len(x) / max(len(x) - 1, 1)))
+            self._remember(parameters, mean, variance * (len(x) / max(len(x) - 1, 1)))
         else:
-            mean, variance = self._remembered(numbers)
-        factor = numbers[_FACTOR] / np.sqrt(variance + self.epsilon)
-        terms = np.array([mean, factor, numbers[_OFFSET]], np.float32)
+            mean, variance = self._remembered(parameters)
+        factor = parameters[_FACTOR] / np.sqrt(variance + self.epsilon)
+        terms = np.array([mean, factor, parameters[_OFFSET]], np.float32)
         fill(out, lambda whole: _scale(x, terms, whole))
 
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
     ) -> Array:
         """Through the value itself, and through mean and variance where they are the batch's."""
-        x, factor = inputs[0], call.numbers[_FACTOR]
+        x, factor = inputs[0], call.parameters[_FACTOR]
         if not self._measures(call):
-            _, variance = self._remembered(call.numbers)
+            _, variance = self._remembered(call.parameters)
             return d * (factor / np.sqrt(variance + self.epsilon)).astype(np.float32)
         columns, total, product = self._error_sums(x, d, call)
         slope = product * columns.inverse / len(x)
@@ -140,9 +140,9 @@ class BatchNorm(Learned):
         if self.frozen:
             return
         _, total, product = self._error_sums(inputs[0], d, call)
-        numbers = call.numbers
-        numbers[_FACTOR] = numbers[_FACTOR] + rate * product
-        numbers[_OFFSET] = numbers[_OFFSET] + rate * total
+        parameters = call.parameters
+        parameters[_FACTOR] = parameters[_FACTOR] + rate * product
+        parameters[_OFFSET] = parameters[_OFFSET] + rate * total
 
     def _measures(self, call: Call) -> bool:
         """Whether mean and variance are the micro-batch's own."""
@@ -153,14 +153,18 @@ class BatchNorm(Learned):
         sums = np.zeros((4, self.features))
         _add_up_errors(x, np.ascontiguousarray(d), sums)
         mean, variance = (
-            self._moments(sums, len(x)) if self._measures(call) else self._remembered(call.numbers)
+            self._moments(sums, len(x))
+            if self._measures(call)
+            else self._remembered(call.parameters)
         )
         columns = _Columns(mean, 1 / np.sqrt(variance + self.epsilon))
         return columns, sums[2], (sums[3] - mean * sums[2]) * columns.inverse
 
-    def _remember(self, numbers: Array, mean: Sums, variance: Sums) -> None:
+    def _remember(self, parameters: Array, mean: Sums, variance: Sums) -> None:
         for row, newest in ((_MEAN, mean), (_VARIANCE, variance)):
-            numbers[row] = (1 - self.momentum) * numbers[row].astype(float) + self.momentum * newest
+            parameters[row] = (1 - self.momentum) * parameters[row].astype(
+                float
+            ) + self.momentum * newest
 
     @staticmethod
     def _moments(sums: Sums, n: int) -> tuple[Sums, Sums]:
@@ -168,5 +172,5 @@ class BatchNorm(Learned):
         return mean, np.maximum(sums[1] / n - mean * mean, 0)
 
     @staticmethod
-    def _remembered(numbers: Array) -> tuple[Sums, Sums]:
-        return numbers[_MEAN].astype(np.float64), numbers[_VARIANCE].astype(np.float64)
+    def _remembered(parameters: Array) -> tuple[Sums, Sums]:
+        return parameters[_MEAN].astype(np.float64), parameters[_VARIANCE].astype(np.float64)

@@ -1,4 +1,4 @@
-"""The bias of a layer as numbers beside its tiles, added behind the ADCs.
+"""The bias of a layer as parameters beside its tiles, added behind the ADCs.
 
 So does the ``digital_bias`` of aihwkit (Rasch et al. 2021, arXiv 2104.02184), which is its default.
 """
@@ -8,22 +8,22 @@ import numpy as np
 from crossmesh.tiles.digital.base import Array
 
 
-def add_bias(y: Array, numbers: Array) -> None:
+def add_bias(y: Array, parameters: Array) -> None:
     """Add a bias to every vector.
 
     Args:
         y: ``(vectors, outputs)``, changed in place.
-        numbers: ``(1, outputs)``.
+        parameters: ``(1, outputs)``.
     """
-    np.add(y, numbers, out=y)
+    np.add(y, parameters, out=y)
 
 
-def learn_bias(numbers: Array, d: Array, rate: float) -> None:
+def learn_bias(parameters: Array, d: Array, rate: float) -> None:
     """Change a bias by ``rate`` times the errors of all vectors, whose sum is of float64.
 
     Args:
-        numbers: ``(1, outputs)``, changed in place.
+        parameters: ``(1, outputs)``, changed in place.
         d: ``(vectors, outputs)`` minus the gradient of the loss.
         rate: Learning rate.
     """
-    numbers[0] = numbers[0] + rate * np.add.reduce(d, axis=0, dtype=np.float64)
+    parameters[0] = parameters[0] + rate * np.add.reduce(d, axis=0, dtype=np.float64)

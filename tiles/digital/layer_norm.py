@@ -54,7 +54,7 @@ def _moments_of_row(x: Array, i: int, epsilon: float) -> tuple[float, float]:
 @kernel
 def _normalise_rows(
     x: Array,  # (n, features)
-    numbers: Array,  # (2, features) factor and offset
+    parameters: Array,  # (2, features) factor and offset
     epsilon: float,
     out: Array,  # (n, features), written
 ) -> None:
@@ -62,25 +62,25 @@ def _normalise_rows(
         mean, inverse = _moments_of_row(x, i, epsilon)
         centre, scale = np.float32(mean), np.float32(inverse)
         for j in range(x.shape[1]):
-            out[i, j] = (x[i, j] - centre) * scale * numbers[0, j] + numbers[1, j]
+            out[i, j] = (x[i, j] - centre) * scale * parameters[0, j] + parameters[1, j]
 
 
 @kernel
 def _derive_rows(
     x: Array,  # (n, features)
     d: Array,  # (n, features)
-    numbers: Array,  # (2, features) factor and offset
+    parameters: Array,  # (2, features) factor and offset
     epsilon: float,
     out: Array,  # (n, features), written
 ) -> None:
     n = x.shape[1]
     for i in range(x.shape[0]):
         mean, inverse = _moments_of_row(x, i, epsilon)
-        error, product = _error_sums_of_row(d, x, numbers[0], i)
+        error, product = _error_sums_of_row(d, x, parameters[0], i)
         centre, scale, total = np.float32(mean), np.float32(inverse), np.float32(error / n)
         slope = np.float32((product - mean * error) * inverse * inverse / n)
         for j in range(n):
-            rest = d[i, j] * numbers[0, j] - total - (x[i, j] - centre) * slope
+            rest = d[i, j] * parameters[0, j] - total - (x[i, j] - centre) * slope
             out[i, j] = rest * scale
 
 
@@ -126,19 +126,19 @@ class LayerNorm(Learned):
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Normalise."""
-        fill(out, lambda whole: _normalise_rows(inputs[0], call.numbers, self.epsilon, whole))
+        fill(out, lambda whole: _normalise_rows(inputs[0], call.parameters, self.epsilon, whole))
 
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
     ) -> Array:
         """Through the value itself, its mean and its variance."""
         result = np.empty_like(inputs[0])
-        _derive_rows(inputs[0], np.ascontiguousarray(d), call.numbers, self.epsilon, result)
+        _derive_rows(inputs[0], np.ascontiguousarray(d), call.parameters, self.epsilon, result)
         return result
 
     def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
         """Change factors and offsets."""
         sums = np.zeros(self.shape)
         _add_up_rows(inputs[0], np.ascontiguousarray(d), self.epsilon, sums)
-        numbers = call.numbers
-        numbers[:] = numbers + rate * sums
+        parameters = call.parameters
+        parameters[:] = parameters + rate * sums

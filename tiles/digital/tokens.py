@@ -21,7 +21,7 @@ def _rows(x: Array) -> NDArray[np.int64]:
 
 @kernel
 def _add_rows(
-    numbers: Array,  # (tokens, outputs), changed in place
+    parameters: Array,  # (tokens, outputs), changed in place
     rows: NDArray[np.int64],  # (n,)
     d: Array,  # (n, outputs)
     rate: float,
@@ -30,8 +30,8 @@ def _add_rows(
     factor = np.float32(rate)
     for i in range(rows.size):
         row = rows[i]
-        for j in range(numbers.shape[1]):
-            numbers[row, j] += factor * d[i, j]
+        for j in range(parameters.shape[1]):
+            parameters[row, j] += factor * d[i, j]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class Embedding(Learned):
     Attributes:
         tokens: Number of different tokens.
         outputs: Length of the vectors.
-        deviation: Standard deviation of the first numbers; 1 as in PyTorch.
+        deviation: Standard deviation of the first parameters; 1 as in PyTorch.
     """
 
     needs_inputs: ClassVar[bool] = True
@@ -63,7 +63,7 @@ class Embedding(Learned):
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Look up."""
-        out[:] = call.numbers[_rows(inputs[0])]
+        out[:] = call.parameters[_rows(inputs[0])]
 
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
@@ -73,7 +73,7 @@ class Embedding(Learned):
 
     def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
         """Add the errors in the order of examples and steps."""
-        _add_rows(call.numbers, _rows(inputs[0]), np.ascontiguousarray(d), rate)
+        _add_rows(call.parameters, _rows(inputs[0]), np.ascontiguousarray(d), rate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +109,7 @@ class Position(Learned):
     Attributes:
         steps: Length of the sequence.
         features: Length of the vectors.
-        deviation: Standard deviation of the first numbers; 0.02 as in GPT-2 (Radford et al. 2019).
+        deviation: Of the first parameters, standard deviation; 0.02 as in GPT-2 (Radford et al. 2019).
     """
 
     steps: int
@@ -129,7 +129,7 @@ class Position(Learned):
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Add row t to step t of every example."""
         by_example = (-1, self.steps, self.features)
-        np.add(inputs[0].reshape(by_example), call.numbers, out=out.reshape(by_example))
+        np.add(inputs[0].reshape(by_example), call.parameters, out=out.reshape(by_example))
 
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
@@ -141,4 +141,4 @@ class Position(Learned):
         """Add the errors of each step, over the examples."""
         total = np.add.reduce(d.reshape(-1, self.steps, self.features), axis=0)
         total *= np.float32(rate)
-        np.add(call.numbers, total, out=call.numbers)
+        np.add(call.parameters, total, out=call.parameters)

@@ -33,7 +33,7 @@ class Kind(StrEnum):
     DERIVE = "derive"  # error through a function
     READ_BACK = "read_back"  # backward cycle of a tile
     PULSE = "pulse"  # update cycle of a tile
-    LEARN = "learn"  # change the numbers of a digital memory: of a function, or a bias
+    LEARN = "learn"  # change the parameters of a digital memory: of a function, or a bias
 
 
 UPDATES = frozenset({Kind.PULSE, Kind.LEARN})

@@ -18,7 +18,7 @@ from crossmesh.interconnect.transport.messages import Message
 from crossmesh.tiles.analog.convolution import Patches, Sliding
 from crossmesh.tiles.analog.tile import Tile
 from crossmesh.tiles.digital import LOSSES, Call, DigitalMemory, Learned, add_bias, learn_bias
-from crossmesh.tiles.digital.base import NO_NUMBERS
+from crossmesh.tiles.digital.base import NO_PARAMETERS
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
 from crossmesh.tiles.runtime.program import Operation, Program, Span, Value
 
@@ -218,11 +218,11 @@ class Binder:
     def _bind_sum(self, op: Operation, parts: Sequence[_Part]) -> Compute:
         if not self._program.has_digital_bias(op):
             return self._bind_join(op, parts)
-        numbers, width = self._memory(op).numbers, op.width
+        parameters, width = self._memory(op).parameters, op.width
 
         def add(m: int, first: int, span: Span) -> Array:
             out = _sum(parts, m, op)
-            add_bias(out[:, :width], numbers)
+            add_bias(out[:, :width], parameters)
             return out
 
         return add
@@ -239,11 +239,11 @@ class Binder:
 
     def _call(self, op: Operation) -> Callable[[int, Span], Call]:
         """What the function of a node knows besides its inputs."""
-        numbers = NO_NUMBERS
+        parameters = NO_PARAMETERS
         if isinstance(self._program.functions[op.node], Learned):
-            numbers = self._memory(op).numbers
+            parameters = self._memory(op).parameters
         seed = self._seed
-        return lambda first, span: Call(first, span.evaluation is None, seed, numbers)
+        return lambda first, span: Call(first, span.evaluation is None, seed, parameters)
 
     def _bind_compute(self, op: Operation, parts: Sequence[_Part]) -> Compute:
         function, call, width = self._program.functions[op.node], self._call(op), op.width
@@ -275,8 +275,8 @@ class Binder:
 
     def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
         if self._program.has_digital_bias(op):
-            numbers, error = self._memory(op).numbers, _contiguous(parts[0].get)
-            return lambda m, first, span: learn_bias(numbers, error(m), span.learning_rate)
+            parameters, error = self._memory(op).parameters, _contiguous(parts[0].get)
+            return lambda m, first, span: learn_bias(parameters, error(m), span.learning_rate)
         function, call = self._program.functions[op.node], self._call(op)
         assert isinstance(function, Learned)
         d, *rest = (_contiguous(part.get) for part in parts)

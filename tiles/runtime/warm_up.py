@@ -32,8 +32,8 @@ def warm_up_program(program: Program) -> None:
 
 def _run(function: Function, operation: Operation, shape: tuple[int, int]) -> None:
     """Forward and back through a function, and learning, for one example of zeros."""
-    numbers = np.zeros(function.shape if isinstance(function, Learned) else (0, 0), np.float32)
-    call, x = Call(numbers=numbers), np.zeros(shape, np.float32)
+    parameters = np.zeros(function.shape if isinstance(function, Learned) else (0, 0), np.float32)
+    call, x = Call(parameters=parameters), np.zeros(shape, np.float32)
     y = np.zeros((operation.positions, operation.width), np.float32)
     function.forward([x], y, call)
     if function.passes_errors:
