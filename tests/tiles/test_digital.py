@@ -189,7 +189,7 @@ class Case:
         return np.random.default_rng(1).normal(size=self.out).astype(np.float32)
 
     @property
-    def numbers(self):
+    def parameters(self):
         """Numbers unlike the initial ones; variances stay positive."""
         if not isinstance(self.function, Learned):
             return NO_PARAMETERS
@@ -368,7 +368,7 @@ def test_backward_is_the_derivative(case):
 
 
 @each_learned
-def test_learning_follows_the_derivative_by_the_numbers(case):
+def test_learning_follows_the_derivative_by_the_parameters(case):
     x, d, parameters = case.x, case.d, case.parameters
     wide = x.astype(float)
     expected = slopes(lambda at: (d * case.naive(wide, at)).sum(), parameters.astype(float))

@@ -109,7 +109,8 @@ class Position(Learned):
     Attributes:
         steps: Length of the sequence.
         features: Length of the vectors.
-        deviation: Of the first parameters, standard deviation; 0.02 as in GPT-2 (Radford et al. 2019).
+        deviation: Standard deviation of the first parameters; 0.02 as in GPT-2 (Radford et al.,
+            2019).
     """
 
     steps: int
