@@ -12,7 +12,7 @@ from enum import StrEnum
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task
 from crossmesh.interconnect.schedule import Schedule
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.tile import Block, TileConfig
 from crossmesh.tiles.runtime.plan import edges, in_order
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
 
@@ -210,8 +210,8 @@ class Builder:
         return self._chip.phases.lines_per_adc
 
     def _pulse(self, operation: Operation, block: Block) -> None:
-        tile = self._program.tiles[block.tile]
-        assert tile is not None
+        tile = self._program.holders[block.tile]
+        assert isinstance(tile, TileConfig)
         length, vectors = tile.update.length, _vectors(operation)
         chip = self._chip
         cycles = self._n * vectors * length * chip.cycles(chip.phases.pulse_s)

@@ -41,11 +41,10 @@ class ChipTime:
     pipeline: Pipeline
     steady: Steady
 
-    @cached_property
+    @property
     def tiles(self) -> tuple[TileConfig, ...]:
         """What each tile is."""
-        every = (self.program.tiles[block.tile] for block in self.program.crossbars)
-        return tuple(tile for tile in every if tile is not None)
+        return self.program.tiles
 
     @cached_property
     def tile(self) -> TileConfig:

@@ -1,9 +1,10 @@
 """Compilation: from a network to a program."""
 
-from crossmesh.emulator.compiler.mapping import DIGITAL, Weights, cut, is_bias, weight_scale
+from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, weight_scale
 from crossmesh.emulator.compiler.operations import Compiler
 from crossmesh.emulator.network.graph import Matrix, Network
-from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.digital import Digital
 from crossmesh.tiles.runtime.program import Program
 
 
@@ -34,7 +35,7 @@ def compile_program(
     return Program(
         n_stages=network.n_stages,
         blocks=blocks,
-        tiles=tuple(_tile(matrix) for matrix in matrices),
+        holders=tuple(m.holder if m else Digital.PARAMETERS for m in matrices),
         scales=tuple(_scale(matrix, given or {}) for matrix in matrices),
         vectors=tuple(matrix.vectors if matrix else 1 for matrix in matrices),
         operations=tuple(compiler.operations()),
@@ -56,12 +57,6 @@ def out_of_reach(network: Network, program: Program, given: Weights) -> dict[str
             if share > 0:
                 found[block.layer] = share
     return found
-
-
-def _tile(matrix: Matrix | None) -> TileConfig | None:
-    if matrix is None:
-        return None
-    return DIGITAL if matrix.digital else matrix.tile
 
 
 def _scale(matrix: Matrix | None, given: Weights) -> float:

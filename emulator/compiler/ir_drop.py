@@ -36,8 +36,8 @@ def wires_notice(program: Program) -> str:
 
 
 def _wired(program: Program) -> list[tuple[Block, TileConfig]]:
-    blocks = ((block, program.tiles[block.tile]) for block in program.crossbars)
-    return [(block, tile) for block, tile in blocks if tile and tile.read.wire_resistance]
+    blocks = zip(program.crossbars, program.tiles, strict=True)
+    return [(block, tile) for block, tile in blocks if tile.read.wire_resistance]
 
 
 def _model(block: Block, tile: TileConfig) -> str:

@@ -9,22 +9,11 @@ from numpy.typing import NDArray
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.emulator.network.graph import INPUT, Matrix, Network, Node
-from crossmesh.tiles.analog.cells.ideal import Ideal
-from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.analog.tile import Block
 
 # Each takes 2.4 KiB and 0.1 ms before anything is trained, measured; so these take 20 s.
 MOST_TILES = 200_000
 Weights = Mapping[str, NDArray[np.float32]]
-
-DIGITAL = TileConfig(
-    rows=65536,
-    cols=65536,
-    cell=Ideal(),
-    read=ReadConfig(
-        noise_management="none", bound_management="none", dac=None, adc=None, output_noise=0.0
-    ),
-)
 
 
 def cut(network: Network) -> tuple[Block, ...]:

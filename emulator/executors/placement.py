@@ -12,7 +12,8 @@ from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.emulator.compiler.activations import Activations
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.run import Engine
-from crossmesh.tiles.analog.footprint import build_bytes, tile_bytes
+from crossmesh.tiles.analog.footprint import build_bytes
+from crossmesh.tiles.digital import held_bytes
 
 # Tiles are packed where there would be more actors than this: each costs 60-180 MB of memory and
 # 0.4 s of start-up (measured with Ray 2.60 on two cores).
@@ -67,8 +68,8 @@ def tile_sizes(job: Job) -> list[int]:
     """
     program = job.program
     sizes = [0] * len(program.crossbars)
-    for tile, block in zip(program.tiles, program.blocks, strict=True):
-        sizes[program.units[block.tile]] += tile_bytes(tile, block.shape)
+    for holder, block in zip(program.holders, program.blocks, strict=True):
+        sizes[program.units[block.tile]] += held_bytes(holder, block.shape)
     return sizes
 
 

@@ -150,8 +150,7 @@ class Layout:
     @property
     def used(self) -> float:
         """Share of the crosspoints of all tiles that is used."""
-        tiles = (self.program.tiles[block.tile] for block in self.program.crossbars)
-        there = sum(tile.rows * tile.cols for tile in tiles if tile is not None)
+        there = sum(tile.rows * tile.cols for tile in self.program.tiles)
         return _crosspoints(self.program.crossbars) / there
 
     @property

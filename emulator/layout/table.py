@@ -61,8 +61,18 @@ def alike(matrices: Sequence[Laid]) -> Iterator[Alike]:
 
 def _kind(laid: Laid) -> tuple[object, ...]:
     matrix = laid.matrix
-    size = (matrix.lines, matrix.outputs, matrix.tile.rows, matrix.tile.cols)
-    return size, matrix.vectors, matrix.replicas, laid.stage, laid.home, matrix.frozen, laid.bias
+    size = (matrix.lines, matrix.outputs)
+    tile = None if matrix.digital else (matrix.tile.rows, matrix.tile.cols)
+    return (
+        size,
+        tile,
+        matrix.vectors,
+        matrix.replicas,
+        laid.stage,
+        laid.home,
+        matrix.frozen,
+        laid.bias,
+    )
 
 
 # For people

@@ -8,7 +8,7 @@ from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import TileConfig
-from crossmesh.tiles.digital import ACTIVATIONS, Flatten, Function
+from crossmesh.tiles.digital import ACTIVATIONS, Digital, Flatten, Function
 from crossmesh.tiles.runtime.program import Take
 
 
@@ -122,8 +122,7 @@ class Assembly:
             wanted = -(-most // self._settings.vectors_per_tile)
         self.matrices[matrix.name] = replace(
             matrix,
-            tile=layer.tile or self._settings.tile,
-            digital=layer.digital,
+            holder=Digital.MATRIX if layer.digital else layer.tile or self._settings.tile,
             frozen=layer.frozen,
             replicas=wanted,
         )
@@ -190,7 +189,7 @@ def matrix_of(layer: TileLayer, build: Assembly, name: str, fed: Node, outputs: 
         bias=layer.has_bias,
         vectors=fed.positions,
         bound=float(fed.width**-0.5),
-        tile=build.tile,
+        holder=build.tile,
     )
 
 

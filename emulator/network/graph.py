@@ -6,7 +6,7 @@ from functools import cached_property
 
 from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import TileConfig
-from crossmesh.tiles.digital import Function, Learned
+from crossmesh.tiles.digital import Digital, Function, Learned
 from crossmesh.tiles.runtime.program import Take, Value
 
 INPUT = "input"
@@ -72,8 +72,7 @@ class Matrix:
         bias: Whether a last row is a bias.
         vectors: Vectors per example that drive it forward.
         bound: Largest initial weight.
-        tile: What its tiles are.
-        digital: Whether it lies in digital memory.
+        holder: What its tiles are; or that it lies in digital memory.
         frozen: Whether it stays as it is.
         replicas: Copies that share the vectors.
     """
@@ -84,10 +83,20 @@ class Matrix:
     bias: bool
     vectors: int
     bound: float
-    tile: TileConfig
-    digital: bool = False
+    holder: TileConfig | Digital
     frozen: bool = False
     replicas: int = 1
+
+    @property
+    def digital(self) -> bool:
+        """Whether it lies in digital memory."""
+        return isinstance(self.holder, Digital)
+
+    @property
+    def tile(self) -> TileConfig:
+        """What its tiles are, of one that lies on tiles."""
+        assert isinstance(self.holder, TileConfig)
+        return self.holder
 
     @property
     def rows(self) -> int:

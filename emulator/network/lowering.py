@@ -68,7 +68,7 @@ def _conv(build: Assembly, layer: ConvLayer, name: str, fed: Sequence[Node]) -> 
             bias=layer.bias,
             vectors=window.positions,
             bound=float(window.rows**-0.5),
-            tile=build.tile,
+            holder=build.tile,
         )
         first = group * window.channels
         port = of_node(fed[0].name, first, first + window.channels)

@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.emulator.compiler.mapping import DIGITAL, join
+from crossmesh.emulator.compiler.mapping import join
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.interconnect.schedule import Sequential
 from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.digital import EXACT, Digital
 from crossmesh.tiles.runtime.host import Assignment, TileHost
 from crossmesh.tiles.runtime.measure import Measurement
+
+# A tile that takes the largest matrices whole.
+WHOLE = EXACT.model_copy(update={"rows": 65536, "cols": 65536})
 
 
 class FloatTwin:
@@ -29,7 +33,7 @@ class FloatTwin:
     def __init__(self, job: Job) -> None:
         self._job = job
         matrices = {
-            name: replace(matrix, tile=_exact(matrix), replicas=1)
+            name: replace(matrix, holder=_exact(matrix), replicas=1)
             for name, matrix in job.network.matrices.items()
         }
         program = compile_program(
@@ -75,9 +79,11 @@ class FloatTwin:
         return self._host.run(self._job.evaluation(0)).rows[-1]
 
 
-def _exact(matrix: Matrix) -> TileConfig:
+def _exact(matrix: Matrix) -> TileConfig | Digital:
     """A tile of exact numbers, with the bias where it lies on the chip."""
-    return DIGITAL.model_copy(update={"bias": matrix.tile.bias})
+    if matrix.digital:
+        return matrix.holder
+    return WHOLE.model_copy(update={"bias": matrix.tile.bias})
 
 
 def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: None) -> FloatTwin:

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from benchmarks.plain import PlainNetwork
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.compiler.mapping import DIGITAL
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.runs.callbacks import Silence
 from crossmesh.emulator.runs.directory import RunDirectory, config_digest
-from crossmesh.emulator.training.baseline import train_baseline
+from crossmesh.emulator.training.baseline import WHOLE, train_baseline
 from crossmesh.emulator.training.training import evaluate, train
 from tests.jobs import SCHEDULES, run_folder, small_config, small_job, steps
 from tests.zoo import zoo_config
@@ -155,8 +154,8 @@ def test_the_baseline_joins_blocks_of_rows_and_columns(monkeypatch):
     """As those of more than 65,536 rows or columns are, here of 7 and 5."""
     whole = train_baseline(small_job(training={"baseline": True})).weights
     monkeypatch.setattr(
-        "crossmesh.emulator.training.baseline.DIGITAL",
-        DIGITAL.model_copy(update={"rows": 7, "cols": 5}),
+        "crossmesh.emulator.training.baseline.WHOLE",
+        WHOLE.model_copy(update={"rows": 7, "cols": 5}),
     )
     cut = train_baseline(small_job(training={"baseline": True})).weights
 

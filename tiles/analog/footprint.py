@@ -5,7 +5,6 @@ What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and
 
 import ctypes
 
-from crossmesh.tiles.analog.array import FLOAT_BYTES
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.cells.single import alone_bytes
 from crossmesh.tiles.analog.devices import Device
@@ -25,15 +24,13 @@ def bytes_per_cell(cell: Cell) -> int:
     return alone_bytes(cell) if isinstance(cell, Device) else cell.cell_bytes
 
 
-def tile_bytes(config: TileConfig | None, shape: tuple[int, int]) -> int:
+def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:
     """Bytes that a tile keeps, as long as it lives.
 
     Args:
-        config: What the tile is; None for a digital memory.
-        shape: Word lines and bit lines that the tile uses, or the numbers of the memory.
+        config: What the tile is.
+        shape: Word lines and bit lines that the tile uses.
     """
-    if config is None:
-        return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
     wires = wires_of(config, shape)
     behind_wires = wires.bytes_per_cell(config.cell.n_arrays) if wires else 0
     return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES

@@ -14,7 +14,7 @@ from crossmesh.tiles.digital.losses import (
     Loss,
     MeanSquaredError,
 )
-from crossmesh.tiles.digital.memory import DigitalMemory
+from crossmesh.tiles.digital.memory import EXACT, Digital, DigitalMemory, held_bytes
 from crossmesh.tiles.digital.pointwise import (
     ACTIVATIONS,
     Gelu,
@@ -31,6 +31,7 @@ from crossmesh.tiles.digital.tokens import Embedding, OneHot, Position
 
 __all__ = [
     "ACTIVATIONS",
+    "EXACT",
     "LOSSES",
     "NO_PARAMETERS",
     "Array",
@@ -39,6 +40,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "Call",
     "CrossEntropy",
+    "Digital",
     "DigitalMemory",
     "Dropout",
     "Embedding",
@@ -63,5 +65,6 @@ __all__ = [
     "Tanh",
     "Zeros",
     "add_bias",
+    "held_bytes",
     "learn_bias",
 ]

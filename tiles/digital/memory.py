@@ -1,14 +1,44 @@
-"""A digital memory: where the parameters of a function or a bias lie, as weights do on a tile."""
+"""What lies in digital units instead of on a tile: in their memory, with exact arithmetic."""
+
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.tiles.analog.array import State, state_digest
+from crossmesh.tiles.analog.array import FLOAT_BYTES, State, state_digest
+from crossmesh.tiles.analog.cells.ideal import Ideal
+from crossmesh.tiles.analog.footprint import OBJECT_BYTES, tile_bytes
+from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.tile import Block, TileConfig
 from crossmesh.tiles.digital.base import Array
 
 _KEY = "numbers"  # in a checkpoint
+EXACT = TileConfig(  # computes what a digital unit does
+    cell=Ideal(),
+    read=ReadConfig(
+        noise_management="none", bound_management="none", dac=None, adc=None, output_noise=0.0
+    ),
+)
+
+
+class Digital(Enum):
+    """What a digital unit holds: a matrix that vectors are multiplied with, or parameters."""
+
+    MATRIX = "matrix"
+    PARAMETERS = "parameters"
+
+
+def held_bytes(holder: TileConfig | Digital, shape: tuple[int, int]) -> int:
+    """Bytes that a tile, or what lies in a digital unit, keeps as long as it lives.
+
+    Args:
+        holder: What it is.
+        shape: Rows and columns that it uses.
+    """
+    if holder is Digital.PARAMETERS:
+        return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
+    return tile_bytes(holder if isinstance(holder, TileConfig) else EXACT, shape)
 
 
 class DigitalMemory:

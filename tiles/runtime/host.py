@@ -17,8 +17,8 @@ from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.tiles.analog.backends import BACKENDS
 from crossmesh.tiles.analog.footprint import give_back
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block
-from crossmesh.tiles.digital import DigitalMemory
+from crossmesh.tiles.analog.tile import Block, Tile
+from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
 from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileReport, Trace
 from crossmesh.tiles.runtime.plan import Action, in_order, plans
 from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Program, Span
@@ -91,11 +91,12 @@ class TileHost:
     def _holder(self, block: Block) -> Holder:
         """The tile or digital memory that holds a block."""
         program, number = self.program, block.tile
-        config = program.tiles[number]
-        if config is not None:
-            scale, vectors = program.scales[number], program.vectors[number]
-            return self._make_tile(config, block, scale, self._seed, vectors)
-        return DigitalMemory(block)
+        holder, scale = program.holders[number], program.scales[number]
+        if holder is Digital.PARAMETERS:
+            return DigitalMemory(block)
+        if holder is Digital.MATRIX:
+            return Tile(EXACT, block, scale, self._seed, program.vectors[number])
+        return self._make_tile(holder, block, scale, self._seed, program.vectors[number])
 
     def join(self, channels: Channels | None) -> None:
         """Use other channels from now on, forget what is under way, and count time from 0."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import Block, TileConfig
-from crossmesh.tiles.digital import Function
+from crossmesh.tiles.digital import Digital, Function
 
 
 class Kind(StrEnum):
@@ -122,7 +122,7 @@ class Program:
     Attributes:
         n_stages: Stages of the pipeline.
         blocks: What each tile or digital memory holds, by number.
-        tiles: What each tile is, by number; None for a digital memory.
+        holders: What each block lies on or in, by number: a tile, or a digital unit.
         scales: Weight per unit of normalised conductance, by number.
         vectors: Vectors per example of each block's whole matrix, by number.
         operations: What is done for each micro-batch, in an order that respects every need.
@@ -134,7 +134,7 @@ class Program:
 
     n_stages: int
     blocks: tuple[Block, ...]
-    tiles: tuple[TileConfig | None, ...]
+    holders: tuple[TileConfig | Digital, ...]
     scales: tuple[float, ...]
     vectors: tuple[int, ...]
     operations: tuple[Operation, ...]
@@ -149,6 +149,11 @@ class Program:
         return tuple(block for block in self.blocks if block.home is None)
 
     @cached_property
+    def tiles(self) -> tuple[TileConfig, ...]:
+        """What each tile of the chip is, as ``crossbars``."""
+        return tuple(each for each in self.holders if isinstance(each, TileConfig))
+
+    @cached_property
     def units(self) -> tuple[int, ...]:
         """Which of the ``crossbars`` each block is, or is placed beside."""
         place = {block.tile: i for i, block in enumerate(self.crossbars)}
@@ -157,7 +162,7 @@ class Program:
     def has_digital_bias(self, operation: Operation) -> bool:
         """Whether an operation adds a digital bias to sums, or changes one."""
         is_one = operation.kind in {Kind.SUM, Kind.LEARN} and operation.node not in self.functions
-        return is_one and self.tiles[operation.tile] is None
+        return is_one and self.holders[operation.tile] is Digital.PARAMETERS
 
 
 class Sums(NamedTuple):

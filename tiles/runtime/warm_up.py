@@ -3,8 +3,8 @@
 import numpy as np
 
 from crossmesh.tiles.analog.convolution import Patches
-from crossmesh.tiles.analog.tile import warm_up
-from crossmesh.tiles.digital import Call, Function, Learned
+from crossmesh.tiles.analog.tile import TileConfig, warm_up
+from crossmesh.tiles.digital import EXACT, Call, Digital, Function, Learned
 from crossmesh.tiles.runtime.program import Kind, Operation, Program
 
 
@@ -13,8 +13,8 @@ def warm_up_program(program: Program) -> None:
 
     The first time on a machine takes seconds; processes that start later find kernels on disk.
     """
-    for tile in set(program.tiles):
-        if tile is not None:
+    for tile in {EXACT if each is Digital.MATRIX else each for each in program.holders}:
+        if isinstance(tile, TileConfig):
             warm_up(tile)
     heights = {op.gives: op.positions for op in program.operations if op.gives}
     seen: set[type[Function]] = set()
