@@ -2,8 +2,9 @@
 
 numba's own cache looks at the file of a kernel only, not at the files of the functions that it
 inlines. The cache folder therefore carries a digest of every source file that takes part in a
-kernel, so that a changed device can never meet a stale kernel. What inlines functions of another
-package lies in a folder below, which carries a digest of that package's sources.
+kernel, so that a changed device can never meet a stale kernel. What inlines functions of other
+packages lies in a folder below, which carries a digest of the sources of all packages that these
+functions reach, and of the constants that they read.
 
 The cache holds pickles, the one exception to the rule that nothing read from disk is unpickled:
 who can write there can run code as this user. It is therefore used only where no other user can.
@@ -14,9 +15,7 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
-from importlib.util import find_spec
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +23,13 @@ import numba
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+from crossmesh.common.reached_code import OURS, code_digest, package_of
+
 _KERNEL_MODULES = (
     b"crossmesh.common.compiled",
     b"crossmesh.interconnect.noc.flits",
     b"crossmesh.tiles.analog.devices.kernels",
 )
-_OURS = "crossmesh"
-
-
-def _plugins() -> set[str]:
-    """Packages of others that bring kinds of ours, and may bring kernels with them."""
-    groups = entry_points()
-    ours = (group for group in groups.groups if group.startswith(f"{_OURS}."))
-    return {
-        point.module.partition(".")[0] for group in ours for point in groups.select(group=group)
-    }
-
-
-def _sources(package: str) -> Iterator[Path]:
-    """The modules of a package, which is not imported for this."""
-    spec = find_spec(package)
-    for place in (spec and spec.submodule_search_locations) or ():
-        yield from sorted(Path(place).rglob("*.py"))
-    if spec and spec.origin and not spec.submodule_search_locations:
-        yield Path(spec.origin)
-
-
-_PLUGINS = _plugins() - {_OURS}
 
 
 def _digest() -> str:
@@ -93,21 +72,18 @@ def _check_private(folder: Path) -> None:
 _folder = _cache_folder()
 
 
-@functools.cache
-def _folder_with(package: str) -> Path | None:
-    """Where kernels are kept that inline functions of a package; None: nowhere.
+def _folder_with(functions: tuple[Callable[..., Any], ...]) -> Path | None:
+    """Where kernels are kept that inline functions; None: nowhere, as an edit could be missed.
 
-    A package of others has a folder of its own, named after its present sources, if they are
-    known: it brings kinds through entry points.
+    Functions of other packages have a folder of their own, named after all code that they reach.
     """
-    if package == _OURS or _folder is None:
+    others = [f for f in functions if package_of(f.__module__) != OURS]
+    if _folder is None or not others:
         return _folder
-    if package not in _PLUGINS:
+    digest = code_digest(others)
+    if digest is None:
         return None
-    digest = hashlib.sha256()
-    for source in _sources(package):
-        digest.update(source.read_bytes())
-    folder = _folder / f"{package}-{digest.hexdigest()[:16]}"
+    folder = _folder / f"{package_of(others[0].__module__)}-{digest[:16]}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
@@ -122,7 +98,7 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "num
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called, and keep the result in the folder for kernels."""
-    return _compiled(function, _folder_with(_top(function.__module__)))
+    return _compiled(function, _folder_with((function,)))
 
 
 def _compiled(function: Callable[..., Any], folder: Path | None) -> Any:
@@ -136,17 +112,20 @@ def _compiled(function: Callable[..., Any], folder: Path | None) -> Any:
         settings.CACHE_DIR = before
 
 
-def _top(module: str) -> str:
-    return module.partition(".")[0]
-
-
 @functools.cache
-def with_functions_of(compiled: Any, module: str) -> Any:
-    """A kernel of ours for functions of a module that it inlines, kept where their edits count."""
-    package = _top(module)
-    if package == _OURS or not hasattr(compiled, "py_func"):
+def inlining(compiled: Any, functions: Hashable) -> Any:
+    """A kernel of ours for functions that it inlines, kept where their edits count.
+
+    Args:
+        compiled: The kernel.
+        functions: A tuple of them; what else is in it counts for nothing.
+    """
+    assert isinstance(functions, tuple)
+    each = tuple(function for function in functions if callable(function))
+    is_ours = all(package_of(function.__module__) == OURS for function in each)
+    if is_ours or not hasattr(compiled, "py_func"):  # as where numba is switched off
         return compiled
-    return _compiled(compiled.py_func, _folder_with(package))
+    return _compiled(compiled.py_func, _folder_with(each))
 
 
 inlined = njit(inline="always", fastmath=FAST, error_model="numpy")

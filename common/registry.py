@@ -1,23 +1,28 @@
 """Kinds by the names that configs use: our own, those of installed packages, those of Python."""
 
+import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
+
+from crossmesh.common.errors import ConfigError
 
 T = TypeVar("T")
 
 
-class BadPlugin(ValueError):  # noqa: N818  because it names what it is
-    """A kind that an installed package offers cannot be used; the message says why."""
+class PluginError(ConfigError):
+    """A kind that an installed package offers cannot be used; the message says which and why."""
 
 
 class Registry(Mapping[str, T]):
     """Kinds by name, in the order in which they came.
 
-    Entry points of other packages are read when a name is not one of our own, or all are listed.
+    Entry points of other packages are read when a name is not one of our own, or all are listed;
+    their packages are imported when a kind is used, so that a broken one breaks nothing else.
 
     Args:
         group: Group of the entry points.
@@ -32,16 +37,37 @@ class Registry(Mapping[str, T]):
         self, group: str, own: Mapping[str, T], check: Callable[[T], None] = lambda kind: None
     ) -> None:
         self.group = group
+        self._own = frozenset(own)
         self._kinds = dict(own)
         self._check = check
-        self._found: dict[str, EntryPoint] | None = None
+
+    @property
+    def known(self) -> Mapping[str, T]:
+        """The kinds that take no import: our own, and those that have been used or registered."""
+        return dict(self._kinds)
+
+    def usable(self) -> dict[str, T]:
+        """All kinds but those that cannot be used, each of which gives a warning."""
+        kinds = {}
+        for name in self:
+            try:
+                kinds[name] = self[name]
+            except PluginError as error:
+                warnings.warn(str(error), stacklevel=2)
+        for name in self._own & self._offered().keys():
+            reason = f"has the name of one of crossmesh's own {self.group.partition('.')[2]}"
+            warnings.warn(f"{_source(self._offered()[name])} {reason}", stacklevel=2)
+        return kinds
 
     def register(self, name: str, kind: T) -> None:
         """Add a kind.
 
         Raises:
             ValueError: If there is another of that name.
+            TypeError: If it is not what such a kind must be, or of another name.
         """
+        self._check(kind)
+        _check_name(name, kind)
         if self._kinds.setdefault(name, kind) is not kind or name in self._offered():
             raise ValueError(f"{self.group} must have one kind of each name, got {name} again")
 
@@ -50,7 +76,7 @@ class Registry(Mapping[str, T]):
 
         Raises:
             KeyError: If there is none.
-            BadPlugin: If its package cannot give it.
+            PluginError: If its package cannot give it.
         """
         if name not in self._kinds:
             self._kinds[name] = self._loaded(self._offered()[name])
@@ -66,19 +92,32 @@ class Registry(Mapping[str, T]):
         return name in self._kinds or name in self._offered()
 
     def _offered(self) -> dict[str, EntryPoint]:
-        if self._found is None:
-            self._found = {point.name: point for point in entry_points(group=self.group)}
-        return self._found
+        return _offered(self.group)
 
     def _loaded(self, point: EntryPoint) -> T:
-        package = f"the package {point.dist.name}" if point.dist else "an installed package"
         try:
             kind: T = point.load()
             self._check(kind)
-        except Exception as error:  # whatever another package does
+            _check_name(point.name, kind)
+        except Exception as error:  # of any type: it is another package's code
             reason = f"{type(error).__name__}: {error}"
-            raise BadPlugin(f"{point.name} of {package} cannot be used ({reason})") from error
+            raise PluginError(f"{_source(point)} cannot be used ({reason})") from error
         return kind
+
+
+@functools.cache
+def _offered(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _source(point: EntryPoint) -> str:
+    return f"{point.name} of {f'the package {point.dist.name}' if point.dist else point.value}"
+
+
+def _check_name(name: str, kind: object) -> None:
+    """Refuse a class that configs would not find by the name of its entry point."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and name not in kinds_of(kind):
+        raise TypeError(f"its field kind must be Literal[{name!r}], its name")
 
 
 class KindName:
@@ -127,31 +166,55 @@ class Kinds:
 
     @property
     def classes(self) -> list[type[BaseModel]]:
-        """Every kind of every registry."""
-        every = (registry[name] for registry in self._registries for name in registry)
+        """Every kind that is known without an import."""
+        every = (kind for registry in self._registries for kind in registry.known.values())
         return list(dict.fromkeys(every))
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A union by ``kind`` of all that are known now; later ones are looked up."""
+        """A union by ``kind`` of those that are known now; others are looked up by name."""
         known = {
-            name: handler.generate_schema(registry[name])
+            name: handler.generate_schema(kind)
             for registry in self._registries
-            for name in registry
+            for name, kind in registry.known.items()
         }
 
         def checked(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if isinstance(value, self._is_kind):
                 return value
             kind = value.get("kind") if isinstance(value, Mapping) else None
-            for registry in self._registries:
-                if isinstance(kind, str) and kind not in known and kind in registry:
-                    return registry[kind].model_validate(value)
+            if isinstance(kind, str) and kind not in known:
+                return self._class(kind).model_validate(value)
             return inner(value)
 
         return core_schema.no_info_wrap_validator_function(
             checked,
             core_schema.tagged_union_schema(known, "kind"),
             serialization=core_schema.simple_ser_schema("any"),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """A union by ``kind`` of all that can be used."""
+        usable = {
+            name: kind.__pydantic_core_schema__
+            for registry in self._registries
+            for name, kind in registry.usable().items()
+        }
+        return handler(core_schema.tagged_union_schema(usable, "kind"))
+
+    def _class(self, name: str) -> type[BaseModel]:
+        for registry in self._registries:
+            if name in registry:
+                try:
+                    kind: type[BaseModel] = registry[name]
+                except PluginError as error:
+                    raise PydanticCustomError("plugin", "{why}", {"why": str(error)}) from None
+                return kind
+        names = ", ".join(repr(name) for registry in self._registries for name in registry)
+        raise PydanticKnownError(
+            "union_tag_invalid",
+            {"discriminator": "'kind'", "tag": name, "expected_tags": names},
         )
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
 from crossmesh.emulator.config.loading import load_cell, presets, shipped
 from crossmesh.emulator.study.config import shipped_studies
 from crossmesh.tiles.analog.cells import Ideal
@@ -29,14 +32,14 @@ def _summaries(files: Mapping[str, Path]) -> list[dict[str, str]]:
 
 def devices() -> list[dict[str, Any]]:
     """Every kind of device: summary, source, and its parameters with defaults and meaning."""
-    kinds: dict[str, Any] = {"ideal": Ideal, **DEVICES}
+    kinds: dict[str, Any] = {"ideal": Ideal, **DEVICES.usable()}
     return [
         {
             "name": kind,
             "kind": kind,
             "summary": (inspect.getdoc(cls) or "").splitlines()[0],
-            "source": cls.source,
-            "parameters": _parameters(cls(), "default"),
+            "source": getattr(cls, "source", "unknown"),
+            "parameters": _parameters(cls, _defaults(cls), "default"),
         }
         for kind, cls in kinds.items()
     ]
@@ -54,7 +57,7 @@ def shipped_devices() -> list[dict[str, Any]]:
                 "kind": cell.kind,
                 "summary": summary,
                 "source": source.removeprefix("source: "),
-                "parameters": _parameters(cell, "value"),
+                "parameters": _parameters(type(cell), cell.model_dump(mode="json"), "value"),
             }
         )
     return entries
@@ -66,13 +69,27 @@ def _comments(path: Path) -> list[str]:
     return [line.lstrip("# ") for line in lines]
 
 
-def _parameters(device: Any, as_: str) -> list[dict[str, Any]]:
+def _defaults(device: type[BaseModel]) -> dict[str, Any]:
+    """Default of every parameter; of one that must be given, that."""
+    try:
+        return device().model_dump(mode="json")
+    except ValidationError:
+        fields = device.model_fields.items()
+        return {
+            n: "required"
+            if f.is_required()
+            else to_jsonable_python(f.get_default(call_default_factory=True))
+            for n, f in fields
+        }
+
+
+def _parameters(device: type, values: dict[str, Any], as_: str) -> list[dict[str, Any]]:
     meanings: dict[str, str] = {}
-    for ancestor in reversed(type(device).__mro__):
+    for ancestor in reversed(device.__mro__):
         meanings.update(_attributes(inspect.getdoc(ancestor) if ancestor.__doc__ else None))
     return [
         {"name": name, as_: value, "what": meanings.get(name, "")}
-        for name, value in device.model_dump(mode="json").items()
+        for name, value in values.items()
         if name != "kind"
     ]
 

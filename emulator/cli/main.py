@@ -3,6 +3,7 @@
 import functools
 import tempfile
 import traceback
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 def run() -> int:
     """Run the command and return its exit code; any error is one line, never a stack trace."""
+    warnings.showwarning = _show_warning
     try:
         command = _command(len(app.registered_commands))
         return command(prog_name="crossmesh", standalone_mode=False) or 0
@@ -72,6 +74,10 @@ def _with_way_on(error: RunError) -> str:
 def _refused(error: object, code: int) -> int:
     typer.echo(f"error: {one_line(masked(str(error)))}", err=True)
     return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"warning: {one_line(masked(str(message)))}", err=True)
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import crossmesh
-from crossmesh.common.registry import BadPlugin, Registry
+from crossmesh.common.registry import Registry
 from crossmesh.tiles.analog.devices import DEVICES, SoftBounds
 from crossmesh.tiles.analog.tile import TileConfig
 
@@ -50,12 +50,16 @@ class Installed:
         )  # fmt: skip
         (folder / "plugged.yaml").write_text(yaml.safe_dump(CONFIG))
 
-    def run(self, *arguments: object, code: int = 0) -> str:
-        """Output of the environment's Python."""
-        done = subprocess.run(
+    def done(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        """What became of the environment's Python."""
+        return subprocess.run(
             [self.python, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": ""}, check=False,
         )  # fmt: skip
+
+    def run(self, *arguments: object, code: int = 0) -> str:
+        """Output of the environment's Python."""
+        done = self.done(*arguments)
         assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout if code == 0 else done.stderr
 
@@ -134,6 +138,54 @@ def test_after_an_edit_of_a_kernel_the_next_run_differs(installed):
 
     assert before == again != after
 
+    # So does an edit of what another package than the kernel's gives to it.
+    library = installed.packages / "curves.py"
+    library.write_text("def curve(a, b, w):\n    return a - b * w * w\n")
+    using = text.replace(
+        "CURVATURE - constants.curvature * w * w", "curve(CURVATURE, constants.curvature, w)"
+    )
+    imports = (
+        "import curves\nimport numpy as np\nfrom numba import njit\ncurve = njit(curves.curve)"
+    )
+    module.write_text(using.replace("import numpy as np", imports))
+    by_library = digest("by-library")
+    library.write_text("def curve(a, b, w):\n    return a - b * w\n")
+    edited = digest("edited")
+    module.write_text(text)
+
+    assert before == by_library != edited
+
+
+@pytest.mark.slow
+def test_a_broken_package_breaks_nothing_but_what_names_its_kinds(installed):
+    metadata = installed.packages / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    points = "[crossmesh.devices]\nbroken.device = no_such_module:Device\nother = curves:curve\n"
+    (metadata / "entry_points.txt").write_text(f"{points}soft_bounds = curves:curve\n")
+    try:
+        listed = installed.done("-m", "crossmesh", "devices", "list")
+        wrong = ("train", "plugged.yaml", "--set", "tile.cell={kind: broken.device}")
+        refused = installed.crossmesh(*wrong, code=2)
+        unknown = installed.crossmesh(*wrong[:-1], "tile.cell={kind: brokn.device}", code=2)
+    finally:
+        shutil.rmtree(metadata)
+
+    assert listed.returncode == 0
+    assert "example.curved_step" in listed.stdout
+    assert listed.stderr.splitlines() == [
+        "warning: broken.device of the package broken cannot be used (ModuleNotFoundError: No "
+        "module named 'no_such_module')",
+        "warning: other of the package broken cannot be used (TypeError: must be a subclass of "
+        "crossmesh.tiles.analog.devices.Device)",
+        "warning: soft_bounds of the package broken has the name of one of crossmesh's own devices",
+    ]
+    assert refused == (
+        "error: tile.cell: broken.device of the package broken cannot be used "
+        "(ModuleNotFoundError: No module named 'no_such_module')\n"
+    )
+    assert unknown.endswith("got brokn.device; did you mean broken.device?\n")
+
 
 # In Python
 
@@ -162,19 +214,6 @@ def test_a_registry_has_one_kind_of_each_name():
     assert dict(registry) == {"a": 1, "b": 2}
     with pytest.raises(ValueError, match=r"^crossmesh\.none must have one kind of each name, got"):
         registry.register("a", 3)
-
-
-def test_a_kind_that_cannot_be_loaded_is_one_line(monkeypatch):
-    class Broken:
-        name, dist = "broken", None
-
-        def load(self):
-            raise ImportError("no module of that name")
-
-    registry = Registry("crossmesh.none", {})
-    monkeypatch.setattr(registry, "_found", {"broken": Broken()})
-    with pytest.raises(BadPlugin, match=r"^broken of an installed package cannot be used \(Import"):
-        registry["broken"]
 
 
 def test_importing_leaves_numbas_settings_as_they_are():

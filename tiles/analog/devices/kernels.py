@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from crossmesh.common.compiled import with_functions_of
+from crossmesh.common.compiled import inlining
 
 # Rows of the parameters that every device has; further rows are the device's own.
 STEP_UP, STEP_DOWN, LOWER, UPPER = range(4)
@@ -42,22 +42,23 @@ class Functions(NamedTuple):
     train: Callable[..., Any] | None = None
 
 
-_FUNCTIONS: dict[type, Functions] = {}
+def register(constants: Any, functions: Functions) -> None:
+    """Select the functions of a model by the type of its constants.
 
-
-def register(constants: type, functions: Functions) -> None:
-    """Select the functions of a model by the type of its constants."""
-    _FUNCTIONS[constants] = functions
+    The type keeps them, so that they travel with it to other processes.
+    """
+    constants.functions = functions
 
 
 def specialised(kernel: Any, constants: Any) -> Any:
     """A kernel for a model, which may be of another package."""
-    return with_functions_of(kernel, type(constants).__module__)
+    return inlining(kernel, _known(constants))
 
 
 def _known(constants: Any) -> Functions:
     compiling = isinstance(constants, types.NamedTuple | types.NamedUniTuple)
-    return _FUNCTIONS[constants.instance_class if compiling else type(constants)]
+    found: Functions = (constants.instance_class if compiling else type(constants)).functions
+    return found
 
 
 def pulse_step(constants: Any, device: Any, j: int, w: float, up: bool) -> float:
