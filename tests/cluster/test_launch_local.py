@@ -114,9 +114,7 @@ def test_a_lost_node_is_noticed_and_the_others_end_in_order():
         assert b"MINE=1" in Path(f"/proc/{other.raylet_pid}/environ").read_bytes()
         pids = [*head.pids, *other.pids]
         os.kill(other.raylet_pid, signal.SIGKILL)
-        started = time.monotonic()
         await_(lambda: alive(cluster) == 1)
-        assert time.monotonic() - started < 5
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
