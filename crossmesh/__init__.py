@@ -16,6 +16,7 @@ Networks and studies
 
 Kinds, by the names that configs use; packages add theirs through entry points
     devices, cells, layers, losses, sources, topologies, schedules
+    kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 
 Errors
@@ -29,7 +30,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossmesh import testing
+    from crossmesh import kinds, testing
     from crossmesh.common.errors import ConfigError, DataError, RunError
     from crossmesh.emulator.chip.report import chip_report as chip
     from crossmesh.emulator.config.layers import LAYERS as layers
@@ -90,6 +91,7 @@ __all__ = [
     "evaluate",
     "export",
     "from_torch",
+    "kinds",
     "layers",
     "load_config",
     "load_study",
@@ -104,7 +106,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":
+    if name in {"kinds", "testing"}:
         return importlib.import_module(f"{__name__}.testing")
     if name not in _WHERE:
         raise AttributeError(f"module {__name__} has no attribute {name}")

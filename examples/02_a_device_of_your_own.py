@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from crossmesh import load_config, train
-from crossmesh.tiles.analog.devices import SoftBounds, StepDevice
-from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions, register
+from crossmesh import devices, load_config, train
+from crossmesh.kinds import STEP_DOWN, STEP_UP, Functions, StepDevice, register
 
 
 class CurvedConstants(NamedTuple):
@@ -49,7 +48,7 @@ class Curved(StepDevice):
 
 fields = ["engine.kind=local", "training.epochs=3", "training.baseline=false"]
 config = load_config("digits", fields)
-for cell in (SoftBounds(step=0.002), Curved(step=0.002)):
+for cell in (devices["soft_bounds"](step=0.002), Curved(step=0.002)):
     tile = config.tile.model_copy(update={"cell": cell})
     result = train(config.model_copy(update={"tile": tile}))
     print(f"{cell.kind}: {100 * result.test_accuracy:.1f} % right")

@@ -5,8 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from crossmesh.tiles.analog.devices import StepDevice
-from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions, register
+from crossmesh.kinds import STEP_DOWN, STEP_UP, Functions, StepDevice, register
 
 CURVATURE = np.float32(1.0)  # of the step at the bound of a typical device
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crossmesh.emulator.config.layers import NamedLayer
-from crossmesh.tiles.digital import Function
+from crossmesh.kinds import Function, NamedLayer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

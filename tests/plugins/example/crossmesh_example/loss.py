@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crossmesh.tiles.digital import Loss
+from crossmesh.kinds import Loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from crossmesh.interconnect.noc import FloorPlan, Topology
+from crossmesh.kinds import FloorPlan, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
