@@ -1,1 +1,1 @@
-"""How fast the emulation is, as ratios taken in one run; ``make bench`` writes the table."""
+"""Benchmarks of the emulation, as ratios taken in one run; ``make bench`` writes the table."""

@@ -66,7 +66,7 @@ def main(
         if suite not in SUITES:
             _refuse(f"--only must be of {', '.join(SUITES)}, got {suite}")
     if not output.resolve().parent.is_dir():
-        _refuse(f"--output must be in a folder that is there, got {output}")
+        _refuse(f"--output must be in an existing folder, got {output}")
     console = Console(width=None if sys.stdout.isatty() else 110)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="crossmesh-") as scratch:

@@ -1,4 +1,4 @@
-"""What the benchmarks train on: MNIST where it is there, or numbers as sparse as its images."""
+"""Data of the benchmarks: MNIST if it is installed, else random data as sparse as its images."""
 
 from pathlib import Path
 

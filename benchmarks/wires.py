@@ -1,4 +1,4 @@
-"""What wires cost to compute on one tile, against a product of the same size."""
+"""Time of wires on one tile, relative to a product of the same size."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,1 +1,1 @@
-"""Where it runs: Ray start-up, placement, cluster configs, launching, scaling measurements."""
+"""Running on clusters: launching, watching runs, and scaling measurements."""

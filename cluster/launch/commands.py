@@ -28,7 +28,7 @@ from crossmesh.common.frozen import FrozenDict
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.emulator.cli.main import app
 
-# What typer needs to know, so that options behind CONFIG go on to the training.
+# Settings of typer that pass options behind CONFIG on to the training.
 PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
 _POLL_S = 0.2  # between two looks at whether a script has ended
 _SDKS = {"aws": "boto3", "gcp": "googleapiclient"}  # by which Ray makes machines
@@ -43,15 +43,15 @@ def launch(
         str,
         typer.Argument(
             metavar="CONFIG [TRAIN OPTIONS]",
-            help="What is trained; behind it come options as of crossmesh train.",
+            help="Config to train, followed by options of crossmesh train.",
         ),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done without doing it.")
     ] = False,
     files: Annotated[
         Path | None,
-        typer.Option(help="Folder of generated files; by default launched/CLUSTER-RUN."),
+        typer.Option(help="Folder for the generated files; by default launched/CLUSTER-RUN."),
     ] = None,
 ) -> None:
     """Train on a cluster: nodes on this machine, a running one, machines by ssh, clouds, queues.
@@ -119,8 +119,8 @@ def _start_elsewhere(
 ) -> int:
     if order.is_resumed:
         raise ConfigError(
-            f"CONFIG must be a config, which goes on by itself if its run directory is there, got "
-            f"the run directory {order.source}"
+            f"CONFIG must be a config, got the run directory {order.source}; with the config, "
+            "an existing run directory is resumed"
         )
     folder = files or Path("launched") / f"{cluster.name}-{order.config.name}"
     if dry_run and files is None:
@@ -132,7 +132,7 @@ def _start_elsewhere(
         typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
         return 0
     _check_tools(cluster, plan)
-    reports.way_on(f"end what may still run with: {plan.end}")
+    reports.way_on(f"stop what may still be running with: {plan.end}")
     try:
         return _run(plan)
     finally:  # also when interrupted
@@ -163,13 +163,13 @@ def _check_tools(cluster: AnyCluster, plan: LaunchPlan) -> None:
     for tool in plan.tools:
         if shutil.which(tool, path=_path()) is None:
             raise ConfigError(
-                f"launching on {cluster.kind} needs the program {tool}, which is not on the path; "
+                f"launching on {cluster.kind} requires the program {tool}, which is not on PATH; "
                 f"the files are in {plan.folder}"
             )
     sdk = _SDKS.get(cluster.kind)
     if sdk is not None and importlib.util.find_spec(sdk) is None:
         raise ConfigError(
-            f"launching on {cluster.kind} needs the Python package {sdk} beside Ray; the files are "
+            f"launching on {cluster.kind} requires the Python package {sdk}; the files are "
             f"in {plan.folder}"
         )
 

@@ -1,4 +1,4 @@
-"""Where a run is launched: frozen objects that validate themselves, one class per kind."""
+"""Cluster configs: frozen objects that validate themselves, one class per kind."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,15 +18,15 @@ Variables = Keyed[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], st
 
 
 class Cluster(Frozen):
-    """What every kind of cluster says.
+    """Fields of every kind of cluster.
 
     Attributes:
         name: Names the cluster and the folder of its files.
-        code: How the code of crossmesh reaches the nodes that host tiles: ``installed`` there, or
+        code: How the nodes that host tiles get crossmesh: ``installed`` there, or
             ``shipped`` by Ray when the run starts; what it depends on must be installed anyway.
         storage: Folder that all nodes share, or a URI as in ``s3://bucket/folder``; every run has
             a folder of its own in it for its checkpoints.
-        run_dir: Where the run directory lies, seen from where training is started; by default in
+        run_dir: The run directory, as seen from where training is started; by default in
             ``storage`` if that is a folder, otherwise as ``crossmesh train`` has it.
         data_dir: Folder of the data sets, seen from where training is started: examples are
             loaded there and reach the other nodes through Ray.

@@ -10,7 +10,7 @@ from crossmesh.emulator.data.config import UserPath
 
 
 class Ssh(Frozen):
-    """How machines are logged in to.
+    """SSH login to the machines.
 
     Attributes:
         user: Name of the account.
@@ -36,10 +36,10 @@ class LaunchedCluster(Cluster):
         wheel: crossmesh's wheel, copied to each node and installed with pip; by default none.
             With ``code: shipped`` and no image, pip installs what crossmesh depends on, in the
             versions used here.
-        port: Where the head listens.
+        port: Port on which the head listens.
         token: File with the token; by default a fresh one beside the generated files.
         timeout_s: Longest wait until all nodes have joined, from when the head is up.
-        ssh: How machines are logged in to.
+        ssh: SSH login to the machines.
     """
 
     storage: Text
@@ -84,10 +84,10 @@ class AwsCluster(LaunchedCluster):
     """Virtual machines of Amazon EC2, made for the run and removed behind it.
 
     Attributes:
-        nodes: How many, with the head.
-        region: Where.
-        availability_zone: Where in it; by default any.
-        instance_type: What each machine is.
+        nodes: Number of nodes, including the head.
+        region: Region of the cloud.
+        availability_zone: Zone of the region; by default any.
+        instance_type: Instance type of every node.
         machine_image: Identifier of the machine image; by default Ray's choice for the region.
         disk_gb: Size of each machine's disk.
         spot: Whether the workers may be taken away at any time, at a lower price.
@@ -109,11 +109,11 @@ class GcpCluster(LaunchedCluster):
     """Virtual machines of Google Compute Engine, made for the run and removed behind it.
 
     Attributes:
-        nodes: How many, with the head.
-        project_id: Who pays.
-        region: Where.
-        availability_zone: Where in it.
-        machine_type: What each machine is.
+        nodes: Number of nodes, including the head.
+        project_id: Project that is charged.
+        region: Region of the cloud.
+        availability_zone: Zone of the region.
+        machine_type: Machine type of every node.
         source_image: Machine image.
         disk_gb: Size of each machine's disk.
         preemptible: Whether the workers may be taken away at any time, at a lower price.

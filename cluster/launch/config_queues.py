@@ -14,7 +14,7 @@ class Claim(Frozen):
 
     Attributes:
         name: Its name.
-        path: Where it is mounted, on every node.
+        path: Mount point on every node.
     """
 
     name: Word
@@ -25,12 +25,12 @@ class KubernetesCluster(Cluster):
     """Pods of Kubernetes, made by the KubeRay operator (1.5.1 or newer) as a RayJob.
 
     Attributes:
-        namespace: Where.
+        namespace: Namespace of the job.
         nodes: Number of pods, with the head.
         cpus_per_node: CPUs of each, requested and at most.
         memory: Memory of each, requested and at most.
         image: Container image with Ray, and crossmesh unless ``packages`` name it.
-        packages: What pip installs for the run on every node.
+        packages: Packages that pip installs on every node for the run.
         claim: Volume that all pods share.
         storage: Needed here: a folder in the claim, or a URI.
         secret: Secret with the token under ``auth_token`` (KubeRay 1.6); by default the operator
@@ -38,7 +38,7 @@ class KubernetesCluster(Cluster):
         service_account: Account of the pods, for instance one that may use the storage.
         retries: How often a failed job is begun again, with fresh pods; it goes on from its last
             checkpoint.
-        ttl_s: How long the pods stay, to be looked at, when the job has ended.
+        ttl_s: Seconds for which the pods of an ended job are kept for inspection.
     """
 
     kind: Literal["kubernetes"] = "kubernetes"
@@ -72,18 +72,18 @@ class SlurmCluster(Cluster):
 
     Attributes:
         storage: Needed here: a folder that all nodes share, or a URI.
-        nodes: How many.
+        nodes: Number of nodes.
         cpus_per_node: CPUs of each.
         memory: Memory of each, as Slurm writes it; by default the partition's.
         time: Longest time, as Slurm writes it.
-        partition: Where to queue; by default Slurm's choice. So with the next ones.
-        account: Who is charged.
+        partition: Slurm partition; by default Slurm's choice, as for the next three.
+        account: Account that is charged.
         qos: Quality of service.
-        constraint: What nodes must have.
+        constraint: Features that nodes must have.
         activate: Shell commands at the beginning of the job, as ``module load python``.
-        requeue: Whether the job queues again and goes on when its time is up or a node fails.
+        requeue: Whether the job is queued again, and resumes, when its time is up or a node fails.
         warning_s: Seconds before the end of its time when the run is asked to save and end.
-        port: Where the head listens.
+        port: Port on which the head listens.
     """
 
     kind: Literal["slurm"] = "slurm"

@@ -12,10 +12,10 @@ class LocalCluster(Cluster):
     """Ray nodes on this machine, each with processes, an address and a folder of its own.
 
     Attributes:
-        nodes: How many.
+        nodes: Number of nodes.
         cpus_per_node: CPUs that Ray counts on each; they are shares of this machine's.
         object_store_bytes: Memory of each node for Ray's objects.
-        port: Where the head listens; by default a free port.
+        port: Port on which the head listens; by default a free one.
         token: File with the token; by default a fresh token, which ends with the nodes.
         timeout_s: Longest wait until all nodes have joined.
     """
@@ -35,8 +35,8 @@ class ExistingCluster(Cluster):
     Attributes:
         address: ``host:port`` of its head.
         token: File with its token; by default the user's own.
-        nodes: How many nodes it must have at least.
-        cpus_per_node: How many CPUs each of so many nodes must have at least.
+        nodes: Least number of nodes that it must have.
+        cpus_per_node: Least number of CPUs of each of these nodes.
     """
 
     kind: Literal["existing"] = "existing"

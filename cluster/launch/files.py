@@ -21,9 +21,9 @@ class File:
     """A generated file.
 
     Attributes:
-        name: Where it lies in the folder.
-        text: What it holds.
-        mode: Who may do what with it.
+        name: Path in the folder.
+        text: Contents.
+        mode: Permissions.
     """
 
     name: str
@@ -33,16 +33,16 @@ class File:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What starts a training somewhere else.
+    """Generated files and commands that start a training on other machines.
 
     Attributes:
-        folder: Where the files lie.
+        folder: Folder of the files.
         files: The files.
         script: Name of the one that starts everything.
         tools: Programs that the script needs here.
-        after: What a user can do when it has been started.
+        after: Commands to inspect and to stop it.
         end: The command that ends what has been started, and is named if this one is interrupted.
-        token: Where in the folder a token is made, or None.
+        token: Path in the folder at which a token is generated, or None.
     """
 
     folder: Path

@@ -175,8 +175,8 @@ _HEADER = """\
 """
 
 _AFTER = """\
-Look at it:  kubectl get {namespace} rayjob {job};  kubectl logs {namespace} -f job/{job}
-End it, with its state saved:  {end}"""
+Inspect:  kubectl get {namespace} rayjob {job};  kubectl logs {namespace} -f job/{job}
+Stop it, saving its state:   {end}"""
 
 _STOP = f"""\
 #!/usr/bin/env bash

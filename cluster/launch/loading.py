@@ -48,9 +48,9 @@ def load_cluster(source: str) -> AnyCluster:
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
-        raise ConfigError(f"{path.name}: extends must not lead back to itself, got {path}")
+        raise ConfigError(f"{path.name}: extends must not form a cycle, got {path}")
     if len(seen) == MOST_FILES:
-        raise ConfigError(f"{path.name}: extends must lead through at most {MOST_FILES} files")
+        raise ConfigError(f"{path.name}: extends must chain at most {MOST_FILES} files")
     tree = _placed(read_mapping(path), path.parent)
     if "extends" not in tree:
         return tree

@@ -111,7 +111,7 @@ class LocalNodes:
 
     Attributes:
         nodes: The nodes, the head first.
-        address: Of the cluster.
+        address: Address of the cluster.
         environment: Variables that a process needs, before it imports Ray, to use the cluster.
 
     Args:
@@ -120,7 +120,7 @@ class LocalNodes:
         object_store_bytes: Memory of each for Ray's objects.
         variables: Environment variables of the nodes besides.
         token: File with the token; by default a fresh one is made.
-        port: Where the head listens; by default a free port.
+        port: Port on which the head listens; by default a free one.
         timeout_s: Longest wait until all nodes have joined.
     """
 
@@ -215,6 +215,6 @@ def _checked_port(port: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", port))
     except OSError as error:
-        reason = (error.strerror or "not to be had").lower()
+        reason = (error.strerror or "unavailable").lower()
         raise ConfigError(f"port must be free on this machine, got {port} ({reason})") from None
     return port

@@ -125,7 +125,7 @@ def _mounts(machines: Machines, folder: Path) -> dict[str, str]:
         mounts[f"{there}/token"] = str(checked_token(machines.token, "token"))
     if machines.wheel is not None:
         if not machines.wheel.is_file():
-            raise ConfigError(f"wheel must be a file that is there, got {machines.wheel}")
+            raise ConfigError(f"wheel must be an existing file, got {machines.wheel}")
         mounts[f"{there}/{machines.wheel.name}"] = str(machines.wheel)
     if machines.code == "shipped":
         for source in sorted(Path(__file__).parents[2].glob("[a-z_]*")):  # links in a checkout
@@ -253,8 +253,8 @@ _HEADER = """\
 
 _LAUNCH = """\
 #!/usr/bin/env bash
-# Sets the machines up, trains, fetches the run and gives the machines back.
-# The training runs apart from this connection: a line that breaks ends nothing and is reopened.
+# Sets the machines up, trains, fetches the run and releases the machines.
+# The training runs apart from this connection: a lost connection stops nothing and is reopened.
 # Ctrl-C and SIGTERM reach the training, which saves its state first.
 cd "$(dirname "${{BASH_SOURCE[0]}}")" || exit 1
 export RAY_USAGE_STATS_ENABLED=0
@@ -267,8 +267,8 @@ if [ "$status" = 0 ]; then
     [ -n "$stopped" ] || echo 'connection lost; training continues; reconnecting' >&2
     sleep "${{CROSSMESH_RETRY_S:-10}}"
   done
-  told=$(ray exec cluster.yaml '{job} status' 2>/dev/null | grep -o 'training ended with [0-9]*')
-  status=${{told##* }}
+  ended=$(ray exec cluster.yaml '{job} status' 2>/dev/null | grep -o 'training ended with [0-9]*')
+  status=${{ended##* }}
   mkdir -p {here}
   if [ -z "$status" ] || ! ray rsync-down cluster.yaml {from_there} {to_here}; then
     echo 'the run could not be fetched, so the machines are kept' >&2
@@ -289,7 +289,7 @@ runs() { [ -e "$here/job.pid" ] && kill -0 "$(cat "$here/job.pid")" 2>/dev/null;
 
 case "$1" in
   start)
-    if runs; then echo "the training runs already"; exit 0; fi
+    if runs; then echo "training is already running"; exit 0; fi
     rm -f "$here/status" "$CROSSMESH_PID_FILE"
     nohup setsid bash -c 'bash "$0/train.sh"; echo $? > "$0/status"' "$here" \\
       > "$here/train.log" 2>&1 < /dev/null &
@@ -305,8 +305,8 @@ esac
 """
 
 _AFTER = """\
-Look at it:  cd {folder} && ray attach cluster.yaml
-Give the machines back, if launch.sh could not:  {end}"""
+Inspect:  cd {folder} && ray attach cluster.yaml
+Release the machines if launch.sh could not:   {end}"""
 
 _RAY = """\
 #!/usr/bin/env bash
@@ -341,7 +341,7 @@ case "$1" in
 esac
 
 if runs; then
-  echo "Ray runs here already: $(cat "$pid_file")"
+  echo "Ray is already running here: $(cat "$pid_file")"
   exit 0
 fi
 there=$(python3 -c 'import ray; print(ray.__version__)')

@@ -1,4 +1,4 @@
-"""What is to be trained: a config and options as ``crossmesh train`` takes them, checked here."""
+"""The training to launch: a config and options of ``crossmesh train``, checked before it starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class Order:
     """A training for a cluster.
 
     Attributes:
-        cluster: Where.
-        source: Config file or shipped name; or a run directory, to go on with it.
+        cluster: The cluster to launch on.
+        source: Config file or shipped name; or a run directory, to resume it.
         options: The user's options, as ``crossmesh train`` or ``crossmesh resume`` takes them.
     """
 
@@ -41,7 +41,7 @@ class Order:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the source is a run that goes on."""
+        """Whether the source is a run to resume."""
         return (Path(self.source) / "config.yaml").is_file()
 
     @cached_property
@@ -52,7 +52,9 @@ class Order:
         given: dict[str, Any] = command.make_context(verb, [self.source, *self.options]).params
         for name, option in _LEFT_TO_THE_CLUSTER.items():
             if given[name] is not None:
-                raise ConfigError(f"{option} must be left to the cluster, got {given[name]}")
+                raise ConfigError(
+                    f"{option} must be left out (the cluster sets it), got {given[name]}"
+                )
         return given
 
     @cached_property
@@ -77,7 +79,7 @@ class Order:
 
     @property
     def run_dir(self) -> str | None:
-        """Where the run directory lies; None for where ``crossmesh train`` puts it."""
+        """The run directory; None: the default of ``crossmesh train``."""
         if (own := self.given.get("run_dir")) is not None:
             return str(own)
         if self.cluster.run_dir is not None:

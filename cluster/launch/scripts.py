@@ -32,7 +32,7 @@ def exports(variables: Mapping[str, str]) -> list[str]:
 
 
 def environment_file(variables: Mapping[str, str], activate: Iterable[str]) -> File:
-    """What every script of a node begins with."""
+    """The file that sets a node's environment, read by its other scripts."""
     text = lines(
         "# Read by the other scripts, which set $here to their folder.",
         exports(NODE),
@@ -74,13 +74,13 @@ def config_file(order: Order, folder: str) -> File:
 
 
 def training_script(order: Order, run_dir: str, address: str, prologue: Iterable[str]) -> str:
-    """A script that trains, or goes on with the run if its directory is there already.
+    """A script that trains, or resumes the run if its directory exists already.
 
     Args:
-        order: What is trained.
-        run_dir: Where the run directory lies.
-        address: Of the cluster, as a shell expands it.
-        prologue: What comes first; it may count on ``$here``.
+        order: The training to launch.
+        run_dir: Path of the run directory.
+        address: Address of the cluster, as a shell expands it.
+        prologue: First lines of the script; they may use ``$here``.
     """
     given = order.given
     flags = [option for name, option in _FLAGS.items() if given[name]]
@@ -95,7 +95,7 @@ def training_script(order: Order, run_dir: str, address: str, prologue: Iterable
     where = f"--engine ray --address {address}"
     return lines(
         "#!/usr/bin/env bash",
-        "# Trains, or goes on if the run directory is there already: after a lost head, or when a",
+        "# Trains, or resumes if the run directory exists already: after a lost head, or when a",
         "# queue runs the job again. Another run needs another run directory.",
         "set -e",
         'here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)',

@@ -75,7 +75,7 @@ def _options(nodes: SlurmCluster) -> list[str]:
 
 _LAUNCH = """\
 #!/usr/bin/env bash
-# Queues the job; its output comes to slurm-JOB.out beside this file.
+# Submits the job; its output goes to slurm-JOB.out beside this file.
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")"
 sbatch job.sbatch
@@ -127,12 +127,12 @@ while kill -0 "$step" 2>/dev/null; do  # a signal ends a wait before its time
   wait "$step" || status=$?
 done
 if [ "$asked" = USR1 ] && [ "$status" = 130 ] && [ {again} = yes ]; then
-  scontrol requeue "$SLURM_JOB_ID"  # the run directory is there, so the next turn goes on
+  scontrol requeue "$SLURM_JOB_ID"  # the run directory is there, so the next job resumes it
 fi
 exit "$status"
 """
 
 _END_JOB = "scancel --batch --signal=TERM JOB"
 _AFTER = """\
-Look at it:  squeue --me;  tail -f {folder}/slurm-JOB.out
-End it, with its state saved:  {end}"""
+Inspect:  squeue --me;  tail -f {folder}/slurm-JOB.out
+Stop it, saving its state:   {end}"""

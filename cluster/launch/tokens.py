@@ -47,5 +47,5 @@ def checked_token(path: Path, field: str) -> Path:
 
 
 def token_variables(path: Path | str) -> dict[str, str]:
-    """What tells Ray to demand, and to show, the token of a file."""
+    """Environment variables that make Ray demand, and present, the token in a file."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}

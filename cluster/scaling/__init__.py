@@ -1,1 +1,1 @@
-"""How throughput grows with the number of actors: measured, explained, projected."""
+"""Scaling with the number of actors: measurement, cost model, projection."""

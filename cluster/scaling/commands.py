@@ -18,34 +18,32 @@ from crossmesh.emulator.runs.directory import RunDirectory
 
 def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
     config: Config,
-    actors: Annotated[
-        str, typer.Option(metavar="1,2,4", help="Numbers of actors to measure.")
-    ] = "1,2",
+    actors: Annotated[str, typer.Option(metavar="1,2,4", help="Actor counts to measure.")] = "1,2",
     weak: Annotated[
         bool, typer.Option("--weak", help="Widen hidden layers with the number of actors.")
     ] = False,
-    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds.")] = 5,
+    repeats: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Repetitions of the measurement.")
+    ] = 5,
     examples: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Examples of a round; by default some seconds' worth."
+            metavar="N", min=1, help="Examples per repetition; by default a few seconds of work."
         ),
     ] = None,
     independent: Annotated[
         bool,
         typer.Option(
             "--independent",
-            help="Measure as many independent processes too: the most that this machine gives.",
+            help="Also measure independent processes: the upper bound on this machine.",
         ),
     ] = False,
     project: Annotated[
         str | None,
-        typer.Option(
-            metavar="8,16,32", help="Numbers of actors to project to; by default up to 64."
-        ),
+        typer.Option(metavar="8,16,32", help="Actor counts to project to; by default up to 64."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where to leave the figures; by default runs/NAME-scale.")
+        Path | None, typer.Option(help="Output directory; by default runs/NAME-scale.")
     ] = None,
     address: Address = None,
     data_dir: DataDirectory = None,

@@ -17,7 +17,7 @@ MOST = 64  # actors that are projected to unless asked for more
 
 @dataclass(frozen=True, kw_only=True)
 class Projected:
-    """What the model expects of a number of actors that was not measured.
+    """Prediction of the cost model for a number of actors that was not measured.
 
     Attributes:
         actors: Tile hosts, each with a processor of its own.
@@ -74,7 +74,7 @@ def target_jobs(plan: ScalingPlan, targets: Sequence[int] | None) -> dict[int, J
     """The jobs to project to, by number of actors.
 
     Args:
-        plan: What is measured.
+        plan: The plan of the measurement.
         targets: Numbers of actors; by default powers of two, as far as there are tiles.
 
     Raises:
@@ -126,7 +126,7 @@ def placed(job: Job, actors: int) -> tuple[int, ...]:
 
 
 def costs(turn: Turn) -> list[HostCost]:
-    """What each host did in a turn."""
+    """Work of each host in a turn."""
     job, actors = turn.contestant.job, turn.contestant.actors
     loads = host_loads(job.program, turn.span, placed(job, actors))
     return [

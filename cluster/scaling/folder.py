@@ -52,7 +52,7 @@ def _numbered(first: Path) -> tuple[Path, int]:
             if not any(path.iterdir()):
                 return path, lock
             os.close(lock)
-    raise ConfigError(f"--output must be given where so many measurements are, got {first.parent}")
+    raise ConfigError(f"--output must be given: {first.parent} has too many measurements")
 
 
 def _locked(path: Path) -> int:

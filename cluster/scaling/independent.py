@@ -22,8 +22,8 @@ class Independent:
     """So many processes with the same config; they are ready once one was asked for a turn.
 
     Args:
-        config: What each of them trains; its engine must be local.
-        n: How many.
+        config: The run that each process trains; its engine must be local.
+        n: Number of processes.
     """
 
     def __init__(self, config: RunConfig, n: int) -> None:
@@ -43,7 +43,7 @@ class Independent:
             _tell(process.stdin, {"do": what, "examples": examples})
         for process in self._processes:
             assert process.stdout is not None
-            answer = json.loads(process.stdout.readline() or '{"error": "it died"}')
+            answer = json.loads(process.stdout.readline() or '{"error": "the process died"}')
             if "error" in answer:
                 raise RunError(f"an independent process failed: {answer['error']}")
 
@@ -51,7 +51,7 @@ class Independent:
         """End the processes."""
         for process in self._processes:
             assert process.stdin is not None
-            process.stdin.close()  # which tells it to end
+            process.stdin.close()  # which makes it end
         for process in self._processes:
             try:
                 process.wait(CLOSE_S)

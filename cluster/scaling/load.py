@@ -1,4 +1,4 @@
-"""What each tile host does for a micro-batch, counted from the program."""
+"""Work of each tile host per micro-batch, counted from the program."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

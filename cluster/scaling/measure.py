@@ -32,8 +32,8 @@ def measure(plan: ScalingPlan, listener: Listener) -> Measured:
         examples = plan.examples or enough(jobs[0])
         for actors in (n for n in plan.actors if n > cpus):
             listener.note(
-                f"{actors} actors share {cpus} CPUs: this says nothing of {actors} CPUs, and the "
-                "cost model leaves it out"
+                f"{actors} actors share {cpus} CPUs: not representative of {actors} CPUs, and "
+                "excluded from the cost model"
             )
         turns = list(_rounds(contestants, examples, plan.repeats, listener))
     return Measured(plan=plan, contestants=contestants, turns=turns, cpus=cpus, nodes=nodes)

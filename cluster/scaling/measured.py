@@ -1,4 +1,4 @@
-"""What was measured, and the figures that follow: medians with their range, ratios by round."""
+"""Results of a measurement: medians with their range, ratios by round."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 class Shares(NamedTuple):
-    """Where the time of a host went.
+    """Shares of a host's time.
 
     Attributes:
         host: Its number.
@@ -57,9 +57,9 @@ class Measured:
     """A measurement that is done.
 
     Attributes:
-        plan: What was asked for.
-        contestants: Who took part.
-        turns: What each did in every round.
+        plan: The plan of the measurement.
+        contestants: The set-ups that were measured.
+        turns: The measurement of each in every round.
         cpus: Processors of the cluster, this machine's if there is no other.
         nodes: Machines of the cluster.
     """
@@ -122,7 +122,7 @@ class Measured:
         return spread(figure(a) / figure(b) for a, b in pairs)
 
     def shares(self, contestant: Contestant) -> list[Shares]:
-        """Where the time of each of its hosts went, over all rounds, in host order."""
+        """Shares of the time of each of its hosts, over all rounds, in host order."""
         turns = self.trainings(contestant)
         return [_shares([turn.hosts[i] for turn in turns]) for i in range(len(turns[0].hosts))]
 

@@ -20,7 +20,7 @@ MESSAGES = ("messages", "bytes")
 
 @dataclass(frozen=True, kw_only=True)
 class HostCost:
-    """What a host did in a span, and how long it took for it.
+    """Work of a host in a span, and the time it took.
 
     Attributes:
         load: How much.
@@ -43,11 +43,11 @@ class CostModel:
     """Prices, in seconds.
 
     Attributes:
-        read_s: Of reading a crosspoint for an example, forward or backward.
-        update_s: Of updating a crosspoint for an example.
-        operation_s: Of a step, whatever it does.
-        message_s: Of sending a message, or of receiving one.
-        byte_s: Of a byte of its payload, at each end.
+        read_s: Seconds to read a crosspoint for an example, forward or backward.
+        update_s: Seconds to update a crosspoint for an example.
+        operation_s: Seconds of any step, whatever its size.
+        message_s: Seconds to send a message, or to receive one.
+        byte_s: Seconds per byte of its payload, at each end.
     """
 
     read_s: float
@@ -68,7 +68,7 @@ class Errors:
     Attributes:
         median: Their median.
         largest: Their largest.
-        n: How many there were.
+        n: Number of predictions.
     """
 
     median: float
@@ -77,7 +77,7 @@ class Errors:
 
 
 def fit(rows: Sequence[HostCost]) -> CostModel:
-    """The prices that fit the rows best; a price that no row tells anything about is 0."""
+    """The costs that fit the rows best; a cost that no row depends on is 0."""
     loads = np.array([row.load for row in rows], np.float64)
     compute = _priced(loads, COMPUTE, np.array([row.compute_s for row in rows]))
     message = _priced(loads, MESSAGES, np.array([row.message_s for row in rows]))
@@ -132,7 +132,7 @@ def nonnegative(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def errors(predicted: Sequence[float], measured: Sequence[float]) -> Errors | None:
-    """How far predictions are off, relative to what was measured; None of none."""
+    """Relative errors of predictions; None if there are none."""
     off = [abs(p / m - 1) for p, m in zip(predicted, measured, strict=True)]
     if not off:
         return None

@@ -1,4 +1,4 @@
-"""What is measured: numbers of actors, and how the work grows with them."""
+"""Plan of a measurement: actor counts, and how the network grows with them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,8 @@ from crossmesh.emulator.config.layers import Layer, LinearLayer
 from crossmesh.emulator.config.run import Engine, Imported, RunConfig
 
 GROWTH = {
-    False: "nothing grows: the same network for every number of actors",
-    True: "hidden layers are wider by the square root of the number of actors over the smallest",
+    False: "the same network for every number of actors",
+    True: "hidden layers widen with the square root of the number of actors",
 }
 
 
@@ -20,10 +20,10 @@ class ScalingPlan:
     """A measurement.
 
     Attributes:
-        config: What is trained.
+        config: The run that is trained.
         actors: Numbers of actors, rising.
         is_weak: Whether the network grows with them.
-        repeats: How often each is measured.
+        repeats: Repetitions of each measurement.
         examples: Examples of a repeat; by default as many as take some seconds.
         with_independent: Whether as many independent processes are measured too.
     """
@@ -37,7 +37,7 @@ class ScalingPlan:
 
     @property
     def growth(self) -> str:
-        """What grows with the number of actors, in words."""
+        """How the network grows with the number of actors, in words."""
         return GROWTH[self.is_weak]
 
     def job(self, actors: int) -> Job:
@@ -45,7 +45,7 @@ class ScalingPlan:
         config = self.config
         if self.is_weak and actors:
             if isinstance(config.network, Imported):
-                raise ConfigError("--weak must be of a network in layers, got an ONNX file")
+                raise ConfigError("--weak needs a network given as layers, got an ONNX file")
             network = grown(config.network, actors / self.actors[0])
             config = config.model_copy(update={"network": network})
         return prepare(config.model_copy(update={"engine": engine(config.engine, actors)}))
@@ -68,7 +68,7 @@ class ScalingPlan:
 
 
 def engine(base: Engine, actors: int) -> Engine:
-    """The same place with so many actors; 0: this process."""
+    """The engine settings for a number of actors; 0: this process."""
     kind = "ray" if actors else "local"
     changes = {"kind": kind, "tiles_per_actor": "auto", "actors": actors or None}
     return base.model_copy(update=changes)
@@ -86,7 +86,7 @@ def counts(text: str, option: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
     if len(numbers) < len(parts) or numbers != sorted(set(numbers)) or not numbers[0]:
-        raise ConfigError(f"{option} must be rising whole numbers like 1,2,4, got {text}")
+        raise ConfigError(f"{option} must be increasing whole numbers such as 1,2,4, got {text}")
     return tuple(numbers)
 
 
@@ -94,7 +94,7 @@ def check_room(option: str, jobs: Mapping[int, Job]) -> None:
     """Refuse more actors than there are tiles.
 
     Args:
-        option: What the user wrote the numbers of actors behind.
+        option: Name of the option, for errors.
         jobs: The job of each.
     """
     for actors, job in jobs.items():
@@ -118,7 +118,7 @@ def grown(layers: Sequence[Layer], factor: float) -> list[Layer]:
     last = _output(layers)
     hidden = [i for i, layer in enumerate(layers) if isinstance(layer, LinearLayer) and i != last]
     if not hidden:
-        raise ConfigError("--weak must have a hidden layer that can grow, got a network without")
+        raise ConfigError("--weak needs a hidden linear layer to widen, got a network without one")
     scale = math.sqrt(factor)
     return [
         layer.model_copy(update={"outputs": round(scale * layer.outputs)})

@@ -73,7 +73,7 @@ def _hosts_of(measured: Measured, contestant: Contestant) -> Iterator[tuple[str,
 
 
 def remarks(measured: Measured, explained: Explained) -> Iterator[str]:
-    """What the figures say, in sentences."""
+    """Remarks on the figures, in sentences."""
     plan = measured.plan
     if plan.is_weak:
         yield f"{plan.growth}; speed-up and efficiency count devices updated per second"
@@ -81,10 +81,10 @@ def remarks(measured: Measured, explained: Explained) -> Iterator[str]:
         yield f"one actor takes {_ranged(over)} times as long as this process without Ray"
     for contestant in measured.contestants:
         if (share := measured.of_independent(contestant)) is not None:
-            yield f"{contestant.name}: {_ranged(share)} of as many independent processes together"
+            yield f"{contestant.name}: {_ranged(share)} of the rate of independent processes"
     yield _prices(explained.model)
     if not explained.prices_messages:
-        yield "messages have no price: measure two actors or more, each with a CPU of its own"
+        yield "no cost of messages: measure two or more actors with a CPU each"
     yield from _errors(explained)
 
 
@@ -105,8 +105,8 @@ def _errors(explained: Explained) -> Iterator[str]:
     known = {
         "busy seconds of hosts": explained.hosts,
         "throughput": explained.throughput,
-        "throughput of numbers of actors left out of the fit": explained.left_out,
-        "throughput of crowded actors, never in the fit": explained.crowded,
+        "throughput at actor counts excluded from the fit": explained.left_out,
+        "throughput with more actors than CPUs, excluded from the fit": explained.crowded,
     }
     for what, errors in known.items():
         if errors is not None:

@@ -16,7 +16,7 @@ _FILLS = 4  # pipelines' lengths after which every host has found its pace
 
 
 class Pace(NamedTuple):
-    """How long spans of a program take.
+    """Times of spans of a program.
 
     Attributes:
         interval_s: Seconds per micro-batch, once the pipeline is full.
@@ -99,7 +99,7 @@ def _merged(
                 step = _step(host, line[0], seconds_of(line.popleft()))
                 sent.update([step.sends] if step.sends is not None else [])
                 steps.append(step)
-        assert len(steps) > before, "hosts must not wait in a circle"
+        assert len(steps) > before, "hosts must not wait for each other in a cycle"
     return steps
 
 

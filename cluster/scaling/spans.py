@@ -10,7 +10,7 @@ def spans(job: Job, examples: int) -> tuple[Span, Span]:
     """The span that is not counted, and the one that is, which follows it.
 
     Args:
-        job: What is trained.
+        job: The job to train.
         examples: Examples of the second span.
     """
     batch, n = job.config.training.batch, job.n_train

@@ -1,4 +1,4 @@
-"""What a measurement leaves: ``scaling.parquet``, ``hosts.parquet`` and ``scale.json``."""
+"""Output files of a measurement: ``scaling.parquet``, ``hosts.parquet`` and ``scale.json``."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -140,7 +140,7 @@ def _table(rows: list[Any], names: tuple[str, ...], types: list[pa.DataType]) ->
 
 
 def summary(measured: Measured, explained: Explained) -> dict[str, Any]:
-    """As ``scale.json``."""
+    """The contents of ``scale.json``."""
     plan = measured.plan
     turn = measured.trainings(measured.first)[0]
     return {

@@ -24,13 +24,13 @@ Kind = Literal["local", "ray", "independent"]
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """Who trains.
+    """One of the set-ups that are compared: this process, Ray actors, or independent processes.
 
     Attributes:
         kind: ``local``: this process. ``ray``: actors. ``independent``: processes that each train
             a network of their own, and know nothing of each other.
         actors: How many actors or processes; 0 for this process.
-        job: What.
+        job: The job that it trains.
     """
 
     kind: Kind
@@ -49,14 +49,14 @@ class Contestant:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What a contestant did in a round.
+    """Measurement of a contestant in a round.
 
     Attributes:
-        contestant: Who.
+        contestant: The set-up that was measured.
         repeat: Number of the round, from 0.
         span: What was run, by each of the independent processes.
         seconds: Wall seconds.
-        hosts: Where the time of each host went, within the span.
+        hosts: Shares of the time of each host, within the span.
     """
 
     contestant: Contestant

@@ -21,9 +21,9 @@ GRACE_S = 5.0  # so long may a run be without live.json before it counts as over
 
 def watch(
     run: Run,
-    once: Annotated[bool, typer.Option("--once", help="Say how it goes now, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
 ) -> None:
-    """Show how the run in directory RUN goes, from any terminal, until it ends.
+    """Live view of the run in directory RUN, from any terminal, until it ends.
 
     Progress, examples per second, loss, the age of the newest checkpoint, and
     where the time of every tile host goes. The host that is busiest is the one
@@ -63,7 +63,7 @@ def _told(path: Path) -> State:
 
 
 def _states(path: Path) -> Iterator[State]:
-    """What can be seen, again and again until the run is over."""
+    """States of a run, polled until it is over."""
     eye = Eye(path)
     missing_since: float | None = None
     while True:

@@ -1,4 +1,4 @@
-"""What can be seen of a run: what it writes to ``live.json``, and whether it still runs."""
+"""State of a run: its latest ``live.json``, and whether it is still running."""
 
 import json
 import time
@@ -16,12 +16,12 @@ STALE_S = 10.0  # without an update, from which on a run may have ended
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What can be seen of a run.
+    """State of a run as seen from outside.
 
     Attributes:
         kind: ``running``; ``stale``: it no longer says how it goes; ``quiet``: it says nothing, but
             its process is there; ``over``: it has left its summary; ``gone``: it left nothing.
-        live: What it said last.
+        live: Its latest ``live.json``.
         age_s: Seconds since then.
         is_held: Whether a process of this machine holds the directory.
     """
@@ -45,7 +45,7 @@ class Eye:
         self._changed: float | None = None
 
     def look(self) -> State:
-        """What can be seen now."""
+        """The present state."""
         live = read(self._path / "live.json")
         if live is None:
             return self._without_file()
@@ -68,7 +68,7 @@ class Eye:
 
 
 def read(path: Path) -> Live | None:
-    """What the file says, or None if it is not there.
+    """Contents of the file, or None if it does not exist.
 
     Raises:
         ConfigError: If it says something else.
@@ -86,7 +86,9 @@ def read(path: Path) -> Live | None:
             raise ConfigError(f"{path} must be of schema {SCHEMA}, got {schema}")
         return Live.model_validate(tree)
     except (ValidationError, json.JSONDecodeError, AttributeError):
-        raise ConfigError(f"{path} must be what a run writes, got something else") from None
+        raise ConfigError(
+            f"{path} must be a live.json that a run has written, got something else"
+        ) from None
 
 
 def is_held(path: Path) -> bool:

@@ -21,14 +21,14 @@ def line(state: State, path: Path) -> str:
 
 
 def headline(live: Live) -> str:
-    """How far a run is."""
+    """Phase, epoch and examples so far."""
     epoch = min(live.epoch + 1, live.epochs)
     done = f"{live.examples:,} of {live.total:,} examples" if live.total else ""
     return ", ".join(filter(None, (f"{live.phase}, epoch {epoch} of {live.epochs}", done)))
 
 
 def figures(live: Live) -> Iterator[str]:
-    """What is known of a run."""
+    """Speed, time left, loss, accuracy, age of the checkpoint, and recoveries."""
     if live.examples_per_s is not None:
         yield f"{live.examples_per_s:,.0f} examples/s"
     if live.examples_per_s:
@@ -49,16 +49,16 @@ def figures(live: Live) -> Iterator[str]:
 
 
 def remark(state: State, path: Path) -> str:
-    """What to know of a run that does not say how it goes."""
-    again = f"go on with: {command('resume', path)}"
+    """State of a run that writes no updates, and the command that resumes it."""
+    again = f"resume with: {command('resume', path)}"
     if state.kind == "stale" and state.is_held:
-        return f"not updated for {state.age_s:.0f} s: the run recovers, or is busy"
+        return f"not updated for {state.age_s:.0f} s: the run is recovering or busy"
     if state.kind == "stale":
         return f"not updated for {state.age_s:.0f} s: the run may have ended; {again}"
     if state.kind == "quiet":
-        return "the run is starting" if state.live is None else "the run is summing up"
+        return "the run is starting" if state.live is None else "the run is writing its summary"
     if state.kind == "gone":
-        return f"the run has ended before its last epoch; {again}"
+        return f"the run stopped before its last epoch; {again}"
     return f"the run has ended: {_summed_up(path)}"
 
 

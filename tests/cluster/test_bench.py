@@ -69,7 +69,7 @@ def test_the_machine_is_named(written):
             "--only must be of kernels, wires, convolution, cells, training, interconnect, ray, "
             "scaling, checkpoints, large, startup, got speed",
         ),
-        (("--output", "/no/such/folder/b.json"), "--output must be in a folder that is there"),
+        (("--output", "/no/such/folder/b.json"), "--output must be in an existing folder"),
     ],
 )
 def test_mistakes_are_one_line(options, message):

@@ -98,7 +98,7 @@ def test_every_kind_is_shipped_once():
             "extends must be a file or a shipped name (aws, existing, gcp, kubernetes, local, "
             "on-premises, slurm), got lokal; did you mean local?",
         ),
-        ({"extends": "mine.yaml"}, "extends must not lead back to itself, got"),
+        ({"extends": "mine.yaml"}, "extends must not form a cycle, got"),
     ],
 )
 def test_mistakes_are_told_in_one_line(fields, rule, tmp_path):
@@ -172,8 +172,8 @@ def test_storage_becomes_the_place_of_the_run_and_of_its_checkpoints(tmp_path):
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        (("--engine", "local"), "--engine must be left to the cluster, got local"),
-        (("--address", "h:1"), "--address must be left to the cluster, got h:1"),
+        (("--engine", "local"), "--engine must be left out (the cluster sets it), got local"),
+        (("--address", "h:1"), "--address must be left out (the cluster sets it), got h:1"),
         (
             ("--set", "training.epoch=2"),
             "training.epoch is unknown; did you mean epochs?",

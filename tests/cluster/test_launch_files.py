@@ -121,7 +121,7 @@ def test_a_missing_program_is_named(name, tool, tmp_path, monkeypatch):
     (tmp_path / "ray").write_text("#!/bin/sh")
     (tmp_path / "ray").chmod(0o700)
     rule = (
-        f"launching on {name} needs the program {tool}, which is not on the path; the files are in "
+        f"launching on {name} requires the program {tool}, which is not on PATH; the files are in "
     )
     with pytest.raises(ConfigError, match=re.escape(rule)):
         app([name, "digits", "--files", str(tmp_path / "out")], standalone_mode=False)
@@ -183,7 +183,7 @@ def test_shipped_code_goes_to_the_machines_with_what_it_needs(generate):
 
 
 def test_a_wheel_that_is_not_there_is_refused(generate, tmp_path):
-    with pytest.raises(ConfigError, match=r"^wheel must be a file that is there, got .*/no\.whl$"):
+    with pytest.raises(ConfigError, match=r"^wheel must be an existing file, got .*/no\.whl$"):
         generate("on-premises", wheel=str(tmp_path / "no.whl"))
 
 
@@ -287,9 +287,9 @@ main()
     assert process.returncode == 130, errors
     assert stand_ins.calls[-1] == end.replace("'", "")
     *_, look, back, last = errors.splitlines()
-    assert look.startswith("Look at it:  ")
-    assert back.startswith("Give the machines back, if launch.sh could not:  ")
-    assert last.startswith("interrupted; end what may still run with: ")
+    assert look.startswith("Inspect:  ")
+    assert back.startswith("Release the machines if launch.sh could not:   ")
+    assert last.startswith("interrupted; stop what may still be running with: ")
     assert last.endswith(end)
 
 
@@ -307,7 +307,7 @@ def test_a_training_runs_apart_and_is_stopped_with_its_state_saved(generate, sta
 
     assert job("follow")[0] == 1
     assert job("start") == (0, "")
-    assert job("start") == (0, "the training runs already\n")
+    assert job("start") == (0, "training is already running\n")
     assert job("status") == (0, "")
     deadline = time.monotonic() + 10
     while "begun" not in (node / "train.log").read_text() and time.monotonic() < deadline:

@@ -93,7 +93,7 @@ def test_a_signal_saves_the_run_before_the_nodes_end(command, folder):
     _, errors = run.communicate(timeout=120)
 
     assert run.returncode == 130, errors
-    assert errors.splitlines()[-1] == "interrupted; go on with: crossmesh resume runs/digits"
+    assert errors.splitlines()[-1] == "interrupted; resume with: crossmesh resume runs/digits"
     assert left_behind(folder) == []
 
 

@@ -233,14 +233,16 @@ def test_without_growth_all_share_one_network():
 def test_numbers_of_actors_rise_from_one(text):
     with pytest.raises(ConfigError) as caught:
         counts(text, "--actors")
-    assert str(caught.value) == f"--actors must be rising whole numbers like 1,2,4, got {text}"
+    assert (
+        str(caught.value) == f"--actors must be increasing whole numbers such as 1,2,4, got {text}"
+    )
 
 
 def test_a_network_without_hidden_layers_cannot_grow():
     config = small_config(network=[{"kind": "linear", "outputs": 10, "activation": "softmax"}])
     with pytest.raises(ConfigError) as caught:
         grown(config.network, 2.0)
-    rule = "--weak must have a hidden layer that can grow, got a network without"
+    rule = "--weak needs a hidden linear layer to widen, got a network without one"
     assert str(caught.value) == rule
 
 
@@ -383,7 +385,7 @@ def test_weak_scaling_widens_the_network(small_file):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--actors", "2,1"), "--actors must be rising whole numbers like 1,2,4, got 2,1"),
+        (("--actors", "2,1"), "--actors must be increasing whole numbers such as 1,2,4, got 2,1"),
         (
             ("--actors", "1,99"),
             "--actors must be at most 16, the number of tiles of small, got 99",
@@ -392,7 +394,7 @@ def test_weak_scaling_widens_the_network(small_file):
             ("--project", "200"),
             "--project must be at most 16, the number of tiles of small, got 200",
         ),
-        (("--project", "no"), "--project must be rising whole numbers like 1,2,4, got no"),
+        (("--project", "no"), "--project must be increasing whole numbers such as 1,2,4, got no"),
         (("--set", "training.batch=0"), "training.batch must be at least 1, got 0"),
     ],
 )

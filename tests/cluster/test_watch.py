@@ -150,8 +150,8 @@ def test_a_run_says_what_a_watcher_reads(folder):
 @pytest.mark.parametrize(
     ("held", "words"),
     [
-        (False, r"not updated for 1[23] s: the run may have ended; go on with: crossmesh resume "),
-        (True, r"not updated for 1[23] s: the run recovers, or is busy$"),
+        (False, r"not updated for 1[23] s: the run may have ended; resume with: crossmesh resume "),
+        (True, r"not updated for 1[23] s: the run is recovering or busy$"),
     ],
 )
 def test_silence_is_noticed(folder, held, words):
@@ -190,9 +190,9 @@ def test_a_lock_is_seen_while_it_is_held(folder):
     ("text", "rule"),
     [
         ('{"schema": 2}', "must be of schema 1, got 2"),
-        ('{"schema": 1}', "must be what a run writes, got something else"),
-        ("[]", "must be what a run writes, got something else"),
-        ("no", "must be what a run writes, got something else"),
+        ('{"schema": 1}', "must be a live.json that a run has written, got something else"),
+        ("[]", "must be a live.json that a run has written, got something else"),
+        ("no", "must be a live.json that a run has written, got something else"),
     ],
 )
 def test_another_file_is_refused(folder, text, rule):
@@ -220,14 +220,14 @@ def test_once_says_what_there_is_and_ends(folder):
     assert done.returncode == 1
     assert re.fullmatch(
         r"not updated for 360\d s: the run may have ended; "
-        r"go on with: crossmesh resume run\n",
+        r"resume with: crossmesh resume run\n",
         done.stdout,
     )
     (folder / "live.json").unlink()
     done = crossmesh("watch", "run", "--once", cwd=folder.parent)
     assert done.returncode == 1
     assert done.stdout == (
-        "the run has ended before its last epoch; go on with: crossmesh resume run\n"
+        "the run stopped before its last epoch; resume with: crossmesh resume run\n"
     )
 
 
@@ -273,7 +273,7 @@ def test_an_interrupted_run_can_be_gone_on_with(tmp_path):
 
     assert watch.returncode == 1
     assert told.splitlines()[-1] == (
-        "the run has ended before its last epoch; go on with: crossmesh resume run"
+        "the run stopped before its last epoch; resume with: crossmesh resume run"
     )
 
 
