@@ -1,4 +1,4 @@
-"""What configs, studies and devices there are: they tell it, so no second list can go stale."""
+"""Lists of configs, studies and devices, made from them, so that no second list can go stale."""
 
 import inspect
 import itertools

@@ -24,10 +24,13 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     config: Config,
     data_dir: DataDirectory = None,
     schedule: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Schedule, instead of the config's.")
+        str | None, typer.Option(metavar="NAME", help="Schedule to use instead of the config's.")
     ] = None,
     inference: Annotated[
-        bool, typer.Option("--inference", help="Of examples that pass forward only.")
+        bool,
+        typer.Option(
+            "--inference", help="Time, energy and area of inference: forward passes only."
+        ),
     ] = False,
     set_: Set = None,
     trace: Annotated[
@@ -92,7 +95,7 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     time = report.time
     n_tiles = len(time.program.crossbars)
     interval = engineering(time.interval_s, "s")
-    exact = "" if time.steady.recurs else " (a mean: the pattern does not recur exactly)"
+    exact = "" if time.steady.recurs else " (a mean: not exactly periodic)"
     ops = time.ops_per_example
     energy = report.energy.per_example_j.value
     yield "schedule", time.schedule.name

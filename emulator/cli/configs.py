@@ -40,7 +40,7 @@ def configs_list(json_: Json = False) -> None:
 
 @configs_app.command("show")
 def configs_show(config: Config, set_: Set = None) -> None:
-    """Print a config as it resolves, with all defaults."""
+    """Print the resolved config, with all defaults."""
     typer.echo(dumped(load_config(config, set_ or ())), nl=False)
 
 
@@ -56,7 +56,7 @@ def program(
     set_: Set = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Print the compiled program: which tile does what, when, for whom.
+    """Print the compiled program: which tile does what, when, for which layer.
 
     Columns: tick of the schedule, tile, operation and the layer it serves, micro-batch, version
     of the tile's weights (updates seen so far), and the tiles that the result is sent to with the

@@ -34,7 +34,7 @@ def devices_command(context: typer.Context, json_: Json = False) -> None:
 
 @devices_app.command("list")
 def devices_list(json_: Json = False) -> None:
-    """List the kinds of devices with their parameters, and the devices that have names.
+    """List the device kinds with their parameters, and the named devices.
 
     A section [bold]cell[/bold] or [bold]device[/bold] of a config gives a kind and its
     parameters, or extends a device by its name or file.
@@ -59,9 +59,9 @@ def devices_plot(
     ),
     seed: Seed = 0,
 ) -> None:
-    """Draw pulse response, steps, symmetry and retention, a row for each device.
+    """Plot pulse response, steps, symmetry and retention, one row per device.
 
-    What is drawn is what 1,024 devices do in an emulated crossbar.
+    The curves are those of 1,024 devices in an emulated crossbar.
 
     Example: [bold]crossmesh devices plot reram-es-gong-2018 mine.yaml --output mine.svg[/bold].
     """
@@ -72,7 +72,7 @@ def devices_plot(
 
     check_output(output, "--output")
     save(draw({name: _pulsed(name) for name in names}, seed), output)
-    typer.echo(f"drawn in {output}")
+    typer.echo(f"wrote {output}")
 
 
 @devices_app.command("fit")
@@ -87,20 +87,20 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
         typer.Option(metavar="FILE", help="Draw data and model into a .png, .svg or .pdf file."),
     ] = None,
     points: Annotated[
-        int, typer.Option(min=2, max=1024, help="Conductances at which a table gives changes.")
+        int, typer.Option(min=2, max=1024, help="Grid points of the fitted jump table.")
     ] = 32,
     device_noise: Annotated[
         float,
-        typer.Option(min=0, help="Relative spread between devices beyond that of the data."),
+        typer.Option(min=0, help="Additional relative spread between devices."),
     ] = 0.0,
-    unit: Annotated[str, typer.Option(help="Of the conductances, such as µS.")] = "",
+    unit: Annotated[str, typer.Option(help="Unit of the conductances, such as µS.")] = "",
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
-    """Turn measured pulse responses into a device that a config can name.
+    """Fit a device model to measured pulse responses; configs can then name it.
 
     FILE has a row for each reading, with columns [bold]device, direction[/bold] (up or down),
-    [bold]pulse, conductance[/bold] and perhaps [bold]cycle[/bold]; or a row for each pulse, with
+    [bold]pulse, conductance[/bold] and optionally [bold]cycle[/bold]; or a row for each pulse, with
     columns [bold]up_NAME[/bold] and [bold]down_NAME[/bold] for each device; or two columns
     without names, after up pulses and after down pulses of one device.
 
@@ -148,7 +148,9 @@ def _check_new(output: Path, file: Path) -> None:
     except OSError:
         is_fit = False
     if output == file or not is_fit:
-        raise ConfigError(f"--output must be a new file, or one that a fit left, got {output}")
+        raise ConfigError(
+            f"--output must be a new file or one written by devices fit, got {output}"
+        )
 
 
 def _pulsed(name: str) -> Cell:

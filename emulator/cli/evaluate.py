@@ -30,26 +30,29 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
         Path,
         typer.Argument(
             metavar="RUN|CONFIG",
-            help="Directory of a run, or a config with the weights to begin with.",
+            help="Directory of a run, or a config (tests its initial weights).",
         ),
     ],
     after: Annotated[
         str | None,
         typer.Option(
             metavar="1s,1h,1d,30d,1y",
-            help="Program the weights to memories for inference, and test after these times.",
+            help="Program the weights to inference memories and test after these times.",
         ),
     ] = None,
     inference: Annotated[
         str | None,
-        typer.Option(metavar="|".join(MODELS), help="The memories that --after programs: pcm."),
+        typer.Option(
+            metavar="|".join(MODELS), help="Memory model used by --after; by default pcm."
+        ),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option(metavar="N", help="How often they are programmed: 5 times.")
+        int | None,
+        typer.Option(metavar="N", help="Programming repetitions of --after; by default 5."),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="PNG or SVG of --after; by default RUN/after.png."),
+        typer.Option(metavar="FILE", help="PNG or SVG plot of --after; by default RUN/after.png."),
     ] = None,
     engine: EngineKind = None,
     address: Address = None,
@@ -59,10 +62,10 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
 ) -> None:
     """Test the network of a run again, with the same noise as at its end.
 
-    Of a config, test the network before training, such as one with the weights of an ONNX file.
-    With [bold]--after[/bold], its weights are programmed to memories that scatter, drift and
-    fluctuate, and the network is tested at those ages: with and without scaling back what each
-    tile has lost on the whole, mean and standard deviation over repeated programming.
+    Given a config, test the network before training, such as one with the weights of an ONNX file.
+    With [bold]--after[/bold], its weights are programmed to memories with programming error,
+    drift and read noise, and the network is tested at those ages: with and without global drift
+    compensation per tile, mean and standard deviation over repeated programming.
     """
     fields = where(engine, address, data_dir)
     if after is None:

@@ -14,12 +14,13 @@ from crossmesh.emulator.runs.directory import RunDirectory
 def export_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
     onnx: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write an ONNX model, which ends in logits.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an ONNX model whose output is logits."),
     ] = None,
     npz: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the weights alone, named and laid out as PyTorch's."
+            metavar="FILE", help="Write only the weights, with PyTorch's names and layouts."
         ),
     ] = None,
     data_dir: Annotated[
@@ -38,7 +39,7 @@ def export_command(
         raise ConfigError("export must be given --onnx FILE, --npz FILE or both, got neither")
     for name, path in (("--onnx", onnx), ("--npz", npz)):
         if path is not None and not path.absolute().parent.is_dir():
-            raise ConfigError(f"{name} must lie in a folder that is there, got {path}")
+            raise ConfigError(f"{name} must be in an existing folder, got {path}")
         if path is not None and path.is_dir():
             raise ConfigError(f"{name} must be a file, got the folder {path}")
     from crossmesh.emulator.training.export import export  # onnx takes a moment to import

@@ -52,7 +52,7 @@ def _command(_: int) -> Any:
 
 
 def _told(error: Exception) -> str:
-    """What happened, in our words; of a mistake of ours, also where to find what is known."""
+    """The error as one line; for an internal error, with the file that holds its traceback."""
     if isinstance(error, RunError):
         return _with_way_on(error)
     if (words := in_our_words(error)) is not None:
@@ -65,10 +65,10 @@ def _told(error: Exception) -> str:
 
 
 def _with_way_on(error: RunError) -> str:
-    """What happened, and the command that tries again if that may help."""
-    if not isinstance(error, RunLost) or "go on with: " in str(error):
+    """The error, and the command to run again if that may help."""
+    if not isinstance(error, RunLost) or "resume with: " in str(error):
         return str(error)
-    return f"{error}; begin again with: {this_command()}"
+    return f"{error}; restart with: {this_command()}"
 
 
 def _refused(error: object, code: int) -> int:

@@ -28,9 +28,9 @@ def map_command(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """What lies where: the layers of CONFIG on the tiles of its chip.
+    """Show how the layers of CONFIG are mapped to the tiles of its chip.
 
-    A row for each layer, and for each matrix of a layer with several. Matrix: word lines x bit
+    One row per layer, and per matrix of a layer that has several. Matrix: word lines x bit
     lines, the bias line with them if there is one. Vectors: how many of an example drive it. Tiles:
     rows x columns of blocks, x copies. Used: share of the crosspoints of those tiles. Weights: +
     the numbers of a digital bias.

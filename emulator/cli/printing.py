@@ -1,4 +1,4 @@
-"""What the command prints: tables for people, JSON for programs."""
+"""Output of the commands: tables for people, JSON for programs."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ def print_json(value: Any) -> None:
 
 
 def print_result(result: RunResult) -> None:
-    """What a run came to."""
+    """Print the result of a run."""
     summary, emulation = result.summary, result.summary["emulation"]
     table = _table("figure", "value")
     for name in ("test_accuracy", "baseline_test_accuracy", "test_loss", "train_loss"):
@@ -45,8 +45,8 @@ def print_result(result: RunResult) -> None:
         "time", f"{emulation['wall_s']:.1f} s training, {emulation['start_s']:.1f} s start"
     )
     if chip := summary["chip"]:
-        table.add_row("the chip's speed", f"{chip['examples_per_s']:,.0f} examples/s")
-        table.add_row("its energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
+        table.add_row("chip speed", f"{chip['examples_per_s']:,.0f} examples/s")
+        table.add_row("chip energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
     table.add_row("run directory", str(result.path))
     Console().print(table)
 
@@ -105,7 +105,7 @@ def checked_picture(path: Path) -> Path:
     if path.suffix not in {".png", ".svg"}:
         raise ConfigError(f"--plot must end in .png or .svg, got {path}")
     if not path.parent.is_dir():
-        raise ConfigError(f"--plot must be in a folder that is there, got {path}")
+        raise ConfigError(f"--plot must be in an existing folder, got {path}")
     return path
 
 

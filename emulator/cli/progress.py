@@ -142,7 +142,7 @@ def epoch_line(row: MetricsRow) -> str:
 
 
 def display(*, quiet: bool) -> Bar | PlainLines | Quiet:
-    """What fits where the output goes: progress is written to standard error."""
+    """Progress callbacks that suit standard error: a bar on a terminal, else lines."""
     if quiet:
         return Quiet()
     console = Console(file=sys.stderr)

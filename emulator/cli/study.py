@@ -36,7 +36,7 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="0,1,2", help="Seeds that every run is repeated for.")
+        str | None, typer.Option(metavar="0,1,2", help="Seeds; every run is repeated for each.")
     ] = None,
     vary: Annotated[
         list[str] | None,
@@ -52,7 +52,7 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Runs at once; by default one for every CPU."),
+        typer.Option(metavar="N", min=1, help="Runs at the same time; by default one per CPU."),
     ] = None,
     engine: Annotated[
         str | None,
@@ -62,7 +62,7 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
         Path | None, typer.Option("--data-dir", help="Folder with the files of the data sets.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where to leave the study; by default studies/NAME.")
+        Path | None, typer.Option(help="Output directory; by default studies/NAME.")
     ] = None,
     plot_format: Annotated[
         Literal["png", "svg"], typer.Option(help="Format of the plots.")
@@ -82,8 +82,8 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
 
     [bold]crossmesh study digits --vary tile.cell.step=[0.001,0.003,0.01][/bold]
 
-    The runs are made side by side. If it is interrupted or killed, the same
-    command goes on; runs that have ended are not made again.
+    The runs are made side by side. If it is interrupted or killed, run the same
+    command again to resume; finished runs are not repeated.
     """
     if not study:
         typer.echo(context.get_help())

@@ -32,7 +32,7 @@ def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     address: Address = None,
     data_dir: DataDirectory = None,
     run_dir: Annotated[
-        Path | None, typer.Option(help="Where to leave the run; by default runs/NAME.")
+        Path | None, typer.Option(help="Run directory; by default runs/NAME.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     examples: Annotated[
@@ -43,7 +43,7 @@ def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     json_: Json = False,
     quiet: Quietly = False,
 ) -> None:
-    """Train the network of CONFIG and leave a run directory.
+    """Train the network of CONFIG and write a run directory.
 
     Examples: [bold]crossmesh train digits[/bold], or
     [bold]crossmesh train mnist-ideal --engine local --data-dir ~/mnist --epochs 3[/bold].
@@ -67,7 +67,7 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
     json_: Json = False,
     quiet: Quietly = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint, and to more epochs if asked.
+    """Resume a run from its newest checkpoint, optionally for more epochs.
 
     The result is the same, bit for bit, as if the run had never been interrupted.
     """
