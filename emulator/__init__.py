@@ -1,1 +1,1 @@
-"""What is run: configs, networks, programs, executors, training, and the command line."""
+"""The emulator: configs, networks, programs, executors, training, and the command line."""

@@ -18,10 +18,10 @@ def write_device(fit: Fit, found: dict[str, Any], source: Path, output: Path) ->
     """Write a device file.
 
     Args:
-        fit: What was fitted.
+        fit: The fitted device.
         found: Its figures.
         source: The measurement.
-        output: Where to.
+        output: Path of the file.
 
     Raises:
         ConfigError: If no config could extend the file, or it cannot be written.
@@ -52,6 +52,6 @@ def _comments(found: dict[str, Any], source: Path) -> str:
         f"# Measured: {many}, {found['up_pulses']} up and {found['down_pulses']} down pulses\n"
         f"# source: {source.name} (sha256 {digest}...), fitted by crossmesh {VERSION}\n"
         f"# measured conductance = offset + scale * w; {found['states']:.0f} states\n"
-        f"# noise beside that of the tables, of a reading or write: "
+        f"# additional noise of a reading or write: "
         f"{found['write_noise']:.3g} steps\n" + "".join(f"# {line}\n" for line in warnings(found))
     )

@@ -46,7 +46,7 @@ def fit_device(
         path: The file that it comes from, for errors.
         n_points: Conductances at which a table gives changes.
         device_noise: Spread of all changes between devices beyond that of the measurement.
-        unit: Of the conductances.
+        unit: Unit of the conductances.
 
     Raises:
         ConfigError: If pulses do not move the conductance in their direction.
@@ -75,7 +75,7 @@ def fit_device(
 
 
 def figures(fit: Fit, measurement: PulseMeasurement) -> dict[str, Any]:
-    """What a fit found, in numbers.
+    """Figures of a fit.
 
     ``states`` is the range over the mean step at mid-range. ``asymmetry`` is the difference of up
     and down steps there over their sum. ``nonlinearity`` is how far a mean response is at most from

@@ -42,7 +42,7 @@ class Noise(NamedTuple):
 
 
 def estimate_noise(residuals: Both, places: Both) -> tuple[Noise, Noise]:
-    """Tell both parts of the noise apart.
+    """Separate the two parts of the noise.
 
     Args:
         residuals: ``(devices, cycles, pulses)`` readings without their mean response, for each
@@ -167,7 +167,7 @@ def _told_apart(pairs: list[_Pairs]) -> Noise:
 def _profile(pairs: list[_Pairs], cycle: Array, white: Array) -> Array:
     """Cycle noise along the range, pooled over devices in units of what each one has.
 
-    Readings tell little where most of their noise is white, so those of such devices weigh less,
+    Readings say little where most of their noise is white, so those of such devices weigh less,
     and the fewer they are, the flatter the profile is.
     """
     grid = np.linspace(0, 1, _POINTS)

@@ -22,9 +22,9 @@ class Sheet(NamedTuple):
 
     Attributes:
         path: The file.
-        names: Of the columns in small letters, or none.
+        names: Names of the columns in lower case, or none.
         columns: Cells; text in a CSV file.
-        rows: What each row is called.
+        rows: Names of the rows, for errors.
     """
 
     path: Path
@@ -74,7 +74,7 @@ def _csv(path: Path) -> Sheet:
     body = read_whole(path, MOST_BYTES)
     if body is None:
         rule = f"must be at most {MOST_BYTES >> 20} MiB of CSV"
-        raise ConfigError(f"{path} {rule}, got more; its devices fit in several files")
+        raise ConfigError(f"{path} {rule}, got more; split its devices over several files")
     text = io.StringIO(body.decode("utf-8-sig"), newline="")
     delimiter = max(",;\t", key=text.readline().count)
     n_lines = body.count(b"\n") + body.count(b"\r") - body.count(b"\r\n")
@@ -96,7 +96,7 @@ def _csv(path: Path) -> Sheet:
 def _check_cells(path: Path, cells: int) -> None:
     if cells > MOST_CELLS:
         rule = f"must have at most {MOST_CELLS:,} cells"
-        raise ConfigError(f"{path} {rule}, got {cells:,}; its devices fit in several files")
+        raise ConfigError(f"{path} {rule}, got {cells:,}; split its devices over several files")
 
 
 def _parquet(path: Path) -> Sheet:

@@ -1,4 +1,4 @@
-"""What emulated devices do, found by pulsing a crossbar of them."""
+"""Responses of emulated devices, found by pulsing a crossbar of them."""
 
 import itertools
 import math
@@ -53,7 +53,7 @@ def crossbar_of(cell: Cell, seed: int) -> Crossbar:
 
 
 def quiet(cell: Cell) -> Cell:
-    """The same cell without noise from pulse to pulse."""
+    """A copy of the cell without cycle noise."""
     silent: Cell = _silenced(cell, _NOISES)
     return silent
 

@@ -26,7 +26,7 @@ class PulseMeasurement(NamedTuple):
     """Conductances after pulses, in the unit of the file; NaN where there is no reading.
 
     Attributes:
-        names: Of the devices.
+        names: Names of the devices.
         up: ``(devices, cycles, pulses)`` after each of a row of up pulses.
         down: ``(devices, cycles, pulses)`` after each of a row of down pulses.
     """
@@ -104,7 +104,7 @@ def _from_long(sheet: Sheet) -> PulseMeasurement:
         groups = readings.setdefault(str(device[k]), {})
         group = groups.setdefault((towards, str(cycle[k])), {})
         if int(number) in group:
-            raise sheet.refusal(k, "pulse", "be new for this device and direction", pulse[k])
+            raise sheet.refusal(k, "pulse", "be unique for this device and direction", pulse[k])
         group[int(number)] = sheet.number(conductance[k], k, "conductance")
     rows = {
         towards: [

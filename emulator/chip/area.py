@@ -22,7 +22,7 @@ def component_bits(name: str, tile: TileConfig, chip: Chip) -> int:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChipArea:
-    """What the chip takes, all places of its floor plan alike.
+    """Area of the chip; all places of its floor plan are alike.
 
     Attributes:
         chip: The chip.
@@ -38,7 +38,7 @@ class ChipArea:
 
     @cached_property
     def part_counts(self) -> dict[str, int]:
-        """How many of each component a tile with its router has."""
+        """Number of each component in a tile with its router."""
         rows, cols = self.tile.rows, self.tile.cols
         adcs = -(-max(rows, cols) // self.chip.phases.lines_per_adc)
         return {

@@ -21,13 +21,13 @@ class Component(Frozen):
     """One kind of component.
 
     Attributes:
-        per: What one event is, in words.
+        per: The event that the energy is of, in words.
         energy_pj: Energy of an event, or a table of it by bits.
-        low_pj: The optimistic end, as a factor of ``energy_pj``.
-        high_pj: The pessimistic end, as a factor of ``energy_pj``.
+        low: The optimistic end of the energy, as a factor of ``energy_pj``.
+        high: The pessimistic end of the energy, as a factor of ``energy_pj``.
         area_um2: Area of one component, or a table of it by bits.
         leakage_uw: Power of one component that does nothing.
-        node_nm: Process that the figures are of, or null.
+        node_nm: Process node of the figures, or null.
         source: Publication, or ``assumed``.
     """
 

@@ -24,11 +24,11 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChipEnergy:
-    """What an example costs.
+    """Energy per example.
 
     Attributes:
         time: The program on the chip.
-        area: What leaks.
+        area: Area of the chip, whose components leak.
         table: Components.
         pulses: Pulses on the lines of each tile per example, as counted in training, or None: a
             pulse in every slot.

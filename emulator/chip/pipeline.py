@@ -27,10 +27,10 @@ class TileResource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a task of the flow is, for people.
+    """Description of a task of the flow, for reports.
 
     Attributes:
-        kind: What is done.
+        kind: Kind of operation.
         tile: By which tile,
         part: and which resource of it.
         node: For which layer.
@@ -43,7 +43,7 @@ class Step:
 
 
 def purpose(task: Task, step: Step) -> str:
-    """What pictures color a task by: its phase, or that it is a transfer."""
+    """The color group of a task in plots: its phase, or a transfer."""
     return "transfer" if step.kind == "transfer" else task.phase.name.lower()
 
 
@@ -53,9 +53,9 @@ class Pipeline:
 
     Attributes:
         flow: Tasks and messages; resource ``3 * tile + part``.
-        steps: What each task is.
-        kinds: What each message carries, in the words of the chip.
-        events: How often each event happens per example: a count by component for every tile.
+        steps: Description of each task.
+        kinds: Contents of each message: activation, partial sum, gradient or error.
+        events: Number of events per example: a count by component for every tile.
         place: Node of the interconnect that each tile lies at.
     """
 

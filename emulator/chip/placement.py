@@ -1,4 +1,4 @@
-"""Where each tile lies on the floor plan."""
+"""Placement of tiles on the floor plan."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,8 @@ class _Plan:
     Args:
         places: Node of each tile; those beyond ``n_tiles`` are empty.
         traffic: Values between pairs of tiles.
-        width: Of the floor plan.
-        n_tiles: How many tiles there are.
+        width: Width of the floor plan, in tiles.
+        n_tiles: Number of tiles.
     """
 
     def __init__(

@@ -36,10 +36,10 @@ class PublishedFigure:
     Attributes:
         machine: Which machine.
         figure: Which figure, with its unit.
-        published: As printed.
+        published: The published value.
         ours: From its components.
-        derivation: How.
-        missing: What the table lacks to determine it, where it does.
+        derivation: How ours is computed.
+        missing: Components that the published table lacks, if any.
     """
 
     machine: str

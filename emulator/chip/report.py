@@ -21,12 +21,12 @@ from crossmesh.tiles.runtime.program import Program
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChipReport:
-    """What the chip would do.
+    """Time, energy and area of the emulated chip.
 
     Attributes:
-        time: How long it takes.
-        energy: What an example costs.
-        area: What it takes.
+        time: Interval, latency and load of tiles and links.
+        energy: Energy per example by component, with a band.
+        area: Area by component.
     """
 
     time: ChipTime
@@ -35,7 +35,12 @@ class ChipReport:
 
     @property
     def summary(self) -> dict[str, object]:
-        """As ``chip`` in ``summary.json``."""
+        """The section ``chip`` of ``summary.json``.
+
+        Units are in the names: seconds, joules per example, mm²; ``staleness`` is in updates, ops
+        count a multiplication and an addition as two, ``mean_tile_busy`` is a share of the
+        interval, ``max_link_load`` is in flits per cycle.
+        """
         time, area = self.time, self.area.chip_mm2
         energy = self.energy.per_example_j
         rate, ops = 1 / time.interval_s, time.ops_per_example
@@ -140,7 +145,7 @@ def chip_report(config: RunConfig, *, inference: bool = False) -> ChipReport:
 def chip_of(
     job: Job, pulses: tuple[float, ...] | None = None, *, inference: bool = False
 ) -> ChipReport:
-    """What the chip of a job would do while it trains, or while it only infers.
+    """Report of the chip of a job in training, or in inference.
 
     Args:
         job: The job.

@@ -43,7 +43,7 @@ class ChipTime:
 
     @property
     def tiles(self) -> tuple[TileConfig, ...]:
-        """What each tile is."""
+        """One row for each tile."""
         return self.program.tiles
 
     @cached_property
@@ -116,7 +116,7 @@ class ChipTime:
 
     @cached_property
     def bound_by(self) -> str:
-        """What sets the interval."""
+        """The resource that limits the interval."""
         name, cycles = next(iter(self.bounds.items()))
         if float(self.steady.interval_cycles) <= _NEAR * cycles:
             return name

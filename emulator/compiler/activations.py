@@ -133,7 +133,7 @@ def _made(action: Action, sizes: dict[Value, tuple[int, int]]) -> dict[Value, in
 
 
 def notice(job: Job, activations: Activations) -> str:
-    """What a user should know of it before the run starts: nothing, if it is little."""
+    """A note on the memory of activations, or nothing if it is small."""
     trains = sum(activations.training) >= sum(activations.evaluation)
     most = sum(activations.training if trains else activations.evaluation)
     if most <= NOTED_BYTES:

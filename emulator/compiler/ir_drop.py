@@ -1,4 +1,4 @@
-"""What a run's wires take to compute, in words: before a run, and beside the chip's figures."""
+"""The wire model of a run and its computing time, in words."""
 
 from collections import Counter
 
@@ -30,7 +30,7 @@ def wires_notice(program: Program) -> str:
         return text
     n, seconds, (rows, cols) = max((_cost(*pair) for pair in exact), key=lambda cost: cost[1])
     return (
-        f"{text}; a read takes {n} solves of all lines, about {1e3 * seconds:.1g} ms on the "
+        f"{text}; a read takes {n} solves of every line, about {1e3 * seconds:.1g} ms on the "
         f"largest tile, of {rows} x {cols}, and a test {min(rows, cols)} times that once"
     )
 

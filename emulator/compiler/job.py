@@ -29,7 +29,7 @@ from crossmesh.tiles.runtime.program import NOTHING, Kind, Program, Span, Sums
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What an executor needs to run.
+    """Everything an executor needs to run: config, network, program and data.
 
     Attributes:
         config: The config.
@@ -88,7 +88,7 @@ class Job:
 
     @cached_property
     def feeds(self) -> dict[str, ShuffledFeed]:
-        """Where hosts find examples, by ``train`` and ``test``."""
+        """The examples that hosts read, by ``train`` and ``test``."""
         seed, training = self.config.seed, self.config.training
         into = self.network.by_name[INPUT]
         taken = next(op for op in self.program.operations if op.kind is Kind.INPUT)

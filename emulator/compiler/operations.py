@@ -78,7 +78,7 @@ class Compiler:
         )
 
     def _name(self, node: Node) -> str:
-        """What tells a node's partial sums from those of others that drive the same tiles."""
+        """Distinguishes a node's partial sums from those of others that drive the same tiles."""
         return "" if node.name == node.matrix else node.name
 
     # Forward

@@ -14,7 +14,7 @@ class Record:
 
     Attributes:
         tick: Tick of the schedule.
-        operation: What is done, on which tile.
+        operation: The operation, and its tile.
         micro_batch: For which micro-batch.
         version: Updates that the tile's weights have seen before.
         messages: (tile, columns) that what it makes is sent to; the own tile is left out.

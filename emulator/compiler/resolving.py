@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What a config's network stands for.
+    """A config's network with imported files read: layers, weights and input.
 
     Attributes:
         layers: Layers, every one with a name.

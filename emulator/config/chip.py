@@ -15,7 +15,7 @@ class RouterConfig(Frozen):
     """Routers, as in ``interconnect.Router``: four virtual channels, kept along the way.
 
     Attributes:
-        virtual_channels: Of every link.
+        virtual_channels: Virtual channels per link.
         buffer_flits: Flits that the buffer of a virtual channel holds.
         routing_cycles: Route computation; 0 with look-ahead.
         vc_allocation_cycles: Allocation of a virtual channel.
@@ -36,12 +36,12 @@ class RouterConfig(Frozen):
 
     @property
     def router(self) -> Router:
-        """As the interconnect takes it."""
+        """The router's parameters for the interconnect."""
         return Router(**self.model_dump(), rotates=False)
 
 
 class Phases(Frozen):
-    """How long the phases of a tile take.
+    """Times of the phases of a tile.
 
     Attributes:
         dac_s: From a digital vector to driven lines. Source: assumed, within the integration.
@@ -65,11 +65,11 @@ class Phases(Frozen):
 
 
 class Chip(Frozen):
-    """What the chip is made of besides its tiles; never a part of the values that it computes.
+    """The chip around the tiles; it never changes the values that are computed.
 
     Attributes:
         clock_hz: Clock of routers and digital units, which all times are counted in.
-        topology: How tiles are joined.
+        topology: Topology of the interconnect.
         width: Tiles in a row of the floor plan; by default as square as can be.
         height: Rows of the floor plan.
         arity: Branches of a router of a tree.
@@ -79,12 +79,12 @@ class Chip(Frozen):
         multicast: Whether routers copy packets that go to several tiles.
         placement: Which tile lies where: ``row_major``, ``snake``, or ``traffic``: so that bits
             times links are few.
-        activation_bits: Of a value on its way forward.
-        partial_sum_bits: Of a partial sum.
-        error_bits: Of an error in the backward pass.
+        activation_bits: Bits of an activation, in the forward pass.
+        partial_sum_bits: Bits of a partial sum.
+        error_bits: Bits of an error, in the backward pass.
         router: The routers.
         phases: The phases of a tile.
-        model: How exactly the interconnect is timed: ``analytic``, ``packet`` or ``flit``.
+        model: Timing model of the interconnect: ``analytic``, ``packet`` or ``flit``.
         interval_s: Seconds between examples that the chip is asked to sustain; by default it goes
             as fast as it can.
         table: Name of a shipped table of components, or a YAML file.

@@ -25,7 +25,7 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 class NamedLayer(Frozen):
-    """What every layer has.
+    """Base class of all layers.
 
     Attributes:
         name: Name of the layer, without dots; by default its kind and number.
@@ -56,7 +56,7 @@ class TileLayer(NamedLayer):
     """A layer whose weights lie on tiles.
 
     Attributes:
-        tile: What differs for its tiles from the section ``tile``.
+        tile: Settings of its tiles that differ from the section ``tile``.
         replicas: Copies of its tiles, which share the vectors of an example and take every update
             all; by default as ``mapping.vectors_per_tile`` says.
         digital: Whether its weights lie in digital memory instead: numbers, exact products.

@@ -141,9 +141,9 @@ def merged(
 def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = _find(source, seen[-1].parent if seen else Path(), shipped(), "config")
     if path in seen:
-        raise ConfigError(f"extends must not lead back to itself, got {source}")
+        raise ConfigError(f"extends must not form a cycle, got {source}")
     if len(seen) == MOST_FILES:
-        raise ConfigError(f"extends must lead through at most {MOST_FILES} files, got more")
+        raise ConfigError(f"extends must chain at most {MOST_FILES} files, got more")
     tree = _anchored(read_mapping(path), path.parent)
     if isinstance(tree.get("data"), dict):
         tree["data"] = _placed(tree["data"], path.parent, DATA_PATHS)
@@ -163,8 +163,8 @@ def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[st
 
     Args:
         tree: As it stands in a file of the folder ``folder``.
-        folder: Where relative paths begin.
-        place: What an error names before the section, with a dot at its end.
+        folder: Base of relative paths.
+        place: Prefix of the section's name in errors, ending in a dot.
     """
     result = dict(tree)
     for key, value in tree.items():
@@ -200,10 +200,10 @@ class _Trail:
     def to(self, path: Path) -> "_Trail":
         """One file further."""
         if path in self.open:
-            raise ConfigError(f"extends must not lead back to itself, got {path}")
+            raise ConfigError(f"extends must not form a cycle, got {path}")
         if len(self.open) == MOST_FILES or len(self.opened) == MOST_OPENED:
             raise ConfigError(
-                f"extends must lead through at most {MOST_FILES} files in a row and "
+                f"extends must chain at most {MOST_FILES} files in a row and "
                 f"{MOST_OPENED} in all, got more at {path}"
             )
         self.opened.append(path)

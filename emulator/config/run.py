@@ -21,10 +21,10 @@ ScheduleName = Annotated[str, KindName(SCHEDULES)]
 
 
 class LayerSettings(Frozen):
-    """What differs for layers of an imported network.
+    """Settings of single layers of an imported network.
 
     Attributes:
-        tile: What differs for their tiles from the section ``tile``.
+        tile: Settings of their tiles that differ from the section ``tile``.
         replicas: Copies of their tiles.
         digital: Whether their weights lie in digital memory.
         frozen: Whether their weights and numbers stay as they are.
@@ -57,7 +57,7 @@ class Imported(Frozen):
 
 
 class Mapping(Frozen):
-    """How the network is laid onto tiles.
+    """Mapping of the network to tiles.
 
     Attributes:
         vectors_per_tile: A layer whose tiles would be driven with more vectors of an example gets
@@ -79,7 +79,7 @@ LearningRate = Annotated[float, Field(gt=0)] | Annotated[Many[RatePoint], Field(
 
 
 class Training(Frozen):
-    """How the network is trained.
+    """Training settings.
 
     Attributes:
         epochs: Passes over the training set.
@@ -129,7 +129,7 @@ class Training(Frozen):
             epochs = [point.epoch for point in self.learning_rate]
             if epochs[0] != 0 or epochs != sorted(set(epochs)):
                 raise ValueError(
-                    f"learning_rate must list rising epochs from 0, got epochs {epochs}"
+                    f"learning_rate must list increasing epochs from 0, got epochs {epochs}"
                 )
         return self
 
@@ -146,7 +146,7 @@ class Training(Frozen):
 
 
 class Engine(Frozen):
-    """Where the tiles run; never a part of the result.
+    """Where the tiles run; it never changes the result.
 
     Attributes:
         kind: ``local``: all in this process. ``ray``: in actors of a Ray cluster.
@@ -155,11 +155,11 @@ class Engine(Frozen):
         actors: Exactly so many actors, with about the same work each, instead.
         address: Address of a running Ray cluster; by default a private one is started.
         nodes: Wait for so many nodes of the cluster; by default those are used that are there.
-        code: How the code of crossmesh reaches other nodes: ``installed`` there, or ``shipped``
+        code: How other nodes get the code of crossmesh: ``installed`` there, or ``shipped``
             by Ray when the run starts; what crossmesh depends on must be installed in any case.
         timeout_s: Longest wait for the cluster to start or to answer.
         recoveries_per_hour: So often may a run recover from lost actors and nodes before it ends.
-        backend: Who makes the tiles; other packages may bring more.
+        backend: Backend that makes the tiles; other packages may add more.
     """
 
     kind: Literal["local", "ray"] = "ray"
@@ -191,7 +191,7 @@ class CheckpointConfig(Frozen):
         every_s: When the last is so many seconds of wall clock old and the pipeline is drained; the
             schedule ``asynchronous`` drains only after ``every_examples``. By default 5 minutes.
         keep: The newest so many are kept.
-        storage: Where they lie, for all nodes: a folder, or an address such as s3://bucket/folder
+        storage: Storage that all nodes share: a folder, or an address such as s3://bucket/folder
             of a file system that pyarrow knows; by default the folder checkpoints of the run.
     """
 
@@ -212,16 +212,16 @@ class RunConfig(Frozen):
     Attributes:
         name: Name of the run, which its folder begins with.
         seed: Every random number follows from it.
-        data: What is learnt.
+        data: Data source.
         network: Layers, each fed by the one before unless it says otherwise; or an ONNX file.
         weights: NPZ file with the weights that training begins from, named as ``crossmesh export``
             does; by default they are drawn.
-        mapping: How the network is laid onto tiles.
-        loss: What is minimised.
-        training: How.
-        tile: What the tiles of the chip are.
-        chip: What lies between the tiles, and how long everything takes; no part of the values.
-        engine: Where they are emulated.
+        mapping: Mapping of the network to tiles.
+        loss: Loss function.
+        training: Training settings.
+        tile: Configuration of the tiles.
+        chip: Interconnect, timing and component table; they never change the values.
+        engine: Where the tiles run: in this process or on Ray.
         checkpoint: When and where the state of all tiles is saved.
     """
 

@@ -1,4 +1,4 @@
-"""What is learnt: data sets by name, and the order of their examples in an epoch."""
+"""Data sets by name, and the order of their examples in an epoch."""
 
 from crossmesh.common.errors import DataError
 from crossmesh.emulator.data.config import SOURCES, Crop, DataConfig

@@ -63,7 +63,7 @@ class Crop(Frozen):
 
 
 class DataConfig(Frozen):
-    """Where the examples come from.
+    """Data source.
 
     Attributes:
         PATHS: Fields that are paths of one machine.
@@ -119,6 +119,6 @@ class DataConfig(Frozen):
 
     @property
     def absolute(self) -> Self:
-        """The same with paths that hold in any folder."""
+        """A copy with absolute paths."""
         paths = {name: path.absolute() for name in self.PATHS if (path := getattr(self, name))}
         return self.model_copy(update=paths)

@@ -1,4 +1,4 @@
-"""Examples to learn from, and a data set of them."""
+"""A data set: training and test examples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Some = slice | NDArray[np.int64]  # which examples
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Inputs and what they should give, kept in as few bytes as hold them.
+    """Inputs and targets of examples, stored in a compact dtype.
 
     Attributes:
         kept: ``(n, n_inputs)``, C-contiguous: the inputs in float32, or bytes, or tokens.
@@ -90,13 +90,13 @@ class Dataset:
     """Examples to train on and others to test with.
 
     Attributes:
-        name: What reports call it.
+        name: Name in reports.
         train: Training examples.
         test: Test examples.
         shape: Shape of one example before it was flattened, such as ``(28, 28)``.
         n_outputs: Number of classes, or of values of one target.
         tokens: Size of the vocabulary where inputs are the numbers of tokens, else None.
-        characters: What the tokens stand for, in order, where they are characters.
+        characters: Character of each token, in order, where tokens are characters.
     """
 
     name: str

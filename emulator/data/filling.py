@@ -10,7 +10,7 @@ from crossmesh.emulator.data.stored import Stored, StoredPart
 
 
 class Crop2D(NamedTuple):
-    """What is kept of each image: from its first row and column to before its last; None for all.
+    """The crop of each image: rows and columns, half-open; None for all.
 
     Attributes:
         rows: First row, and the one behind the last.

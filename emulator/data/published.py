@@ -21,14 +21,14 @@ TEXT = "input.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """Where a data set can be had.
+    """Download locations of a published data set.
 
     Attributes:
         mirrors: Addresses that the name of a file is put behind, tried in order.
         sha256: Digest of each file by name.
         unpacked: Patterns of names of files that stand for those, plain or compressed.
         subfolders: Names that its folder may have besides the data set's.
-        advice: What to do where it cannot be had; by default, where to put it.
+        advice: Advice for when it cannot be downloaded; by default, where to put it.
     """
 
     mirrors: tuple[str, ...]

@@ -31,7 +31,7 @@ class Words:
     """The words of a stream, from its first, so many at a time.
 
     Args:
-        purpose: What the stream is for.
+        purpose: Purpose of the stream.
         seed: The run's seed, below 2**64.
         epoch: Number of the epoch.
     """

@@ -37,10 +37,10 @@ class Failure(Exception):  # noqa: N818  because it names what happened
         return all(map(_is_symptom, self.errors.values()))
 
     def reason(self, name: Callable[[int], str]) -> Exception:
-        """What failed first, as an error of ours: a death before what it may have led to.
+        """The first failure, as an error of ours: deaths before the errors they may have caused.
 
         Args:
-            name: What to call the actor behind a call.
+            name: Name of the actor behind a call, for errors.
         """
         index = min(self.errors, key=lambda i: _rank(self.errors[i]))
         error = self.errors[index]
@@ -70,7 +70,7 @@ def answers(
         futures: One per call.
         timeout_s: Longest wait.
         meanwhile: Called now and then.
-        patience_s: How long a signal waits for them; infinite: it waits until they are there.
+        patience_s: Seconds for which a signal waits for them; infinite: until they are there.
 
     Returns:
         The answers, in order.
@@ -112,7 +112,7 @@ def _failed(futures: list[Any], pending: list[Any]) -> Failure:
 
 
 def failure(future: Any) -> RayError | None:
-    """How a call that is done failed; None: it did not."""
+    """The error of a finished call; None: it succeeded."""
     try:
         ray.get(future)
     except RayError as error:
@@ -135,7 +135,7 @@ def _not_made(name: str, error: RayError) -> Exception:
             f"crossmesh must be installed on all nodes, got {lines[-1]} for {name}; install it "
             "there, or set engine.code=shipped"
         )
-    return RunError(f"{name} could not be made: {lines[-1]}")
+    return RunError(f"{name} could not be created: {lines[-1]}")
 
 
 def _is_symptom(error: RayError) -> bool:

@@ -1,4 +1,4 @@
-"""What Ray reads from the environment when it is imported; set beforehand, and never overruled."""
+"""Environment variables that Ray reads when imported; those of the user are never overruled."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What every executor is: the protocol that both engines keep."""
+"""The protocol of executors, which both engines implement."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -15,7 +15,7 @@ class Executor(Protocol):
 
     Attributes:
         engine: Name of the kind.
-        notice: What a user should know of how the tiles were placed and what they take, in lines;
+        notice: Remarks for the user on placement and memory of the tiles, in lines;
             may be empty.
     """
 
@@ -60,8 +60,8 @@ class Executor(Protocol):
         """Read the state of every tile from ``folder``.
 
         Args:
-            folder: What ``save`` wrote to.
-            files: What it gave.
+            folder: The folder that ``save`` wrote.
+            files: The digests that it returned.
 
         Raises:
             Damaged: If a file is not what was written.
@@ -81,7 +81,7 @@ class Executor(Protocol):
         ...
 
     def hosts(self) -> list[HostReport]:
-        """Where every host is and how its time went, as last heard of, in their order."""
+        """Latest report of every host, in order: its place, and how its time was spent."""
         ...
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class LocalExecutor:
         return sorted(self.host.reports())
 
     def hosts(self) -> list[HostReport]:
-        """How the time of the only host went."""
+        """Report of the only host."""
         return [self.host.report()]
 
     def close(self) -> None:

@@ -47,7 +47,7 @@ class Members:
         timeout_s: Longest wait for an answer.
 
     Attributes:
-        spots: Where each runs; None while it is not known.
+        spots: Node of each; None while it is not known.
         statuses: What each last said of its progress and its time, while others waited for it.
     """
 
@@ -176,7 +176,7 @@ class Members:
             futures: The calls.
             timeout_s: Longest wait, by default that of all calls.
             meanwhile: Called now and then.
-            patience_s: How long a signal waits for them.
+            patience_s: Seconds for which a signal waits for them.
             beats: Whether actors are asked meanwhile if they live, which updates ``statuses``.
 
         Raises:
@@ -273,7 +273,7 @@ class _Heart:
         """Ask those that are working, once a second, and hear what they say.
 
         Raises:
-            HostLost: If one has been silent for too long.
+            HostLost: If one has not answered for too long.
         """
         now = time.monotonic()
         if now < self._due:
@@ -294,4 +294,4 @@ class _Heart:
             with contextlib.suppress(RayError):  # the call itself meets the failure and names it
                 self._statuses[host] = ray.get(asked)
         elif now - since > SILENCE_S:
-            raise HostLost(f"{self._name(host)} has been silent for {SILENCE_S:g} s")
+            raise HostLost(f"{self._name(host)} has not answered for {SILENCE_S:g} s")

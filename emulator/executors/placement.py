@@ -41,13 +41,13 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where every tile and every host is.
+    """Placement of tiles on hosts, and of hosts on nodes.
 
     Attributes:
         host_of: Host of each block: of each tile, and of each digital memory.
         node_of: Node of each host.
-        notice: What a user should know of it; may be empty.
-        activations: What the values between tiles take of each host, if that was asked.
+        notice: A remark for the user; may be empty.
+        activations: Memory of the activations of each host, if it was computed.
     """
 
     host_of: tuple[int, ...]
@@ -90,7 +90,7 @@ def place(
 
     Args:
         sizes: Memory of each tile in bytes, to which its work is about proportional.
-        engine: How many tiles share an actor.
+        engine: Settings that say how many tiles share an actor.
         machines: Nodes, of which neighbours in the list are neighbours.
         process_bytes: Memory of an actor without its tiles.
         activations: What the values between tiles take, from the host of each block; by default
@@ -102,7 +102,7 @@ def place(
     """
     n_cpus = sum(machine.cpus for machine in machines)
     if not n_cpus:
-        raise ConfigError("the cluster must have a node with a CPU for tile hosts, got none")
+        raise ConfigError("no node of the cluster has a CPU for tile hosts")
     of_tile, notice = packed(sizes, engine, n_cpus)
     load = [0] * (of_tile[-1] + 1)
     for tile, host in enumerate(of_tile):
@@ -136,8 +136,8 @@ def packed(sizes: Sequence[int], engine: Engine, n_cpus: int) -> tuple[tuple[int
         if n_tiles <= room:
             return tuple(range(n_tiles)), ""
         return balanced(sizes, n_cpus), (
-            f"{n_tiles} tiles are packed into {n_cpus} actors, one for each CPU, since there is "
-            f"room for {room}; engine.tiles_per_actor or engine.actors says otherwise"
+            f"{n_tiles} tiles are packed into {n_cpus} actors, one per CPU: there may be at most "
+            f"{room}; override with engine.tiles_per_actor or engine.actors"
         )
     return tuple(tile // int(wanted) for tile in range(n_tiles)), ""
 
@@ -146,8 +146,8 @@ def balanced(sizes: Sequence[int], n_parts: int) -> tuple[int, ...]:
     """Part of each item, consecutive items together, so that the largest part is smallest.
 
     Args:
-        sizes: Of each item.
-        n_parts: How many parts, none of them empty; at most as many as items.
+        sizes: Size of each item.
+        n_parts: Number of parts, none of them empty; at most as many as items.
 
     >>> balanced([4, 1, 1, 1, 1], 2)
     (0, 1, 1, 1, 1)
@@ -220,7 +220,7 @@ def replaced(
         fit = [m for m in machines if taken[m.node] + needed <= m.memory_bytes]
         if not fit:
             raise RunLost(
-                f"no node has {needed / _GIB:.1f} GiB of memory left for the tiles of a lost one: "
+                f"no node has {needed / _GIB:.1f} GiB of memory left for tiles of the lost node: "
                 f"{', '.join(m.ip for m in machines) or 'none'} remain"
             )
         best = max(fit, key=lambda machine: machine.cpus - hosts[machine.node])

@@ -1,4 +1,4 @@
-"""What keeps other users of this machine out of a Ray instance of our own.
+"""Protection of a private Ray instance from other users of this machine.
 
 Its files lie in a folder that no other user may enter, since Ray itself makes folders that all may
 write; it demands a token that is made for it; and it listens on the loopback address alone.

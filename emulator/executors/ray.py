@@ -201,7 +201,7 @@ class RayExecutor:
                 raise
 
     def _left(self, silent: list[int]) -> list[Machine]:
-        """Nodes to go on with: not those that all is silent on, if there are others."""
+        """Nodes to resume with: not those that all is silent on, if there are others."""
         node_of, now = self._placement.node_of, time.monotonic()
         self._avoided = {n: since for n, since in self._avoided.items() if now - since < AVOID_S}
         loud = {node for host, node in enumerate(node_of) if host not in silent}
@@ -272,7 +272,7 @@ class RayExecutor:
         return sorted(TileReport(*row) for part in self._all.all("reports") for row in part)
 
     def hosts(self) -> list[HostReport]:
-        """Where every actor is and how its time went, as last heard of."""
+        """Latest report of every actor: its place, and how its time was spent."""
         return [HostReport(*report) for _, report in sorted(self._reports.items())]
 
     # Ending

@@ -1,4 +1,4 @@
-"""What we take of Ray that is not public, all of it, each with the reason; tried with Ray 2.60.
+"""All uses of Ray that are not public API, each with the reason; tested with Ray 2.60.
 
 Ray has no public calls for these. A new version that lacks one fails here, in tests of this file.
 Everything is imported when it is used, after the environment that Ray reads is set.

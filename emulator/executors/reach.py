@@ -18,7 +18,7 @@ def check_reachable(address: str, rule: str) -> None:
 
     Args:
         address: ``host:port``.
-        rule: What an error says before what it got.
+        rule: The rule that an error states before the value.
 
     Raises:
         ConfigError: If that is so.

@@ -1,4 +1,4 @@
-"""How far a span is: whether it still moves, and its latest figures."""
+"""Progress of a span: whether it has stalled, and its latest figures."""
 
 import math
 import time
@@ -32,5 +32,5 @@ class Stall:
         elif time.monotonic() - self._since > self._timeout_s:
             raise HostLost(
                 f"no micro-batch was completed within engine.timeout_s ({self._timeout_s:g} s), "
-                f"after {examples} examples; a larger value helps where one takes so long"
+                f"after {examples} examples; raise engine.timeout_s if one micro-batch takes longer"
             )

@@ -1,1 +1,1 @@
-"""What lies where: the layers of a network on the tiles of a chip, as a table and a picture."""
+"""Mapping reports: the layers of a network on the tiles of a chip, as a table and a plot."""

@@ -47,7 +47,7 @@ class Laid:
 
     @property
     def bias(self) -> str | None:
-        """Where its bias lies beside weights on tiles: ``line`` or ``digital``; None: it has none.
+        """Place of the bias of weights on tiles: ``line`` or ``digital``; None: no bias.
 
         That of a matrix in digital memory is a row of it, and no line.
         """
@@ -85,10 +85,10 @@ class Layer:
     Attributes:
         name: Its name.
         kind: Its kind.
-        shape: What it gives, per example.
+        shape: Shape of its output, per example.
         stages: First and last of its stages.
         matrices: Its matrices.
-        parameters: What its functions learn and its digital biases, kept in digital memory.
+        parameters: Number of parameters of its functions and digital biases, in digital memory.
         home: The tile whose digital unit computes the last of it.
         frozen: Whether it has weights or parameters, and all of them stay as they are.
     """
@@ -109,10 +109,10 @@ class Layout:
 
     Attributes:
         name: Name of the config.
-        input: What an example is.
+        input: Shape of an example.
         layers: Layers in the order of the config.
         program: The program.
-        activations: What the values between tiles take, if one host has all.
+        activations: Memory of the activations, if one host has all tiles.
     """
 
     name: str
@@ -165,7 +165,7 @@ def _crosspoints(blocks: tuple[Block, ...]) -> int:
 
 
 def lay_out(job: Job) -> Layout:
-    """Where everything of a job lies."""
+    """The layout of a job: the tiles of each layer."""
     network, program = job.network, job.program
     nodes: dict[str, list[Node]] = {}
     for node in network.nodes:

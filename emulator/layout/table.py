@@ -154,7 +154,7 @@ def shape_text(shape: Shape) -> str:
 
 
 def total_lines(layout: Layout) -> tuple[str, str]:
-    """What all of it comes to on the chip, and in the memory of who emulates it."""
+    """Totals: tiles, used crosspoints, and memory of activations in the emulation."""
     tile, activations = layout.tile, layout.activations
     training, evaluation = map(sum, (activations.training, activations.evaluation))
     size = f" of {tile.rows} x {tile.cols}" if tile else ""
@@ -177,7 +177,7 @@ def _count(n: int, what: str) -> str:
 
 
 def layout_json(layout: Layout) -> dict[str, Any]:
-    """The same as objects."""
+    """The layout as JSON objects."""
     return {
         "name": layout.name,
         "input": _shape_json(layout.input),

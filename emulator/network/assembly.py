@@ -17,7 +17,7 @@ class LayerError(Exception):
 
     Args:
         field: The layer's field that could be otherwise; empty: its input.
-        rule: What must be and what is.
+        rule: The rule, and the value that breaks it.
     """
 
     def __init__(self, field: str, rule: str) -> None:
@@ -28,10 +28,10 @@ class LayerError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What layers have unless they say otherwise.
+    """Defaults of all layers.
 
     Attributes:
-        tile: What tiles are.
+        tile: Configuration of the tiles.
         vectors_per_tile: Vectors of an example beyond which a layer's tiles are replicated.
     """
 
@@ -40,15 +40,15 @@ class Settings:
 
 
 class Assembly:
-    """A network under construction.
+    """A network under construction, to which ``lower`` of each layer adds its nodes.
 
     Args:
-        task: What is learnt.
-        settings: What layers have unless they say otherwise.
+        task: Shapes of inputs and targets, and the loss.
+        settings: Defaults of all layers.
 
     Attributes:
-        task: The same.
-        nodes: Nodes so far.
+        task: The task above.
+        nodes: Nodes so far, each after those that feed it.
         matrices: Matrices so far, by name.
     """
 
@@ -64,17 +64,38 @@ class Assembly:
         return node
 
     def count(self, kind: type[Function]) -> int:
-        """How many nodes compute a function of a kind."""
+        """Number of nodes so far whose function is of a class."""
         return sum(isinstance(node.function, kind) for node in self.nodes)
 
     def join(self, name: str, ports: Sequence[Take], shape: Shape, group: str = "") -> Node:
-        """A node that adds and arranges what its ports take."""
+        """Add a node that sums, concatenates or slices values of other nodes.
+
+        Args:
+            name: Unique name of the node.
+            ports: Its inputs, each with the columns where it goes; overlapping inputs are added.
+            shape: Shape of its value per example.
+            group: Nodes of one group share a pipeline stage; by default a group of its own.
+
+        Returns:
+            The node.
+        """
         return self.add(Node(name=name, inputs=tuple(ports), shape=shape, group=group or name))
 
     def function(
         self, name: str, fed: Node, function: Function, shape: Shape, group: str = ""
     ) -> Node:
-        """A node that computes a function of one other."""
+        """Add a node that computes a digital function of one other.
+
+        Args:
+            name: Unique name of the node.
+            fed: The node that feeds it.
+            function: The function; if it is ``Learned``, its parameters belong to this node.
+            shape: Shape of its value per example.
+            group: Nodes of one group share a pipeline stage; by default a group of its own.
+
+        Returns:
+            The node.
+        """
         return self.add(
             Node(
                 name=name,
@@ -86,13 +107,22 @@ class Assembly:
         )
 
     def activation(self, layer_name: str, kind: str, fed: Node) -> Node:
-        """The activation function behind a layer, if it has one."""
+        """Add the activation of a layer.
+
+        Args:
+            layer_name: Name of the layer.
+            kind: Name of the activation in configs.
+            fed: The node that feeds it.
+
+        Returns:
+            The new node, or ``fed`` if the activation is ``identity``.
+        """
         if kind == "identity":
             return fed
         return self.function(f"{layer_name}.{kind}", fed, ACTIVATIONS[kind], fed.shape)
 
     def flat(self, name: str, fed: Node) -> Node:
-        """An image as one vector; what else there is, as it is."""
+        """Flatten an image of ``(channels, height, width)``; other values stay as they are."""
         if fed.shape.image is None:
             return fed
         shape = Shape(features=fed.width * fed.positions)
@@ -104,8 +134,11 @@ class Assembly:
 
         Args:
             layer: The layer.
-            matrix: The matrix, without those settings.
+            matrix: The matrix; holder, ``frozen`` and ``replicas`` are taken from the layer.
             is_split: Whether replicas can share its vectors.
+
+        Returns:
+            The matrix with the layer's settings.
 
         Raises:
             LayerError: If there are more replicas than vectors.
@@ -129,7 +162,17 @@ class Assembly:
         return self.matrices[matrix.name]
 
     def product(self, name: str, matrix: Matrix, fed: Node, group: str = "") -> Node:
-        """A node that drives a matrix with every vector of another node."""
+        """Add a node that multiplies every vector of another node by a matrix.
+
+        Args:
+            name: Unique name of the node.
+            matrix: The matrix, which must have been added.
+            fed: The node that feeds it, of ``matrix.inputs`` features.
+            group: Nodes of one group share a pipeline stage; by default a group of its own.
+
+        Returns:
+            The node, of ``matrix.outputs`` features.
+        """
         shape = fed.shape.with_features(matrix.outputs)
         return self.add(
             Node(
@@ -142,7 +185,17 @@ class Assembly:
         )
 
     def convolution(self, name: str, matrix: Matrix, port: Take, window: Window) -> Node:
-        """A node that drives a matrix with what a window shows of an image."""
+        """Add a node that convolves an image with the weights of a matrix.
+
+        Args:
+            name: Unique name of the node.
+            matrix: The matrix, which must have been added; its rows are the values of a patch.
+            port: The image, or the channels of it that are taken.
+            window: Kernel size, stride, padding and dilation.
+
+        Returns:
+            The node, an image of ``matrix.outputs`` channels.
+        """
         shape = Shape(features=matrix.outputs, image=(window.out_height, window.out_width))
         return self.add(
             Node(
@@ -157,31 +210,50 @@ class Assembly:
 
     @property
     def tile(self) -> TileConfig:
-        """What tiles are unless a layer says otherwise."""
+        """Configuration of the tiles of layers that have none of their own."""
         return self._settings.tile
 
 
 def whole(node: Node) -> Take:
-    """Everything of a node."""
+    """All features of all positions of a node, as an input of another."""
     return of_node(node.name, 0, node.width)
 
 
 def image_of(fed: Node) -> tuple[int, int]:
-    """Height and width of a node that must be an image."""
+    """Height and width of a node's value.
+
+    Raises:
+        LayerError: If it is not an image.
+    """
     if fed.shape.image is None:
         raise LayerError("", f"must be fed an image, got {fed.shape}")
     return fed.shape.image
 
 
 def steps_of(fed: Node) -> int:
-    """Steps of a node that must be a sequence."""
+    """Steps of a node's value.
+
+    Raises:
+        LayerError: If it is not a sequence.
+    """
     if fed.shape.steps is None:
         raise LayerError("", f"must be fed a sequence, got {fed.shape}")
     return fed.shape.steps
 
 
 def matrix_of(layer: TileLayer, build: Assembly, name: str, fed: Node, outputs: int) -> Matrix:
-    """The matrix of a layer that multiplies every vector of its input."""
+    """The matrix of a layer that multiplies every vector of its input; not added yet.
+
+    Args:
+        layer: The layer, which says whether there is a bias.
+        build: The network under construction.
+        name: Unique name of the matrix.
+        fed: The node that feeds the layer.
+        outputs: Features of the product.
+
+    Returns:
+        The matrix; initial weights are uniform within ``1 / sqrt(inputs)``.
+    """
     return Matrix(
         name=name,
         inputs=fed.width,
@@ -194,6 +266,6 @@ def matrix_of(layer: TileLayer, build: Assembly, name: str, fed: Node, outputs: 
 
 
 def frozen_as(build: Assembly, node: Node, frozen: bool) -> Node:
-    """The node, just added, with its parameters as they are."""
+    """The node that was added last, with its parameters frozen or not."""
     build.nodes[-1] = replace(node, frozen=frozen)
     return build.nodes[-1]

@@ -27,7 +27,7 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
     for i, layer in enumerate(layers):
         name = layer_name(layer, i)
         if name in ends:
-            raise ConfigError(f"network.{i}.name must be new, got {name}")
+            raise ConfigError(f"network.{i}.name must be unique, got {name}")
         fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [next(reversed(ends))]]
         if task.tokens is not None and ends[INPUT] in fed and not isinstance(layer, EmbeddingLayer):
             rule = f"must be embedding for the tokens of the data {task.source}"
@@ -83,9 +83,13 @@ def _feeder(ends: dict[str, Node], name: str, i: int) -> Node:
 def _check_ends(network: Network, layers: Sequence[Layer]) -> None:
     for node in network.nodes[:-1]:
         if not network.consumers[node.name]:
-            raise ConfigError(f"network must have one output, got {node.name} that feeds no layer")
+            raise ConfigError(
+                f"network must have one output: layer {node.name} feeds no other layer"
+            )
     if all(matrix.digital for matrix in network.matrices.values()):
-        raise ConfigError(f"network must have a layer on tiles, got {len(layers)} without")
+        raise ConfigError(
+            f"network must have a layer on tiles, got {len(layers)} layers without one"
+        )
 
 
 def _check_output(network: Network, task: LearningTask, last: str) -> None:

@@ -21,7 +21,7 @@ def of_node(
     positions: tuple[int, int] | None = None,
     at_position: int = 0,
 ) -> Take:
-    """What a node takes of another's value, and where it puts it; see ``Take``."""
+    """An input of a node: columns of another node's value, and where they go; see ``Take``."""
     return Take(Value("x", node), start, stop, at, positions, at_position)
 
 
@@ -50,7 +50,7 @@ class Shape:
         return self.image is None and self.steps is None
 
     def with_features(self, features: int) -> "Shape":
-        """The same with so many features."""
+        """A copy with another number of features."""
         return Shape(features=features, image=self.image, steps=self.steps)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Matrix:
         bias: Whether a last row is a bias.
         vectors: Vectors per example that drive it forward.
         bound: Largest initial weight.
-        holder: What its tiles are; or that it lies in digital memory.
+        holder: Configuration of its tiles, or ``Digital.MATRIX`` in digital memory.
         frozen: Whether it stays as it is.
         replicas: Copies that share the vectors.
     """
@@ -120,13 +120,13 @@ class Node:
 
     Attributes:
         name: Unique name.
-        inputs: What it takes.
+        inputs: Its inputs: columns of other nodes' values.
         shape: Shape of its value.
         group: Nodes of one group share a stage of the pipeline.
         matrix: Name of the matrix that it drives, of a product.
-        window: How a convolution moves over its input.
+        window: Kernel size, stride and padding of a convolution.
         offset: Vectors of an example that the matrix has seen before this node's.
-        function: What it computes.
+        function: The digital function that it computes, if any.
         frozen: Whether the parameters of its function stay as they are.
     """
 

@@ -1,4 +1,4 @@
-"""What each kind of layer is in the graph: one function per kind, listed in ``PARTS``."""
+"""Lowering of layers to nodes of the graph: one function per kind, listed in ``PARTS``."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What layers of sequences are in the graph: recurrent layers, attention, embeddings."""
+"""Lowering of layers of sequences: recurrent layers, attention, embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import replace

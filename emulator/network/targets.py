@@ -19,7 +19,7 @@ _AT_ONCE = 1 << 16  # examples that are looked at together
 
 
 def as_values(dataset: Dataset, n_outputs: int) -> Dataset:
-    """The same data with whole numbers as values, ``n_outputs`` in each target."""
+    """The data with class numbers as values, ``n_outputs`` in each target."""
 
     def part(examples: Examples) -> Examples:
         answers = examples.answers.astype(np.float32).reshape(len(examples), n_outputs)
@@ -32,7 +32,7 @@ def check_targets(dataset: Dataset, output: Function | None) -> None:
     """Refuse values that the outputs of a network can never have.
 
     Args:
-        dataset: What is trained and tested on.
+        dataset: Training and test examples.
         output: The last function of the network, if it has one.
 
     Raises:

@@ -47,7 +47,7 @@ class LearningTask:
         return self
 
     def input_shape(self, kinds: set[str]) -> Shape:
-        """How the network takes an example, from the kinds of layers that the input feeds."""
+        """Shape of an example at the input, by the kinds of the layers that it feeds."""
         n = 1
         for size in self.shape:
             n *= size

@@ -191,7 +191,7 @@ def _layer(source: Source, before: Source, names: dict[int, str]) -> Layer:
         return PlainLayer(**fields)
     if source.kind not in _LAYERS:
         what = source.kind
-        raise ConfigError(f"network.onnx must use operators that have a layer, got a lone {what}")
+        raise ConfigError(f"network.onnx must use supported operators, got an isolated {what}")
     return _LAYERS[source.kind](source, fields)
 
 

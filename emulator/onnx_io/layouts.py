@@ -1,4 +1,4 @@
-"""How published arrays make matrices, by kind of layer."""
+"""Conversion of published weight arrays to matrices, by kind of layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -221,8 +221,7 @@ class _Evaluation:
             reason = f" ({refusal})" if str(refusal) else ""
             place = node.name or node.output[0]
             raise ConfigError(
-                f"{FIELD} must use operators that have a layer, "
-                f"got {node.op_type} at node {place}{reason}"
+                f"{FIELD} must use supported operators, got {node.op_type} at node {place}{reason}"
             ) from None
         self.values |= zip(node.output, outputs, strict=False)
         self.values[""] = None

@@ -237,7 +237,7 @@ class Use:
 
         Args:
             inputs: Numbers of the parameters.
-            parameter_first: Whether their names tell more than that of the node's module.
+            parameter_first: Whether their names say more than that of the node's module.
         """
         if self.hint and not parameter_first:
             return self.hint

@@ -87,7 +87,7 @@ def _write(
         made = WRITTEN[layer.kind](graph, layer, fed)
     except (LookupError, ValueError):
         got = fed[0].layout
-        raise ConfigError(f"layer {name} must be fed what it can take, got {got}") from None
+        raise ConfigError(f"layer {name} must have an input it can process, got {got}") from None
     kind = getattr(layer, "activation", "identity")
     if kind == "identity" or (kind == "softmax" and is_left_out):
         return made

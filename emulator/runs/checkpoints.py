@@ -34,7 +34,7 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        storage: Where they are.
+        storage: Storage of the checkpoints.
         job: The job that they belong to.
     """
 
@@ -93,7 +93,7 @@ class Checkpoints:
         """Load the newest whole checkpoint, or None if there has never been one.
 
         Args:
-            tiles: What to load it into.
+            tiles: Holder of the tiles to load it into.
             warn: Called for each that is damaged, and for one of another physics.
             to_train: Whether training continues from it, which takes the same physics.
 
@@ -103,21 +103,21 @@ class Checkpoints:
         """
         names, unread = found(self._storage), ""
         for name in _strays(self._storage):
-            warn(f"{name} among the checkpoints is no folder of one and not used")
+            warn(f"ignoring {name}: not a checkpoint folder")
         for name in reversed(names):
             try:
                 return self._restored(name, tiles, warn, to_train=to_train)
             except Damaged as error:
-                warn(f"checkpoint {name} is damaged and not used: {error}")
+                warn(f"checkpoint {name} is damaged and ignored: {error}")
             except NotRead as error:
-                warn(f"checkpoint {name} cannot be read and is not used: {error}")
+                warn(f"checkpoint {name} cannot be read and is ignored: {error}")
                 unread = str(error)
         if unread:  # which may be otherwise the next time
             raise RunLost(unread)
         if names:
             raise ConfigError(
-                f"RUN must have a checkpoint that is whole, got {len(names)} damaged in "
-                f"{self._storage}; without that folder the run begins again"
+                f"RUN must have an intact checkpoint, got {len(names)} damaged in "
+                f"{self._storage}; without that folder the run starts from the beginning"
             )
         return None
 
@@ -147,8 +147,8 @@ class Checkpoints:
         is_other = manifest.config != lineage(self._job.config)
         if is_other and manifest.physics == PHYSICS:
             raise ConfigError(
-                f"config.yaml must be what {folder.name} was trained with, but for name, engine, "
-                "checkpoint, places of data, epochs, logging and tests; got other values"
+                f"config.yaml must be the one {folder.name} was trained with, got another (only "
+                "name, engine, checkpoint, paths of data, epochs, logging and tests may change)"
             )
         if manifest.data != self._job.data_digest:
             imported = isinstance(self._job.config.network, Imported) or self._job.given
@@ -161,7 +161,7 @@ class Checkpoints:
         if manifest.history.epoch > epochs:
             raise ConfigError(
                 f"training.epochs must be at least {manifest.history.epoch}, which {folder.name} "
-                f"has done already, got {epochs}"
+                f"has already completed, got {epochs}"
             )
         if manifest.files.keys() != self._names():
             raise Damaged("its manifest does not name the file of every tile")
@@ -241,7 +241,7 @@ def _allow_foreign(name: str, physics: int, warn: Callable[[str], None], *, to_t
         changed = f"since which: {changes_since(physics)}"
     if to_train:
         raise ConfigError(
-            f"RUN must have been begun under physics {PHYSICS} to be resumed, got {name} of "
+            f"RUN must have been started under physics {PHYSICS} to be resumed, got {name} of "
             f"physics {physics}, {changed}; train again from its config.yaml"
         )
     warn(

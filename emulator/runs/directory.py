@@ -42,7 +42,7 @@ class RunDirectory:
     """The folder of one run.
 
     Args:
-        path: Where.
+        path: Path of the directory.
         numbered: Whether a new run takes ``path-2`` and so on where ``path`` is taken.
     """
 
@@ -100,7 +100,7 @@ class RunDirectory:
             os.close(lock)
             if not self._numbered:
                 raise ConfigError(f"--run-dir must be new or empty, got {self.path}")
-        raise ConfigError(f"--run-dir must have room for another run, got {first.parent}")
+        raise ConfigError(f"--run-dir must be given: {first.parent} has too many runs of this name")
 
     def _locked(self) -> int:
         return locked(self.path, "--run-dir", "run")
@@ -183,7 +183,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Tell failures to write in one line."""
+        """Report failures to write in one line."""
         try:
             yield
         except OSError as error:
@@ -223,12 +223,12 @@ class RunDirectory:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is a run to go on with, perhaps from its first example."""
+        """Whether there is a run to resume, perhaps from its first example."""
         return (self.path / "config.yaml").is_file()
 
     @property
     def resume_command(self) -> str:
-        """The command that goes on with the run."""
+        """The command that resumes the run."""
         return command("resume", self.path)
 
     def can_be_resumed(self, config: RunConfig) -> bool:

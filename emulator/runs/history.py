@@ -37,8 +37,8 @@ class Recovery(NamedTuple):
         time_s: When it was noticed, in seconds since 1970.
         resumed_s: When training went on.
         examples: Examples trained when it was noticed.
-        examples_lost: How many of them had to be trained again.
-        what: What was lost, and why.
+        examples_lost: Number of them that had to be trained again.
+        what: The part that was lost, and why.
     """
 
     time_s: float

@@ -1,4 +1,4 @@
-"""What ``live.json`` says: written by runs, read by what watches them."""
+"""The schema of ``live.json``: written by runs, read by ``crossmesh watch``."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ class _LiveSection(BaseModel):
 
 
 class LiveHost(_LiveSection):
-    """Where a tile host is, and where its time went since the file before.
+    """Place of a tile host, and shares of its time since the previous file.
 
     Attributes:
         host: Its number.
@@ -45,14 +45,14 @@ class Live(_LiveSection):
 
     Attributes:
         schema_: Version of the format, ``schema`` in the file.
-        phase: What the run does.
+        phase: Present phase of the run.
         epoch: Epochs finished.
         epochs: Epochs of the run.
         examples: Examples trained.
         total: Examples of the run.
-        examples_per_s: Of late, once known.
-        loss: Of late, once known.
-        accuracy: Of late, once known.
+        examples_per_s: Recent rate, once known.
+        loss: Recent training loss, once known.
+        accuracy: Recent training accuracy, once known.
         updated: When, in seconds since 1970.
         recoveries: Losses survived.
         checkpoint: Examples trained at the newest checkpoint, if there is one.

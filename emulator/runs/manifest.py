@@ -14,7 +14,7 @@ from crossmesh.emulator.runs.history import History
 from crossmesh.tiles.runtime.tile_file import Damaged
 
 MANIFEST = "manifest.msgpack"
-# Neither changes a bit of the chip's state, so a run may go on with other values.
+# Neither changes a bit of the chip's state, so a run may be resumed with other values.
 _FREE: dict[str, Any] = {
     "name": True,
     "engine": True,
@@ -26,7 +26,7 @@ _FREE: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a checkpoint says of itself.
+    """Manifest of a checkpoint.
 
     Attributes:
         schema: Version of this format.
@@ -45,7 +45,7 @@ class Manifest:
     physics: Annotated[int, Field(ge=1)] = 1
 
     def packed(self) -> bytes:
-        """As it is written, with its checksum."""
+        """The manifest as bytes, with its checksum."""
         history = {
             **asdict(self.history),
             "rows": [tuple(row) for row in self.history.rows],

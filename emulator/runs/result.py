@@ -14,7 +14,7 @@ SCHEMA = 1  # of the summary
 
 @dataclass(frozen=True, kw_only=True)
 class Emulation:
-    """How the emulation itself ran.
+    """Figures of the emulation itself.
 
     Attributes:
         engine: ``local`` or ``ray``.
@@ -43,8 +43,8 @@ class RunResult:
 
     Attributes:
         schema: Version of the summary.
-        name: As in the config.
-        seed: As in the config.
+        name: Name in the config.
+        seed: Seed in the config.
         config_digest: sha256 of what decides the result.
         physics: Version of the physics, see ``crossmesh.common.version``.
         state_digest: sha256 over every tile's device state in tile order.
@@ -53,15 +53,15 @@ class RunResult:
         train_loss: Mean loss of the last examples that were trained.
         test_loss: Mean loss of the test set.
         test_accuracy: Share of the test examples that are right; None for a regression.
-        baseline_test_accuracy: The same for a digital network, or None.
+        baseline_test_accuracy: Test accuracy of the float32 network, or None.
         baseline_test_loss: Its loss, or None.
-        emulation: How the emulation itself ran.
+        emulation: Figures of the emulation itself.
         chip: Emulated time, energy and area of the chip, in SI units but for mm²; None if it could
             not be timed.
-        metrics: As ``metrics.parquet``.
-        tiles: As ``tiles.parquet``.
-        links: As ``links.parquet``; without columns if the chip could not be timed.
-        recoveries: As ``recoveries.parquet``.
+        metrics: Table of ``metrics.parquet``.
+        tiles: Table of ``tiles.parquet``.
+        links: Table of ``links.parquet``; without columns if the chip could not be timed.
+        recoveries: Table of ``recoveries.parquet``.
         path: The run directory, or None if none was asked for.
     """
 
@@ -105,7 +105,7 @@ class RunResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """As ``summary.json``."""
+        """The contents of ``summary.json``."""
         beside = {"metrics", "tiles", "links", "recoveries", "path"}
         summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
         chip = None if self.chip is None else dict(self.chip)

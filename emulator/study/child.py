@@ -32,7 +32,7 @@ def _work() -> int:
         tell({"result": _result(task, tell)})
     except BrokenPipeError:
         return 130
-    except Exception as error:  # whatever it is, the other runs go on
+    except Exception as error:  # whatever it is, the other runs continue
         tell({"error": _reason(error)})
         return 1
     return 0

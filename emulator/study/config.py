@@ -1,4 +1,4 @@
-"""What a study runs: a frozen object, read from YAML or made of the names of configs."""
+"""Study configs: frozen objects, read from YAML or made from names of configs."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ class StudyRun(Frozen):
 
     Attributes:
         config: A file, beside the study's or in the working directory, or a shipped name.
-        title: What tables and plots call it; by default the name of the config.
+        title: Title in tables and plots; by default the name of the config.
         set: Fields of the config to change, as ``a.b: value``.
     """
 
@@ -35,7 +35,7 @@ class StudyRun(Frozen):
 
     @property
     def label(self) -> str:
-        """What tables and plots call it."""
+        """Title in tables and plots."""
         return self.title or Path(self.config).stem
 
 
@@ -46,7 +46,7 @@ class Study(Frozen):
         name: Name of the study, which its folder bears.
         seeds: Seeds that every run is repeated for.
         baseline: Whether to train the same networks digitally too, in float32.
-        runs: What is compared.
+        runs: The runs that are compared.
         set: Fields to change in the configs of all runs, as ``a.b: value``.
         vary: Fields and the values that every run is repeated for; of several fields, for every
             combination.
@@ -64,7 +64,7 @@ class Study(Frozen):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
         if any("seed" in fields for fields in (self.set, self.vary, *(r.set for r in self.runs))):
-            raise ValueError("seeds must be where seeds are given, got seed as a field to change")
+            raise ValueError("seed must be given by seeds or --seeds, got it as a field to change")
         return self
 
     def changed(

@@ -33,11 +33,11 @@ class Trial:
     """A row of the table under one seed: one run.
 
     Attributes:
-        title: What tables and plots call the row.
+        title: Title of the row in tables and plots.
         label: The same without the values that are varied.
         source: Config, as the study names it.
         varied: The fields that are varied, and their values.
-        config: What is run.
+        config: The run.
         folder: The run directory.
     """
 
@@ -50,12 +50,12 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
         return f"{self.title}, seed {self.config.seed}"
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What the run came to, or None if it has not ended under this version of the physics.
+        """Summary of the run, or None if it has not finished under this version of the physics.
 
         Raises:
             ConfigError: If the folder holds the run of another config.

@@ -35,7 +35,7 @@ class Series:
     """A row of the table as plots show it.
 
     Attributes:
-        title: What it is called.
+        title: Title.
         label: The same without the varied values.
         varied: The varied fields and their values.
         final: Percent right, or loss, at the end of each run.
@@ -64,7 +64,7 @@ def draw(trials: Sequence[Trial], table: pa.Table, folder: Path, kind: str) -> l
     Args:
         trials: The trials.
         table: Their results, in the same order.
-        folder: Where to.
+        folder: Output folder.
         kind: ``png`` or ``svg``.
 
     Returns:

@@ -23,12 +23,12 @@ _LOOK_S = 1.0  # between two words to our parent while a process ends
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessTask:
-    """What one process does.
+    """Task of one process.
 
     Attributes:
-        key: What tells it from all others.
-        name: What messages call it.
-        config: What is run.
+        key: Unique key.
+        name: Name in messages.
+        config: The run.
         folder: The run directory; None for a baseline.
         log: File for what the process says besides; removed if it says nothing.
     """
@@ -43,11 +43,11 @@ class ProcessTask:
 def perform(
     tasks: Sequence[ProcessTask], jobs: int, kept: int
 ) -> Generator[tuple[ProcessTask, str, Any]]:
-    """Do tasks, ``jobs`` at once, and tell how they go.
+    """Run tasks, ``jobs`` at a time, and report their progress.
 
     Args:
-        tasks: What to do, in this order.
-        jobs: How many processes to have at once.
+        tasks: Tasks, in order.
+        jobs: Most processes at a time.
         kept: File descriptor that every process holds until its end.
 
     Yields:
@@ -110,7 +110,7 @@ class _Child:
             self._input.flush()
 
     def messages(self) -> Iterator[tuple[str, Any]]:
-        """What the process has reported since the last call; to be called when there is any."""
+        """Messages of the process since the last call; call it when there are any."""
         received = os.read(self.output, 1 << 16)
         *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:

@@ -35,7 +35,7 @@ def run_study(
 ) -> pa.Table:
     """Run what is left of a study; leave its table and plots.
 
-    Runs that have ended are not run again, and others go on from their newest checkpoint.
+    Finished runs are not repeated; others are resumed from their newest checkpoint.
 
     Args:
         study: The study.
@@ -209,12 +209,12 @@ def _held(directory: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _writing(directory: Path) -> Iterator[None]:
-    """Tell failures to write in one line."""
+    """Report failures to write in one line."""
     try:
         yield
     except OSError as error:
         reason = f"{directory} cannot be written: {error.strerror or error}"
-        raise RunLost(f"{reason}; the same command goes on") from None
+        raise RunLost(f"{reason}; run the same command again to resume") from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

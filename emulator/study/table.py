@@ -1,4 +1,4 @@
-"""What a study came to: a row for every run as Arrow, a row for every title as Markdown."""
+"""Results of a study: a row per run as Arrow, a row per title as Markdown."""
 
 import json
 import statistics
@@ -25,7 +25,7 @@ _LEGEND = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """What is known of a trial.
+    """Outcome of a trial.
 
     Attributes:
         summary: The run's summary, once it has ended.
@@ -97,7 +97,7 @@ class Summary:
     """A title of a study over its seeds; what no run has is None.
 
     Attributes:
-        title: What the row is called.
+        title: Title of the row.
         seeds: Number of seeds.
         ended: Number of runs that ended.
         accuracy: Mean test accuracy.

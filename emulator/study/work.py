@@ -1,4 +1,4 @@
-"""What a process of a study does: a run, or a baseline."""
+"""Task of a process of a study: a run, or a baseline."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class _ReportingCallbacks(Silence):
-    """Tells of notes and progress."""
+    """Callbacks that report notes and progress to the parent process."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -29,7 +29,7 @@ class _ReportingCallbacks(Silence):
 
 
 def run(config: RunConfig, folder: str, tell: Tell) -> dict[str, Any]:
-    """Begin or go on with a run; its summary."""
+    """Start or resume a run; its summary."""
     return train(config, folder, _ReportingCallbacks(tell), resume=True).summary
 
 

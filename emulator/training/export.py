@@ -40,8 +40,8 @@ def export(
     Args:
         directory: The run.
         config: Its config.
-        onnx: Where to write a model, which ends in logits.
-        npz: Where to write the weights alone.
+        onnx: Path of the ONNX model to write; its output is logits.
+        npz: Path of the weights to write.
         warn: Called with a line about each damaged checkpoint.
 
     Returns:

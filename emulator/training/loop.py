@@ -1,4 +1,4 @@
-"""The course of a run: spans, tests between them, checkpoints, and going on after a loss."""
+"""The training loop: spans, tests between them, checkpoints, and recovery after a loss."""
 
 import contextlib
 import math
@@ -68,9 +68,9 @@ class Course:
 
     Args:
         job: The job.
-        executor: Who holds the tiles.
-        directory: Where checkpoints and metrics go; None: nowhere, and a loss begins again.
-        listener: Who shows progress.
+        executor: Holder of the tiles.
+        directory: Run directory for checkpoints and metrics; None: none, so a loss restarts it.
+        listener: Progress callbacks.
 
     Attributes:
         history: The run so far.
@@ -244,7 +244,7 @@ class Course:
         return every_s is not None and time.monotonic() - self._saved >= every_s
 
     def _save(self) -> None:
-        """Leave a checkpoint and the metrics; without room for them, the run goes on."""
+        """Write a checkpoint and the metrics; if that fails, the training continues."""
         if self._directory is None or self._checkpoints is None:
             return
         self._saved = time.monotonic()
@@ -255,7 +255,7 @@ class Course:
             if not self._is_full:
                 self._listener.note(
                     f"no checkpoint after {self.history.examples} examples: {error}; "
-                    "the run goes on, and tries again"
+                    "training continues and the next checkpoint is tried"
                 )
             self._is_full = True
         else:

@@ -39,8 +39,8 @@ class AgeRow:
     Attributes:
         after_s: Seconds since programming.
         compensated: Whether the loss of each tile as a whole was scaled back.
-        mean: Of the test accuracy, or of the loss where there are no classes.
-        std: The same; 0 for a single repetition.
+        mean: Mean of the test accuracy, or of the loss where there are no classes.
+        std: Standard deviation of the same; 0 for a single repetition.
     """
 
     after_s: float
@@ -72,7 +72,7 @@ def parse_times(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Ages:
-    """What ageing a run gives.
+    """Test results of a run after ageing.
 
     Attributes:
         table: One row per test: ``after_s, compensated, repetition, test_loss, test_accuracy``.
@@ -100,7 +100,7 @@ def age(
         after_s: Seconds since programming.
         listener: Progress callbacks; by default none.
         inference: Name of the memories: one of ``crossmesh.tiles.analog.programmed.MODELS``.
-        repeats: How often the weights are programmed again.
+        repeats: Number of times the weights are programmed.
 
     Returns:
         The tests, whose table is also written to ``after.parquet`` of the run.
@@ -187,9 +187,9 @@ def draw_ages(rows: Sequence[AgeRow], trained: float | None, title: str, path: P
     """Draw accuracy (or loss) against age, with and without compensation.
 
     Args:
-        rows: What to draw.
+        rows: Results to plot.
         trained: Accuracy before programming, or None.
-        title: Of the figure.
+        title: Title of the figure.
         path: PNG or SVG file to write.
     """
     from matplotlib.figure import Figure

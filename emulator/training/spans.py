@@ -1,4 +1,4 @@
-"""Where a run may pause: spans of micro-batches that end with every stage drained."""
+"""Spans of micro-batches between two moments at which the pipeline is empty."""
 
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.tiles.runtime.program import Span, Sums
@@ -14,7 +14,7 @@ class Spans:
     epoch and after every ``checkpoint.every_examples``, since that does change the result.
 
     Args:
-        job: What is trained.
+        job: The job to train.
     """
 
     def __init__(self, job: Job) -> None:
@@ -34,7 +34,7 @@ class Spans:
         return self._job.span(epoch, done, stop, measured)
 
     def boundary(self, done: int) -> int:
-        """Where the next checkpoint is due by examples, or the epoch ends, after ``done``."""
+        """The next checkpoint by examples, or end of the epoch, after ``done``."""
         n = self._job.n_train
         if self._stop_every is None:
             return n

@@ -48,10 +48,10 @@ def train(
 
     Args:
         config: The run.
-        directory: Where to leave results and checkpoints; by default nowhere. It must be new or
+        directory: Run directory for results and checkpoints; by default none. It must be new or
             empty, unless a run is resumed.
         listener: Progress callbacks; by default none.
-        resume: Whether to go on from the directory's newest checkpoint.
+        resume: Whether to resume from the directory's newest checkpoint.
 
     Returns:
         The result.
@@ -83,7 +83,7 @@ def train(
         except RunLost as error:
             if directory is None or not directory.has_begun:
                 raise
-            raise RunLost(f"{error}; go on with: {directory.resume_command}") from error
+            raise RunLost(f"{error}; resume with: {directory.resume_command}") from error
 
 
 class _Run:
@@ -134,8 +134,8 @@ class _Run:
             self._listener.note(line)
         for layer, share in out_of_reach(job.network, job.program, job.given).items():
             self._listener.note(
-                f"{100 * share:.1f} % of the given weights of {layer} lie beyond what its "
-                "devices hold; tile.weight_scale=auto makes room for the largest"
+                f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its "
+                "devices; tile.weight_scale=auto covers the largest"
             )
 
     def _chip(self, pulses: tuple[float, ...] | None) -> ChipReport | None:
@@ -145,7 +145,7 @@ class _Run:
             chip.summary, tile_columns(chip), links_table(chip)
         except Exception as error:
             said = str(error) or type(error).__name__
-            self._listener.note(f"the chip was not timed, the summary has no figures of it: {said}")
+            self._listener.note(f"timing the chip failed ({said}); the summary has no chip figures")
             return None
         return chip
 

@@ -81,7 +81,7 @@ def test_a_run_that_is_resumed_with_more_epochs_equals_a_longer_one(run):
     ],
 )
 def test_a_run_never_goes_on_with_another_config(run, changes):
-    with pytest.raises(ConfigError, match=r"config\.yaml must be what step-000000000150 was"):
+    with pytest.raises(ConfigError, match=r"config\.yaml must be the one step-000000000150 was"):
         resume(run[0], **changes)
     assert names(run[0]) == ["step-000000000100", "step-000000000150"]
 
@@ -96,7 +96,7 @@ def test_a_run_never_goes_on_with_other_data(tmp_path, run):
 def test_without_a_whole_checkpoint_nothing_begins_anew(run):
     for folder in steps(run[0]):
         (folder / "manifest.msgpack").write_bytes(b"")
-    with pytest.raises(ConfigError, match="RUN must have a checkpoint that is whole, got 2 damage"):
+    with pytest.raises(ConfigError, match="RUN must have an intact checkpoint, got 2 damage"):
         resume(run[0])
     assert names(run[0]) == ["step-000000000100", "step-000000000150"]
 
@@ -242,7 +242,7 @@ def test_a_history_that_no_run_has_is_damaged(run, change):
     file.write_bytes(msgpack.packb({"sha256": hashlib.sha256(packed).hexdigest(), "body": packed}))
     _, notes = resume(run[0])
 
-    assert "step-000000000150 is damaged and not used: its manifest cannot be read" in notes[0]
+    assert "step-000000000150 is damaged and ignored: its manifest cannot be read" in notes[0]
     assert notes[1] == "resumed after 100 examples"
 
 

@@ -302,7 +302,7 @@ def test_an_interrupted_run_ends_in_order_and_resumes_with_the_same_bits(tmp_pat
     _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 130, errors
-    assert "interrupted; go on with: crossmesh resume" in errors
+    assert "interrupted; resume with: crossmesh resume" in errors
     assert "Traceback" not in errors
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < deadline:

@@ -177,7 +177,7 @@ def test_a_run_that_is_lost_too_often_ends_with_the_reason_and_the_way_on(tmp_pa
     assert str(failure.value) == (
         "the actor of tile 0 died: it was told to (after 3 recoveries within an hour; "
         "engine.recoveries_per_hour allows no more); "
-        f"go on with: crossmesh resume {tmp_path / 'run'}"
+        f"resume with: crossmesh resume {tmp_path / 'run'}"
     )
 
 
@@ -199,7 +199,7 @@ def test_without_room_for_checkpoints_a_run_goes_on(tmp_path, monkeypatch):
 
     assert notes.notes == [
         "no checkpoint after 100 examples: x cannot be written: No space left on device; "
-        "the run goes on, and tries again",
+        "training continues and the next checkpoint is tried",
         "checkpoints can be written again",
     ]
     assert result.state_digest == whole.state_digest

@@ -153,7 +153,7 @@ def test_the_command_draws_names_files_and_kinds(tmp_path, monkeypatch, capsys):
     name = next(iter(presets()))
     code, out, _ = plot(capsys, name, "mine.yaml", "exp_step", "--output", "a.svg")
 
-    assert (code, out) == (0, "drawn in a.svg\n")
+    assert (code, out) == (0, "wrote a.svg\n")
     text = (tmp_path / "a.svg").read_text("utf-8")
     assert all(words in text for words in (name, ">mine<", "exp_step"))
 

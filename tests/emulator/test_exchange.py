@@ -263,7 +263,7 @@ def test_a_softmax_at_the_end_is_added_only_to_logits(tmp_path):
         (
             [ConvLayer(name="a", outputs=2, kernel=3)],
             (4, 6),
-            r"layer a must be fed what it can take",
+            r"layer a must have an input it can process",
         ),
         (
             [LinearLayer(name="a", outputs=2)],

@@ -216,7 +216,7 @@ def test_operators_without_a_layer_are_named_with_their_node(name, tmp_path):
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
         onnx.save(model, path)
 
-    rule = r"network\.onnx must use operators that have a layer, got .*"
+    rule = r"network\.onnx must use supported operators, got .*"
     with pytest.raises(ConfigError, match=rule + message):
         read_onnx(path)
 
@@ -454,7 +454,7 @@ def same_parameters(model, read):
 def test_models_that_cannot_come_in_say_so(torch_models):
     torch = torch_models.torch
 
-    with pytest.raises(ConfigError, match=r"must use operators that have a layer, got Mul at node"):
+    with pytest.raises(ConfigError, match=r"must use supported operators, got Mul at node"):
         from_torch(torch.nn.SiLU(), torch.zeros(2, 3))
 
 

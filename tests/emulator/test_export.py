@@ -36,4 +36,4 @@ def test_an_export_to_nowhere_is_refused(tmp_path):
     rule = "export must be given --onnx FILE, --npz FILE or both, got neither"
     assert sentence == f"error: {rule}"
     sentence = refused("export", "run", "--npz", "no/where.npz", folder=tmp_path)
-    assert sentence.startswith("error: --npz must lie in a folder that is there, got no/where")
+    assert sentence.startswith("error: --npz must be in an existing folder, got no/where")

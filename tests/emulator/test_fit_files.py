@@ -149,7 +149,10 @@ RISE = [f"{n},{30 - n}" for n in range(20)]
         (LONG + "a,up,1,x\n", "line 2 column conductance must be a number, got 'x'"),
         (LONG + "a,left,1,2\n", "line 2 column direction must be up or down, got 'left'"),
         (LONG + "a,up,1.5,2\n", "line 2 column pulse must be a whole number from 0 to 1000000000"),
-        (LONG + "a,up,1,2\n" * 2, "line 3 column pulse must be new for this device and direction"),
+        (
+            LONG + "a,up,1,2\n" * 2,
+            "line 3 column pulse must be unique for this device and direction",
+        ),
         (LONG + "a,up,1,2\na,up,99999,3\n", "must have at most 10000 pulses in a direction, got"),
         (
             LONG + "".join(f"a,up,{n},{n}\n" for n in range(20)),
@@ -230,7 +233,7 @@ def test_fit_writes_over_its_own_files_only(data, capsys):
     for output, code in (("mine.yaml", 0), ("mine.yaml", 0), ("notes.yaml", 2), ("mine.csv", 2)):
         done, _, error = command(capsys, "fit", "mine.csv", "--output", output)
         assert done == code, error
-    assert "--output must be a new file, or one that a fit left, got mine.csv" in error
+    assert "--output must be a new file or one written by devices fit, got mine.csv" in error
     assert (data / "notes.yaml").read_text() == "precious\n"
 
 

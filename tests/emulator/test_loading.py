@@ -41,7 +41,7 @@ def test_a_config_extends_a_shipped_one(tmp_path):
 def test_a_config_that_extends_itself_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
-    with pytest.raises(ConfigError, match=r"extends must not lead back to itself, got a\.yaml"):
+    with pytest.raises(ConfigError, match=r"extends must not form a cycle, got a\.yaml"):
         load_config(tmp_path / "a.yaml")
 
 
@@ -179,7 +179,7 @@ def test_overrides_extend_files_of_the_current_folder(tmp_path, monkeypatch):
          "got idealised; did you mean idealized?"),
         ("extends: 5", "extends must be a file or a shipped name, got 5"),
         ("extends: idealized\nstp: 1", "stp is unknown; did you mean step?"),
-        ("extends: device.yaml", r"extends must not lead back to itself, got .*device\.yaml"),
+        ("extends: device.yaml", r"extends must not form a cycle, got .*device\.yaml"),
         ("kind: pair\ndevice: {extends: device.yaml}", "must not lead back to itself"),
         ("step: 1", "kind must be given"),
         ("kind: [1", r"device\.yaml line 2 must be YAML"),

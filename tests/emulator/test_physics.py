@@ -78,7 +78,7 @@ def test_a_run_of_another_physics_is_not_resumed(run, trained, physics, said):
 
     assert (code, out) == (2, "")
     assert error == (
-        f"error: RUN must have been begun under physics {PHYSICS} to be resumed, got "
+        f"error: RUN must have been started under physics {PHYSICS} to be resumed, got "
         f"{steps(trained)[-1].name} of {said} train again from its config.yaml\n"
     )
     assert before == {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}

@@ -65,8 +65,8 @@ def test_hosts_that_follow_each_other_share_a_node_and_no_node_is_overfull(n_hos
     ("engine", "n_cpus", "n_hosts", "notice"),
     [
         ({}, 2, 16, ""),
-        ({}, 1, 1, "16 tiles are packed into 1 actors, one for each CPU, since there is room for 8;"
-                   " engine.tiles_per_actor or engine.actors says otherwise"),
+        ({}, 1, 1, "16 tiles are packed into 1 actors, one per CPU: there may be at most 8;"
+                   " override with engine.tiles_per_actor or engine.actors"),
         ({"tiles_per_actor": 3}, 1, 6, ""),
         ({"tiles_per_actor": "all"}, 4, 1, ""),
         ({"actors": 5}, 1, 5, ""),
@@ -86,7 +86,7 @@ def test_lost_hosts_go_where_most_cpus_are_to_spare():
     assert replaced(lost, ["n1", "n1", "n3", "n3"], there, {}) == {2: "n2", 3: "n2"}
     assert replaced(lost, ["n1"] * 4, there, {"n2": 7 * GIB}) == {2: "n2", 3: "n1"}
     rule = (
-        r"no node has 1\.0 GiB of memory left for the tiles of a lost one: 10\.0\.0\.1, 10\.0\.0\.2"
+        r"no node has 1\.0 GiB of memory left for tiles of the lost node: 10\.0\.0\.1, 10\.0\.0\.2"
     )
     with pytest.raises(RunLost, match=rule):
         replaced(lost, ["n1"] * 4, there, {"n1": 8 * GIB, "n2": 7.5 * GIB})

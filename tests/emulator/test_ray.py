@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "crossmesh")
-AGAIN = r"; begin again with: crossmesh train small\.yaml --engine ray .*\n"
+AGAIN = r"; restart with: crossmesh train small\.yaml --engine ray .*\n"
 
 
 def environment(**changes):
@@ -145,7 +145,7 @@ def test_a_killed_actor_is_named_where_no_recovery_is_allowed(short_folder):
     last = errors.splitlines()[-1]
     assert re.match(r"error: the actor of tiles? \d", last)
     assert "died: " in last
-    assert last.endswith("; go on with: crossmesh resume runs/digits")
+    assert last.endswith("; resume with: crossmesh resume runs/digits")
     assert not list(short_folder.glob("crossmesh-*"))
 
 
@@ -158,7 +158,7 @@ def test_a_run_that_signals_end_goes_on_in_one_process_with_the_same_bits(short_
     _, errors = run.communicate(timeout=60)
 
     assert run.returncode == 130, errors
-    assert errors.splitlines()[-1] == "interrupted; go on with: crossmesh resume runs/digits"
+    assert errors.splitlines()[-1] == "interrupted; resume with: crossmesh resume runs/digits"
     assert not list(short_folder.glob("crossmesh-*"))
     deadline = time.monotonic() + 20
     while session.keys() & processes(run.pid).keys() and time.monotonic() < deadline:

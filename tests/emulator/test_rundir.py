@@ -90,5 +90,5 @@ def test_a_full_disk_is_told_in_one_line_with_the_way_on(tmp_path, monkeypatch):
         train(small_config(), directory)
     assert str(failure.value) == (
         f"{directory.path} cannot be written: No space left on device; "
-        f"go on with: crossmesh resume {directory.path}"
+        f"resume with: crossmesh resume {directory.path}"
     )

@@ -79,7 +79,7 @@ def command(*arguments, cwd):
         ({"vary": {"tile.rows": []}}, "vary.tile.rows must have at least 1 entries, got []"),
         (
             {"set": {"seed": 3}},
-            "seeds must be where seeds are given, got seed as a field to change",
+            "seed must be given by seeds or --seeds, got it as a field to change",
         ),
         ({"baselin": True}, "baselin is unknown; did you mean baseline?"),
         ({"name": "a/b"}, "name must match ^[A-Za-z0-9][A-Za-z0-9._-]*$, got 'a/b'"),
@@ -348,7 +348,7 @@ def test_a_study_that_was_ended_ends_with_the_same_results(tmp_path, undisturbed
             said = (folder / "said").read_text()
             assert code == 130
             assert said.endswith(
-                f"interrupted; go on with: crossmesh study {shlex.join(LONG_COMMAND)}\n"
+                f"interrupted; resume with: crossmesh study {shlex.join(LONG_COMMAND)}\n"
             )
             assert "Traceback" not in said
 

@@ -106,14 +106,14 @@ def test_a_run_ends_with_the_command_that_goes_on(number, awkward):
     _, said = begun.communicate(timeout=120)
     if number == signal.SIGINT:
         assert begun.returncode == 130, said
-        words = printed(said, "interrupted; go on with: ")
+        words = printed(said, "interrupted; resume with: ")
     else:
         for _ in range(20):
             watched = crossmesh("watch", "my runs/one", "--once", folder=awkward)
             if watched.code == 1:
                 break
             time.sleep(1)
-        words = printed(watched.out, "go on with: ")
+        words = printed(watched.out, "resume with: ")
     assert words == ["resume", "my runs/one"]
     done_already = max(int(step.name.removeprefix("step-")) for step in checkpoints.glob("step-*"))
     epochs = done_already // 10 + 1
@@ -137,8 +137,8 @@ def test_a_run_that_loses_its_hosts_says_how_to_go_on(awkward, monkeypatch):
         patched.setattr(LocalExecutor, "run", lost)
         said = crossmesh(*asked, folder=awkward)
     assert said.code == 1
-    assert said.err.startswith("error: the cluster is lost; go on with: ")
-    resumed = done(*printed(said.err, "go on with: "), "--json", folder=awkward).answer
+    assert said.err.startswith("error: the cluster is lost; resume with: ")
+    resumed = done(*printed(said.err, "resume with: "), "--json", folder=awkward).answer
     assert resumed["examples_trained"] == 20
 
 
