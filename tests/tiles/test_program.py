@@ -167,7 +167,7 @@ def layers(*specs):
         ([{"outputs": 4, "activation": "softmax"}], r"network\.0\.outputs must be 3 .*, got 4"),
         (
             [{"outputs": 3, "name": "a"}, {"outputs": 3, "name": "a"}],
-            r"network\.1\.name must be new, got a",
+            r"network\.1\.name must be unique, got a",
         ),
         (
             [{"outputs": 3, "input": "b"}],
@@ -178,7 +178,7 @@ def layers(*specs):
                 {"outputs": 3, "name": "a"},
                 {"outputs": 3, "input": "input", "activation": "softmax"},
             ],
-            r"network must have one output, got a that feeds no layer",
+            r"network must have one output: layer a feeds no other layer",
         ),
     ],
 )

@@ -49,8 +49,8 @@ class _Decay:
     constant, or 32 examples, too little of it.
 
     Args:
-        retention: How fast.
-        site: Where.
+        retention: Time constant, and its spread.
+        site: Shape, random numbers and settings.
         part: Which of the cell's devices these are.
         bounds: ``(rows, cols)`` lower and upper bound of each device; one that is stuck, whose
             bounds are equal, loses nothing.
@@ -81,7 +81,8 @@ class _Decay:
 def device_bytes(device: Device) -> int:
     """Bytes that a ``DeviceArray`` keeps per device.
 
-    Which parameters differ, a few devices tell; where some may be stuck, steps and bounds do.
+    A few devices are compared to find which parameters differ; where some devices may be stuck,
+    steps and bounds always do.
     """
     few = device.sample((1, CHUNK), Stream(seed=0, owner=0), 0)
     varying = np.ptp(few, axis=(1, 2)) > 0
@@ -105,13 +106,13 @@ class DeviceArray:
     """Devices of one kind, one per crosspoint.
 
     Args:
-        device: What they are.
-        site: Where.
+        device: Parameters of the devices.
+        site: Shape, random numbers and settings.
         part: Which of the cell's devices these are.
 
     Attributes:
-        constants: Those of its model, for kernels.
-        parameters: What differs from device to device.
+        constants: Constants of the model, for kernels.
+        parameters: Parameters of the devices; only those that differ are kept per device.
         state: ``(rows, cols)`` normalised conductance, which pulses move.
         history: ``(rows, cols)`` what else a device remembers of its pulses, or ``(0, 0)``.
         seen: ``(rows, cols)`` what a read sees of the state: the same array, or the state
@@ -203,7 +204,7 @@ class DeviceArray:
         return self._decay is not None
 
     def saved(self, suffix: str = "") -> State:
-        """What changes while training, by name."""
+        """Arrays that change in training, by name."""
         state: State = {f"conductance{suffix}": self.state}
         if self.history.size:
             state[f"history{suffix}"] = self.history

@@ -1,4 +1,4 @@
-"""Who makes tiles: the one place where tiles of another kind come in.
+"""Backends that make tiles, by the names that ``engine.backend`` takes.
 
 A backend takes what ``Tile`` takes and gives what does as ``Tile`` does: an emulation on other
 hardware, or a measured chip behind the same three cycles.

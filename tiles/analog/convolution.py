@@ -99,7 +99,7 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patches:
-    """What one tile sees of a moving window: some of its word lines, at some of its positions.
+    """The part of a convolution that one tile computes: some rows of the window, some positions.
 
     Attributes:
         window: The window.
@@ -137,7 +137,7 @@ class Patches:
         return window.is_pixel and everything
 
     def vectors(self, x: Array) -> int:
-        """How many vectors the images ``(examples * inputs, channels)`` make."""
+        """Number of vectors of images ``(examples * inputs, channels)``."""
         return len(x) // self.window.inputs * self.per_example
 
     def unroll(self, x: Array, out: Array | None = None) -> Array:

@@ -20,10 +20,10 @@ def build(
     """A crossbar of ``shape`` whose unit cells are ``cell``.
 
     Args:
-        cell: What the cells are.
+        cell: The unit cell.
         shape: Rows and columns.
         stream: Random numbers of the tile.
-        update: How outer products become pulses.
+        update: Settings of the update cycle.
         example_s: Emulated seconds from one example to the next.
     """
     site = Site(shape, stream, update, example_s)

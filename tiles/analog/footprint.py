@@ -1,4 +1,4 @@
-"""How much memory a tile takes, from its config alone: what placement asks before a start.
+"""Memory of a tile, predicted from its config for placement.
 
 What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and why it is enough.
 """
@@ -28,7 +28,7 @@ def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:
     """Bytes that a tile keeps, as long as it lives.
 
     Args:
-        config: What the tile is.
+        config: Configuration of the tile.
         shape: Word lines and bit lines that the tile uses.
     """
     wires = wires_of(config, shape)

@@ -33,8 +33,8 @@ def largest_loss(shape: tuple[int, int], resistance: float, conductance: float) 
 
     Args:
         shape: Word lines and bit lines.
-        resistance: Of a segment, times the conductance of full scale.
-        conductance: Of all devices, relative to full scale.
+        resistance: Resistance of a segment, times the conductance of full scale.
+        conductance: Conductance of all devices, relative to full scale.
     """
     rows, cols = shape
     return resistance * conductance * (rows * (rows + 1) + cols * (cols + 1)) / 2
@@ -49,7 +49,7 @@ def model_of(asked: Asked, shape: tuple[int, int], resistance: float, conductanc
     Args:
         asked: ``read.wire_model``.
         shape: Word lines and bit lines.
-        resistance: Of a segment, times the conductance of full scale.
+        resistance: Resistance of a segment, times the conductance of full scale.
         conductance: Largest of a typical device, relative to full scale.
     """
     if asked != "auto":
@@ -63,7 +63,7 @@ def lost_to_first_order(g: Array, resistance: float) -> Array:
 
     Args:
         g: ``(rows, cols)`` conductances, 0 or more, relative to full scale.
-        resistance: Of a segment, times the conductance of full scale.
+        resistance: Resistance of a segment, times the conductance of full scale.
     """
     return np.float32(resistance) * (_shared(g) + _shared(g[::-1].T)[:, ::-1].T) * g
 
@@ -87,7 +87,7 @@ class Wires:
     follows from the config and the phase, so it is the same in every packing.
 
     Args:
-        resistance: Of a segment, times the conductance of full scale.
+        resistance: Resistance of a segment, times the conductance of full scale.
         asked: ``read.wire_model``.
         shape: Word lines and bit lines.
         conductance: Largest of a typical device, relative to full scale.
@@ -113,11 +113,11 @@ class Wires:
         self._networks: list[tuple[Factor, WireNetwork]] | None = None
 
     def expect(self, vectors: float) -> None:
-        """How many vectors are read at every state, forward and backward together."""
+        """Set how many vectors are read per state of the devices, forward and backward."""
         self._by_vector = self._model == "exact" and vectors < min(self._shape)
 
     def behind(self, weights: Array, arrays: Callable[[], Arrays], *, backward: bool) -> Cells:
-        """What reads see of weights.
+        """Weights as reads see them through the wires.
 
         Args:
             weights: ``(rows, cols)`` without wires.

@@ -151,7 +151,7 @@ class WireNetwork:
 
     Args:
         g: ``(rows, cols)`` conductances, 0 or more, relative to full scale.
-        resistance: Of a segment, times the conductance of full scale.
+        resistance: Resistance of a segment, times the conductance of full scale.
     """
 
     def __init__(self, g: Array, resistance: float) -> None:

@@ -1,4 +1,4 @@
-"""What a million phase-change memories showed: scatter of a write, and exponents of drift.
+"""Statistics of a million phase-change memories: programming error and drift exponents.
 
 Joshi et al., Nat. Commun. 11, 2473 (2020), doi 10.1038/s41467-020-16108-9, as in aihwkit's
 ``PCMLikeNoiseModel``. Conductances ``g`` are relative to 25 uS.

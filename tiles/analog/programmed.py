@@ -31,7 +31,7 @@ def _logarithmic(slope: float, offset: float, limits: tuple[float, float], g: Ar
 
 
 class InferenceModel(Frozen):
-    """How memories of one kind scatter when programmed, drift, and fluctuate from read to read.
+    """A kind of inference memory: its programming error, drift and read noise.
 
     In all methods ``g`` is a conductance relative to full scale, as it was aimed at or programmed.
 

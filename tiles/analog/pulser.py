@@ -15,12 +15,12 @@ _SIGN = np.uint32(0x80000000)
 
 
 class Site(NamedTuple):
-    """Where a crossbar stands: what it needs to know beside its unit cell.
+    """Everything a crossbar needs besides its unit cell.
 
     Attributes:
         shape: Rows and columns.
         stream: Random numbers of the tile.
-        update: How outer products become pulses.
+        update: Settings of the update cycle.
         example_s: Emulated seconds from one example to the next.
     """
 
@@ -58,7 +58,7 @@ class Trains(NamedTuple):
         return self.first_example + len(self.rows) - 1
 
     def crossings(self, every: int) -> int:
-        """How many multiples of so many examples have been completed by these."""
+        """How many multiples of ``every`` examples are completed by these trains."""
         return (self.last_example + 1) // every - self.first_example // every
 
 
@@ -86,7 +86,7 @@ class Pulser:
     """The pulse generators of a tile.
 
     Args:
-        site: Where.
+        site: Shape, random numbers and settings.
         granularity: Change of a weight per coincidence, which trains are scaled for.
     """
 

@@ -61,7 +61,7 @@ class ReadConfig(Frozen):
         output_noise: Standard deviation added to every output before the ADC [out_noise].
         wire_resistance: Resistance of a wire's segment between two crosspoints times the
             conductance of full scale; 1 ohm and 25 uS make 2.5e-5. See ``tiles/analog/ir_drop.py``.
-        wire_model: How it is computed: ``exact`` solves for the voltages of every crosspoint;
+        wire_model: Model of the wires: ``exact`` solves for the voltages of every crosspoint;
             ``first_order`` takes the currents without wires; ``auto`` is the first order where it
             errs by at most 2 % of what the wires take off, and exact elsewhere.
         max_input_reduction: Bound management stops beyond this reduction of the input
@@ -236,7 +236,7 @@ _SCRATCHES = _Scratches()
 
 
 class Cells(NamedTuple):
-    """What is read.
+    """The weights that a read sees, with their variance and the losses of the wires.
 
     Attributes:
         weights: ``(inputs, outputs)``.
@@ -249,7 +249,7 @@ class Cells(NamedTuple):
     lost: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
     def product(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What comes out of ``(vectors, inputs)``."""
+        """Product of ``(vectors, inputs)`` with the weights, through DACs, wires and ADCs."""
         y = x @ self.weights
         return y if self.lost is None else y - self.lost(x)
 

@@ -16,7 +16,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Aging:
-    """What happens to trained weights between training and a test.
+    """Programming and ageing of trained weights before a test.
 
     Attributes:
         model: The memories that the weights are programmed to.

@@ -24,19 +24,19 @@ _PULSES = "pulses"  # in a checkpoint, beside the arrays of the crossbar
 
 
 class TileConfig(Frozen):
-    """What all tiles of a chip are.
+    """Configuration of the tiles of a chip, or of one layer.
 
     Attributes:
         rows: Word lines.
         cols: Bit lines.
         cell: The unit cell at each crosspoint.
         read: The read path of the forward and backward cycles.
-        update: How outer products become pulses.
+        update: Settings of the update cycle.
         weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
             layer's largest initial weight takes half of what a typical cell reaches.
         bias: Where the bias of a layer lies. ``line``: on one more word line, driven at 1, so that
-            noise management scales inputs that are smaller by 1 as well. ``digital``: in numbers
-            that the digital unit adds behind the ADCs, as in aihwkit, whose default it is.
+            noise management scales smaller inputs by 1 as well. ``digital``: in the digital unit,
+            which adds it behind the ADCs, as is aihwkit's default.
         example_s: Emulated seconds from one example to the next, for what leaks and drifts while
             training. Source: assumed, 240 ns.
     """
@@ -121,11 +121,11 @@ class Block:
 
 
 class Tile:
-    """One tile at work.
+    """The state of one tile, and its forward, backward and update cycles.
 
     Args:
-        config: What tiles are.
-        block: Which part of which layer this one holds.
+        config: Configuration of the tile.
+        block: The part of a layer's matrix that it holds.
         scale: Weight of the network per unit of normalised conductance.
         seed: The run's seed.
         vectors: Vectors of an example that the layer's matrix is driven with; their time is a part
@@ -173,12 +173,28 @@ class Tile:
         )
 
     def forward(self, x: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
-        """Forward cycle: ``(examples, rows)`` to the partial sums ``(examples, cols)``."""
+        """Forward cycle: a matrix product by the word lines.
+
+        Args:
+            x: ``(examples, rows)`` inputs in units of the network.
+            first_example: Number of the first example, which keys the noise.
+
+        Returns:
+            ``(examples, cols)`` partial sums in units of the network.
+        """
         y = self._forward.product(x, self._cells(), first_example, self._forward_keys)
         return self._scaled(y)
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
-        """Backward cycle: ``(examples, cols)`` to the partial sums ``(examples, rows)``."""
+        """Backward cycle: a product with the transposed matrix by the bit lines.
+
+        Args:
+            d: ``(examples, cols)`` errors, minus the gradient of the loss.
+            first_example: Number of the first example, which keys the noise.
+
+        Returns:
+            ``(examples, rows)`` partial sums of the errors at the inputs.
+        """
         weights, variance, lost = self._cells(backward=True)
         cells = Cells(weights.T, None if variance is None else variance.T, lost)
         z = self._backward.product(d, cells, first_example, self._backward_keys)
@@ -187,21 +203,28 @@ class Tile:
     def update(
         self, x: NDArray[np.float32], d: NDArray[np.float32], rate: float, first_example: int
     ) -> None:
-        """Update cycle: add ``rate * x.T @ d`` to the weights, one example after the other."""
+        """Update cycle: add ``rate * x.T @ d`` to the weights by pulses, example by example.
+
+        Args:
+            x: ``(examples, rows)`` inputs of the forward cycle.
+            d: ``(examples, cols)`` errors of the backward cycle.
+            rate: Learning rate, in units of the network's weights.
+            first_example: Number of the first example, which keys the noise.
+        """
         self.crossbar.update(x, d, rate / self.scale, first_example)
         self._changed()
 
     def write(self, weights: NDArray[np.float32]) -> None:
-        """Set the network's weights ``(rows, cols)`` as far as the devices reach."""
+        """Set the network's weights ``(rows, cols)``, clipped to what the devices can hold."""
         self.crossbar.write(weights / self._scale)
         self._begin_anew(pulses=0)
 
     def state(self) -> State:
-        """What a checkpoint holds: the state of the devices, and the pulses sent so far."""
+        """Arrays of a checkpoint: the state of the devices, and the pulses sent so far."""
         return {**self.crossbar.state(), _PULSES: np.array([self.pulses], np.int64)}
 
     def load(self, state: State) -> None:
-        """Take over what ``state`` gave."""
+        """Restore what ``state`` returned; arrays are copied."""
         self.crossbar.load({name: array for name, array in state.items() if name != _PULSES})
         self._begin_anew(int(state[_PULSES][0]))
 

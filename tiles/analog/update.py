@@ -43,7 +43,7 @@ _LINES = 16  # lines whose trains are drawn together
 
 
 class UpdateConfig(Frozen):
-    """How an outer product becomes pulses.
+    """Settings of the update cycle: how an outer product becomes pulses.
 
     Source: Gokmen & Vlasov 2016 (doi 10.3389/fnins.2016.00333) for stochastic trains, Gokmen 2017
     (doi 10.3389/fnins.2017.00538) for both kinds of management; defaults as in aihwkit.

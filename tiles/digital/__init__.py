@@ -1,4 +1,4 @@
-"""What digital units compute: activations, pooling, normalisation, attention, losses and others."""
+"""Functions of digital units: activations, pooling, normalisation, attention, losses and others."""
 
 from crossmesh.tiles.digital.attention import Scores
 from crossmesh.tiles.digital.base import NO_PARAMETERS, Array, Call, Function, Learned

@@ -1,4 +1,4 @@
-"""What digital units compute: functions of whole values, and their backward pass.
+"""Base classes of the functions that digital units compute.
 
 A value is ``(examples * positions, features)``, float32, example by example: a flat vector has one
 position, an image one per pixel (row by row), a sequence one per step. Errors carry the sign of
@@ -20,13 +20,13 @@ NO_PARAMETERS: Array = np.zeros((0, 0), np.float32)
 
 
 class Call(NamedTuple):
-    """What a function knows besides its inputs.
+    """Arguments of a function besides its inputs.
 
     Attributes:
         first_example: Number of the first example, which keys random numbers.
         is_training: Whether the network is trained, not tested.
         seed: The run's seed.
-        parameters: What the digital memory of a ``Learned`` function holds, else empty.
+        parameters: Parameters of a ``Learned`` function, of its ``shape``; else empty.
     """
 
     first_example: int = 0
@@ -57,15 +57,32 @@ class Function(ABC):
 
     @abstractmethod
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
-        """Write the value of ``inputs`` to every element of ``out``, perhaps a strided view."""
+        """Compute the value of the inputs.
+
+        Args:
+            inputs: ``(examples * positions, features)`` float32 values, one per input; read only.
+            out: ``(examples * positions, features)`` of the output, float32; every element must be
+                written. It may be a strided view.
+            call: First example, seed, parameters, and whether the network is trained.
+        """
 
     @abstractmethod
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
     ) -> Array:
-        """Error at the input ``index``, from the error ``d`` at the output.
+        """Backward pass: the error at one input.
 
-        Must not change what it is given; it may return ``d`` itself.
+        Args:
+            d: ``(examples * positions, features)`` of the output, float32: minus the gradient of
+                the loss with respect to the output; read only.
+            index: Number of the input.
+            inputs: As in ``forward`` if ``needs_inputs``, else empty.
+            y: The output as ``forward`` wrote it if ``needs_output``, else None.
+            call: As in ``forward``.
+
+        Returns:
+            Minus the gradient of the loss with respect to the input, of the input's shape; it may
+            be ``d`` itself.
         """
 
 
@@ -79,8 +96,22 @@ class Learned(Function):
 
     @abstractmethod
     def initial(self, stream: Stream) -> Array:
-        """Its parameters before training."""
+        """Parameters before training.
+
+        Args:
+            stream: Random numbers of this function, from the run's seed.
+
+        Returns:
+            Float32 array of shape ``shape``.
+        """
 
     @abstractmethod
     def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """Change ``call.parameters`` by ``rate`` times minus the gradient, over all examples."""
+        """One step of SGD: add ``rate`` times the error of the parameters to ``call.parameters``.
+
+        Args:
+            d: ``(examples * positions, features)`` error at the output, as in ``backward``.
+            inputs: As in ``forward``, whatever ``needs_inputs`` says.
+            call: Holds the parameters, of shape ``shape``, to be changed in place.
+            rate: Learning rate, per example: errors are summed over the examples, not averaged.
+        """

@@ -82,7 +82,7 @@ class BatchNorm(Learned):
     the running variance is unbiased. Source: Ioffe and Szegedy 2015, arXiv 1502.03167.
 
     Attributes:
-        features: Of the value.
+        features: Features of the value.
         epsilon: Added to the variance.
         momentum: Weight of the newest micro-batch in the running means.
         frozen: Whether nothing of it changes.

@@ -1,4 +1,4 @@
-"""What does not depend on the values before it."""
+"""A function that does not depend on its input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

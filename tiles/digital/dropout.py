@@ -50,7 +50,7 @@ class Dropout(Function):
     Attributes:
         rate: Share that is set to zero.
         number: Number of the layer, which keys its random numbers.
-        positions: Of the value.
+        positions: Positions of the value.
     """
 
     rate: float

@@ -106,7 +106,7 @@ class LayerNorm(Learned):
     Source: Ba, Kiros and Hinton 2016, arXiv 1607.06450.
 
     Attributes:
-        features: Of the value.
+        features: Features of the value.
         epsilon: Added to the variance.
     """
 

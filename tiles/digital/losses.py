@@ -1,4 +1,4 @@
-"""Losses, and the errors that they send back."""
+"""Losses and their backward pass."""
 
 import math
 from abc import ABC, abstractmethod
@@ -26,11 +26,15 @@ def _steps(targets: NDArray[np.generic]) -> int:
 
 
 class Loss(ABC):
-    """A loss, and the error that it sends back.
+    """A loss and its backward pass.
+
+    A subclass defines ``name`` and ``_of_values``.
 
     Attributes:
-        behind: Name of the activation that it looks through: outputs come from that one, and the
-            error is the one before it. None: outputs may come from any.
+        name: Name in configs.
+        behind: Name of the activation that the loss includes, as PyTorch's ``CrossEntropyLoss``
+            includes softmax: the network must end in it, and the error is with respect to its
+            input. None: the network may end in any, and the error is with respect to the output.
         counts_values: Whether every value of a target is right or wrong by itself.
     """
 
@@ -39,13 +43,17 @@ class Loss(ABC):
     counts_values: ClassVar[bool] = False
 
     def evaluate(self, y: Array, targets: NDArray[np.generic]) -> tuple[float, Array]:
-        """Sum of the losses of a micro-batch, and the error at the loss's input.
+        """Loss of a micro-batch, and its error.
 
         Args:
-            y: ``(examples * positions, n)`` outputs of the network.
+            y: ``(examples * positions, n)`` outputs of the network, float32.
             targets: Class numbers ``(examples,)`` or ``(examples, positions)``, or values
                 ``(examples, n)``. Whole numbers in two dimensions are classes: the loss of such
                 an example is the mean over its positions.
+
+        Returns:
+            Sum of the losses of the examples, and ``(examples * positions, n)`` float32: minus the
+            gradient of that sum with respect to the input of ``behind``, or to ``y``.
         """
         if not _are_classes(targets):
             return self._of_values(y, targets.astype(np.float32, copy=False))
@@ -63,7 +71,16 @@ class Loss(ABC):
 
     @abstractmethod
     def _of_values(self, y: Array, wanted: Array) -> tuple[float, Array]:
-        """Loss and error where values are wanted."""
+        """Loss and error for targets that are values.
+
+        Args:
+            y: ``(rows, n)`` outputs, float32; read only. A row is an example, or a position of one.
+            wanted: ``(rows, n)`` targets, float32; one-hot for classes.
+
+        Returns:
+            Sum of the losses of all rows, and ``(rows, n)`` float32, a new array: minus the
+            gradient of that sum with respect to the input of ``behind``, or to ``y``.
+        """
 
     def _of_classes(self, y: Array, classes: NDArray[np.generic]) -> tuple[float, Array]:
         """Sum of the positions' losses, and their errors, which are the caller's to change."""
@@ -107,7 +124,7 @@ class BinaryCrossEntropy(Loss):
     counts_values: ClassVar[bool] = True
 
     def count_correct(self, y: Array, targets: NDArray[np.generic]) -> int:
-        """Of classes as for all losses; of values, those on the same side of 1/2 as the output."""
+        """Number of correct classes, or of values on the same side of 1/2 as the output."""
         if _are_classes(targets):
             return Loss.count_correct(self, y, targets)
         return int(np.count_nonzero((y > 0.5) == (targets.astype(np.float32) > 0.5)))

@@ -1,4 +1,4 @@
-"""What lies in digital units instead of on a tile: in their memory, with exact arithmetic."""
+"""Digital memory: parameters and matrices in a digital unit, with exact arithmetic."""
 
 from enum import Enum
 
@@ -23,7 +23,7 @@ EXACT = TileConfig(  # computes what a digital unit does
 
 
 class Digital(Enum):
-    """What a digital unit holds: a matrix that vectors are multiplied with, or parameters."""
+    """Contents of a digital memory: a matrix that multiplies vectors, or parameters."""
 
     MATRIX = "matrix"
     PARAMETERS = "parameters"
@@ -33,7 +33,7 @@ def held_bytes(holder: TileConfig | Digital, shape: tuple[int, int]) -> int:
     """Bytes that a tile, or what lies in a digital unit, keeps as long as it lives.
 
     Args:
-        holder: What it is.
+        holder: Configuration of the tile, or the contents of a digital memory.
         shape: Rows and columns that it uses.
     """
     if holder is Digital.PARAMETERS:
@@ -76,7 +76,7 @@ class DigitalMemory:
         self.parameters[:] = weights
 
     def state(self) -> State:
-        """What a checkpoint holds."""
+        """Arrays of a checkpoint."""
         return {_KEY: self.parameters}
 
     def load(self, state: State) -> None:

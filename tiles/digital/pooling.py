@@ -121,8 +121,8 @@ class _Pool(Function):
     """A window that moves over an image.
 
     Attributes:
-        height: Of the image.
-        width: Of the image.
+        height: Height of the input image.
+        width: Width of the input image.
         kernel: Height and width of the window,
         stride: of its steps,
         padding: of what lies on each side, at most half of the window.
@@ -204,7 +204,7 @@ class GlobalPool(Function):
     """The mean over all positions.
 
     Attributes:
-        positions: Of the input.
+        positions: Positions of the input.
     """
 
     positions: int

@@ -1,4 +1,4 @@
-"""How kernels write to views: one compiled code for all, so that the bits are the same."""
+"""Writing results to strided views: one compiled kernel for all, so that bits are the same."""
 
 from collections.abc import Callable
 

@@ -13,8 +13,8 @@ class Flatten(Function):
     """An image or a sequence as one vector, channel by channel as in PyTorch.
 
     Attributes:
-        positions: Of the input.
-        features: Of the input.
+        positions: Positions of the input.
+        features: Features of the input.
     """
 
     positions: int

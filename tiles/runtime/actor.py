@@ -22,7 +22,7 @@ from crossmesh.tiles.runtime.steps import Feed
 
 
 class Spot(NamedTuple):
-    """Where an actor runs, and its public key for channels between nodes."""
+    """Node and address of an actor, and its public key for channels between nodes."""
 
     node: str
     ip: str
@@ -35,7 +35,7 @@ class TileActor:
     """Hosts tiles in a process of its own. Created through ``actor_class``.
 
     Args:
-        assignment: What hosts hold and do.
+        assignment: Tiles and operations of all hosts.
         host: Which of them this one is.
         feeds: Examples to train on and to test on, None where the host needs none.
     """
@@ -52,7 +52,7 @@ class TileActor:
         """Leave all channels, and be ready for others.
 
         Args:
-            generation: Of their messages, raised by every recovery.
+            generation: Generation of their messages, raised by every recovery.
             capacity: Messages queued per channel before its source waits.
 
         Returns:
@@ -69,7 +69,7 @@ class TileActor:
         """Open a channel from every peer.
 
         Args:
-            peers: Where each of them runs.
+            peers: Node of each of them.
 
         Returns:
             Addresses by peer.
@@ -112,7 +112,7 @@ class TileActor:
         return outcome, self._report()
 
     def status(self) -> tuple[Progress, HostReport]:
-        """How far the running span is, and how the time went."""
+        """Progress of the running span, and how the time was spent."""
         return self._host.meter.progress, self._report()
 
     def _report(self) -> HostReport:

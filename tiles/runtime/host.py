@@ -42,7 +42,7 @@ class Assignment:
         seed: The run's seed.
         host_of: Host of each tile.
         host: Number of this host.
-        backend: Who makes the tiles.
+        backend: Name of the backend that makes the tiles.
     """
 
     program: Program
@@ -60,7 +60,7 @@ class TileHost:
 
     Args:
         assignment: Which tiles, and the program.
-        feeds: Where examples come from, by ``train`` and ``test``; empty where none are needed.
+        feeds: Sources of examples, by ``train`` and ``test``; empty where none are needed.
         channels: Connections to the other hosts, or None if there are none.
     """
 
@@ -207,7 +207,7 @@ class TileHost:
         """Write every tile's state to a folder, and give the sha256 of each file by its name.
 
         Args:
-            folder: Where to.
+            folder: Folder to write to.
             watch: Called whenever a file is written.
 
         Raises:
@@ -235,7 +235,7 @@ class TileHost:
         """Read every tile's state from a folder.
 
         Args:
-            folder: Where ``save`` wrote.
+            folder: The folder that ``save`` wrote.
             files: sha256 of each file by its name.
 
         Raises:
@@ -258,7 +258,7 @@ class TileHost:
         return {number: tile.digest() for number, tile in self.tiles.items()}
 
     def report(self) -> HostReport:
-        """How this host's time went since it joined its channels."""
+        """How this host's time was spent since it joined its channels."""
         channels = self._channels
         wait_s = channels.wait_s if channels else 0.0
         return HostReport(

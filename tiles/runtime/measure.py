@@ -1,4 +1,4 @@
-"""What a host measures and reports: metrics, progress, a trace, and a row for each tile."""
+"""Measurements of a host: metrics, progress, a trace, and a row for each tile."""
 
 import math
 import time
@@ -25,7 +25,7 @@ class Measurement(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was measured in a span, where the loss is computed.
+    """Metrics of a span, from the host that computes the loss.
 
     Attributes:
         rows: Rows of the metrics.
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 class HostReport(NamedTuple):
-    """Where a host is, and how its time went since it joined its channels.
+    """Place of a host, and how its time was spent since it joined its channels.
 
     Attributes:
         host: Number of the host.
@@ -70,7 +70,7 @@ class HostReport(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a running span is; means since the last row of the metrics, NaN before the first.
+    """Progress of a running span; means since the last row of the metrics, NaN before the first.
 
     Attributes:
         examples: Examples of the span so far.

@@ -1,4 +1,4 @@
-"""What one host does for a micro-batch: its operations, and the messages between hosts.
+"""Plan of one host for a micro-batch: its operations, and the messages between hosts.
 
 Pure decisions, no arrays: the same program and placement give the same plan on every host, so both
 ends of a message agree about it without a word.
@@ -36,7 +36,7 @@ class Edge:
 
     @property
     def kind(self) -> str:
-        """What is sent, in the words of the chip."""
+        """Kind of message: activation, partial sum, gradient or error."""
         return _KINDS[self.parts[0].value.role]
 
 
@@ -159,7 +159,7 @@ def messages_in_flight(program: Program, schedule: Schedule, host_of: tuple[int,
 
     If every host were exactly at one place of the program's order, so many messages would lie in
     the fullest channel, sent and not yet wanted. Channels that hold them, and more to let hosts run
-    ahead, leave the host that is furthest behind always free to go on.
+    ahead, leave the host that is furthest behind always free to continue.
 
     A round ends with empty channels, so one is like the other. Without rounds, channels are as
     full as ever once every place has a micro-batch, which leaves after two ticks per stage.

@@ -21,7 +21,7 @@ from crossmesh.tiles.digital import Digital, Function
 
 
 class Kind(StrEnum):
-    """What an operation does."""
+    """Kinds of operations."""
 
     INPUT = "input"  # take the examples of a micro-batch
     READ = "read"  # forward cycle of a tile
@@ -42,7 +42,7 @@ UPDATES = frozenset({Kind.PULSE, Kind.LEARN})
 class Value(NamedTuple):
     """Name of a value: ``x``, ``y``, ``z``, ``d`` or ``e``, of a node or tile.
 
-    ``part`` tells several apart: the node that a tile serves, or the input of a node.
+    ``part`` distinguishes several: the node that a tile serves, or the input of a node.
     """
 
     role: str
@@ -82,11 +82,11 @@ class Operation:
     Attributes:
         phase: Phase of the schedule in which it runs.
         stage: Stage of the pipeline in which it runs.
-        kind: What it does.
+        kind: Kind of operation.
         node: The node of the network that it serves.
         tile: The tile whose array or digital unit performs it.
-        takes: What it needs, in the order in which it uses it.
-        gives: What it makes, or None.
+        takes: Its inputs, in the order in which it uses them.
+        gives: Its result, or None.
         width: Columns of what it makes, a column of ones not counted.
         positions: Vectors per example of what it makes; of a pulse, of what it takes.
         has_ones: Whether what it makes has a last column of ones.
@@ -121,13 +121,13 @@ class Program:
 
     Attributes:
         n_stages: Stages of the pipeline.
-        blocks: What each tile or digital memory holds, by number.
-        holders: What each block lies on or in, by number: a tile, or a digital unit.
+        blocks: Contents of each tile or digital memory, by number.
+        holders: Holder of each block, by number: a tile's configuration, or digital memory.
         scales: Weight per unit of normalised conductance, by number.
         vectors: Vectors per example of each block's whole matrix, by number.
-        operations: What is done for each micro-batch, in an order that respects every need.
+        operations: Operations of a micro-batch, each after those that it needs.
         functions: Function of each node that computes one.
-        windows: How each convolution moves over its input.
+        windows: Window of each convolution.
         loss: Name of the loss.
         outputs: Positions of the output, each with a target of its own.
     """
@@ -166,12 +166,12 @@ class Program:
 
 
 class Sums(NamedTuple):
-    """What was measured since the last row of the metrics.
+    """Sums since the last row of the metrics.
 
     Attributes:
         loss: Sum of the examples' losses.
         correct: Outputs whose class was right.
-        examples: How many there were.
+        examples: Number of examples.
     """
 
     loss: float = 0.0

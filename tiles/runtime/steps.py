@@ -33,7 +33,7 @@ Holder = Tile | DigitalMemory
 
 
 class Feed(Protocol):
-    """Where a host finds examples: a pure function of epoch and position."""
+    """Source of examples for a host: a pure function of epoch and position."""
 
     def inputs(self, epoch: int, start: int, stop: int) -> Array:
         """``(examples * positions, features)`` at positions of the epoch's order."""
@@ -67,7 +67,7 @@ class Binder:
         program: The whole program.
         seed: The run's seed.
         tiles: The host's tiles and digital memories, by number.
-        feeds: Where examples come from, by ``train`` and ``test``.
+        feeds: Sources of examples, by ``train`` and ``test``.
         channels: Connections to the other hosts, or None if there are none.
         count: Called with the loss, the hits and the size of every micro-batch.
 

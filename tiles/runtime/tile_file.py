@@ -153,7 +153,7 @@ def _batches(body: pa.Buffer) -> Iterator[Any]:
     messages = iter(pa.ipc.MessageReader.open_stream(pa.BufferReader(body.slice(len(_MAGIC)))))
     schema = pa.ipc.read_schema(next(messages, None))
     if not schema.equals(_SCHEMA):
-        raise ValueError("its columns are others")
+        raise ValueError("its columns differ")
     for message in messages:
         if message.type != "record batch":
             raise ValueError(f"it has a {message.type}")

@@ -1,4 +1,4 @@
-"""What every unit cell is, beside a device alone: how devices make one weight."""
+"""The base class of unit cells, in which several devices hold one weight."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -24,7 +24,7 @@ class Crossbar(Protocol):
         ...
 
     def write(self, weights: Array) -> None:
-        """Set every cell to ``weights`` as far as its devices reach."""
+        """Set the cells to ``weights`` ``(rows, cols)``, clipped to what their devices can hold."""
         ...
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
@@ -39,15 +39,15 @@ class Crossbar(Protocol):
         ...
 
     def arrays(self) -> list[tuple[Factor, Array]]:
-        """Arrays of conductances with wires of their own, and their factors.
+        """Factor and ``(rows, cols)`` conductances of each array with wires of its own.
 
-        Conductances count from the lower bound of a typical device. The sum of factor times
-        conductances is ``weights``.
+        Conductances are normalised and count from the lower bound of a typical device. The sum of
+        factor times conductances is ``weights``.
         """
         ...
 
     def state(self) -> State:
-        """What changes while training, by name; the rest follows from config and seed."""
+        """Arrays that change in training, by name; the rest follows from config and seed."""
         ...
 
     def load(self, state: State) -> None:
@@ -73,8 +73,11 @@ class Transfers(Protocol):
 class UnitCell(Without):
     """The devices at a crosspoint that hold one weight.
 
+    A cell defines ``n_arrays``, ``largest_conductance``, ``reach``, ``cell_bytes`` and
+    ``crossbar``.
+
     Attributes:
-        holds_anything: Whether it is a number rather than devices.
+        holds_anything: Whether it is a number, without bounds, rather than devices.
     """
 
     holds_anything: ClassVar[bool] = False
@@ -88,7 +91,10 @@ class UnitCell(Without):
 
     @property
     def largest_conductance(self) -> float:
-        """Of a typical device or its reference, from the lower bound on."""
+        """Largest conductance of a typical device or reference above the lower bound, normalised.
+
+        The wire model takes its load from it.
+        """
         raise NotImplementedError
 
     @property
@@ -98,7 +104,7 @@ class UnitCell(Without):
 
     @property
     def cell_bytes(self) -> int:
-        """Bytes that a crossbar keeps per cell."""
+        """Bytes that a crossbar keeps per cell, from which the memory of a run is predicted."""
         raise NotImplementedError
 
     @property
@@ -107,5 +113,9 @@ class UnitCell(Without):
         return None
 
     def crossbar(self, site: Site) -> Crossbar:
-        """A crossbar of such cells."""
+        """A crossbar of such cells.
+
+        Args:
+            site: Its shape, random numbers, update settings, and the time per example.
+        """
         raise NotImplementedError

@@ -24,7 +24,7 @@ class Ideal(UnitCell):
 
     @property
     def n_arrays(self) -> int:
-        """As two arrays would hold weights above and below zero."""
+        """Two, as for separate arrays of positive and negative weights."""
         return 2
 
     @property

@@ -71,7 +71,7 @@ class Pair(UnitCell):
     way only, one of the pair answers to each direction.
 
     Attributes:
-        device: What both devices are.
+        device: Parameters of both devices.
         refresh: When saturated pairs are rewritten; None: never.
     """
 
@@ -104,7 +104,7 @@ class Pair(UnitCell):
 
     @property
     def largest_conductance(self) -> float:
-        """Of a typical device or its reference, from the lower bound on."""
+        """Largest conductance of a typical device or reference above the lower bound."""
         return self.device.largest_conductance
 
     @property
@@ -121,8 +121,8 @@ class PairCrossbar:
     """Two devices per cell.
 
     Args:
-        cell: What the cells are.
-        site: Where.
+        cell: Parameters of the cells.
+        site: Shape, random numbers and settings.
         first_part: Number of the plus devices among those of the whole unit cell.
     """
 

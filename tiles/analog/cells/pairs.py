@@ -24,7 +24,7 @@ class Pairs(UnitCell):
     (PANTHER, arXiv 1912.11516, and periodic carry before it), here without digital slices.
 
     Attributes:
-        pair: What the pairs are.
+        pair: Parameters of the pairs.
         significances: Factor F of each pair, rising; the first takes the updates.
         carry_every: Examples, or vectors where an example has several, between two carries. Source:
             assumed.
@@ -53,12 +53,12 @@ class Pairs(UnitCell):
 
     @property
     def n_arrays(self) -> int:
-        """Those of all pairs."""
+        """The arrays of all pairs."""
         return len(self.significances) * self.pair.n_arrays
 
     @property
     def largest_conductance(self) -> float:
-        """Of a typical device or its reference, from the lower bound on."""
+        """Largest conductance of a typical device or reference above the lower bound."""
         return self.pair.largest_conductance
 
     @property
@@ -76,8 +76,8 @@ class PairsCrossbar:
     """Two devices per significance and cell.
 
     Args:
-        cell: What the cells are.
-        site: Where.
+        cell: Parameters of the cells.
+        site: Shape, random numbers and settings.
     """
 
     def __init__(self, cell: Pairs, site: Site) -> None:
@@ -121,7 +121,7 @@ class PairsCrossbar:
             low.pulse_to((rest / f).astype(np.float32), example, self._cell.max_pulses)
 
     def arrays(self) -> list[tuple[Factor, Array]]:
-        """Those of all pairs."""
+        """The arrays of all pairs."""
         return [
             (factor * float(sign), g)
             for factor, pair in zip(self._cell.significances, self._pairs, strict=True)

@@ -29,7 +29,7 @@ class SharedReference(UnitCell):
     with half of a pair's devices.
 
     Attributes:
-        device: What the devices are.
+        device: Parameters of the devices.
         reference: Conductance of the reference, normalised; by default the middle of the
             device's range.
         reference_noise: Spread of the reference between word lines, absolute. Source: assumed.
@@ -62,7 +62,7 @@ class SharedReference(UnitCell):
 
     @property
     def largest_conductance(self) -> float:
-        """Of a typical device or of what it is read against, from the lower bound on."""
+        """Largest conductance of a typical device or its reference above the lower bound."""
         reference = self.middle + self.device.largest_reference - self.device.limits[0]
         return max(self.device.largest_conductance, reference)
 
@@ -87,8 +87,8 @@ class AloneCrossbar:
     """One device per cell.
 
     Args:
-        device: What the devices are.
-        site: Where.
+        device: Parameters of the devices.
+        site: Shape, random numbers and settings.
         references: ``(rows, 1)`` conductance that the devices of a word line are read against;
             None: 0.
     """

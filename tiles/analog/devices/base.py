@@ -1,4 +1,4 @@
-"""What devices have in common: an abstract device."""
+"""The base class of devices."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,11 +27,15 @@ class Retention(Frozen):
 class Device(Frozen):
     """One analog memory element; its normalised conductance moves by pulses.
 
+    Conductances and changes of them are in normalised units unless a name ends in ``_siemens``. A
+    model defines ``granularity``, ``limits``, ``constants`` and ``sample``, and registers its
+    functions with ``kernels.register``; the rest has defaults.
+
     Attributes:
-        n_parameters: Numbers that differ from device to device.
+        n_parameters: Parameters that differ from device to device.
         n_arrays: Arrays with wires of their own, if a device alone is the cell.
         holds_anything: Whether it is a number rather than a device.
-        transfers: What a cell has that writes its weights elsewhere now and then.
+        transfers: Schedule of transfers to other memories; a device alone has none.
         source: Publication of model and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
     """
@@ -49,12 +53,12 @@ class Device(Frozen):
 
     @property
     def granularity(self) -> float:
-        """Change per pulse for which trains are scaled, in units of normalised conductance."""
+        """Mean change per pulse at ``w == 0``, normalised, for which pulse trains are scaled."""
         raise NotImplementedError
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Lower and upper bound of a typical device."""
+        """Lower and upper bound of a typical device, in units of normalised conductance."""
         raise NotImplementedError
 
     @property
@@ -70,22 +74,22 @@ class Device(Frozen):
 
     @property
     def fresh_history(self) -> float:
-        """What a device remembers just after a reset."""
+        """History of a device just after a reset, as ``Functions.remember`` counts."""
         return 0.0
 
     @property
     def write_deviation(self) -> float:
-        """Standard deviation of what is seen about the state, drawn again when a device moves."""
+        """Write noise: standard deviation of the read value about the state, drawn at each move."""
         return 0.0
 
     @property
     def read_noise(self) -> tuple[float, float]:
-        """Standard deviation from read to read at conductance 0, and its slope."""
+        """Standard deviation from read to read at conductance 0, and its slope over conductance."""
         return 0.0, 0.0
 
     @property
     def decay(self) -> Retention | None:
-        """How conductance is lost with time; None: not at all."""
+        """Retention: loss of conductance with time; None: none."""
         return None
 
     @property
@@ -100,17 +104,20 @@ class Device(Frozen):
 
     @property
     def largest_reference(self) -> float:
-        """Where the reference of a typical device stands at most; 0 without one."""
+        """Largest normalised reference of a typical device; 0 without one."""
         return 0.0
 
     @property
     def largest_conductance(self) -> float:
-        """Of a typical device or its reference, from the lower bound on."""
+        """Largest conductance of a typical device or reference above the lower bound."""
         lower, upper = self.limits
         return (max(upper, self.largest_reference) if self.has_references else upper) - lower
 
     def constants(self) -> Any:
-        """Constants that all devices share; their type selects the model (``kernels.register``)."""
+        """Constants that all devices share, as a named tuple of numbers for compiled functions.
+
+        Its type selects the model; see ``kernels.register``.
+        """
         raise NotImplementedError
 
     def sample(self, shape: tuple[int, int], stream: Stream, part: int) -> Array:
@@ -119,18 +126,35 @@ class Device(Frozen):
         Args:
             shape: Rows and columns.
             stream: Random numbers of the tile.
-            part: Which of the cell's devices this array is.
+            part: Number of the array among those of the cell, a key of the random numbers.
 
         Returns:
-            ``(n_parameters, rows, cols)``: step up, step down (both positive), lower bound, upper
-            bound, then the device's own.
+            ``(n_parameters, rows, cols)`` float32: step up, step down (both positive), lower bound,
+            upper bound, then the device's own.
         """
         raise NotImplementedError
 
     def references(self, values: Array, stream: Stream, part: int) -> Array | None:
-        """``(rows, cols)`` conductance that each device is read against; None: all against 0."""
+        """Conductance of the reference that each device is read against.
+
+        Args:
+            values: ``(n_parameters, rows, cols)``, as ``sample`` drew them.
+            stream: Random numbers of the tile.
+            part: As in ``sample``.
+
+        Returns:
+            ``(rows, cols)`` float32, or None: all are read against 0.
+        """
         return None
 
     def history_at(self, state: Array) -> Array:
-        """What devices remember that were pulsed to ``state`` from their lower bound."""
+        """History of devices that up pulses brought from their lower bound to a state.
+
+        Args:
+            state: ``(rows, cols)`` normalised conductances.
+
+        Returns:
+            ``(rows, cols)`` float32, as ``Functions.remember`` counts. Asked only of models with
+            ``has_history``.
+        """
         raise NotImplementedError

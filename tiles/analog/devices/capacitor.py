@@ -81,7 +81,7 @@ class Capacitor(Without, Device):
             2018, step 10 %.
         pull_up_noise: Spread of the pull-up transistor's current between cells, relative. Source:
             Li 2018; with ``pull_down_noise`` it gives the imbalance of 6 %.
-        pull_down_noise: The same of the pull-down transistor.
+        pull_down_noise: The same for the pull-down transistor.
         cycle_noise: Spread of a step from pulse to pulse, relative. Source: Li 2018.
         slope_siemens_per_v: Conductance of the read transistor per volt above its threshold.
             Source: NeuroSim's range over the assumed voltages.

@@ -1,4 +1,4 @@
-"""What every device that pulses move can have besides its own steps.
+"""Fields that all pulsed devices share: noise, stuck devices, references, retention.
 
 Stuck devices, loss of conductance with time, noise of writing, and a reference of its own.
 """
@@ -22,12 +22,12 @@ class CommonDevice(Device):
     Attributes:
         write_noise: Standard deviation of what a read sees about the state that pulses move,
             drawn again whenever a device is pulsed, in steps [write_noise_std].
-        retention: How conductance is lost with time; None: not at all.
+        retention: Loss of conductance with time; None: none.
         stuck: Which devices do not move; None: all do.
         symmetry_referenced: Whether the reference stands at the device's symmetry point, where up
             and down steps are equal, so that random pulses lead what is seen to 0
             [subtract_symmetry_point].
-        reference_mean: Where it stands beside that [reference_mean].
+        reference_mean: Mean offset of the reference from that [reference_mean].
         reference_noise: Its spread between devices, absolute [reference_std].
     """
 

@@ -147,7 +147,7 @@ class JumpTable(CommonDevice):
         write_noise: As of other devices, in mean changes at ``w == 0``.
         offset: Measured conductance at ``w == 0``, in ``unit``.
         scale: Measured conductance per ``w``, in ``unit``.
-        unit: Of the measured conductance.
+        unit: Unit of the measured conductance.
     """
 
     n_parameters: ClassVar[int] = 5

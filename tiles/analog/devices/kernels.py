@@ -21,7 +21,13 @@ HISTORY = 12  # row of what a device remembers, in the scratch area of the updat
 
 
 class Functions(NamedTuple):
-    """What a model of a device consists of.
+    """The compiled functions of a device model, each for one device and scalar arguments.
+
+    ``constants`` is the named tuple of ``Device.constants``; ``device`` is a float32
+    array whose row ``r`` is parameter ``r`` of ``Device.sample``, for some devices of a word line;
+    ``j`` is the column of this device in it; ``w`` is its normalised conductance, float32; ``up``
+    is a bool. Results are float32, in units of normalised conductance; bounds are applied by the
+    caller.
 
     Attributes:
         step: ``(constants, device, j, w, up) -> float``: mean change of device ``j`` by one pulse
@@ -46,6 +52,10 @@ def register(constants: Any, functions: Functions) -> None:
     """Select the functions of a model by the type of its constants.
 
     The type keeps them, so that they travel with it to other processes.
+
+    Args:
+        constants: The class of the named tuple that ``Device.constants`` returns.
+        functions: The model, as functions that numba can compile.
     """
     constants.functions = functions
 
@@ -62,12 +72,12 @@ def _known(constants: Any) -> Functions:
 
 
 def pulse_step(constants: Any, device: Any, j: int, w: float, up: bool) -> float:
-    """Mean change of device ``j`` by one pulse."""
+    """Mean change of device ``j`` by one pulse; see ``Functions.step``."""
     return _known(constants).step(constants, device, j, w, up)
 
 
 def pulse_noise(constants: Any, device: Any, j: int, w: float, step: float, up: bool) -> float:
-    """Standard deviation of the change of device ``j`` by one pulse of mean ``step``."""
+    """Standard deviation of the change of device ``j`` by one pulse; see ``Functions.noise``."""
     return _known(constants).noise(constants, device, j, w, step, up)
 
 
@@ -82,14 +92,14 @@ def has_history(constants: Any) -> bool:
 
 
 def remembered(constants: Any, device: Any, j: int, up: bool) -> float:
-    """What device ``j`` remembers after a pulse."""
+    """History of device ``j`` after a pulse; see ``Functions.remember``."""
     remember = _known(constants).remember
     assert remember is not None
     return remember(constants, device, j, up)
 
 
 def train_step(constants: Any, device: Any, j: int, n: float, step: float) -> float:
-    """Mean change of device ``j`` by ``n`` pulses that move it at once."""
+    """Mean change of device ``j`` by a train of ``n`` pulses; see ``Functions.train``."""
     return (_known(constants).train or _alike)(constants, device, j, n, step)
 
 
@@ -98,9 +108,10 @@ def _alike(constants, device, j, n, step):
 
 
 def noise_of_step(constants, device, j, w, step, up):
-    """Noise for constants that name ``cycle_noise`` and ``multiplicative``, which is 1 or 0.
+    """``Functions.noise`` of models whose constants have ``cycle_noise`` and ``multiplicative``.
 
-    It is relative to the present step, or to the step at ``w == 0`` of the same direction.
+    The standard deviation is ``cycle_noise`` times the size of the present step if
+    ``multiplicative`` is 1, or of the step at ``w == 0`` in the same direction if it is 0.
     """
     at_zero = device[STEP_UP, j] if step > np.float32(0) else device[STEP_DOWN, j]
     return constants.cycle_noise * (constants.multiplicative * (abs(step) - at_zero) + at_zero)

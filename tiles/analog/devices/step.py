@@ -56,7 +56,8 @@ class StepDevice(CommonDevice):
         if self.device_noise_law == "normal" and self.device_noise > LARGEST_SPREAD:
             raise ValueError(
                 "device_noise must be at most 1, a spread of 100 % (did you mean "
-                f"{self.device_noise / 100:g}?), under the law normal, got {self.device_noise:g}"
+                f"{self.device_noise / 100:g}?), for the normal distribution, got "
+                f"{self.device_noise:g}"
             )
         return self
 

@@ -35,7 +35,7 @@ class Stuck(Frozen):
 
     Attributes:
         fraction: Part of all devices that is stuck, drawn device by device.
-        at: Where these are stuck.
+        at: State in which these are stuck.
         devices: Devices that are stuck whatever is drawn, in every tile and part of a cell.
     """
 

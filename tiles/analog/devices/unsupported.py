@@ -1,4 +1,4 @@
-"""What a device or a cell cannot have, and why: a config that asks for it is refused with it."""
+"""Settings that a device or a cell cannot have, and the reasons given in refusals."""
 
 from typing import Any, ClassVar
 

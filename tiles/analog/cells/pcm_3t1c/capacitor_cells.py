@@ -19,9 +19,9 @@ class CapacitorCells:
     """A capacitor cell at every crosspoint, and one that each word line shares.
 
     Args:
-        capacitor: What the cells are.
+        capacitor: Parameters of the capacitor cells.
         unit_siemens: Conductance of a weight of 1.
-        site: Where.
+        site: Shape, random numbers and settings.
         reference_leaks: Whether the shared cells leak like the others.
 
     Attributes:

@@ -115,7 +115,7 @@ class Pcm3T1C(UnitCell):
 
     @property
     def reach(self) -> float:
-        """What the pair holds in both directions."""
+        """Largest weight that the pair holds in both directions, in normalised units."""
         return 1.0
 
     @property
@@ -142,8 +142,8 @@ class Pcm3T1CCrossbar:
     All weights are relative to ``cell.unit_siemens``.
 
     Args:
-        cell: What the cells are.
-        site: Where.
+        cell: Parameters of the cells.
+        site: Shape, random numbers and settings.
     """
 
     def __init__(self, cell: Pcm3T1C, site: Site) -> None:

@@ -18,10 +18,10 @@ class MemoryPairs:
     """``F * (G_plus - G_minus)`` at every crosspoint, in units of a weight of 1.
 
     Args:
-        pcm: What the memories are.
+        pcm: Parameters of the memories.
         gain: Factor F.
         unit_siemens: Conductance of a weight of 1.
-        site: Where.
+        site: Shape, random numbers and settings.
 
     Attributes:
         weights: ``(rows, cols)`` as the memories have drifted.
