@@ -14,7 +14,7 @@ from crossmesh.common.registry import Registry
 
 
 class Phase(IntEnum):
-    """What a stage does in a slot, in the order of one tick."""
+    """Work of a stage in a slot, in the order of one tick."""
 
     FORWARD = 0
     LOSS = 1
@@ -48,7 +48,7 @@ class Schedule(Protocol):
 
     @classmethod
     def for_batch(cls, micro_batches: int) -> "Schedule":
-        """The schedule for batches of so many micro-batches."""
+        """The schedule for batches of ``micro_batches`` micro-batches each."""
         ...
 
     @staticmethod
@@ -58,20 +58,33 @@ class Schedule(Protocol):
 
     @property
     def micro_batches_per_update(self) -> int:
-        """Micro-batches between two versions of the weights."""
+        """Micro-batches whose updates are applied together."""
         ...
 
     @property
     def round(self) -> int | None:
-        """Micro-batches after which every stage is drained; None: only at a run's end."""
+        """Micro-batches after which the pipeline is empty; None: only at the end of a run."""
         ...
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:
-        """Every slot of a drained run of ``n_micro_batches``, in order."""
+        """All slots of a run from an empty pipeline to an empty one.
+
+        Args:
+            n_stages: Stages of the pipeline.
+            n_micro_batches: Micro-batches of the run.
+
+        Yields:
+            Slots in the order (tick, phase, stage, micro-batch).
+        """
         ...
 
     def ticks(self, n_stages: int, n_micro_batches: int) -> int:
-        """Ticks from the start of the first slot to the end of the last."""
+        """Ticks of that run, from the start of its first slot to the end of its last.
+
+        Args:
+            n_stages: Stages of the pipeline.
+            n_micro_batches: Micro-batches of the run.
+        """
         ...
 
 
@@ -198,7 +211,7 @@ class Asynchronous:
 
     @staticmethod
     def staleness(n_stages: int) -> int:
-        """As long as errors travel."""
+        """Twice the stages behind the first: the way of a micro-batch to the loss and back."""
         return 2 * (n_stages - 1)
 
     def slots(self, n_stages: int, n_micro_batches: int) -> Iterator[Slot]:

@@ -63,7 +63,7 @@ class Mesh(Topology):
 
     @cached_property
     def entries(self) -> Integers:
-        """A packet that goes on in its direction leaves by the port opposite its entry."""
+        """A packet that keeps its direction leaves by the port opposite its entry."""
         return np.where(self.neighbors >= 0, [1, 0, 3, 2], -1)
 
     def step(self, here: Integers, destination: Integers) -> Integers:

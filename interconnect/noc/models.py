@@ -19,7 +19,7 @@ MODELS: tuple[str, ...] = get_args(Model)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Messages:
-    """What is carried; message j goes to ``destination[first[j]:first[j + 1]]``.
+    """Messages of a flow; message j goes to ``destination[first[j]:first[j + 1]]``.
 
     Attributes:
         source: ``(messages,)`` node.
@@ -28,7 +28,7 @@ class Messages:
         destination: ``(deliveries,)`` nodes; those of one message differ.
         created: ``(messages,)`` cycles in which they join their source's queue; None for messages
             that tasks send, once for every micro-batch.
-        copies: How often each is sent.
+        copies: Number of times each is sent.
     """
 
     source: Integers
@@ -40,7 +40,7 @@ class Messages:
 
 
 class Carried(NamedTuple):
-    """What became of messages.
+    """Result of carrying messages.
 
     Attributes:
         arrivals: ``(copies * deliveries,)`` cycle in which a message's tail reached a destination.
@@ -61,7 +61,15 @@ def carry(
     work: Work,
     model: Model,
 ) -> Carried:
-    """Carry messages, and let tasks be done as they arrive.
+    """Carry messages, and do tasks as the messages that they need arrive.
+
+    Args:
+        topology: Routers and links.
+        router: Parameters of the routers.
+        messages: What is sent where, by the task that sends it.
+        plan: Tasks and the resources that they occupy.
+        work: State of the tasks; their starts are written, in cycles.
+        model: ``analytic``, ``packet`` or ``flit``.
 
     Raises:
         ValueError: If messages and interconnect do not fit.
@@ -132,7 +140,7 @@ def _by_flits(
     network = network_at_rest(fabric, traffic, messages.copies * len(messages.flits), n_arrivals)
     cycles = run_flits(fabric, traffic, network, plan, work)
     if cycles < 0:
-        raise RuntimeError(f"deadlock at cycle {-cycles}: packets wait for each other")
+        raise RuntimeError(f"deadlock at cycle {-cycles}")
     assert (network.credits == fabric.depth).all()
     assert not network.held.any()
     return Carried(network.arrivals, _over_links(topology, network.link_flits), cycles)

@@ -25,7 +25,7 @@ _QUEUED = -1  # node of a packet that has not left its source
 
 
 class Times(NamedTuple):
-    """What packets wait for; does not change."""
+    """Service times of links and routers; constant."""
 
     ports: int  # of a router, its tile's own among them
     hop: int

@@ -27,12 +27,12 @@ _MOST_TASKS = 4_000_000  # and so it does beyond so many tasks
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a resource does once per micro-batch.
+    """A task that a resource does once per micro-batch.
 
     Attributes:
         resource: Number of the resource.
         phase: Phase of the schedule in which it is done.
-        cycles: How long it takes.
+        cycles: Duration in cycles.
         needs: Numbers of tasks whose result it takes without a message.
     """
 
@@ -61,7 +61,7 @@ class Send:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """What is done and sent for every micro-batch.
+    """Tasks and messages of every micro-batch.
 
     Attributes:
         stages: Stage of each resource.
@@ -137,11 +137,22 @@ def time_flow(
     n_micro_batches: int,
     model: Model = "flit",
 ) -> Timing:
-    """Time a drained run of some micro-batches.
+    """Time a run of some micro-batches, from an empty pipeline to an empty one.
+
+    Args:
+        topology: Routers and links.
+        router: Parameters of the routers.
+        flow: Tasks of a micro-batch and the messages between them.
+        schedule: Order of the phases.
+        n_micro_batches: Length of the run.
+        model: ``analytic``, ``packet`` or ``flit``.
+
+    Returns:
+        Starts, ends and arrivals in cycles.
 
     Raises:
         ValueError: If flow and interconnect do not fit.
-        RuntimeError: If something waits for ever.
+        RuntimeError: If a task never becomes ready, or packets deadlock.
     """
     messages, taken = _messages(flow, n_micro_batches)
     plan, needs = _plan(flow, schedule, n_micro_batches, taken)
@@ -149,7 +160,7 @@ def time_flow(
     carried = carry(topology, router, messages, plan, work, model)
     if (work.started < 0).any():
         m, task = np.argwhere(work.started < 0)[0].tolist()
-        raise RuntimeError(f"task {task} of micro-batch {m} waits for ever")
+        raise RuntimeError(f"task {task} of micro-batch {m} never becomes ready")
     return Timing(
         started=work.started,
         ended=work.started + plan.cycles,

@@ -1,4 +1,4 @@
-"""What resources do while packets travel: the kernels of ``pipeline_timing.py``.
+"""Kernels of ``pipeline_timing.py``: tasks of resources while packets travel.
 
 Every task is done once per micro-batch. A resource does its tasks one at a time, in the order that
 the schedule gives its stage, and waits for the one that is next until everything that it needs has
@@ -18,7 +18,7 @@ NEVER = np.int64(1) << 62
 
 
 class ResourcePlan(NamedTuple):
-    """What is done, as flat arrays that do not change.
+    """Tasks and their dependencies, as constant flat arrays.
 
     Attributes:
         cycles: ``(tasks,)`` how long each takes.
@@ -58,7 +58,7 @@ class ResourcePlan(NamedTuple):
 
 
 class Work(NamedTuple):
-    """How far it is.
+    """Progress of the tasks.
 
     Attributes:
         missing: ``(micro-batches, tasks)`` what each still waits for.

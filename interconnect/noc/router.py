@@ -21,7 +21,7 @@ class Router:
     The pipeline is that of BookSim 2 (Jiang et al., ISPASS 2013), whose defaults these are.
 
     Attributes:
-        virtual_channels: Of every link.
+        virtual_channels: Virtual channels per link.
         buffer_flits: Flits that the buffer of a virtual channel holds.
         routing_cycles: Route computation; 0 where the router before has looked ahead.
         vc_allocation_cycles: Allocation of the next router's virtual channel.

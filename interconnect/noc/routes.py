@@ -24,7 +24,7 @@ class Routes(NamedTuple):
         first: ``(nodes + 1,)`` where each node's branches begin.
         port: ``(branches,)`` port of the router that a branch leaves by.
         next: ``(branches,)`` node behind it, -1 behind a tile's own port.
-        leaf: ``(branches,)`` which of the tree's destinations it reaches, -1 if it goes on.
+        leaf: ``(branches,)`` which of the tree's destinations it reaches, -1 if none.
         crosses: ``(branches,)`` 1 for the upper half of a link's virtual channels, 0 for the lower
             half, ``ANY`` for all of them.
     """

@@ -63,7 +63,7 @@ def _integers(name: str, values: ArrayLike, least: int, n: int | None = None) ->
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """What an interconnect did.
+    """Result of a simulation of the interconnect.
 
     Attributes:
         arrival_cycles: ``(n,)`` cycle in which each packet's tail leaves the network.
@@ -84,9 +84,9 @@ def simulate(topology: Topology, router: Router, packets: Packets, model: Model 
     """Carry packets through an interconnect.
 
     Args:
-        topology: Where the links are.
-        router: What routers are.
-        packets: What is carried.
+        topology: Routers and links.
+        router: Parameters of the routers.
+        packets: The traffic.
         model: ``analytic``: zero load (no contention). ``packet``: links serve one packet at a
             time, buffers are endless. ``flit``: virtual channels and credits, cycle by cycle. A
             circuit-switched mesh has no flits: its ``flit`` is its ``packet``.
@@ -128,7 +128,7 @@ class _Load:
 
     Attributes:
         entries: Entries of the packets in the order of the deliveries.
-        messages: What is carried.
+        messages: The traffic.
     """
 
     def __init__(self, topology: Topology, packets: Packets) -> None:
@@ -159,7 +159,7 @@ def is_stable(created: Integers, arrivals: Integers, fill_cycles: int) -> bool:
     """Whether packets under way become no more in the second half of the time they are created in.
 
     Growth counts where it is more than scatter and more than 2 % of the packets of that half. Too
-    short a time to tell is taken to be stable.
+    short a time to judge is taken to be stable.
 
     Args:
         created: Cycle in which each packet was created.

@@ -1,4 +1,4 @@
-"""Where the links are and which way a packet goes: no latency of routers, no numbers of packets.
+"""Routers, links and routes of a network on chip; latency and traffic are elsewhere.
 
 A router's ports are numbered; port p leads to ``neighbors[router, p]``, whose own port
 ``entries[router, p]`` it enters. Behind the last of them lies one more port, the tile's own, which
@@ -19,7 +19,7 @@ MOST_ROUTERS = 1 << 20
 
 
 class FloorPlan(NamedTuple):
-    """Where tiles lie, and what a topology may need to join them.
+    """Where tiles lie, and the parameters that a topology may take.
 
     Attributes:
         width: Tiles in a row.
@@ -64,7 +64,10 @@ class Topology(ABC):
     @classmethod
     @abstractmethod
     def on(cls, floor: FloorPlan) -> Self:
-        """The topology that joins the places of a floor plan.
+        """The topology for a floor plan.
+
+        Args:
+            floor: Width and height in tiles; a topology takes of its other fields what it has.
 
         Raises:
             ValueError: If there are too many.
@@ -94,31 +97,44 @@ class Topology(ABC):
     @property
     @abstractmethod
     def neighbors(self) -> Integers:
-        """``(routers, ports)``: where each port leads, -1 where nowhere."""
+        """``(routers, ports)``: number of the router that each port leads to, -1 for none."""
 
     @property
     @abstractmethod
     def entries(self) -> Integers:
-        """``(routers, ports)``: which port of the neighbor it enters."""
+        """``(routers, ports)``: the neighbor's port at the other end of each link, -1 for none."""
 
     @abstractmethod
     def step(self, here: Integers, destination: Integers) -> Integers:
-        """Port by which a packet for ``destination`` leaves ``here``, for arrays of both.
+        """Routing function: the port by which a packet leaves a router.
 
-        ``here`` must differ from ``destination``.
+        Args:
+            here: Routers, an int64 array of any shape.
+            destination: Nodes, of the same shape; each must differ from ``here``.
+
+        Returns:
+            Port numbers, of the same shape.
         """
 
     def crosses(self, source: Integers, destination: Integers, port: Integers) -> NDArray[np.bool_]:
-        """Whether a route crosses the seam of the ring that ``port`` belongs to.
+        """Whether a route crosses the dateline of the ring that a port belongs to.
 
         Such packets use the upper half of a link's virtual channels and the others the lower
-        half, without which packets of a ring could deadlock.
+        half; without that, packets in a ring could deadlock.
+
+        Args:
+            source: Nodes, an int64 array of any shape.
+            destination: Nodes, of the same shape.
+            port: Ports, of the same shape.
+
+        Returns:
+            Bools, of the same shape.
         """
         return np.zeros(np.broadcast(source, destination, port).shape, np.bool_)
 
     @property
     def has_rings(self) -> bool:
-        """Whether some routes cross a seam."""
+        """Whether ``crosses`` can be true."""
         return False
 
     @property

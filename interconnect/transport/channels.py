@@ -145,7 +145,7 @@ class Channels:
 
         Args:
             peer: The host at the other end.
-            address: What its ``listen`` returned.
+            address: The address that its ``listen`` returned.
             server_key: Its public key; needed for tcp, unused for ipc.
         """
         if peer in self._outgoing:

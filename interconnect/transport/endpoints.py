@@ -1,4 +1,4 @@
-"""Where a channel can be bound, and who may enter: private folders, encrypted ports, keys."""
+"""Endpoints of channels and their protection: private folders, encrypted ports, keys."""
 
 import os
 import stat
@@ -89,7 +89,7 @@ class _OnlyKey:
 
 
 class Interface(Protocol):
-    """Where a channel can be bound."""
+    """An endpoint at which a channel can be bound."""
 
     def bind(self, socket: Socket, name: str, gate: Gate | None) -> str:
         """Bind ``socket`` under ``name``, which no other socket has; return its address."""

@@ -1,4 +1,4 @@
-"""What travels between tile hosts, and its form on the wire.
+"""Messages between tile hosts, and their wire format.
 
 A message is two frames: a msgpack header and the raw bytes of the payload in C order. Nothing is
 ever unpickled; everything in a header is checked before the payload is touched.

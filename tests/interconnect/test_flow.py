@@ -156,7 +156,7 @@ def test_a_task_waits_for_every_packet_and_every_need():
 
 def test_what_waits_for_itself_is_refused():
     tasks = [Task(0, Phase.FORWARD, 1, (1,)), Task(0, Phase.FORWARD, 1, (0,))]
-    with pytest.raises(RuntimeError, match="task 0 of micro-batch 0 waits for ever"):
+    with pytest.raises(RuntimeError, match="task 0 of micro-batch 0 never becomes ready"):
         time_flow(ALONE, Router(), Flow(stages=[0], tasks=tasks), ForwardOnly(), 1)
 
 

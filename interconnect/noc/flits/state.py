@@ -128,7 +128,7 @@ def fabric_of(topology: Topology, router: Router) -> Fabric:
             f"{type(topology).__name__} {rule}, got {ports}; the model packet has none"
         )
     if topology.has_rings and router.virtual_channels < 2:
-        rule = "must be at least 2 in a torus, whose rings would stand still with one"
+        rule = "must be at least 2 in a torus, whose rings can deadlock with one"
         raise ValueError(f"Router.virtual_channels {rule}, got {router.virtual_channels}")
     n = topology.n_routers
     down = np.full((n, ports), -1)
