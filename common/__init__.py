@@ -1,1 +1,1 @@
-"""What all layers use: frozen configs, kernels, random numbers, storage, errors, interrupts."""
+"""Shared by all layers: frozen configs, kernels, random numbers, storage, errors, interrupts."""

@@ -59,7 +59,8 @@ class _Loader(yaml.SafeLoader):
             # is not for.
             reason = isinstance(error, ValueError) and str(error)
             raise yaml.constructor.ConstructorError(
-                problem=reason or f"what {node.tag} cannot be", problem_mark=node.start_mark
+                problem=reason or f"a value that {node.tag} cannot have",
+                problem_mark=node.start_mark,
             ) from None
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -99,7 +100,7 @@ _Loader.add_constructor("tag:yaml.org,2002:set", _refuse_set)
 
 
 def parsed(text: str) -> Any:
-    """What a text in YAML says; ``yaml.YAMLError`` if it says nothing, or too much."""
+    """Parse a YAML text within bounds of size, depth and aliases; raises ``yaml.YAMLError``."""
     return _Loader(text).get_single_data()
 
 
@@ -107,7 +108,7 @@ _kept = functools.lru_cache(maxsize=16)(parsed)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """What a YAML file says.
+    """Read a YAML file that holds a mapping.
 
     Raises:
         ConfigError: If it is not there, is not YAML, is too large or holds something else than a

@@ -1,4 +1,4 @@
-"""How kernels are compiled: one decorator, and a disk cache that follows the sources.
+"""Compilation of kernels: one decorator, and a disk cache that follows the sources.
 
 numba's own cache looks at the file of a kernel only, not at the files of the functions that it
 inlines. The cache folder therefore carries a digest of every source file that takes part in a
@@ -64,7 +64,7 @@ def _check_private(folder: Path) -> None:
     ours = state.st_uid == os.geteuid() and os.access(folder, os.W_OK)
     if not ours or state.st_mode & 0o022:
         raise PermissionError(
-            "the folder for kernels must be writable by this user and no other, "
+            "the kernel cache folder must be writable by this user only, "
             f"got {folder} of user {state.st_uid} with mode {stat.S_IMODE(state.st_mode):04o}"
         )
 

@@ -62,7 +62,7 @@ class RunLost(RunError):  # noqa: N818  because it names what happened
 
 
 class HostLost(RunLost):
-    """An actor, a node or a channel is lost; what is left can go on from the last checkpoint."""
+    """An actor, a node or a channel is lost; the rest can continue from the last checkpoint."""
 
 
 _FOREIGN = {"ray": "Ray", "pyarrow": "Arrow", "zmq": "ZeroMQ"}  # by the package of an error
@@ -70,19 +70,19 @@ _THREADS = "can't start new thread"  # how Python says that the system has no mo
 
 
 def in_our_words(error: Exception) -> str | None:
-    """What the system, or a library that runs things for us, refuses; None: a mistake of ours.
+    """One line for an error of the operating system or of a library; None for any other error.
 
     >>> in_our_words(OSError(28, "No space left on device", "/runs/digits"))
-    'the system refuses: No space left on device: /runs/digits'
+    'operating system error: No space left on device: /runs/digits'
     >>> in_our_words(ValueError("negative"))
     """
     if isinstance(error, MemoryError):
-        return ": ".join(filter(None, ("there is not enough memory", str(error))))
+        return ": ".join(filter(None, ("out of memory", str(error))))
     if isinstance(error, OSError) and error.errno is not None:
         where = [str(name) for name in (error.filename, error.filename2) if name is not None]
-        return ": ".join(["the system refuses", error.strerror or str(error), *where])
+        return ": ".join(["operating system error", error.strerror or str(error), *where])
     if isinstance(error, RuntimeError) and str(error) == _THREADS:
-        return "the system refuses: too many processes or threads of this user"
+        return "operating system error: too many processes or threads of this user"
     library = _FOREIGN.get(type(error).__module__.partition(".")[0])
     if library is None:
         return None

@@ -1,4 +1,4 @@
-"""How plots look, and how they become files."""
+"""Style of plots, and writing them to files."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

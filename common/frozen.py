@@ -1,4 +1,4 @@
-"""What every part of a config is: frozen, hashable, complete, and checked when it is made."""
+"""The base class of configs: frozen, hashable, complete, and validated when constructed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Never, Self, TypeVar
@@ -23,7 +23,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """What differs from the defaults, so that a config fits a screen."""
+        """Fields that differ from their defaults, so that a config fits a screen."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if field.is_required() or value != field.get_default(call_default_factory=True):

@@ -18,9 +18,9 @@ def locked(path: Path, option: str, user: str, wait_s: float = 0.0) -> int:
 
     Args:
         path: The folder.
-        option: What messages call it.
+        option: Name of the option, for errors.
         user: What else could hold it: a run, a study.
-        wait_s: How long to wait for it.
+        wait_s: Seconds to wait for it.
 
     Returns:
         The descriptor that holds the lock.

@@ -30,7 +30,7 @@ class PrivateFolder:
     """A new folder of mode 0700, until ``remove`` or the end of this process.
 
     Attributes:
-        path: Where it is, at most ``MOST_BYTES`` long.
+        path: Its path, at most ``MOST_BYTES`` long.
 
     Raises:
         NoPrivateFolder: If there is no place for it.
@@ -92,7 +92,7 @@ def check_unchangeable(folder: Path) -> None:
         is_open = state.st_mode & 0o022 and not state.st_mode & stat.S_ISVTX
         if is_open or state.st_uid not in trusted:
             raise PermissionError(
-                f"{each} must belong to this user or the system and be writable by nobody else, "
+                f"{each} must belong to this user or the system and be writable by no other user, "
                 f"got user {state.st_uid} and mode {stat.S_IMODE(state.st_mode):04o}"
             )
 
@@ -138,7 +138,7 @@ def _made_in(place: Path) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        with contextlib.suppress(OSError):  # some file systems cannot lock: nobody sweeps there
+        with contextlib.suppress(OSError):  # some file systems cannot lock: nothing is swept there
             fcntl.flock(lock, fcntl.LOCK_EX)
         if path.is_dir():  # otherwise swept before it was locked
             break

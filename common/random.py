@@ -21,7 +21,7 @@ CHUNK = 8 * LANES  # columns that share one draw of noise
 
 
 class Purpose(IntEnum):
-    """What a random number is for; a part of its key. Never renumber: runs would change."""
+    """Purpose of a random number, a part of its key. Never renumber: runs would change."""
 
     INITIAL_WEIGHT = 0
     DEVICE = 1
@@ -78,7 +78,7 @@ def of_example(number, k1):
     """The counter word of an example, and the second key word for it.
 
     Args:
-        number: Of the example, or of the vector where an example has several; 0 to 2**63 - 1.
+        number: Number of the example, or vector where an example has several; below 2**63.
         k1: Second word of the key.
     """
     upper = np.uint32(np.uint64(number) >> _U32)
@@ -204,7 +204,7 @@ class Stream:
     owner: int
 
     def key(self, purpose: Purpose, part: int = 0) -> NDArray[np.uint32]:
-        """The two key words for a purpose; ``part`` tells several users of one purpose apart."""
+        """The two key words for a purpose; ``part`` separates several users of one purpose."""
         low, high = np.uint32(self.seed & 0xFFFFFFFF), np.uint32(self.seed >> 32)
         return np.array(_key(low, high, int(purpose), self.owner, part), np.uint32)
 
@@ -219,7 +219,7 @@ class Stream:
     ) -> NDArray[np.float32]:
         """Standard normals of ``shape``, a window at ``first`` into an endless array.
 
-        ``draw`` tells several arrays of one key apart.
+        ``draw`` separates several arrays of one key.
         """
         out = np.empty(shape, np.float32)
         k0, k1 = self.key(purpose, part)
@@ -237,7 +237,7 @@ class Stream:
     ) -> NDArray[np.float32]:
         """Uniform numbers in (0, 1) of ``shape``, a window at ``first`` into an endless array.
 
-        ``draw`` tells several arrays of one key apart, normal ones too.
+        ``draw`` separates several arrays of one key, normal ones too.
         """
         out = np.empty(shape, np.float32)
         k0, k1 = self.key(purpose, part)

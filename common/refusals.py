@@ -1,4 +1,4 @@
-"""What a config got wrong, as one line: the field, the rule, and the value."""
+"""Validation errors as one line: the field, the rule, and the value."""
 
 import difflib
 import types

@@ -27,7 +27,7 @@ class Registry(Mapping[str, T]):
     Args:
         group: Group of the entry points.
         own: Our own kinds, by name.
-        check: What a kind of another package must be; raises TypeError if it is not.
+        check: Check of a kind of another package; raises TypeError.
 
     >>> Registry("crossmesh.none", {"a": int})["a"]
     <class 'int'>
@@ -69,7 +69,9 @@ class Registry(Mapping[str, T]):
         self._check(kind)
         _check_name(name, kind)
         if self._kinds.setdefault(name, kind) is not kind or name in self._offered():
-            raise ValueError(f"{self.group} must have one kind of each name, got {name} again")
+            raise ValueError(
+                f"{self.group} must have one kind per name: {name} is registered already"
+            )
 
     def __getitem__(self, name: str) -> T:
         """The kind of a name.

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: a folder of any file system that pyarrow knows, seen by all hosts."""
+"""Storage of checkpoints: a folder of any file system that pyarrow knows, seen by all hosts."""
 
 import contextlib
 import os
@@ -75,7 +75,7 @@ class Storage:
         return Storage(f"{self._base}/{name}{self._options}")
 
     def names(self) -> list[str]:
-        """What lies in the folder, in order; nothing if there is no such folder."""
+        """Sorted names of files and folders in the folder; empty if it does not exist."""
         if self._is_local:  # pyarrow gives up at a link that leads to itself
             try:
                 return sorted(path.name for path in Path(self._path).iterdir())

@@ -3,7 +3,7 @@
 VERSION = "0.1.0"
 
 # Rises where the same config and seed begin to train another chip: other defaults, noise or
-# generators. A run goes on only under the physics that it was begun with.
+# generators. A run can be resumed only under the physics that it was started with.
 PHYSICS = 3
 
 # What changed with each version, one clause for each change; they end up in error messages.
@@ -23,6 +23,6 @@ CHANGES: dict[int, tuple[str, ...]] = {
 
 
 def changes_since(physics: int) -> str:
-    """What changed after a version of the physics, in one line."""
+    """Changes since a version of the physics, in one line."""
     later = (line for version in sorted(CHANGES) if version > physics for line in CHANGES[version])
     return "; ".join(later)

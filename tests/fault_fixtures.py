@@ -84,7 +84,7 @@ def interrupted(run, number):
     run.process.send_signal(number)
     assert run.stopped() == 130, run.all_notes
     ended_s = time.time() - before
-    assert run.last_note.startswith("interrupted; go on with: crossmesh resume"), run.notes
+    assert run.last_note.startswith("interrupted; resume with: crossmesh resume"), run.notes
     nothing_is_left(run)
     return ended_s
 

@@ -1,4 +1,4 @@
-"""How a command ends: a parent that does not talk to Ray has the last word.
+"""Supervision of commands by a parent process that does not talk to Ray.
 
 Ray ends a process from C++ when its raylet or GCS is lost, and its calls can hang for ever. So the
 commands that may use Ray run in a child. The parent imports next to nothing, holds the terminal,

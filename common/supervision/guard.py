@@ -16,7 +16,7 @@ def guarded(work: Callable[[], int]) -> int:
     """Do some work in a child, and see to it that it ends in order whatever happens.
 
     Args:
-        work: Gives the exit code. It should say by ``reports`` what can be gone on with.
+        work: Returns the exit code. It should announce by ``reports`` how to resume.
 
     Returns:
         The exit code; in the parent alone, since the child exits.

@@ -99,7 +99,7 @@ class Parent:
     # What comes in
 
     def _hear(self) -> None:
-        """Take what the child says."""
+        """Read the messages of the child."""
         received = os.read(self._listen, 1 << 16)
         if not received:
             os.close(self._listen)
@@ -143,7 +143,7 @@ class Parent:
                 self._end("a second signal")
 
     def _pause(self) -> None:
-        """Stop with everything below, as Ctrl-Z wants it, and go on with everything."""
+        """Suspend the whole process tree on SIGTSTP, and resume it on SIGCONT."""
         below = processes.descendants()
         processes.send(below, signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -162,7 +162,7 @@ class Parent:
         elif self._limit and self._now > self._limit[0]:
             self._end(f"{self._limit[1]} took too long")
         elif self._asked_s is not None and self._now > max(self._asked_s, self._free_s) + ENDING_S:
-            self._end("its end took too long")
+            self._end("the shutdown took too long")
         if self._now > self._looked_s + _LOOK_S:
             self._looked_s = self._now
             below = processes.descendants()
@@ -219,10 +219,10 @@ class Parent:
         else:
             what = f"the process of the run ended with exit code {code}"
         file = raw_stderr.kept(self._raw)
-        return f"{what} (what it wrote is in {file})" if file else what
+        return f"{what} (its output is in {file})" if file else what
 
     def _what_to_do(self) -> str:
-        return self._way_on or f"begin again with: {reports.this_command()}"
+        return self._way_on or f"restart with: {reports.this_command()}"
 
     @staticmethod
     def _say(line: str) -> None:
@@ -236,7 +236,7 @@ class Parent:
 
 
 def _passed_on(number: int) -> int:
-    """What the child gets: it does not know of terminals."""
+    """The signal that the child receives; it has no terminal, so SIGHUP becomes SIGTERM."""
     return signal.SIGTERM if number == signal.SIGHUP else number
 
 

@@ -1,4 +1,4 @@
-"""What others, such as Ray's C++, write to standard error: kept off the terminal, in memory."""
+"""Capture of what libraries, such as Ray's C++ code, write to standard error: kept in memory."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What a child says to the parent that has the last word. Without a parent, nothing happens.
+"""Messages of the child process to its supervising parent; without a parent, they do nothing.
 
 Each message is a line: a kind and its text. A message that finds no room is dropped, because
 a parent that is stopped must not hold up the run.
@@ -19,7 +19,7 @@ _said_s = 0.0
 
 
 def this_command() -> str:
-    """What the user typed."""
+    """The command line as the user typed it."""
     import shlex  # here, because it loads slowly and is seldom needed
 
     return shlex.join(["crossmesh", *sys.argv[1:]])
@@ -44,17 +44,17 @@ def share_terminal() -> None:
 
 
 def asked() -> None:
-    """A signal asks this process for its end."""
+    """A signal asked this process to terminate."""
     _say("asked", "")
 
 
 def resumable(command: str) -> None:
-    """From here on, a command goes on with the work, whatever happens."""
-    way_on(f"go on with: {command}")
+    """From here on, ``command`` resumes the work, whatever happens."""
+    way_on(f"resume with: {command}")
 
 
 def way_on(text: str) -> None:
-    """What a user can do after an end that is not in order; before, to begin again."""
+    """Set the hint printed after an abnormal exit; until then, it is to run the same command."""
     _say("way_on", text)
 
 
@@ -74,7 +74,7 @@ def claimed(folder: os.PathLike[str]) -> None:
 
 
 def done(code: int) -> None:
-    """All is said and written; what may still hang does not matter."""
+    """All output is written; the parent may end this process whatever still hangs."""
     _say("done", str(code))
 
 
@@ -84,7 +84,7 @@ def within(seconds: float, what: str) -> Iterator[None]:
 
     Args:
         seconds: Longest time of the block, or since its last ``renew``.
-        what: What takes so long, for the error.
+        what: Name of the work, for the error.
     """
     _limits.append((time.monotonic() + seconds, what))
     _say_limit()
@@ -96,7 +96,7 @@ def within(seconds: float, what: str) -> Iterator[None]:
 
 
 def renew(seconds: float = RAY_S) -> None:
-    """The work goes on in order: an end that was asked for, and a limit that holds, may wait."""
+    """The work makes progress: extend the present limit, and a shutdown that was requested."""
     now = time.monotonic()
     if now - _said_s > _RENEW_S:
         if _limits:

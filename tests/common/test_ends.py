@@ -22,7 +22,7 @@ from crossmesh.emulator.training.training import train
 from tests.fault_table import COMMAND, EXAMPLES, FAULTS, MOMENTS, seen
 
 ROOT = Path(__file__).parents[2]
-INTERRUPTED = "interrupted; begin again with: crossmesh again\n"
+INTERRUPTED = "interrupted; restart with: crossmesh again\n"
 BEGIN = """
 import os, signal, subprocess, sys, time
 from crossmesh.common.supervision import reports, interrupts
@@ -121,10 +121,10 @@ def test_raw_words_of_others_stay_off_the_terminal(start):
 )
 def test_a_child_without_a_last_word_is_one_error_line_with_the_way_on(start, end, what):
     said = ended(start(f"reports.resumable('crossmesh resume r'); {end}"))
-    assert said == (1, "", f"error: {what}; go on with: crossmesh resume r\n")
+    assert said == (1, "", f"error: {what}; resume with: crossmesh resume r\n")
 
     said = ended(start(end))
-    assert said == (1, "", f"error: {what}; begin again with: crossmesh again\n")
+    assert said == (1, "", f"error: {what}; restart with: crossmesh again\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -156,7 +156,7 @@ time.sleep(60)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
 
-    assert ended(process) == (130, "", "interrupted; go on with: crossmesh resume r\n")
+    assert ended(process) == (130, "", "interrupted; resume with: crossmesh resume r\n")
 
 
 def test_a_signal_that_a_library_hears_first_is_an_interrupt(start):
@@ -284,8 +284,8 @@ def test_raw_words_of_a_crash_are_kept_for_their_owner(start, tmp_path):
 
     assert code == 1
     assert errors == (
-        "error: the process of the run was killed by SIGABRT (what it wrote is in "
-        f"{file}); begin again with: crossmesh again\n"
+        "error: the process of the run was killed by SIGABRT (its output is in "
+        f"{file}); restart with: crossmesh again\n"
     )
     assert file.read_text() == "fatal at s3://***@host/x\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -309,7 +309,7 @@ def test_what_takes_longer_than_it_may_is_ended(start):
     code, _, errors = ended(start("with reports.within(0.5, 'an answer of Ray'): time.sleep(60)"))
 
     assert code == 1
-    assert errors.startswith("error: an answer of Ray took too long; begin again with: ")
+    assert errors.startswith("error: an answer of Ray took too long; restart with: ")
 
 
 @pytest.mark.slow
@@ -401,15 +401,15 @@ while not os.path.exists(f"/proc/{left.pid}/stop"):
     ("error", "told"),
     [
         (OSError(28, "No space left on device", "/r"),
-         "the system refuses: No space left on device: /r"),
+         "operating system error: No space left on device: /r"),
         (PermissionError(13, "Permission denied", "/r"),
-         "the system refuses: Permission denied: /r"),
-        (OSError(24, "Too many open files"), "the system refuses: Too many open files"),
+         "operating system error: Permission denied: /r"),
+        (OSError(24, "Too many open files"), "operating system error: Too many open files"),
         (OSError(30, "Read-only file system", "/a", None, "/b"),
-         "the system refuses: Read-only file system: /a: /b"),
-        (MemoryError(), "there is not enough memory"),
+         "operating system error: Read-only file system: /a: /b"),
+        (MemoryError(), "out of memory"),
         (RuntimeError("can't start new thread"),
-         "the system refuses: too many processes or threads of this user"),
+         "operating system error: too many processes or threads of this user"),
         (ValueError("wrong"), None),
         (RuntimeError("wrong"), None),
     ],
@@ -446,7 +446,7 @@ def test_whatever_dies_or_freezes_the_end_is_ours(kind, tmp_path):
 def test_the_command_that_the_last_word_names_goes_on_with_the_same_bits(tmp_path):
     one = seen("all killed at once", "training", random.Random(0), tmp_path)
     assert one.is_ours, one
-    command = shlex.split(one.line.partition("go on with: crossmesh ")[2])
+    command = shlex.split(one.line.partition("resume with: crossmesh ")[2])
     run = tmp_path / "run"
     newest = max(run.glob("checkpoints/step-*"))
     epochs = int(newest.name.partition("-")[2]) // EXAMPLES + 1

@@ -212,7 +212,7 @@ def test_a_registry_has_one_kind_of_each_name():
     registry.register("b", 2)
 
     assert dict(registry) == {"a": 1, "b": 2}
-    with pytest.raises(ValueError, match=r"^crossmesh\.none must have one kind of each name, got"):
+    with pytest.raises(ValueError, match=r"^crossmesh\.none must have one kind per name: "):
         registry.register("a", 3)
 
 
