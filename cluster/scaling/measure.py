@@ -26,7 +26,7 @@ def measure(plan: ScalingPlan, listener: Listener) -> Measured:
     listener.phase("compiling", 0)
     jobs = plan.jobs((0, *plan.actors))
     check_room("--actors", jobs)
-    warm_up_program(jobs[0].program)
+    warm_up_program(jobs[0].program, jobs[0].backend)
     contestants = list(_contestants(plan, jobs))
     with threadpool_limits(1), _cluster(plan, jobs[0]) as (cpus, nodes):
         examples = plan.examples or enough(jobs[0])

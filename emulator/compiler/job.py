@@ -23,6 +23,7 @@ from crossmesh.emulator.network.graph import INPUT, Network
 from crossmesh.emulator.network.targets import as_values, check_targets, has_accuracy
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.interconnect.schedule import ForwardOnly, schedule
+from crossmesh.tiles.analog.backends import BACKENDS, Backend
 from crossmesh.tiles.digital import LOSSES
 from crossmesh.tiles.runtime.program import NOTHING, Kind, Program, Span, Sums
 
@@ -50,6 +51,11 @@ class Job:
     given: Weights = field(default_factory=dict)
     tokens: int | None = None
     has_accuracy: bool = True
+
+    @property
+    def backend(self) -> Backend:
+        """Maker of the tiles."""
+        return BACKENDS[self.config.engine.backend]
 
     @cached_property
     def data_digest(self) -> str:

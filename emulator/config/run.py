@@ -13,7 +13,7 @@ from crossmesh.emulator.config.layers import Layer, TileLayer
 from crossmesh.emulator.data import DataConfig
 from crossmesh.emulator.data.config import UserPath
 from crossmesh.interconnect.schedule import SCHEDULES
-from crossmesh.tiles.analog.backends import BACKENDS
+from crossmesh.tiles.analog.backends import BACKENDS, EMULATED
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import LOSSES
 
@@ -146,7 +146,7 @@ class Training(Frozen):
 
 
 class Engine(Frozen):
-    """Where the tiles run; it never changes the result.
+    """Where the tiles run; only ``backend`` can change the result.
 
     Attributes:
         kind: ``local``: all in this process. ``ray``: in actors of a Ray cluster.
@@ -170,7 +170,7 @@ class Engine(Frozen):
     code: Literal["installed", "shipped"] = "installed"
     timeout_s: float = Field(120.0, gt=0)
     recoveries_per_hour: int = Field(20, ge=0)
-    backend: Annotated[str, KindName(BACKENDS)] = "emulated"
+    backend: Annotated[str, KindName(BACKENDS)] = EMULATED
 
     @model_validator(mode="after")
     def _actors_are_counted_once(self) -> Self:

@@ -41,7 +41,7 @@ class LocalExecutor:
             seed=config.seed,
             host_of=(0,) * len(program.blocks),
             host=0,
-            backend=config.engine.backend,
+            backend=job.backend,
         )
         self.host = TileHost(assignment, job.feeds)
 

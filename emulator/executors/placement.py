@@ -69,7 +69,7 @@ def tile_sizes(job: Job) -> list[int]:
     program = job.program
     sizes = [0] * len(program.crossbars)
     for holder, block in zip(program.holders, program.blocks, strict=True):
-        sizes[program.units[block.tile]] += held_bytes(holder, block.shape)
+        sizes[program.units[block.tile]] += held_bytes(holder, block.shape, job.backend)
     return sizes
 
 

@@ -114,7 +114,7 @@ class RayExecutor:
         self._fed = {host_of[op.tile] for op in operations if op.kind in ("input", "loss")}
         assignment = Assignment(
             program=job.program, seed=job.config.seed, host_of=host_of, host=0,
-            backend=job.config.engine.backend,
+            backend=job.backend,
         )  # fmt: skip
         with within(RAY_S + job.dataset.n_bytes / WRITE_BYTES_PER_S, "Ray's object store"):
             self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]

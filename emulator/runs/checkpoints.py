@@ -76,6 +76,7 @@ class Checkpoints:
                 history=history,
                 files=dict(sorted(files.items())),
                 physics=PHYSICS,
+                backend=self._job.config.engine.backend,
             )
             aside.write(MANIFEST, manifest.packed())
             self._storage.publish(aside, name)
@@ -144,6 +145,12 @@ class Checkpoints:
 
         Under another physics the config has other fields, so its digest says nothing.
         """
+        backend = self._job.config.engine.backend
+        if manifest.backend != backend:
+            raise ConfigError(
+                f"engine.backend must be {manifest.backend}, whose tiles wrote {folder.name}, "
+                f"got {backend}"
+            )
         is_other = manifest.config != lineage(self._job.config)
         if is_other and manifest.physics == PHYSICS:
             raise ConfigError(

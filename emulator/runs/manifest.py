@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from crossmesh.common.storage import Storage
 from crossmesh.emulator.config.run import DATA_PATHS, RunConfig
 from crossmesh.emulator.runs.history import History
+from crossmesh.tiles.analog.backends import EMULATED
 from crossmesh.tiles.runtime.tile_file import Damaged
 
 MANIFEST = "manifest.msgpack"
@@ -35,6 +36,7 @@ class Manifest:
         history: The run so far.
         files: sha256 of each tile's file, by name.
         physics: Version of the physics; manifests without it are of version 1.
+        backend: Name of the maker of the tiles; manifests without it are of the emulation.
     """
 
     schema: Literal[2]
@@ -43,6 +45,7 @@ class Manifest:
     history: History
     files: dict[str, str]
     physics: Annotated[int, Field(ge=1)] = 1
+    backend: str = EMULATED
 
     def packed(self) -> bytes:
         """The manifest as bytes, with its checksum."""
@@ -68,6 +71,8 @@ def digest(config: RunConfig, exclude: dict[str, Any]) -> str:
     tree = config.model_dump(mode="json", exclude={**exclude, "weights": True})
     if isinstance(tree["network"], dict):
         del tree["network"]["onnx"]
+    if config.engine.backend != EMULATED:
+        tree["backend"] = config.engine.backend
     if config.drained_every is not None:
         tree["drained_every"] = config.drained_every
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

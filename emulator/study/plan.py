@@ -159,7 +159,8 @@ def _difference(held: RunConfig, wanted: RunConfig) -> str:
     ours, theirs = (dict(_leaves(c.model_dump(mode="json"), "")) for c in (wanted, held))
     ignored = ("name", "engine.", *(f"data.{place}" for place in DATA_PATHS))
     for field in {**ours, **theirs}:
-        if ours.get(field) != theirs.get(field) and not field.startswith(ignored):
+        is_ignored = field.startswith(ignored) and field != "engine.backend"
+        if ours.get(field) != theirs.get(field) and not is_ignored:
             return f"{field} {theirs.get(field)}, not {ours.get(field)}"
     return "another config"
 

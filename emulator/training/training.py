@@ -98,7 +98,7 @@ class _Run:
     def result(self) -> RunResult:
         job, directory, listener = self._job, self._directory, self._listener
         listener.phase("compiling", 0)
-        warm_up_program(job.program)
+        warm_up_program(job.program, job.backend)
         listener.phase("starting", 0)
         executor = create(job)
         try:

@@ -13,8 +13,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.tiles.analog.backends import AnalogTile
 from crossmesh.tiles.analog.patches import fold, unroll
-from crossmesh.tiles.analog.tile import Tile
 
 Array = NDArray[np.float32]
 # Vectors in work at a time: as many as fit into so many bytes, a part of a core's caches, within
@@ -209,7 +209,7 @@ class Sliding:
         patches: What it sees in its forward and backward cycles; an update uses all positions.
     """
 
-    def __init__(self, tile: Tile, patches: Patches) -> None:
+    def __init__(self, tile: AnalogTile, patches: Patches) -> None:
         self._tile = tile
         self._patches = patches
         self._all = replace(patches, positions=(0, patches.window.positions))

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import FLOAT_BYTES, State, state_digest
+from crossmesh.tiles.analog.backends import EMULATION, Backend
 from crossmesh.tiles.analog.cells.ideal import Ideal
-from crossmesh.tiles.analog.footprint import OBJECT_BYTES, tile_bytes
+from crossmesh.tiles.analog.footprint import OBJECT_BYTES
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.analog.tile import Block, TileConfig
@@ -29,16 +30,23 @@ class Digital(Enum):
     PARAMETERS = "parameters"
 
 
-def held_bytes(holder: TileConfig | Digital, shape: tuple[int, int]) -> int:
+def held_bytes(
+    holder: TileConfig | Digital,
+    shape: tuple[int, int],
+    backend: Backend = EMULATION,
+) -> int:
     """Bytes that a tile, or what lies in a digital unit, keeps as long as it lives.
 
     Args:
         holder: Configuration of the tile, or the contents of a digital memory.
         shape: Rows and columns that it uses.
+        backend: Maker of the tiles.
     """
     if holder is Digital.PARAMETERS:
         return shape[0] * shape[1] * FLOAT_BYTES + OBJECT_BYTES
-    return tile_bytes(holder if isinstance(holder, TileConfig) else EXACT, shape)
+    if holder is Digital.MATRIX:
+        return EMULATION.tile_bytes(EXACT, shape)
+    return backend.tile_bytes(holder, shape)
 
 
 class DigitalMemory:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from crossmesh.common.storage import NotShared, Storage
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.interconnect.transport.channels import Channels
-from crossmesh.tiles.analog.backends import BACKENDS
+from crossmesh.tiles.analog.backends import EMULATION, Backend
 from crossmesh.tiles.analog.footprint import give_back
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block, Tile
+from crossmesh.tiles.analog.tile import Block
 from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
 from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileReport, Trace
 from crossmesh.tiles.runtime.plan import Action, in_order, plans
@@ -42,14 +42,14 @@ class Assignment:
         seed: The run's seed.
         host_of: Host of each tile.
         host: Number of this host.
-        backend: Name of the backend that makes the tiles.
+        backend: Maker of the tiles. What lies in digital units is always emulated.
     """
 
     program: Program
     seed: int
     host_of: tuple[int, ...]
     host: int
-    backend: str = "emulated"
+    backend: Backend = EMULATION
 
 
 class TileHost:
@@ -74,7 +74,7 @@ class TileHost:
         self.host = assignment.host
         self._host_of = assignment.host_of
         self._seed = assignment.seed
-        self._make_tile = BACKENDS[assignment.backend]
+        self._backend = assignment.backend
         self.tiles = {
             block.tile: self._holder(block)
             for block in program.blocks
@@ -95,8 +95,8 @@ class TileHost:
         if holder is Digital.PARAMETERS:
             return DigitalMemory(block)
         if holder is Digital.MATRIX:
-            return Tile(EXACT, block, scale, self._seed, program.vectors[number])
-        return self._make_tile(holder, block, scale, self._seed, program.vectors[number])
+            return EMULATION.make(EXACT, block, scale, self._seed, program.vectors[number])
+        return self._backend.make(holder, block, scale, self._seed, program.vectors[number])
 
     def join(self, channels: Channels | None) -> None:
         """Use other channels from now on, forget what is under way, and count time from 0."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from crossmesh.interconnect.schedule import Phase
 from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.interconnect.transport.messages import Message
+from crossmesh.tiles.analog.backends import AnalogTile
 from crossmesh.tiles.analog.convolution import Patches, Sliding
-from crossmesh.tiles.analog.tile import Tile
 from crossmesh.tiles.digital import LOSSES, Call, DigitalMemory, Learned, add_bias, learn_bias
 from crossmesh.tiles.digital.base import NO_PARAMETERS
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
@@ -29,7 +29,7 @@ Step = Callable[[int, int, Span], None]
 Compute = Callable[[int, int, Span], Array]  # a step before what it makes is stored
 Steps = list[list[list[tuple[Action, Step]]]]  # by phase and stage
 Count = Callable[[float, int, int], None]
-Holder = Tile | DigitalMemory
+Holder = AnalogTile | DigitalMemory
 
 
 class Feed(Protocol):
@@ -187,10 +187,10 @@ class Binder:
         x, d = (_contiguous(part.get) for part in parts)
         return lambda m, first, span: update(x(m), d(m), span.learning_rate, number(m, first, span))
 
-    def _array(self, op: Operation) -> Tile | Sliding:
+    def _array(self, op: Operation) -> AnalogTile | Sliding:
         """What performs the cycles of a tile for an operation."""
         tile = self._tiles[op.tile]
-        assert isinstance(tile, Tile)
+        assert not isinstance(tile, DigitalMemory)
         window = self._program.windows.get(op.node)
         if window is None:
             return tile

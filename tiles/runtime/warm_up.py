@@ -2,20 +2,26 @@
 
 import numpy as np
 
+from crossmesh.tiles.analog.backends import EMULATION, Backend
 from crossmesh.tiles.analog.convolution import Patches
-from crossmesh.tiles.analog.tile import TileConfig, warm_up
 from crossmesh.tiles.digital import EXACT, Call, Digital, Function, Learned
 from crossmesh.tiles.runtime.program import Kind, Operation, Program
 
 
-def warm_up_program(program: Program) -> None:
+def warm_up_program(program: Program, backend: Backend = EMULATION) -> None:
     """Run everything that a program's hosts will run once, on little.
 
     The first time on a machine takes seconds; processes that start later find kernels on disk.
+
+    Args:
+        program: The program.
+        backend: Maker of its tiles.
     """
-    for tile in {EXACT if each is Digital.MATRIX else each for each in program.holders}:
-        if isinstance(tile, TileConfig):
-            warm_up(tile)
+    for holder in set(program.holders):
+        if holder is Digital.MATRIX:
+            EMULATION.warm_up(EXACT)
+        elif holder is not Digital.PARAMETERS:
+            backend.warm_up(holder)
     heights = {op.gives: op.positions for op in program.operations if op.gives}
     seen: set[type[Function]] = set()
     for operation in program.operations:
