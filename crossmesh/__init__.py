@@ -15,7 +15,7 @@ Networks and studies
     load_study, run_study, Study  configs and seeds side by side
 
 Kinds, by the names that configs use; packages add theirs through entry points
-    devices, cells, layers, losses, sources, topologies, schedules
+    devices, cells, layers, losses, sources, topologies, schedules, launchers
     kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossmesh import kinds, testing
+    from crossmesh.cluster.launch.kinds import LAUNCHERS as launchers
     from crossmesh.common.errors import ConfigError, DataError, RunError
     from crossmesh.emulator.chip.report import chip_report as chip
     from crossmesh.emulator.config.layers import LAYERS as layers
@@ -66,6 +67,7 @@ _WHERE = {
     "evaluate": "emulator.training.training",
     "export": "emulator.training.export",
     "from_torch": "emulator.onnx_io.torch_path",
+    "launchers": "cluster.launch.kinds:LAUNCHERS",
     "layers": "emulator.config.layers:LAYERS",
     "load_config": "emulator.config.loading",
     "load_study": "emulator.study",
@@ -92,6 +94,7 @@ __all__ = [
     "export",
     "from_torch",
     "kinds",
+    "launchers",
     "layers",
     "load_config",
     "load_study",

@@ -1,7 +1,7 @@
 """Cluster configs: frozen objects that validate themselves, one class per kind."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class Cluster(Frozen):
         data_dir: Folder of the data sets, seen from where training is started: examples are
             loaded there and reach the other nodes through Ray.
         variables: Environment variables of every process.
+        kind: The name of its kind; a field of every kind.
+        nodes: How many nodes it has; a field or a property of every kind.
     """
 
     name: Name = "cluster"
@@ -39,6 +41,21 @@ class Cluster(Frozen):
     run_dir: Text | None = None
     data_dir: Text | None = None
     variables: Variables = Field(default_factory=FrozenDict)
+
+    if TYPE_CHECKING:  # fields of the kinds, each with limits and a default of its own
+
+        @property
+        def kind(self) -> str:
+            """As above."""
+
+        @property
+        def nodes(self) -> int:
+            """As above."""
+
+    @property
+    def joining_s(self) -> float | None:
+        """Longest wait for its nodes if a training may start before all have joined, or None."""
+        return None
 
     @property
     def shared_folder(self) -> str | None:

@@ -1,16 +1,50 @@
-"""A cluster that runs already: whether it can be reached, and has what its description promises."""
+"""A cluster that runs already, which must be within reach and have what its file promises."""
 
 import os
 import socket
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
 
-from crossmesh.cluster.launch.config_ray import ExistingCluster
+from pydantic import Field
+
+from crossmesh.cluster.launch.launcher import ClusterAtHand
 from crossmesh.cluster.launch.tokens import checked_token, token_variables
 from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.data.config import UserPath
 from crossmesh.emulator.executors import environment
 from crossmesh.emulator.executors.reach import alive_nodes, check_reachable
 
 _LAW = "address must be where a Ray cluster listens"
+
+
+class ExistingCluster(ClusterAtHand):
+    """A Ray cluster that runs already; this machine must be one of its nodes.
+
+    Attributes:
+        address: ``host:port`` of its head.
+        token: File with its token; by default the user's own.
+        nodes: Least number of nodes that it must have.
+        cpus_per_node: Least number of CPUs of each of these nodes.
+    """
+
+    kind: Literal["existing"] = "existing"
+    address: str = Field(pattern=r"^[^\s:/]+:[0-9]{1,5}$")
+    token: UserPath | None = None
+    nodes: int = Field(1, ge=1)
+    cpus_per_node: int = Field(1, ge=1)
+
+    @property
+    def described(self) -> tuple[str, str]:
+        """Its address."""
+        return self.address, f"on the cluster at {self.address}"
+
+    @contextmanager
+    def reached(self, *, quiet: bool) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """The cluster, when it has been checked."""
+        check(self)
+        os.environ.update(self.variables)
+        yield self.address, {}
 
 
 def check(cluster: ExistingCluster) -> None:

@@ -1,20 +1,31 @@
-"""Every kind of cluster that a description can name."""
+"""Kinds of clusters by the name that a cluster's file uses."""
 
 from typing import Annotated
 
-from pydantic import Field
+from crossmesh.cluster.launch.clouds import AwsCluster, GcpCluster
+from crossmesh.cluster.launch.existing import ExistingCluster
+from crossmesh.cluster.launch.kubernetes import KubernetesCluster
+from crossmesh.cluster.launch.launcher import Launcher
+from crossmesh.cluster.launch.local_cluster import LocalCluster
+from crossmesh.cluster.launch.on_premises import OnPremisesCluster
+from crossmesh.cluster.launch.slurm import SlurmCluster
+from crossmesh.common.registry import Kinds, Registry, kind_of
 
-from crossmesh.cluster.launch.config_machines import AwsCluster, GcpCluster, OnPremisesCluster
-from crossmesh.cluster.launch.config_queues import KubernetesCluster, SlurmCluster
-from crossmesh.cluster.launch.config_ray import ExistingCluster, LocalCluster
+_OWN: tuple[type[Launcher], ...] = (
+    LocalCluster,
+    ExistingCluster,
+    OnPremisesCluster,
+    AwsCluster,
+    GcpCluster,
+    KubernetesCluster,
+    SlurmCluster,
+)
 
-AnyCluster = Annotated[
-    LocalCluster
-    | ExistingCluster
-    | OnPremisesCluster
-    | AwsCluster
-    | GcpCluster
-    | KubernetesCluster
-    | SlurmCluster,
-    Field(discriminator="kind"),
-]
+
+def _check(kind: type[Launcher]) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, Launcher)):
+        raise TypeError("must be a subclass of crossmesh.cluster.launch.launcher.Launcher")
+
+
+LAUNCHERS = Registry("crossmesh.launchers", {kind_of(cls): cls for cls in _OWN}, _check)
+AnyCluster = Annotated[Launcher, Kinds(Launcher, LAUNCHERS)]

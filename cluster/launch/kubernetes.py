@@ -7,14 +7,18 @@ the token, docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.htm
 import importlib.metadata
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.config_queues import KubernetesCluster
+from crossmesh.cluster.launch.config import Name, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines, yaml_text
+from crossmesh.cluster.launch.launcher import GeneratedCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.settings import NODE
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.frozen import Frozen, Many
 
 MOUNTED = "/etc/crossmesh"  # where the pods find the ConfigMap
 _MOST_BYTES = 900_000  # of a ConfigMap, whose limit is 1 MiB
@@ -24,36 +28,93 @@ _PID_FILE = "/tmp/crossmesh-train.pid"
 _HEAD_VARIABLES = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_S), "CROSSMESH_PID_FILE": _PID_FILE}
 
 
-def plan(pods: KubernetesCluster, order: Order, folder: Path) -> LaunchPlan:
-    """The manifest, and the script that applies it.
+class Claim(Frozen):
+    """A PersistentVolumeClaim that is there already; it must admit many writers (ReadWriteMany).
 
-    Raises:
-        ConfigError: If the config is too large for a ConfigMap.
+    Attributes:
+        name: Its name.
+        path: Mount point on every node.
     """
-    job = _job_name(pods, order)
-    run_dir = order.run_dir or ""
-    train = scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', ())
-    config = scripts.config_file(order, "")
-    if len(train) + len(config.text) > _MOST_BYTES:
-        raise ConfigError(
-            f"CONFIG must fit a ConfigMap ({_MOST_BYTES} bytes), got {len(config.text)} bytes"
+
+    name: Word
+    path: str = Field("/shared", pattern=r"^/[A-Za-z0-9._/-]+$")
+
+
+class KubernetesCluster(GeneratedCluster):
+    """Pods of Kubernetes, made by the KubeRay operator (1.5.1 or newer) as a RayJob.
+
+    Attributes:
+        namespace: Namespace of the job.
+        nodes: Number of pods, with the head.
+        cpus_per_node: CPUs of each, requested and at most.
+        memory: Memory of each, requested and at most.
+        image: Container image with Ray, and crossmesh unless ``packages`` name it.
+        packages: Packages that pip installs on every node for the run.
+        claim: Volume that all pods share.
+        storage: Needed here: a folder in the claim, or a URI.
+        secret: Secret with the token under ``auth_token`` (KubeRay 1.6); by default the operator
+            makes one for every cluster.
+        service_account: Account of the pods, for instance one that may use the storage.
+        retries: How often a failed job is begun again, with fresh pods; it goes on from its last
+            checkpoint.
+        ttl_s: Seconds for which the pods of an ended job are kept for inspection.
+    """
+
+    kind: Literal["kubernetes"] = "kubernetes"
+    storage: Text
+    namespace: Name = "default"
+    nodes: int = Field(3, ge=1)
+    cpus_per_node: int = Field(4, ge=1)
+    memory: str = Field("16Gi", pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$")
+    image: Word
+    packages: Many[Text] = ()
+    claim: Claim | None = None
+    secret: Name | None = None
+    service_account: Name | None = None
+    retries: int = Field(3, ge=0)
+    ttl_s: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _folders_are_shared(self) -> Self:
+        path = None if self.claim is None else Path(self.claim.path)
+        for field, value in (("storage", self.shared_folder), ("run_dir", self.run_dir)):
+            if value is not None and (path is None or not Path(value).is_relative_to(path)):
+                where = "in claim.path" if path is None else f"in claim.path ({path})"
+                raise ValueError(f"{field} must be {where}, got {value}")
+        if self.shared_folder is None and self.run_dir is None:
+            raise ValueError(f"run_dir must be given with a URI as storage, got {self.storage}")
+        return self
+
+    def plan(self, order: Order, folder: Path) -> LaunchPlan:
+        """The manifest, and the script that applies it.
+
+        Raises:
+            ConfigError: If the config is too large for a ConfigMap.
+        """
+        job = _job_name(self, order)
+        run_dir = order.run_dir or ""
+        train = scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', ())
+        config = scripts.config_file(order, "")
+        if len(train) + len(config.text) > _MOST_BYTES:
+            raise ConfigError(
+                f"CONFIG must fit a ConfigMap ({_MOST_BYTES} bytes), got {len(config.text)} bytes"
+            )
+        data = {config.name: config.text, "train.sh": train, "stop.sh": _STOP}
+        documents = [_config_map(self, job, data), ray_job(self, job)]
+        texts = [yaml_text(document) for document in documents]
+        namespace = f"--namespace={self.namespace}"
+        end = f"kubectl delete {namespace} rayjob {job}"
+        return LaunchPlan(
+            folder=folder,
+            files=(
+                File("rayjob.yaml", _HEADER + "---\n".join(texts)),
+                File("launch.sh", _launch_script(job, namespace), SCRIPT),
+            ),
+            script="launch.sh",
+            tools=("kubectl",),
+            after=_AFTER.format(job=job, namespace=namespace, end=end),
+            end=end,
         )
-    data = {config.name: config.text, "train.sh": train, "stop.sh": _STOP}
-    documents = [_config_map(pods, job, data), ray_job(pods, job)]
-    texts = [yaml_text(document) for document in documents]
-    namespace = f"--namespace={pods.namespace}"
-    end = f"kubectl delete {namespace} rayjob {job}"
-    return LaunchPlan(
-        folder=folder,
-        files=(
-            File("rayjob.yaml", _HEADER + "---\n".join(texts)),
-            File("launch.sh", _launch_script(job, namespace), SCRIPT),
-        ),
-        script="launch.sh",
-        tools=("kubectl",),
-        after=_AFTER.format(job=job, namespace=namespace, end=end),
-        end=end,
-    )
 
 
 def ray_job(pods: KubernetesCluster, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from crossmesh.cluster.launch.config import CLUSTERS
 from crossmesh.cluster.launch.kinds import AnyCluster
+from crossmesh.cluster.launch.launcher import Launcher
 from crossmesh.common.bounded_yaml import read_mapping
 from crossmesh.common.credentials import check_without
 from crossmesh.common.errors import ConfigError
@@ -30,7 +31,7 @@ def shipped_clusters() -> dict[str, Path]:
     return {path.stem: path for path in sorted(CLUSTERS.glob("*.yaml"))}
 
 
-def load_cluster(source: str) -> AnyCluster:
+def load_cluster(source: str) -> Launcher:
     """Read a cluster's file, or a shipped cluster by name.
 
     Raises:

@@ -8,8 +8,7 @@ from typing import Any
 
 import typer
 
-from crossmesh.cluster.launch.config_machines import LaunchedCluster
-from crossmesh.cluster.launch.kinds import AnyCluster
+from crossmesh.cluster.launch.config import Cluster
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.cli.main import app
 from crossmesh.emulator.config.loading import load_config, overrides
@@ -35,7 +34,7 @@ class Order:
         options: The user's options, as ``crossmesh train`` or ``crossmesh resume`` takes them.
     """
 
-    cluster: AnyCluster
+    cluster: Cluster
     source: str
     options: tuple[str, ...] = ()
 
@@ -98,8 +97,8 @@ class Order:
     def _settings(self, config: RunConfig) -> dict[str, object]:
         """Fields of a config that follow from the cluster; options of the user's count for more."""
         settings: dict[str, object] = {"engine.nodes": self.cluster.nodes}
-        if isinstance(self.cluster, LaunchedCluster):
-            settings["engine.timeout_s"] = max(self.cluster.timeout_s, config.engine.timeout_s)
+        if (joining_s := self.cluster.joining_s) is not None:
+            settings["engine.timeout_s"] = max(joining_s, config.engine.timeout_s)
         if self.cluster.code != "installed":
             settings["engine.code"] = self.cluster.code
         storage = self.cluster.storage

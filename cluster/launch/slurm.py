@@ -5,35 +5,76 @@ Options: slurm.schedmd.com/sbatch.html, slurm.schedmd.com/srun.html, ray symmetr
 
 import shlex
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
 
 from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.config_queues import SlurmCluster
+from crossmesh.cluster.launch.config import Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines
+from crossmesh.cluster.launch.launcher import GeneratedCluster
 from crossmesh.cluster.launch.order import Order
+from crossmesh.common.frozen import Many
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
 
 
-def plan(nodes: SlurmCluster, order: Order, folder: Path) -> LaunchPlan:
-    """The batch script and what it needs beside it; the folder must be one that nodes share."""
-    run_dir = order.run_dir or str(folder / "runs" / order.config.name)
-    train = scripts.training_script(order, run_dir, '"$CROSSMESH_ADDRESS"', ['. "$here/env.sh"'])
-    return LaunchPlan(
-        folder=folder,
-        files=(
-            File("job.sbatch", batch_script(nodes), SCRIPT),
-            File("launch.sh", _LAUNCH, SCRIPT),
-            scripts.config_file(order, "node/"),
-            scripts.environment_file(nodes.variables, nodes.activate),
-            File("node/node.sh", _NODE, SCRIPT),
-            File("node/train.sh", train, SCRIPT),
-        ),
-        script="launch.sh",
-        tools=("sbatch",),
-        after=_AFTER.format(folder=shlex.quote(str(folder)), end=_END_JOB),
-        end=_END_JOB,
-        token="node/token",
-    )
+class SlurmCluster(GeneratedCluster):
+    """Nodes that Slurm gives a batch job, whole; Ray starts on them by ``ray symmetric-run``.
+
+    Attributes:
+        storage: Needed here: a folder that all nodes share, or a URI.
+        nodes: Number of nodes.
+        cpus_per_node: CPUs of each.
+        memory: Memory of each, as Slurm writes it; by default the partition's.
+        time: Longest time, as Slurm writes it.
+        partition: Slurm partition; by default Slurm's choice, as for the next three.
+        account: Account that is charged.
+        qos: Quality of service.
+        constraint: Features that nodes must have.
+        activate: Shell commands at the beginning of the job, as ``module load python``.
+        requeue: Whether the job is queued again, and resumes, when its time is up or a node fails.
+        warning_s: Seconds before the end of its time when the run is asked to save and end.
+        port: Port on which the head listens.
+    """
+
+    kind: Literal["slurm"] = "slurm"
+    storage: Text
+    nodes: int = Field(2, ge=1)
+    cpus_per_node: int = Field(8, ge=1)
+    memory: str | None = Field(None, pattern=r"^[1-9][0-9]*[KMGT]?$")
+    time: str = Field("1-00:00:00", pattern=r"^([0-9]+-)?[0-9]{1,2}(:[0-9]{2}){0,2}$|^[0-9]+$")
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    activate: Many[Text] = ()
+    requeue: bool = True
+    warning_s: int = Field(300, ge=60, le=65535)
+    port: Port = 6379
+
+    def plan(self, order: Order, folder: Path) -> LaunchPlan:
+        """The batch script and what it needs beside it; the folder must be one that nodes share."""
+        run_dir = order.run_dir or str(folder / "runs" / order.config.name)
+        train = scripts.training_script(
+            order, run_dir, '"$CROSSMESH_ADDRESS"', ['. "$here/env.sh"']
+        )
+        return LaunchPlan(
+            folder=folder,
+            files=(
+                File("job.sbatch", batch_script(self), SCRIPT),
+                File("launch.sh", _LAUNCH, SCRIPT),
+                scripts.config_file(order, "node/"),
+                scripts.environment_file(self.variables, self.activate),
+                File("node/node.sh", _NODE, SCRIPT),
+                File("node/train.sh", train, SCRIPT),
+            ),
+            script="launch.sh",
+            tools=("sbatch",),
+            after=_AFTER.format(folder=shlex.quote(str(folder)), end=_END_JOB),
+            end=_END_JOB,
+            token="node/token",
+        )
 
 
 def batch_script(nodes: SlurmCluster) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossmesh.cluster.launch import commands, machines
+from crossmesh.cluster.launch import launcher, machines
+from crossmesh.cluster.launch.clouds import AwsCluster
 from crossmesh.cluster.launch.commands import PASSING_ON, launch
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.common.errors import ConfigError
@@ -117,7 +118,7 @@ def test_a_dry_run_shows_no_secret_and_all_else(name, tmp_path, capsys, monkeypa
 @pytest.mark.parametrize(("name", "tool"), [("slurm", "sbatch"), ("kubernetes", "kubectl"),
                                             ("on-premises", "ssh")])  # fmt: skip
 def test_a_missing_program_is_named(name, tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "_path", lambda: str(tmp_path))
+    monkeypatch.setattr(launcher, "_path", lambda: str(tmp_path))
     (tmp_path / "ray").write_text("#!/bin/sh")
     (tmp_path / "ray").chmod(0o700)
     rule = (
@@ -128,8 +129,8 @@ def test_a_missing_program_is_named(name, tool, tmp_path, monkeypatch):
 
 
 def test_a_cloud_without_its_package_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "_SDKS", {"aws": "no_such_package"})
-    monkeypatch.setattr(commands.shutil, "which", lambda tool, path: tool)
+    monkeypatch.setattr(AwsCluster, "package", "no_such_package")
+    monkeypatch.setattr(launcher.shutil, "which", lambda tool, path: tool)
     rule = "launching on aws needs the Python package no_such_package beside Ray; the files are in "
     with pytest.raises(ConfigError, match=rule):
         app(["aws", "digits", "--files", str(tmp_path / "out")], standalone_mode=False)
@@ -261,11 +262,11 @@ esac""",
     program = f"""
 import sys
 from crossmesh.cluster.cli import main
-from crossmesh.cluster.launch import commands
+from crossmesh.cluster.launch import launcher
 from crossmesh.common.supervision import reports, parent
 parent.ENDING_S = 4.0
 reports._RENEW_S = 0.1
-commands._path = lambda: {stand_ins.environment["PATH"]!r}
+launcher._path = lambda: {stand_ins.environment["PATH"]!r}
 sys.argv = ["crossmesh", "launch", "mine.yaml", "digits"]
 main()
 """
