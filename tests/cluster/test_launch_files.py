@@ -131,7 +131,7 @@ def test_a_missing_program_is_named(name, tool, tmp_path, monkeypatch):
 def test_a_cloud_without_its_package_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(AwsCluster, "package", "no_such_package")
     monkeypatch.setattr(launcher.shutil, "which", lambda tool, path: tool)
-    rule = "launching on aws needs the Python package no_such_package beside Ray; the files are in "
+    rule = "launching on aws requires the Python package no_such_package; the files are in "
     with pytest.raises(ConfigError, match=rule):
         app(["aws", "digits", "--files", str(tmp_path / "out")], standalone_mode=False)
 
@@ -173,7 +173,7 @@ def test_shipped_code_goes_to_the_machines_with_what_it_needs(generate):
     (tree,) = documents(folder)
 
     packages = (
-        "__init__.py", "__main__.py", "testing.py",
+        "__init__.py", "__main__.py", "kinds.py", "testing.py",
         "cluster", "common", "emulator", "tiles", "interconnect",
     )  # fmt: skip
     mounted = {path.rpartition("/")[2] for path in tree["file_mounts"]}

@@ -111,6 +111,6 @@ def test_mistakes_in_their_fields_are_one_line_like_ours(fields, rule):
 
 
 def test_a_program_that_another_kind_needs_is_named():
-    rule = "launching on mine.queue needs the program no-such, which is not on the path"
+    rule = "launching on mine.queue requires the program no-such, which is not on PATH"
     with pytest.raises(ConfigError, match=rule):
         app([cluster(kind="mine.queue", tool="no-such"), "digits"], standalone_mode=False)

@@ -126,7 +126,7 @@ class Backend(Protocol):
         ...
 
 
-class Emulation:
+class EmulatedTiles:
     """Tiles that compiled kernels emulate in their host's process."""
 
     def make(
@@ -152,5 +152,5 @@ def _check(backend: Backend) -> None:
         )
 
 
-EMULATION = Emulation()
+EMULATION = EmulatedTiles()
 BACKENDS: Registry[Backend] = Registry("crossmesh.backends", {EMULATED: EMULATION}, _check)
