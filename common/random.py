@@ -130,7 +130,18 @@ def normal_pair(word):
 
 @inlined
 def fill_normals(out, words, chunk, row, example, draw, k0, k1):
-    """Fill ``out[:CHUNK]`` with the normals of one chunk; ``words[:CHUNK // 2]`` is scratch."""
+    """Fill ``out[:CHUNK]`` with standard normal numbers, float32, in a kernel.
+
+    Args:
+        out: Written; float32.
+        words: ``(CHUNK // 2,)`` or more uint32, scratch.
+        chunk: Number of the chunk in the row.
+        row: Number of the row.
+        example: Number of the example or vector.
+        draw: Number of the array among those of one key.
+        k0: First key word, of ``Stream.key``.
+        k1: Second key word.
+    """
     word, k1 = of_example(example, k1)
     for lane in range(LANES):
         counter = np.uint32(chunk * LANES + lane)
@@ -217,9 +228,17 @@ class Stream:
         part: int = 0,
         first: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        """Standard normals of ``shape``, a window at ``first`` into an endless array.
+        """Standard normal numbers: a window into an array without end.
 
-        ``draw`` separates several arrays of one key.
+        Args:
+            purpose: What the numbers are for.
+            shape: Rows and columns of the window.
+            draw: Number of the array among those of one key.
+            part: Separates several users of one purpose.
+            first: First row and column of the window.
+
+        Returns:
+            Float32 array of ``shape``.
         """
         out = np.empty(shape, np.float32)
         k0, k1 = self.key(purpose, part)
@@ -235,9 +254,9 @@ class Stream:
         part: int = 0,
         first: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        """Uniform numbers in (0, 1) of ``shape``, a window at ``first`` into an endless array.
+        """Uniform numbers in (0, 1), float32, with the arguments of ``normal``.
 
-        ``draw`` separates several arrays of one key, normal ones too.
+        Uniform and normal numbers of equal purpose, part and draw are not independent.
         """
         out = np.empty(shape, np.float32)
         k0, k1 = self.key(purpose, part)

@@ -6,7 +6,7 @@
 Runs
     load_config, RunConfig        a config from YAML or a shipped name, with overrides
     train, evaluate, age          train a network on tiles, test it again, test it as memories age
-    RunResult, RunDirectory       what a run gives, and what it leaves
+    RunResult, RunDirectory       the result of a run, and its directory on disk
     export                        a trained network as ONNX or NumPy arrays
     chip                          time, energy and area of a config's chip, without training
 

@@ -114,7 +114,17 @@ def pulses_for_range(cell: Cell, seed: int) -> int:
 
 
 def response(crossbar: Crossbar, n: int, n_points: int, *, up: bool) -> tuple[Array, Array]:
-    """Pulse numbers ``(points,)`` and conductances ``(points, devices)`` from where it stands."""
+    """Pulse a crossbar from its present state, and record its devices.
+
+    Args:
+        crossbar: The crossbar, whose state changes.
+        n: Pulses per device.
+        n_points: Readings after the first, at equal distances.
+        up: Direction of the pulses.
+
+    Returns:
+        Pulse numbers ``(points,)``, and conductances ``(points, devices)``.
+    """
     numbers = np.unique(np.linspace(0, n, n_points + 1).round().astype(int))
     shown = [crossbar.weights.ravel().copy()]
     for start, stop in itertools.pairwise(numbers):

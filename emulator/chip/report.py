@@ -73,7 +73,17 @@ def report_chip(
     *,
     pulses: tuple[float, ...] | None = None,
 ) -> ChipReport:
-    """Time a program on a chip until its pattern recurs, and count what happens.
+    """Time a program on a chip until its pattern recurs, and count its events.
+
+    Args:
+        program: The compiled program.
+        chip: Interconnect, timing and component table.
+        schedule: Order of the phases; ``ForwardOnly`` for inference.
+        micro_batch: Examples of a micro-batch.
+        pulses: Pulses per example on each tile, measured in a run; by default an estimate.
+
+    Returns:
+        Time, energy and area.
 
     Raises:
         ConfigError: If the chip cannot hold the program or sustain the interval asked for.

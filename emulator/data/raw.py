@@ -103,6 +103,12 @@ class Raw:
 def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dataset:
     """A data set from training examples and, if the source has them, test examples.
 
+    Args:
+        name: Name in reports.
+        config: Says what is cropped, standardised and set aside for the test.
+        train: Training examples as read.
+        test: Test examples as read; None: a part of ``train`` is set aside.
+
     Raises:
         DataError: If the parts do not fit each other, the config or the memory that is free.
     """

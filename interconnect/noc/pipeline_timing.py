@@ -177,6 +177,16 @@ def steady(
 
     What is under way at one time lies within as many micro-batches as are in flight. Once twice as
     many do the same at the same distances, what follows is taken to do so too.
+
+    Args:
+        topology: Routers and links.
+        router: Parameters of the routers.
+        flow: Tasks of a micro-batch and the messages between them.
+        schedule: Order of the phases.
+        model: ``analytic``, ``packet`` or ``flit``.
+
+    Returns:
+        Times of the run, and the period in cycles and micro-batches.
     """
     n_stages = 1 + max(flow.stages)
     step = schedule.micro_batches_per_update

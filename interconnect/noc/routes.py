@@ -48,10 +48,18 @@ class Routes(NamedTuple):
 def build_routes(
     topology: Topology, sources: Integers, first: Integers, destinations: Integers
 ) -> Routes:
-    """Trees from ``sources``, tree i to ``destinations[first[i]:first[i + 1]]``.
+    """Multicast trees: the union of the routes from each source to its destinations.
 
-    Dimension order leads from one source to one router by one way only, so the ways to several
-    destinations share their beginnings.
+    Routing is deterministic, so the routes from a source share their beginnings.
+
+    Args:
+        topology: Routers and links.
+        sources: ``(trees,)`` nodes.
+        first: ``(trees + 1,)``: tree i leads to ``destinations[first[i]:first[i + 1]]``.
+        destinations: Nodes.
+
+    Returns:
+        The trees, as flat arrays.
     """
     sources = np.asarray(sources)
     tree = np.repeat(np.arange(len(sources)), np.diff(first))

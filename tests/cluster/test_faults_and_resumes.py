@@ -45,7 +45,7 @@ def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table
     flip(sorted(run.newest().glob("tile*"))[3])
 
     ended_alike(run)
-    assert f"checkpoint step-{newest:012d} is damaged and not used" in run.notes
+    assert f"checkpoint step-{newest:012d} is damaged and ignored" in run.notes
     assert f"resumed after {earlier} examples" in run.notes
 
 
@@ -75,7 +75,7 @@ def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluste
     victim.signal(signal.SIGKILL)  # before there is another, after an epoch
 
     run.wait_until_recovered(1)
-    assert f"checkpoint {newest.name} is damaged and not used" in run.notes
+    assert f"checkpoint {newest.name} is damaged and ignored" in run.notes
     assert f"recovered; {before} examples are trained" in run.notes
     interrupted(run, signal.SIGINT)
     ended_alike(run)

@@ -109,8 +109,8 @@ def test_damaged_ones_never_push_out_new_ones(run):
     result, notes = resume(run[0])
 
     assert [note.split(":")[0] for note in notes] == [
-        "checkpoint step-000000000999 is damaged and not used",
-        "checkpoint step-000000000150 is damaged and not used",
+        "checkpoint step-000000000999 is damaged and ignored",
+        "checkpoint step-000000000150 is damaged and ignored",
         "resumed after 100 examples",
     ]
     assert result.state_digest == run[1].state_digest
@@ -211,8 +211,8 @@ def test_a_stray_entry_never_blocks_an_older_whole_checkpoint(run, kind, as_uri)
     result, notes = resume(run[0], training={"epochs": 4}, checkpoint=where)
 
     assert len(notes) == 2
-    assert notes[0].startswith(("step-", "checkpoint step-000000000999"))
-    assert "not used" in notes[0]
+    assert notes[0].startswith(("ignoring step-", "checkpoint step-000000000999"))
+    assert "ignor" in notes[0]
     assert notes[1] == "resumed after 150 examples"
     assert result.examples_trained == 200
 
@@ -227,7 +227,7 @@ def test_an_entry_that_cannot_be_read_gives_way_to_an_older_one(run, monkeypatch
     monkeypatch.setattr(Storage, "read", read)
     result, notes = resume(run[0])
 
-    assert "checkpoint step-000000000150 cannot be read and is not used" in notes[0]
+    assert "checkpoint step-000000000150 cannot be read and is ignored" in notes[0]
     assert notes[1] == "resumed after 100 examples"
     assert result.state_digest == run[1].state_digest
 

@@ -293,7 +293,9 @@ def test_measured_devices_draw_their_own_table():
 )
 def test_a_file_that_is_too_large_is_refused_in_one_line(content, rule, tmp_path):
     (tmp_path / "large.csv").write_bytes(content)
-    with pytest.raises(ConfigError, match=f"^{tmp_path}/large.csv {rule}; its devices fit in sev"):
+    with pytest.raises(
+        ConfigError, match=f"^{tmp_path}/large.csv {rule}; split its devices over sev"
+    ):
         read_measurement(tmp_path / "large.csv")
 
 

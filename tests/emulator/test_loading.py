@@ -180,7 +180,7 @@ def test_overrides_extend_files_of_the_current_folder(tmp_path, monkeypatch):
         ("extends: 5", "extends must be a file or a shipped name, got 5"),
         ("extends: idealized\nstp: 1", "stp is unknown; did you mean step?"),
         ("extends: device.yaml", r"extends must not form a cycle, got .*device\.yaml"),
-        ("kind: pair\ndevice: {extends: device.yaml}", "must not lead back to itself"),
+        ("kind: pair\ndevice: {extends: device.yaml}", "must not form a cycle"),
         ("step: 1", "kind must be given"),
         ("kind: [1", r"device\.yaml line 2 must be YAML"),
         ("5", "must hold a mapping, got int"),
