@@ -1,6 +1,6 @@
 """Compilation: from a network to a program."""
 
-from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, weight_scale
+from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, node_homes, weight_scale
 from crossmesh.emulator.compiler.operations import Compiler
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.tiles.analog.tile import Block
@@ -22,16 +22,14 @@ def compile_program(
     blocks = cut(network)
     matrices: list[Matrix | None] = []  # of each block, but for a bias by itself
     of_layer: dict[str, list[Block]] = {}
-    biases: dict[str, int] = {}
     for block in blocks:
         matrix = network.matrices.get(block.layer)
         if is_bias(matrix, block):
-            biases[block.layer] = block.tile
             matrix = None
         else:
             of_layer.setdefault(block.layer, []).append(block)
         matrices.append(matrix)
-    compiler = Compiler(network, of_layer, biases, loss)
+    compiler = Compiler(network, of_layer, node_homes(network, blocks), loss)
     return Program(
         n_stages=network.n_stages,
         blocks=blocks,

@@ -1,6 +1,6 @@
 """Mapping: cutting each matrix into blocks of a tile's size, and what they hold at first."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +38,7 @@ def cut(network: Network) -> tuple[Block, ...]:
         blocks += [replace(block, tile=len(blocks) + i) for i, block in enumerate(found)]
     biases = [block for matrix in network.matrices.values() for block in _bias(matrix)]
     blocks += [replace(block, tile=len(blocks) + i) for i, block in enumerate(biases)]
-    return _at_home(network, blocks)
+    return _placed(network, blocks)
 
 
 def join(
@@ -108,21 +108,32 @@ def is_bias(matrix: Matrix | None, block: Block) -> bool:
     return matrix is not None and matrix.has_digital_bias and block.home is not None
 
 
-def _at_home(network: Network, blocks: list[Block]) -> tuple[Block, ...]:
-    """The blocks, those in digital memory placed beside what feeds them."""
-    first = {block.layer: block for block in reversed(blocks)}
-    anywhere = next(block.tile for block in blocks if block.home is None)
-    unit = {INPUT: anywhere}
-    at_home: dict[str, int] = {}
+def node_homes(network: Network, blocks: Sequence[Block]) -> dict[str, int]:
+    """Number of the block whose tile or digital memory makes the value of each node, by name.
+
+    It is the digital bias of the node's matrix, otherwise the first block of its matrix or
+    parameters, otherwise the home of what feeds it. The input is made at the first tile.
+    """
+    own: dict[str, int] = {}
+    for block in blocks:
+        if block.layer not in own or is_bias(network.matrices.get(block.layer), block):
+            own[block.layer] = block.tile
+    homes = {INPUT: next(block.tile for block in blocks if block.home is None)}
     for node in network.nodes[1:]:
-        own = first.get(node.matrix or node.name)
-        beside = unit[network.home_input[node.name]]
-        unit[node.name] = own.tile if own is not None and own.home is None else beside
-        if own is not None:
-            at_home.setdefault(own.layer, unit[node.name])
+        fed_by = homes[network.home_input[node.name]]
+        homes[node.name] = own.get(node.matrix or node.name, fed_by)
+    return homes
+
+
+def _placed(network: Network, blocks: list[Block]) -> tuple[Block, ...]:
+    """The blocks, those in digital memory beside the first tile of their layer or its feeder."""
+    homes = node_homes(network, blocks)
+    place = {block.layer: block.tile for block in reversed(blocks) if block.home is None}
+    for node in network.nodes[1:]:
+        fed_by = blocks[homes[network.home_input[node.name]]]
+        place.setdefault(node.matrix or node.name, place[fed_by.layer])
     return tuple(
-        block if block.home is None else replace(block, home=at_home[block.layer])
-        for block in blocks
+        block if block.home is None else replace(block, home=place[block.layer]) for block in blocks
     )
 
 

@@ -19,13 +19,13 @@ class Compiler:
     Attributes:
         network: The network.
         blocks: Blocks of each layer.
-        biases: Number of the digital memory of each bias that has one, by layer.
+        homes: Number of the tile or digital memory that makes the value of each node, by name.
         loss: Name of the loss.
     """
 
     network: Network
     blocks: dict[str, list[Block]]
-    biases: dict[str, int]
+    homes: dict[str, int]
     loss: str
 
     def operations(self) -> Iterator[Operation]:
@@ -39,18 +39,6 @@ class Compiler:
         for node in self.network.nodes:
             if self.network.changes[node.name]:
                 yield from self._update(node)
-
-    @cached_property
-    def _homes(self) -> dict[str, int]:
-        """Where each node's value is made: the first tile of its layer, or its digital memory."""
-        every = [block for blocks in self.blocks.values() for block in blocks]
-        homes = {INPUT: min(block.tile for block in every if block.home is None)}
-        for node in self.network.nodes[1:]:
-            own = self.blocks.get(node.matrix or node.name)
-            beside = homes[self.network.home_input[node.name]]
-            first = own[0].tile if own else beside
-            homes[node.name] = self.biases.get(node.matrix or "", first)
-        return homes
 
     @cached_property
     def _has_ones(self) -> dict[str, bool]:
@@ -72,7 +60,7 @@ class Compiler:
             stage=self.network.stage[node.name],
             kind=kind,
             node=node.name,
-            tile=self._homes[node.name] if tile is None else tile,
+            tile=self.homes[node.name] if tile is None else tile,
             width=node.width,
             positions=node.positions,
         )
@@ -275,7 +263,7 @@ class Compiler:
             )
             pulse = self._at(node, Phase.UPDATE, Kind.PULSE, block.tile)
             yield _with(pulse, takes=takes, span=everything, offset=node.offset)
-        if node.matrix in self.biases:
+        if self.network.matrices[node.matrix].has_digital_bias:
             bias = self._at(node, Phase.UPDATE, Kind.LEARN)
             yield _with(bias, takes=(self._error(node),))
 

@@ -71,8 +71,10 @@ class Take(NamedTuple):
 
     @property
     def node(self) -> str:
-        """The node whose value it is, if it is that of one."""
-        return str(self.value.owner)
+        """The node whose value it is, which is none of a tile."""
+        owner = self.value.owner
+        assert isinstance(owner, str)
+        return owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
