@@ -18,7 +18,13 @@ from crossmesh.tiles.analog.devices import SoftBounds
 from crossmesh.tiles.analog.parameters import Parameters
 from crossmesh.tiles.analog.read import Cells, Converter, ReadConfig, Reader
 from crossmesh.tiles.analog.update import UpdateConfig
-from crossmesh.tiles.analog.write_verify import pulse_to, rewrite_full
+from crossmesh.tiles.analog.write_verify import (
+    PairSide,
+    RefreshSettings,
+    Reset,
+    pulse_to,
+    rewrite_full,
+)
 from crossmesh.tiles.digital.base import Call
 from crossmesh.tiles.digital.dropout import Dropout
 from tests import naive
@@ -88,14 +94,19 @@ def rewritten(*, full):
     def draw(example):
         plus, minus, wanted = same(5, ROWS, COLS), same(6, ROWS, COLS), same(7, ROWS, COLS)
         if full:
+            settings = RefreshSettings(
+                saturation=0.1, difference=2.0, reset=0.01, reset_noise=0.1, fresh_history=0.0,
+                max_pulses=31,
+            )  # fmt: skip
             rewrite_full(
-                (plus, none), (minus, none), (parameters, parameters), device.constants(),
-                (0.1, 2.0), (0.01, 0.1), (0.0, 31), np.ones(ROWS, np.bool_), example, key,
+                PairSide(plus, none, parameters), PairSide(minus, none, parameters),
+                device.constants(), settings, np.ones(ROWS, np.bool_), example, key,
             )  # fmt: skip
         else:
             pulse_to(
-                wanted, plus, none, parameters, device.constants(), (False, 0.0), 31, example, key
-            )
+                wanted, plus, none, parameters, device.constants(), Reset(False, 0.0), 31,
+                example, key,
+            )  # fmt: skip
         return plus
 
     return counted(draw)

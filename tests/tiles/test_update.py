@@ -17,7 +17,7 @@ from crossmesh.tiles.analog.cells import Pair
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.crossbar import build
 from crossmesh.tiles.analog.devices import ConstantStep, ExpStep, JumpTable, LinearStep, SoftBounds
-from crossmesh.tiles.analog.update import MAX_PULSES, UpdateConfig, make_trains
+from crossmesh.tiles.analog.update import MAX_PULSES, TrainSettings, UpdateConfig, make_trains
 from tests import naive
 from tests.jobs import TABLES
 
@@ -59,14 +59,9 @@ def trains(stream, device, config, x, d, rate, first_example=0):
     rows = np.zeros((len(x), x.shape[1]), np.uint32)
     columns = np.zeros((len(x), -(-d.shape[1] // CHUNK) * CHUNK), np.uint32)
     keys = np.stack([stream.key(Purpose.ROW_TRAIN), stream.key(Purpose.COLUMN_TRAIN)])
-    settings = (
-        config.trains == "stochastic",
-        config.length,
-        config.update_management,
-        config.length_management,
-    )
+    settings = TrainSettings.of(config)
     pulses = make_trains(
-        x, d, rate, device.granularity, settings, first_example, keys, rows, columns
+        x, d, rate, device.granularity, *settings, first_example, keys, rows, columns
     )
     assert not columns[:, d.shape[1] :].any()
     return rows, columns[:, : d.shape[1]], pulses

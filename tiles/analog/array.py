@@ -14,7 +14,7 @@ from crossmesh.tiles.analog.parameters import Parameters, level_bytes
 from crossmesh.tiles.analog.pulser import Site, Trains
 from crossmesh.tiles.analog.readout import redraw
 from crossmesh.tiles.analog.update import apply_trains
-from crossmesh.tiles.analog.write_verify import pulse_to
+from crossmesh.tiles.analog.write_verify import PairSide, Reset, pulse_to
 
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
@@ -115,6 +115,7 @@ class DeviceArray:
         parameters: Parameters of the devices; only those that differ are kept per device.
         state: ``(rows, cols)`` normalised conductance, which pulses move.
         history: ``(rows, cols)`` what else a device remembers of its pulses, or ``(0, 0)``.
+        side: These three, as a refresh takes them of one side of pairs.
         seen: ``(rows, cols)`` what a read sees of the state: the same array, or the state
             against each device's reference, with write noise.
     """
@@ -127,6 +128,7 @@ class DeviceArray:
         self.parameters = Parameters.packed(values)
         self.state = np.zeros(shape, np.float32)
         self.history = np.zeros(shape, np.float32) if device.has_history else _NONE
+        self.side = PairSide(self.state, self.history, self.parameters)
         self._device = device
         self._part = part
         self._stream = stream
@@ -177,7 +179,7 @@ class DeviceArray:
 
         Devices that move one way only are reset first.
         """
-        reset = (self._device.moves_one_way, self._device.fresh_history)
+        reset = Reset(self._device.moves_one_way, self._device.fresh_history)
         wanted = values + self._reference if self._reference.size else values
         with self.rewritten():
             specialised(pulse_to, self.constants)(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.backends import AnalogTile
-from crossmesh.tiles.analog.patches import fold, unroll
+from crossmesh.tiles.analog.patches import PatchGeometry, fold, unroll
 
 Array = NDArray[np.float32]
 # Vectors in work at a time: as many as fit into so many bytes, a part of a core's caches, within
@@ -149,7 +149,7 @@ class Patches:
 
     def unroll_part(self, x: Array, first: int, out: Array) -> None:
         """Fill ``out`` with the patches from number ``first`` on."""
-        unroll(self._images(x), _runs(self), _steps(self.window), _sizes(self), first, out)
+        unroll(self._images(x), _geometry(self), first, out)
 
     def fold(self, z: Array) -> Array:
         """Images ``(examples * inputs, channels)``: the sums of what patches send back."""
@@ -160,28 +160,29 @@ class Patches:
 
     def fold_part(self, z: Array, first: int, x: Array) -> None:
         """Add the patches from number ``first`` on to the images ``x``."""
-        fold(z, _runs(self), _steps(self.window), _sizes(self), first, self._images(x))
+        fold(z, _geometry(self), first, self._images(x))
 
     def _images(self, x: Array) -> Array:
         """A view with a row of numbers for every row of pixels."""
         return x.reshape(-1, self.window.width * self.window.channels)
 
 
-def _steps(window: Window) -> tuple[int, int, int, int]:
-    """Rows, and numbers in a row, from a position to the next; and those of the first position."""
-    return (
-        window.stride[0],
-        window.stride[1] * window.channels,
-        -window.padding[0],
-        -window.padding[1] * window.channels,
+@lru_cache(maxsize=4096)
+def _geometry(patches: Patches) -> PatchGeometry:
+    window, (first, stop) = patches.window, patches.positions
+    return PatchGeometry(
+        runs=_runs(patches),
+        down=window.stride[0],
+        right=window.stride[1] * window.channels,
+        top=-window.padding[0],
+        left=-window.padding[1] * window.channels,
+        height=window.height,
+        out_width=window.out_width,
+        first=first,
+        stop=stop,
     )
 
 
-def _sizes(patches: Patches) -> tuple[int, int, int, int]:
-    return (patches.window.height, patches.window.out_width, *patches.positions)
-
-
-@lru_cache(maxsize=4096)
 def _runs(patches: Patches) -> NDArray[np.int64]:
     """Lines that lie side by side in the image: kernel rows, or single pixels if dilated."""
     window, (low, high) = patches.window, patches.rows

@@ -12,6 +12,7 @@ Everything is computed as what wires take off, in which no digits cancel.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,44 @@ MOST_SOLVES = 10_000  # of a read, at full scale
 _ROUNDING = 1e-12
 _FEWEST = 3  # word lines, bit lines, and word lines once more
 _BLOCK = 16  # rows and columns that are transposed together, a cache line each
+
+
+class Chain(NamedTuple):
+    """Lines of one direction, each a chain of resistors if those that cross it are at ground.
+
+    Attributes:
+        g: ``(segments, lines)`` conductances, from the driver on, relative to full scale.
+        kept: ``(segments, lines)`` voltage after a segment over that before it.
+        resistance: Of a segment, times the conductance of full scale.
+    """
+
+    g: Array
+    kept: Array
+    resistance: np.float32
+
+
+class Drives(NamedTuple):
+    """Voltages of the drivers; a crosspoint sees the sum of both.
+
+    Attributes:
+        along: ``(segments,)`` of the lines that cross.
+        across: ``(lines,)`` of the lines themselves.
+    """
+
+    along: Array
+    across: Array
+
+
+class ChainRoom(NamedTuple):
+    """Room for a solve of lines.
+
+    Attributes:
+        inflow: ``(segments, lines)`` voltage that currents from a segment on add to it.
+        carry: ``(lines,)``.
+    """
+
+    inflow: Array
+    carry: Array
 
 
 @kernel
@@ -56,10 +95,10 @@ def transpose(a: NDArray[np.float32], out: NDArray[np.float32]) -> None:
 def relax(
     drop: NDArray[np.float32],  # (segments, lines) below the driver's voltage, changed in place
     other: NDArray[np.float32],  # (segments, lines) the same of the lines that cross
-    drives: tuple[NDArray[np.float32], NDArray[np.float32]],  # (segments,), (lines,); their sum
-    chain: tuple[NDArray[np.float32], NDArray[np.float32], np.float32],  # g, kept, resistance
+    drives: Drives,
+    chain: Chain,
     factor: np.float32,  # how far to go towards the solution
-    room: tuple[NDArray[np.float32], NDArray[np.float32]],  # (segments, lines), (lines,)
+    room: ChainRoom,
 ) -> None:
     """Solve all lines, given the voltages of those that cross them, and go towards that."""
     g, kept, resistance = chain
@@ -81,28 +120,28 @@ def relax(
 @kernel
 def lose(
     x: NDArray[np.float32],  # (vectors, driven lines)
-    driven: tuple[NDArray[np.float32], NDArray[np.float32], np.float32],  # chains of driven lines
-    sensed: tuple[NDArray[np.float32], NDArray[np.float32], np.float32],  # of those that cross
+    driven: Chain,  # lines that are driven
+    sensed: Chain,  # lines that cross them
     factors: NDArray[np.float32],  # (solves,) of driven and sensed lines in turn
     lost: NDArray[np.float32],  # (vectors, sensed lines), written
 ) -> None:
     """Currents that wires take off every sensed line."""
-    g = sensed[0]
+    g = sensed.g
     n_driven, n_sensed = g.shape
     none = np.zeros(n_sensed, np.float32)
-    drop, turned = np.empty_like(driven[0]), np.empty_like(driven[0])
+    drop, turned = np.empty_like(driven.g), np.empty_like(driven.g)
     rise, other = np.empty_like(g), np.empty_like(g)
-    room = np.empty_like(driven[0]), np.empty(n_driven, np.float32)
-    room_across = np.empty_like(g), np.empty(n_sensed, np.float32)
+    room = ChainRoom(np.empty_like(driven.g), np.empty(n_driven, np.float32))
+    room_across = ChainRoom(np.empty_like(g), np.empty(n_sensed, np.float32))
     for e in range(x.shape[0]):
         drop[:], rise[:] = 0, 0
         for t in range(len(factors)):
             if t % 2 == 0:
                 transpose(rise, turned)
-                relax(drop, turned, (none, x[e]), driven, factors[t], room)
+                relax(drop, turned, Drives(none, x[e]), driven, factors[t], room)
             else:
                 transpose(drop, other)
-                relax(rise, other, (x[e], none), sensed, factors[t], room_across)
+                relax(rise, other, Drives(x[e], none), sensed, factors[t], room_across)
         transpose(drop, other)
         lost[e] = 0
         for i in range(n_driven):
@@ -181,19 +220,16 @@ class WireNetwork:
             return self.lost(np.eye(rows, dtype=np.float32))
         return self.lost_backward(np.eye(cols, dtype=np.float32)).T
 
-    def _lost(self, x: Array, driven: "_Chain", sensed: "_Chain") -> Array:
-        lost = np.empty((len(x), sensed[0].shape[1]), np.float32)
+    def _lost(self, x: Array, driven: Chain, sensed: Chain) -> Array:
+        lost = np.empty((len(x), sensed.g.shape[1]), np.float32)
         lose(x, driven, sensed, self._factors, lost)
         return lost
 
 
-_Chain = tuple[Array, Array, np.float32]
-
-
-def _chain(g: Array, resistance: float) -> _Chain:
+def _chain(g: Array, resistance: float) -> Chain:
     kept = np.empty_like(g)
     eliminate(g, np.float32(resistance), kept)
-    return g, kept, np.float32(resistance)
+    return Chain(g, kept, np.float32(resistance))
 
 
 def _factors(n: int, bound: float) -> Array:

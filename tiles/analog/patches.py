@@ -5,6 +5,8 @@ and within an example over the positions that a tile sees. The lines of a patch 
 side in the image are a run, and copied at once.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,32 @@ from crossmesh.common.compiled import inlined, kernel
 
 # Of a run, by column of the array of runs.
 ROW, SHIFT, LENGTH, LINE = 0, 1, 2, 3
+
+
+class PatchGeometry(NamedTuple):
+    """Where the numbers of patches lie in images.
+
+    Attributes:
+        runs: ``(runs, 4)`` image row, first number, how many, first line, of the first patch.
+        down: Image rows from a position to the one below.
+        right: Numbers of an image row from a position to the one at its right.
+        top: Image row of the first position: minus padding.
+        left: Number in that row where it begins: minus padding.
+        height: Rows of an image.
+        out_width: Positions side by side.
+        first: First position that is seen.
+        stop: One past the last.
+    """
+
+    runs: NDArray[np.int64]
+    down: int
+    right: int
+    top: int
+    left: int
+    height: int
+    out_width: int
+    first: int
+    stop: int
 
 
 @inlined
@@ -46,15 +74,12 @@ def _add(to, first, source, begin, n):
 @kernel
 def unroll(
     image: NDArray[np.float32],  # (examples * height, width * channels)
-    runs: NDArray[np.int64],  # (runs, 4): image row, first number, how many, first line
-    steps: tuple[int, int, int, int],  # rows and numbers to a position, from where: minus padding
-    sizes: tuple[int, int, int, int],  # height, out_width, first and last position, half-open
+    geometry: PatchGeometry,
     first: int,  # number of the first vector
     out: NDArray[np.float32],  # (vectors, lines), written; lines behind the runs are the bias
 ) -> None:
     """Copy patches out of images."""
-    down, right, top, left = steps
-    height, out_width, low, high = sizes
+    runs, down, right, top, left, height, out_width, low, high = geometry
     width = image.shape[1]
     lines = 0
     for r in range(runs.shape[0]):
@@ -85,15 +110,12 @@ def unroll(
 @kernel
 def fold(
     patches: NDArray[np.float32],  # (vectors, lines)
-    runs: NDArray[np.int64],
-    steps: tuple[int, int, int, int],
-    sizes: tuple[int, int, int, int],
+    geometry: PatchGeometry,
     first: int,
     image: NDArray[np.float32],  # (examples * height, width * channels), added to
 ) -> None:
     """Add patches to images, vector after vector: the transpose of ``unroll``."""
-    down, right, top, left = steps
-    height, out_width, low, high = sizes
+    runs, down, right, top, left, height, out_width, low, high = geometry
     width = image.shape[1]
     example, position = first // (high - low), first % (high - low) + low
     for k in range(patches.shape[0]):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
 from crossmesh.tiles.analog.readout import driven
-from crossmesh.tiles.analog.update import UpdateConfig, make_trains
+from crossmesh.tiles.analog.update import TrainSettings, UpdateConfig, make_trains
 
 Array = NDArray[np.float32]
 _SIGN = np.uint32(0x80000000)
@@ -94,12 +94,7 @@ class Pulser:
         update, stream = site.update, site.stream
         self.pulses = 0
         self._granularity = granularity
-        self._config = (
-            update.trains == "stochastic",
-            update.length,
-            update.update_management,
-            update.length_management,
-        )
+        self._settings = TrainSettings.of(update)
         self._keys = np.stack([stream.key(Purpose.ROW_TRAIN), stream.key(Purpose.COLUMN_TRAIN)])
 
     def trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:
@@ -109,6 +104,6 @@ class Pulser:
         lines = d.shape[1]
         columns = _WORDS.room("columns", n, lines, -(-lines // CHUNK) * CHUNK)
         self.pulses += make_trains(
-            x, d, rate, self._granularity, self._config, first_example, self._keys, rows, columns
+            x, d, rate, self._granularity, *self._settings, first_example, self._keys, rows, columns
         )
         return Trains(rows, columns, first_example)

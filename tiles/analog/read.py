@@ -93,6 +93,38 @@ class ReadConfig(Frozen):
         return min(self.max_input_reduction, 0.25 * self.dac.range / self.dac.step)
 
 
+class DriveSettings(NamedTuple):
+    """What ``drive`` does to inputs, in normalised units; it takes the fields one by one.
+
+    Attributes:
+        is_managed: Whether each vector is divided by its largest magnitude.
+        step: Step of the DAC; 0: there is none.
+        bound: Range of the DAC.
+        input_noise: Standard deviation added to every line.
+    """
+
+    is_managed: bool
+    step: float
+    bound: float
+    input_noise: float
+
+
+class SenseSettings(NamedTuple):
+    """What ``sense`` does to outputs, in normalised units; it takes the fields one by one.
+
+    Attributes:
+        step: Step of the ADC; 0: there is none.
+        bound: Range of the ADC.
+        output_noise: Standard deviation added to every line.
+        weight_noise: Standard deviation of every conductance from read to read.
+    """
+
+    step: float
+    bound: float
+    output_noise: float
+    weight_noise: float
+
+
 @inlined
 def _size(v):
     """Magnitude of a float32 as an integer of the same order, in which NaN is the largest."""
@@ -104,14 +136,16 @@ def drive(
     x: NDArray[np.float32],  # (examples, lines)
     driven: NDArray[np.float32],  # (examples, lines), written: what the lines are driven with
     scale: NDArray[np.float32],  # (examples,), written: what the outputs are multiplied by
-    settings: tuple[bool, float, float, float],  # managed, DAC step, DAC bound, input noise
+    is_managed: bool,
+    step: float,  # of the DAC; 0: there is none
+    bound: float,  # of the DAC
+    input_noise: float,
     first_example: int,
     key: NDArray[np.uint32],  # (2,) of the input noise
-    sequence: tuple[int, float],  # repetition (a counter word) and reduction of the input
+    repetition: int,  # under bound management, counted from 0: keys the noise
+    reduction: float,  # of the input, in this repetition
 ) -> None:
     """Scale, convert and perturb input vectors; one that is not finite gets a scale of NaN."""
-    managed, step, bound, input_noise = settings
-    repetition, reduction = sequence
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
     step32, limit = np.float32(step), np.float32(bound)
     noise = np.empty(CHUNK, np.float32)
@@ -123,7 +157,7 @@ def drive(
         alpha = np.float32(reduction)
         if most >= _INFINITE:
             alpha = np.float32(np.nan)
-        elif managed:
+        elif is_managed:
             alpha = np.int32(most).view(np.float32) * np.float32(reduction)
         scale[e] = alpha
         factor = np.float32(1) / alpha if alpha >= _SMALLEST else np.float32(0)
@@ -159,10 +193,13 @@ def sense(
     y: NDArray[np.float32],  # (examples, lines) products; changed in place into results
     driven: NDArray[np.float32],  # (examples, input lines)
     scale: NDArray[np.float32],  # (examples,)
-    settings: tuple[float, float, float, float],  # ADC step, ADC bound, output and weight noise
+    step: float,  # of the ADC; 0: there is none
+    bound: float,  # of the ADC
+    output_noise: float,
+    weight_noise: float,
     first_example: int,
     key: NDArray[np.uint32],  # (2,) of the output noise
-    repetition: int,
+    repetition: int,  # as of ``drive``
     scatter: NDArray[np.float32],  # (examples, lines) variance of the products; (0, 0): none
     saturated: NDArray[np.bool_],  # (examples,), written: whether any output reached the bound
 ) -> bool:
@@ -170,7 +207,6 @@ def sense(
 
     A converter would hide that a product is not finite: it becomes NaN.
     """
-    step, bound, output_noise, weight_noise = settings
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
     step32, limit = np.float32(step), np.float32(bound)
     noise = np.empty(CHUNK, np.float32)
@@ -271,18 +307,17 @@ class Reader:
             and self._largest_reduction >= 1
         )
         dac, adc = config.dac, config.adc
-        managed = config.noise_management == "abs_max"
-        self._drive = (
-            managed,
-            dac.step if dac else 0.0,
-            dac.range if dac else 0.0,
-            float(config.input_noise),
+        self._drive = DriveSettings(
+            is_managed=config.noise_management == "abs_max",
+            step=dac.step if dac else 0.0,
+            bound=dac.range if dac else 0.0,
+            input_noise=float(config.input_noise),
         )
-        self._sense = (
-            adc.step if adc else 0.0,
-            adc.range if adc else 0.0,
-            float(config.output_noise),
-            float(config.weight_noise),
+        self._sense = SenseSettings(
+            step=adc.step if adc else 0.0,
+            bound=adc.range if adc else 0.0,
+            output_noise=float(config.output_noise),
+            weight_noise=float(config.weight_noise),
         )
 
     def product(
@@ -322,13 +357,13 @@ class Reader:
         reduction: float,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         driven, scale, flags = _SCRATCHES.room(*x.shape)
-        drive(x, driven, scale, self._drive, first_example, keys[0], (repetition, reduction))
+        drive(x, driven, scale, *self._drive, first_example, keys[0], repetition, reduction)
         y = cells.product(driven)
         scatter = _NONE
         if cells.variance is not None:
             scatter = np.matmul(np.square(driven), cells.variance)
         any_saturated = sense(
-            y, driven, scale, self._sense, first_example, keys[1], repetition, scatter, flags
+            y, driven, scale, *self._sense, first_example, keys[1], repetition, scatter, flags
         )
         return y, flags if any_saturated else None
 

@@ -64,11 +64,12 @@ def read_pair(
     variance: NDArray[np.float32],  # (rows, cols) from read to read, written too; (0, 0): none
     plus: NDArray[np.float32],  # (rows, cols) as seen
     minus: NDArray[np.float32],  # (rows, cols) as seen
-    read_noise: tuple[float, float],  # of a device: at conductance 0, and slope
+    noise_at_zero: float,  # of a device from read to read, at conductance 0
+    noise_slope: float,  # its change per change of conductance
     touched: NDArray[np.bool_],  # (rows,) word lines to look at
 ) -> None:
     """Weights of pairs, and how far they scatter from read to read."""
-    at_zero, slope = np.float32(read_noise[0]), np.float32(read_noise[1])
+    at_zero, slope = np.float32(noise_at_zero), np.float32(noise_slope)
     for i in range(weights.shape[0]):
         if not touched[i]:
             continue

@@ -10,7 +10,7 @@ and no bound is met within the group, and off by second order in the step otherw
 coincidence in a group is always exact. It makes the update about three times as fast.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,32 @@ class UpdateConfig(Frozen):
     length: int = Field(MAX_PULSES, ge=1, le=MAX_PULSES)
     update_management: bool = True
     length_management: bool = True
+
+
+class TrainSettings(NamedTuple):
+    """``UpdateConfig`` for ``make_trains``, which takes the fields one by one.
+
+    Attributes:
+        is_stochastic: Whether trains are drawn, or deterministic.
+        longest: Slots of a train at most.
+        update_management: As in the config.
+        length_management: As in the config.
+    """
+
+    is_stochastic: bool
+    longest: int
+    update_management: bool
+    length_management: bool
+
+    @classmethod
+    def of(cls, config: UpdateConfig) -> Self:
+        """Those of a config."""
+        return cls(
+            is_stochastic=config.trains == "stochastic",
+            longest=config.length,
+            update_management=config.update_management,
+            length_management=config.length_management,
+        )
 
 
 @inlined
@@ -168,7 +194,10 @@ def make_trains(
     d: NDArray[np.float32],  # (examples, cols) bit-line values
     rate: float,  # learning rate per unit of normalised conductance
     granularity: float,  # change per pulse that the trains are scaled for
-    config: tuple[bool, int, bool, bool],  # stochastic, length, update and length management
+    is_stochastic: bool,
+    longest: int,  # slots of a train
+    update_management: bool,
+    length_management: bool,
     first_example: int,
     keys: NDArray[np.uint32],  # (2, 2) keys of row and column trains
     row_trains: NDArray[np.uint32],  # (examples, rows), written
@@ -191,7 +220,6 @@ def make_trains(
         np.zeros(room, np.uint32),
         np.zeros(room, np.int32),
     )
-    stochastic, longest, update_management, length_management = config
     for e in range(x.shape[0]):
         x_most, d_most = _largest(x[e]), _largest(d[e])
         needed = np.float64(rate) * x_most * d_most / granularity
@@ -213,7 +241,7 @@ def make_trains(
             balance = np.sqrt(np.float64(d_most) * max(1.0, needed / longest) ** -1.0 / x_most)
         example = first_example + e
         rows, cols = row_trains[e], column_trains[e, : d.shape[1]]
-        if stochastic:
+        if is_stochastic:
             pulses += _stochastic(
                 rows, x[e], scale * balance, length, example, keys[0, 0], keys[0, 1], scratch
             )

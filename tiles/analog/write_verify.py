@@ -1,6 +1,6 @@
 """Writing devices pulse by pulse, and the refresh of pairs whose devices are full."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,52 @@ from crossmesh.tiles.analog.devices.kernels import (
 from crossmesh.tiles.analog.parameters import Parameters, value
 
 _ROWS = 16
+
+
+class Reset(NamedTuple):
+    """Whether devices are reset before they are written.
+
+    Attributes:
+        is_made: Whether they are, to their lower bounds.
+        history: What a device just reset remembers.
+    """
+
+    is_made: bool
+    history: float
+
+
+class PairSide(NamedTuple):
+    """The plus or the minus devices of pairs.
+
+    Attributes:
+        state: ``(rows, cols)`` normalised conductance.
+        history: ``(rows, cols)`` what else devices remember, or ``(0, 0)``.
+        parameters: What differs from device to device.
+    """
+
+    state: NDArray[np.float32]
+    history: NDArray[np.float32]
+    parameters: Parameters
+
+
+class RefreshSettings(NamedTuple):
+    """When pairs are refreshed and how; conductances are normalised.
+
+    Attributes:
+        saturation: Conductance from which a device is full.
+        difference: Pairs whose devices differ by as much are left as they are.
+        reset: Conductance after a reset, above the lower bound.
+        reset_noise: Its standard deviation from reset to reset.
+        fresh_history: What a device just reset remembers.
+        max_pulses: Pulses of a rewrite at most.
+    """
+
+    saturation: float
+    difference: float
+    reset: float
+    reset_noise: float
+    fresh_history: float
+    max_pulses: int
 
 
 @inlined
@@ -59,7 +105,7 @@ def pulse_to(
     history: NDArray[np.float32],  # (rows, cols), or (0, 0)
     parameters: Parameters,
     constants: Any,
-    reset: tuple[bool, float],  # whether devices are reset first, and their history then
+    reset: Reset,
     max_pulses: int,
     example: int,  # which keys the noise
     key: NDArray[np.uint32],  # (2,)
@@ -68,11 +114,11 @@ def pulse_to(
     device = np.zeros((_ROWS, 1), np.float32)
     for i in range(state.shape[0]):
         for j in range(state.shape[1]):
-            memory = np.float32(reset[1])
-            if has_history(constants) and not reset[0]:
+            memory = np.float32(reset.history)
+            if has_history(constants) and not reset.is_made:
                 memory = history[i, j]
             _load(device, parameters, memory, i, j)
-            g = device[LOWER, 0] if reset[0] else state[i, j]
+            g = device[LOWER, 0] if reset.is_made else state[i, j]
             g = _pulsed_to(wanted[i, j], g, device, constants, max_pulses, (i, j), key, example, 0)
             state[i, j] = g
             if has_history(constants):
@@ -81,13 +127,10 @@ def pulse_to(
 
 @kernel
 def rewrite_full(
-    plus: tuple[NDArray[np.float32], NDArray[np.float32]],  # state and history, (rows, cols) each
-    minus: tuple[NDArray[np.float32], NDArray[np.float32]],
-    parameters: tuple[Parameters, Parameters],  # of the plus and the minus devices
+    plus: PairSide,  # changed in place, as minus
+    minus: PairSide,
     constants: Any,
-    full: tuple[float, float],  # conductance from which a device is full; largest difference
-    reset: tuple[float, float],  # conductance above the lower bound, and its spread
-    limits: tuple[float, int],  # history of a device just reset; most pulses of a rewrite
+    settings: RefreshSettings,
     checked: NDArray[np.bool_],  # (rows,) word lines to look at
     example: int,  # which keys the noise
     key: NDArray[np.uint32],  # (2,)
@@ -98,24 +141,26 @@ def rewrite_full(
         Pairs rewritten.
     """
     count = 0
-    fresh, max_pulses = limits
+    max_pulses = settings.max_pulses
+    g_plus, g_minus = plus.state, minus.state
+    states, histories = (g_plus, g_minus), (plus.history, minus.history)
+    parameters = plus.parameters, minus.parameters
     device = np.zeros((_ROWS, 1), np.float32)
-    saturated, largest = np.float32(full[0]), np.float32(full[1])
+    saturated, largest = np.float32(settings.saturation), np.float32(settings.difference)
     for i in range(checked.shape[0]):
         if not checked[i]:
             continue
-        for j in range(plus[0].shape[1]):
-            difference = plus[0][i, j] - minus[0][i, j]
-            if max(plus[0][i, j], minus[0][i, j]) < saturated or abs(difference) >= largest:
+        for j in range(g_plus.shape[1]):
+            difference = g_plus[i, j] - g_minus[i, j]
+            if max(g_plus[i, j], g_minus[i, j]) < saturated or abs(difference) >= largest:
                 continue
             count += 1
             for part in range(2):
-                devices = plus if part == 0 else minus
                 wanted = difference if part == 0 else -difference
-                _load(device, parameters[part], fresh, i, j)
+                _load(device, parameters[part], settings.fresh_history, i, j)
                 first = part * (1 + max_pulses)  # draws of this device
-                spread = np.float32(reset[1]) * _normal(i, j, example, first, key)
-                floor = device[LOWER, 0] + np.float32(reset[0])
+                spread = np.float32(settings.reset_noise) * _normal(i, j, example, first, key)
+                floor = device[LOWER, 0] + np.float32(settings.reset)
                 g = min(max(floor + spread, device[LOWER, 0]), device[UPPER, 0])
                 if wanted > np.float32(0):
                     g = _pulsed_to(
@@ -129,7 +174,7 @@ def rewrite_full(
                         example,
                         first + 1,
                     )
-                devices[0][i, j] = g
+                states[part][i, j] = g
                 if has_history(constants):
-                    devices[1][i, j] = device[HISTORY, 0]
+                    histories[part][i, j] = device[HISTORY, 0]
     return count

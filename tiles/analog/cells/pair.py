@@ -17,13 +17,13 @@ from crossmesh.tiles.analog.array import (
     device_bytes,
 )
 from crossmesh.tiles.analog.cells.base import UnitCell
-from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep
+from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep, Device
 from crossmesh.tiles.analog.devices.kernels import specialised
 from crossmesh.tiles.analog.devices.limits import Count, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
 from crossmesh.tiles.analog.pulser import Pulser, Site, Trains
 from crossmesh.tiles.analog.readout import read_pair
-from crossmesh.tiles.analog.write_verify import rewrite_full
+from crossmesh.tiles.analog.write_verify import RefreshSettings, rewrite_full
 
 _NONE = np.zeros((0, 0), np.float32)
 
@@ -53,6 +53,18 @@ class Refresh(Frozen):
     max_pulses: Pulses = 31
     reset: float = Field(0.01, ge=0, le=1e6)
     reset_noise: float = Field(0.0, ge=0, le=1e6)
+
+    def settings(self, device: Device) -> RefreshSettings:
+        """The same for devices whose range is known."""
+        lower, upper = device.limits
+        return RefreshSettings(
+            saturation=lower + self.saturation * (upper - lower),
+            difference=self.difference * (upper - lower),
+            reset=self.reset,
+            reset_noise=self.reset_noise,
+            fresh_history=device.fresh_history,
+            max_pulses=self.max_pulses,
+        )
 
     @model_validator(mode="after")
     def _there_is_room(self) -> Self:
@@ -132,6 +144,7 @@ class PairCrossbar:
         self._plus, self._minus = (DeviceArray(device, site, first_part + k) for k in range(2))
         self._pulser = Pulser(site, cell.granularity)
         self._rewrite_key = site.stream.key(Purpose.REWRITE)
+        self._refresh_settings = cell.refresh and cell.refresh.settings(device)
         self._read_noise = device.read_noise
         self.weights = np.zeros(site.shape, np.float32)
         self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
@@ -177,7 +190,7 @@ class PairCrossbar:
         refresh = self._cell.refresh
         if refresh and trains.crossings(refresh.every):
             touched = touched if refresh.every <= len(trains.rows) else self._everywhere
-            self._refresh(refresh, touched, trains.last_example)
+            self._refresh(touched, trains.last_example)
         self._read(touched)
 
     def arrays(self) -> list[tuple[Factor, Array]]:
@@ -204,19 +217,15 @@ class PairCrossbar:
     def _everywhere(self) -> NDArray[np.bool_]:
         return np.ones(len(self.weights), np.bool_)
 
-    def _refresh(self, refresh: Refresh, touched: NDArray[np.bool_], example: int) -> None:
-        device, plus, minus = self._cell.device, self._plus, self._minus
-        lower, upper = device.limits
-        full = (lower + refresh.saturation * (upper - lower), refresh.difference * (upper - lower))
+    def _refresh(self, touched: NDArray[np.bool_], example: int) -> None:
+        plus, minus = self._plus, self._minus
         with plus.rewritten(), minus.rewritten():
             specialised(rewrite_full, plus.constants)(
-                (plus.state, plus.history), (minus.state, minus.history),
-                (plus.parameters, minus.parameters), plus.constants,
-                full,
-                (refresh.reset, refresh.reset_noise), (device.fresh_history, refresh.max_pulses),
+                plus.side, minus.side, plus.constants, self._refresh_settings,
                 touched, example, self._rewrite_key,
             )  # fmt: skip
 
     def _read(self, rows: NDArray[np.bool_]) -> None:
         variance = _NONE if self.variance is None else self.variance
-        read_pair(self.weights, variance, self._plus.seen, self._minus.seen, self._read_noise, rows)
+        plus, minus = self._plus.seen, self._minus.seen
+        read_pair(self.weights, variance, plus, minus, *self._read_noise, rows)
