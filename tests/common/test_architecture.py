@@ -17,6 +17,8 @@ PLACES = {
 }
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNSAFE_YAML = {"load", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all"}
+PARTS = {"interconnect/noc/flits", "tiles/analog/cells/pcm_3t1c"}  # of a room, without a README
+README_LINES = 40
 LONG, LONGEST, MOST_LONG = 300, 450, 5  # lines of a module, and how many may be long
 
 
@@ -126,6 +128,18 @@ def test_modules_are_small():
 
     assert len(long) <= MOST_LONG, long
     assert max(lines.values()) <= LONGEST
+
+
+def test_every_room_says_what_it_is_for():
+    folders = {path.rpartition("/")[0] for path, _ in modules()} - PARTS
+    readmes = {folder: ROOT / folder / "README.md" for folder in folders | {"crossmesh"}}
+    assert {folder for folder, readme in readmes.items() if not readme.is_file()} == set()
+    texts = {folder: readme.read_text("utf-8") for folder, readme in readmes.items()}
+
+    assert {
+        folder for folder, text in texts.items() if len(text.splitlines()) > README_LINES
+    } == set()
+    assert all(text.startswith(f"# {Path(folder).name}: ") for folder, text in texts.items())
 
 
 def test_a_class_name_stands_once():
