@@ -11,9 +11,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+# What the targets of the Makefile and the tests read besides the package.
+NEEDED = {
+    *(".ci/run", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile"),
+    *("README.md", "constraints.txt", "pyproject.toml", "tests/conftest.py", "tests/pinned.json"),
+}
+
+
+def examples():
+    """Files of the examples."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "examples").iterdir()
+        if path.is_file()
+    }
+
+
 def package():
     """Files of the package, as they are named in it."""
-    found = {"crossmesh/__init__.py", "crossmesh/__main__.py", "crossmesh/testing.py"}
+    found = {f"crossmesh/{path.name}" for path in (ROOT / "crossmesh").iterdir() if path.is_file()}
     for folder in ("cluster", "common", "emulator", "interconnect", "tiles"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and path.suffix not in {".pyc", ".nbi", ".nbc"}:
@@ -36,4 +52,8 @@ def test_what_is_built_holds_the_whole_package(kind, tmp_path):
             names = [name.partition("/")[2] for name in sdist.getnames()]
 
     assert {name for name in names if name.startswith("crossmesh/")} == package()
+    assert "crossmesh/py.typed" in names  # so that type checkers of other packages read our types
     assert not [name for name in names if name.split("/")[0] in {"cluster", "emulator", "tiles"}]
+    if kind == "sdist":
+        assert {name for name in names if name.startswith("examples/")} == examples()
+        assert set(names) >= NEEDED
