@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossmesh.cluster.scaling.folder import claimed
 from crossmesh.cluster.scaling.plan import ScalingPlan, counts
+from crossmesh.common.locked_folders import held
 from crossmesh.emulator.cli.options import Address, Config, DataDirectory, Json, Quietly, Set
 from crossmesh.emulator.cli.printing import print_json
 from crossmesh.emulator.cli.progress import display
@@ -74,8 +74,9 @@ def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of th
         with_independent=independent,
     )
     targets = None if project is None else counts(project, "--project")
-    with claimed(output, plan.config.name) as directory:
-        _measure(plan, targets, directory, json_=json_, quiet=quiet)
+    path = output or Path("runs") / f"{plan.config.name}-scale"
+    with held(path, "--output", "measurement", new=True, numbered=output is None) as folder:
+        _measure(plan, targets, RunDirectory(folder.path), json_=json_, quiet=quiet)
 
 
 def _measure(

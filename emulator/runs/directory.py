@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from crossmesh.common.bounded_yaml import read_mapping
 from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.hints import command
-from crossmesh.common.locked_folders import InUse, locked
+from crossmesh.common.locked_folders import held
 from crossmesh.common.storage import Storage
 from crossmesh.common.supervision.reports import claimed
 from crossmesh.emulator.compiler.job import Job
@@ -24,8 +23,6 @@ from crossmesh.emulator.runs.checkpoints import Checkpoints, Tiles, found
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.manifest import digest
 from crossmesh.tiles.runtime.measure import TileReport
-
-_MOST_RUNS = 1_000_000  # of one name in one folder
 
 
 def config_digest(config: RunConfig) -> str:
@@ -71,39 +68,12 @@ class RunDirectory:
         Raises:
             ConfigError: If the folder cannot be had.
         """
-        before = list(self.path.absolute().parents)
-        made = [folder for folder in before if not folder.exists()]
-        lock = self._claimed() if new else self._locked()
-        for folder in (self.path, *made):
-            claimed(folder.absolute())
-        try:
+        numbered = self._numbered
+        with held(self.path, "--run-dir", "run", new=new, numbered=numbered) as folder:
+            self.path = folder.path
+            for path in folder.made:
+                claimed(path.absolute())
             yield
-        finally:
-            for folder in (self.path, *made):
-                with contextlib.suppress(OSError):  # which it is, if something is in it
-                    folder.rmdir()
-            os.close(lock)
-
-    def _claimed(self) -> int:
-        first = self.path
-        for number in range(1, _MOST_RUNS):
-            if number > 1:
-                self.path = first.with_name(f"{first.name}-{number}")
-            try:
-                lock = self._locked()
-            except InUse:
-                if self._numbered:
-                    continue
-                raise
-            if not any(self.path.iterdir()):
-                return lock
-            os.close(lock)
-            if not self._numbered:
-                raise ConfigError(f"--run-dir must be new or empty, got {self.path}")
-        raise ConfigError(f"--run-dir must be given: {first.parent} has too many runs of this name")
-
-    def _locked(self) -> int:
-        return locked(self.path, "--run-dir", "run")
 
     def config(self, overrides: Sequence[str] = ()) -> RunConfig:
         """The run's config; one of before there was ``tile.bias`` has its biases on lines."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossmesh.common.errors import ConfigError, RunLost
-from crossmesh.common.locked_folders import locked
+from crossmesh.common.locked_folders import held
 from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.data import DataConfig, load
 from crossmesh.emulator.runs.callbacks import Listener, Silence
@@ -194,17 +194,12 @@ def _held(directory: Path) -> Iterator[int]:
     Raises:
         ConfigError: If the folder cannot be had.
     """
-    lock = locked(directory, "--output", "study", _LOCK_S)
-    try:
+    with held(directory, "--output", "study", wait_s=_LOCK_S) as folder:
         if any(directory.iterdir()) and not (directory / "study.yaml").is_file():
             raise ConfigError(
                 f"--output must be new, empty or the folder of a study, got {directory}"
             )
-        yield lock
-    finally:
-        os.close(lock)
-        with contextlib.suppress(OSError):  # which it is, if something is in it
-            directory.rmdir()
+        yield folder.lock
 
 
 @contextlib.contextmanager
