@@ -11,6 +11,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 
 from crossmesh.common.errors import ConfigError
 
+from crossmesh.common.summaries import summary_of
+
 T = TypeVar("T")
 
 
@@ -86,6 +88,10 @@ class Registry(Mapping[str, T]):
 
     def __iter__(self) -> Iterator[str]:
         yield from dict.fromkeys([*self._kinds, *self._offered()])
+
+    def __repr__(self) -> str:
+        """The group and all names; nothing of other packages is imported for them."""
+        return summary_of("Registry", [(None, self.group), ("names", list(self))])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

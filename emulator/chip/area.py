@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.components import Component, ComponentTable
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
@@ -20,7 +21,7 @@ def component_bits(name: str, tile: TileConfig, chip: Chip) -> int:
     return known.bits if known else chip.activation_bits
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChipArea:
     """Area of the chip; all places of its floor plan are alike.
 
@@ -35,6 +36,11 @@ class ChipArea:
     topology: Topology
     tile: TileConfig
     table: ComponentTable
+
+    def __repr__(self) -> str:
+        """Square millimetres of the chip and of a place, and watts at rest."""
+        shown = ("chip_mm2", "tile_mm2", "leakage_w")
+        return summary_of("ChipArea", [(name, getattr(self, name)) for name in shown])
 
     @cached_property
     def part_counts(self) -> dict[str, int]:

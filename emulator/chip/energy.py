@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea, component_bits
 from crossmesh.emulator.chip.components import ComponentTable
 from crossmesh.emulator.chip.timing import ChipTime
@@ -22,7 +23,7 @@ class Band:
     high: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChipEnergy:
     """Energy per example.
 
@@ -38,6 +39,12 @@ class ChipEnergy:
     area: ChipArea
     table: ComponentTable
     pulses: tuple[float, ...] | None = None
+
+    def __repr__(self) -> str:
+        """Joules of an example, and of each component's part."""
+        parts = {f"{name}_j": band.value for name, band in self.by_component_j.items()}
+        total = {"per_example_j": self.per_example_j.value}
+        return summary_of("ChipEnergy", {**total, **parts}.items())
 
     @cached_property
     def tile_events(self) -> tuple[Counter[str], ...]:

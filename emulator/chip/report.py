@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea
 from crossmesh.emulator.chip.components import load_table
 from crossmesh.emulator.chip.energy import ChipEnergy
@@ -19,7 +20,7 @@ from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import Program
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChipReport:
     """Time, energy and area of the emulated chip.
 
@@ -32,6 +33,10 @@ class ChipReport:
     time: ChipTime
     energy: ChipEnergy
     area: ChipArea
+
+    def __repr__(self) -> str:
+        """The figures of ``summary``, on one screen."""
+        return summary_of("ChipReport", self.summary.items())
 
     @property
     def summary(self) -> dict[str, object]:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.pipeline import CYCLES, Pipeline, TileResource
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
@@ -19,7 +20,7 @@ from crossmesh.tiles.runtime.program import Program
 _NEAR = 1.001  # an interval so close to a bound is set by it
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChipTime:
     """A program on a chip, timed until its pattern recurs.
 
@@ -40,6 +41,12 @@ class ChipTime:
     topology: Topology
     pipeline: Pipeline
     steady: Steady
+
+    def __repr__(self) -> str:
+        """Interval, latency and what bounds them."""
+        shown = ("staleness", "interval_s", "latency_s", "bound_by", "ops_per_example")
+        fields = [(name, getattr(self, name)) for name in shown]
+        return summary_of("ChipTime", [("schedule", self.schedule.name), *fields])
 
     @property
     def tiles(self) -> tuple[TileConfig, ...]:

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from crossmesh.common.frozen import Frozen, FrozenDict, Keyed, Many
 from crossmesh.common.refusals import AS_LIST, AS_MAPPING
 from crossmesh.common.registry import KindName
+from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.config.layers import Layer, TileLayer
 from crossmesh.emulator.data import DataConfig
@@ -241,6 +242,10 @@ class RunConfig(Frozen):
     chip: Chip = Chip()
     engine: Engine = Engine()
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, on one screen."""
+        return summary_of("RunConfig", self.__repr_args__())
 
     @model_validator(mode="after")
     def _biases_have_an_effect(self) -> Self:

@@ -14,6 +14,7 @@ from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.hints import command
 from crossmesh.common.locked_folders import held
 from crossmesh.common.storage import Storage
+from crossmesh.common.summaries import summary_of
 from crossmesh.common.supervision.reports import claimed
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.layers import Layer
@@ -46,6 +47,9 @@ class RunDirectory:
     def __init__(self, path: Path | str, *, numbered: bool = False) -> None:
         self.path = Path(path)
         self._numbered = numbered
+
+    def __repr__(self) -> str:
+        return summary_of("RunDirectory", [(None, str(self.path))])
 
     @classmethod
     def existing(cls, path: Path) -> "RunDirectory":

@@ -89,18 +89,17 @@ class RunResult:
     def __repr__(self) -> str:
         """The figures that one asks for first, a line each."""
         shown = {
-            "test accuracy": self.test_accuracy,
-            "test loss": self.test_loss,
-            "float twin's accuracy": self.baseline_test_accuracy,
-            "training loss": self.train_loss,
-            "examples trained": self.examples_trained,
-            "examples per second": round(self.emulation.examples_per_s, 1),
-            "chip, examples per second": self.chip and self.chip["examples_per_s"],
-            "chip, joules per example": self.chip and self.chip["energy_j_per_example"],
+            "test accuracy": _percent(self.test_accuracy),
+            "test loss": _figure(self.test_loss),
+            "float twin's accuracy": _percent(self.baseline_test_accuracy),
+            "training loss": _figure(self.train_loss),
+            "trained": f"{self.examples_trained:,} examples",
+            "emulated at": f"{self.emulation.examples_per_s:,.1f} examples/s",
+            "chip": self.chip and _chip_text(self.chip),
             "state digest": self.state_digest[:16],
             "path": self.path and str(self.path),
         }
-        lines = (f"  {name}: {value}" for name, value in shown.items() if value is not None)
+        lines = (f"  {name}: {text}" for name, text in shown.items() if text)
         return "\n".join([f"RunResult {self.name}, seed {self.seed}", *lines])
 
     @property
@@ -110,3 +109,16 @@ class RunResult:
         summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
         chip = None if self.chip is None else dict(self.chip)
         return {**summary, "emulation": asdict(self.emulation), "chip": chip}
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.2f} %"
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4g}"
+
+
+def _chip_text(chip: Mapping[str, Any]) -> str:
+    seconds, joules = chip["interval_s"], chip["energy_j_per_example"]
+    return f"{seconds:.4g} s and {joules:.4g} J per example"

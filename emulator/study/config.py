@@ -11,6 +11,7 @@ from crossmesh.common.bounded_yaml import parsed, read_mapping
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many
 from crossmesh.common.refusals import nearest, sentence
+from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.config.loading import assignment, shipped
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -58,6 +59,10 @@ class Study(Frozen):
     runs: Many[StudyRun] = Field(min_length=1)
     set: Keyed[str, Anything] = Field(default_factory=FrozenDict)
     vary: Keyed[str, Values] = Field(default_factory=FrozenDict)
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, on one screen."""
+        return summary_of("Study", self.__repr_args__())
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
