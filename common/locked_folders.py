@@ -87,9 +87,8 @@ def _claimed(first: Path, option: str, user: str, *, numbered: bool) -> tuple[Pa
             return path, lock
         os.close(lock)
     if numbered:
-        raise ConfigError(
-            f"{option} must be given: {first.parent} has too many {user}s of this name"
-        )
+        where = f"{first.parent} has too many {user}s of this name"
+        raise ConfigError(f"{option} must be given: {where}")
     raise ConfigError(f"{option} must be new or empty, got {first}")
 
 
