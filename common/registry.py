@@ -10,7 +10,6 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from crossmesh.common.errors import ConfigError
-
 from crossmesh.common.summaries import summary_of
 
 T = TypeVar("T")
