@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.tiles.digital import ACTIVATIONS, LOSSES, Call, Function
+from crossmesh.tiles.digital import ACTIVATIONS, Call, Function
 
 Array = NDArray[np.float32]
 _CALL = Call()
@@ -26,7 +26,7 @@ class PlainNetwork:
     """
 
     def __init__(self, job: Job) -> None:
-        self._loss = LOSSES[job.config.loss]
+        self._loss = job.program.loss
         self.layers: dict[str, _Layer] = {}
         for node in job.network.nodes[1:]:
             if node.matrix is not None:

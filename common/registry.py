@@ -1,8 +1,10 @@
 """Kinds by the names that configs use: our own, those of installed packages, those of Python."""
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, get_args
 
@@ -10,6 +12,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.frozen import frozen
 from crossmesh.common.summaries import summary_of
 
 T = TypeVar("T")
@@ -128,32 +131,81 @@ def _check_name(name: str, kind: object) -> None:
 
 
 class KindName:
-    """Marks a text field that names a kind: ``Annotated[str, Named(TOPOLOGIES)]``."""
+    """Marks a field that names a kind: ``Annotated[Any, KindName(TOPOLOGIES, Topology)]``.
 
-    def __init__(self, registry: Registry[Any]) -> None:
-        self._registry = registry
+    Where ``is_kind`` is given, a config may also say ``{kind: mine.ring, lanes: 2}``, which sets
+    fields of a kind that is a dataclass; and Python may give a kind that no registry knows.
+
+    Args:
+        registry: What kinds there are.
+        is_kind: Class of the kinds, or of their objects.
+    """
+
+    def __init__(self, registry: Registry[Any], is_kind: type | None = None) -> None:
+        self._registry, self._is_kind = registry, is_kind
 
     @property
     def names(self) -> list[str]:
         """The names that there are."""
         return list(self._registry)
 
+    def chosen(self, value: Any) -> tuple[Any, dict[str, Any]]:
+        """The kind that a value of the field stands for, and the fields of it that it sets."""
+        if isinstance(value, str):
+            return self._registry[value], {}
+        if isinstance(value, Mapping):
+            fields = dict(value)
+            return self._registry[fields.pop("kind")], fields
+        return value, {}
+
     def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
         """Names are looked up when a config is made, so that later ones count as well."""
         return core_schema.no_info_plain_validator_function(
-            self._checked, serialization=core_schema.plain_serializer_function_ser_schema(str)
+            self._checked, serialization=core_schema.plain_serializer_function_ser_schema(_named)
         )
 
     def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
-        """As of a literal."""
-        return {"type": "string", "enum": self.names}
-
-    def _checked(self, name: object) -> object:
-        if isinstance(name, str) and name in self._registry:
+        """As of a literal, and of a mapping with one."""
+        name = {"type": "string", "enum": self.names}
+        if self._is_kind is None:
             return name
+        mapping = {"type": "object", "properties": {"kind": name}, "required": ["kind"]}
+        return {"anyOf": [name, mapping]}
+
+    def _checked(self, value: Any) -> Any:
+        if isinstance(value, str) and value in self._registry:
+            return value
+        if self._is_kind is not None:
+            is_class = isinstance(value, type) and issubclass(value, self._is_kind)
+            if is_class or isinstance(value, self._is_kind):
+                name: str = value.name
+                return name if self._registry.get(name) == value else value
+            if isinstance(value, Mapping):
+                return self._with_fields(value)
         *others, last = map(repr, self._registry)
         expected = f"{', '.join(others)} or {last}" if others else last
         raise PydanticKnownError("literal_error", {"expected": expected})
+
+    def _with_fields(self, value: Mapping[str, Any]) -> Any:
+        kind, fields = self.chosen({**value, "kind": self._checked(value.get("kind"))})
+        if unknown := [name for name in fields if name not in _fields(kind)]:
+            raise ValueError(f"{unknown[0]} is unknown")
+        return frozen(value) if fields else value["kind"]
+
+
+def _fields(kind: Any) -> list[str]:
+    """Fields of a dataclass, or of an object of one."""
+    return [field.name for field in dataclasses.fields(kind)] if is_dataclass(kind) else []
+
+
+def _named(value: Any) -> Any:
+    """How a config names a kind, with the fields of an object that no registry knows."""
+    if isinstance(value, str | Mapping):
+        return value
+    fields = [] if isinstance(value, type) else _fields(value)
+    if not fields:
+        return value.name
+    return {"kind": value.name, **{name: getattr(value, name) for name in fields}}
 
 
 class Kinds:

@@ -2,11 +2,11 @@
 
 Devices        Device, StepDevice; Functions of a model, register, rows of a device's parameters
 Unit cells     UnitCell; what it must return: Crossbar
-Layers         NamedLayer, and TileLayer with weights; Function and Learned of digital units, Call
+Layers         AnyLayer, NamedLayer fed by one, and TileLayer with weights; Function and Learned of digital units, Call
 Others         Loss, Topology with its FloorPlan, Schedule; DataConfig to Dataset
 """
 
-from crossmesh.emulator.config.layers import NamedLayer, TileLayer
+from crossmesh.emulator.config.layer import AnyLayer, NamedLayer, TileLayer
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.interconnect.noc import FloorPlan, Topology
@@ -30,6 +30,7 @@ __all__ = [
     "STEP_DOWN",
     "STEP_UP",
     "UPPER",
+    "AnyLayer",
     "Call",
     "Crossbar",
     "DataConfig",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.job import Job, prepare
-from crossmesh.emulator.config.layers import Layer, LinearLayer
+from crossmesh.emulator.config.layer import layer_name
+from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.run import Engine, Imported, RunConfig
 
 GROWTH = {
@@ -109,30 +110,26 @@ def check_room(option: str, jobs: Mapping[int, Job]) -> None:
 def grown(layers: Sequence[Layer], factor: float) -> list[Layer]:
     """A network with about ``factor`` times the devices between its hidden layers.
 
-    Every linear layer but that of the output becomes wider by the square root of ``factor``; inputs
-    and outputs stay as they are.
+    Every layer that can, as linear ones, but that of the output becomes wider by the square root
+    of ``factor``; inputs and outputs stay as they are.
 
     Raises:
         ConfigError: If there is no hidden layer.
     """
     last = _output(layers)
-    hidden = [i for i, layer in enumerate(layers) if isinstance(layer, LinearLayer) and i != last]
-    if not hidden:
-        raise ConfigError("--weak needs a hidden linear layer to widen, got a network without one")
     scale = math.sqrt(factor)
-    return [
-        layer.model_copy(update={"outputs": round(scale * layer.outputs)})
-        if i in hidden and isinstance(layer, LinearLayer)
-        else layer
-        for i, layer in enumerate(layers)
-    ]
+    wider = [None if i == last else layer.widened(scale) for i, layer in enumerate(layers)]
+    if not any(wider):
+        raise ConfigError("--weak needs a hidden linear layer to widen, got a network without one")
+    return [grown or layer for grown, layer in zip(wider, layers, strict=True)]
 
 
 def _output(layers: Sequence[Layer]) -> int:
-    """Number of the linear layer whose width is that of the output."""
-    names = [layer.name or f"{layer.kind}{i}" for i, layer in enumerate(layers)]
+    """Number of the layer whose width is that of the output."""
+    names = [layer_name(layer, i) for i, layer in enumerate(layers)]
     at = len(layers) - 1
-    while at >= 0 and not isinstance(layers[at], LinearLayer):
-        feeder = getattr(layers[at], "input", None)  # where branches merge, the last one
-        at = names.index(feeder) if feeder in names else at - 1
+    while at >= 0 and layers[at].widened(1) is None:
+        feeder, *others = layers[at].feeders
+        known = feeder in names and not others  # where branches merge, the last one
+        at = names.index(feeder or "") if known else at - 1
     return at

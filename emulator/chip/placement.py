@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.emulator.config.chip import Chip
-from crossmesh.interconnect.noc import TOPOLOGIES
 from crossmesh.tiles.runtime.plan import edges
 from crossmesh.tiles.runtime.program import Operation
 
@@ -21,7 +20,7 @@ def place_tiles(chip: Chip, operations: list[Operation], units: tuple[int, ...])
     """
     n_tiles = 1 + max(units)
     width, height = chip.grid(n_tiles)
-    if chip.placement == "row_major" or not TOPOLOGIES[chip.topology].is_grid:
+    if chip.placement == "row_major" or not chip.topology_kind.is_grid:
         return tuple(range(n_tiles))
     nodes = np.arange(width * height).reshape(height, width)
     nodes[1::2] = nodes[1::2, ::-1]

@@ -4,18 +4,18 @@ from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, node_home
 from crossmesh.emulator.compiler.operations import Compiler
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.tiles.analog.tile import Block
-from crossmesh.tiles.digital import Digital
+from crossmesh.tiles.digital import Digital, Loss
 from crossmesh.tiles.runtime.program import Program
 
 
 def compile_program(
-    network: Network, loss: str, given: Weights | None = None, outputs: int | None = None
+    network: Network, loss: Loss, given: Weights | None = None, outputs: int | None = None
 ) -> Program:
     """Map a network to tiles and list what is done for each micro-batch.
 
     Args:
         network: The network.
-        loss: Name of the loss.
+        loss: The loss.
         given: Initial weights that are not drawn, by matrix.
         outputs: Outputs of an example that are right or wrong; by default one per position.
     """

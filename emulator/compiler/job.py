@@ -24,7 +24,6 @@ from crossmesh.emulator.network.targets import as_values, check_targets, has_acc
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.interconnect.schedule import ForwardOnly, schedule
 from crossmesh.tiles.analog.backends import BACKENDS, Backend
-from crossmesh.tiles.digital import LOSSES
 from crossmesh.tiles.runtime.program import NOTHING, Kind, Program, Span, Sums
 
 
@@ -201,9 +200,9 @@ def prepare(config: RunConfig) -> Job:
         dataset = as_values(dataset, task.n_outputs)
     check_targets(dataset, output.function)
     given = _given(config, resolved, network)
-    by_value = LOSSES[config.loss].counts_values and not dataset.has_classes
+    by_value = config.loss_function.counts_values and not dataset.has_classes
     judged = output.width if by_value else output.positions
-    program = compile_program(network, config.loss, given, judged)
+    program = compile_program(network, config.loss_function, given, judged)
     return Job(
         config=config,
         dataset=dataset,
@@ -212,7 +211,7 @@ def prepare(config: RunConfig) -> Job:
         program=program,
         given=given,
         tokens=resolved.tokens or dataset.tokens,
-        has_accuracy=has_accuracy(dataset, config.loss),
+        has_accuracy=has_accuracy(dataset, config.loss_function),
     )
 
 
@@ -266,7 +265,7 @@ def _task(config: RunConfig, dataset: Dataset, resolved: Resolved) -> LearningTa
         source=config.data.source,
         shape=dataset.shape,
         n_outputs=dataset.n_outputs,
-        loss=config.loss,
+        loss=config.loss_function,
         has_classes=dataset.has_classes,
         tokens=resolved.tokens or dataset.tokens,
         layout=resolved.input_shape,

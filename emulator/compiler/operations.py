@@ -8,7 +8,7 @@ from crossmesh.emulator.compiler.mapping import share
 from crossmesh.emulator.network.graph import INPUT, Network, Node
 from crossmesh.interconnect.schedule import Phase
 from crossmesh.tiles.analog.tile import Block
-from crossmesh.tiles.digital import LOSSES
+from crossmesh.tiles.digital import Loss
 from crossmesh.tiles.runtime.program import Kind, Operation, Take, Value
 
 
@@ -20,13 +20,13 @@ class Compiler:
         network: The network.
         blocks: Blocks of each layer.
         homes: Number of the tile or digital memory that makes the value of each node, by name.
-        loss: Name of the loss.
+        loss: The loss.
     """
 
     network: Network
     blocks: dict[str, list[Block]]
     homes: dict[str, int]
-    loss: str
+    loss: Loss
 
     def operations(self) -> Iterator[Operation]:
         """Forward through all nodes, the loss, backward through those that learn, the updates."""
@@ -119,7 +119,7 @@ class Compiler:
     def _judged(self) -> Node:
         """The node that the loss's error belongs to: some look through the last activation."""
         output = self.network.output
-        if LOSSES[self.loss].behind:
+        if self.loss.behind:
             return self.network.by_name[output.inputs[0].node]
         return output
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.config.layers import Layer, MergeLayer, TileLayer, layer_name
+from crossmesh.emulator.config.layer import TileLayer, layer_name
+from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.run import Imported, LayerSettings, RunConfig
-from crossmesh.emulator.network.graph import INPUT
 from crossmesh.tiles.analog.tile import TileConfig
 
 Array = NDArray[np.float32]
@@ -110,19 +110,14 @@ def _until(layers: Sequence[Layer], last: str | None) -> list[Layer]:
     if last not in names:
         known = ", ".join(name or "" for name in names)
         raise ConfigError(f"network.until must be a layer of the file ({known}), got {last}")
-    needed, kept = {last}, []
+    needed: set[str | None] = {last}
+    kept = []
     for i in range(names.index(last), -1, -1):
         if names[i] in needed:
             kept.append(layers[i])
-            needed |= set(_feeders(layers, i))
+            before = names[i - 1] if i else None
+            needed.update(feeder or before for feeder in layers[i].feeders)
     return kept[::-1]
-
-
-def _feeders(layers: Sequence[Layer], i: int) -> tuple[str, ...]:
-    layer = layers[i]
-    if isinstance(layer, MergeLayer):
-        return layer.inputs
-    return (layer.input or (layers[i - 1].name if i else INPUT) or "",)
 
 
 def _set(layer: Layer, settings: Mapping[str, LayerSettings]) -> Layer:

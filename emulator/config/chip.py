@@ -1,6 +1,7 @@
 """The chip of a config: interconnect, phases of a tile, and the table of its components."""
 
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,7 @@ from crossmesh.common.frozen import Frozen
 from crossmesh.common.registry import KindName
 from crossmesh.interconnect.noc import TOPOLOGIES, FloorPlan, Router, Topology
 
-TopologyName = Annotated[str, KindName(TOPOLOGIES)]
+TOPOLOGY = KindName(TOPOLOGIES, Topology)
 
 
 class RouterConfig(Frozen):
@@ -69,7 +70,7 @@ class Chip(Frozen):
 
     Attributes:
         clock_hz: Clock of routers and digital units, which all times are counted in.
-        topology: Topology of the interconnect.
+        topology: Topology of the interconnect: a name, or ``kind`` and fields of one.
         width: Tiles in a row of the floor plan; by default as square as can be.
         height: Rows of the floor plan.
         arity: Branches of a router of a tree.
@@ -91,7 +92,7 @@ class Chip(Frozen):
     """
 
     clock_hz: float = Field(1e9, gt=0)
-    topology: TopologyName = "mesh"
+    topology: Annotated[str | type[Topology] | Topology, TOPOLOGY] = "mesh"
     width: int | None = Field(None, ge=1)
     height: int | None = Field(None, ge=1)
     arity: int = Field(4, ge=2, le=32)
@@ -120,13 +121,19 @@ class Chip(Frozen):
 
     @model_validator(mode="after")
     def _rings_have_two_channels(self) -> Self:
-        least = TOPOLOGIES[self.topology].least_virtual_channels
+        least = self.topology_kind.least_virtual_channels
         if self.router.virtual_channels < least:
             raise ValueError(
-                f"router.virtual_channels must be at least {least} in a {self.topology}, "
-                f"got {self.router.virtual_channels}"
+                f"router.virtual_channels must be at least {least} in a "
+                f"{self.topology_kind.name}, got {self.router.virtual_channels}"
             )
         return self
+
+    @property
+    def topology_kind(self) -> type[Topology] | Topology:
+        """The class that ``topology`` names, or one that is made already."""
+        kind: type[Topology] | Topology = TOPOLOGY.chosen(self.topology)[0]
+        return kind
 
     def grid(self, n_tiles: int) -> tuple[int, int]:
         """Width and height of the floor plan.
@@ -144,13 +151,25 @@ class Chip(Frozen):
         return width, height
 
     def interconnect(self, n_tiles: int) -> Topology:
-        """The topology for so many tiles."""
+        """The topology for so many tiles.
+
+        Raises:
+            ValueError: If the tiles do not fit, or the topology does not fit the floor plan.
+        """
         width, height = self.grid(n_tiles)
         floor = FloorPlan(width, height, arity=self.arity, link_cycles=self.link_cycles)
+        kind, fields = TOPOLOGY.chosen(self.topology)
         try:
-            return TOPOLOGIES[self.topology].on(floor)
+            made: Any = kind if isinstance(kind, Topology) else kind.on(floor)
+            topology: Topology = replace(made, **fields) if fields else made
         except ValueError as error:
             raise ValueError(f"chip.topology: {error}") from None
+        if topology.n_nodes < floor.n_places:
+            raise ValueError(
+                f"chip.topology must join the {width} x {height} places of the floor plan, "
+                f"got one of {topology.n_nodes}"
+            )
+        return topology
 
     def cycles(self, seconds: float) -> int:
         """Whole clock cycles that a time takes."""

@@ -1,17 +1,21 @@
 """The layers of a network as a config names them."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crossmesh.common.frozen import Frozen, Many
+from crossmesh.common.frozen import Many
 from crossmesh.common.registry import Kinds, Registry, kinds_of
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.emulator.config.layer import (
+    AnyLayer,
+    ImageLayer,
+    NamedLayer,
+    SequenceLayer,
+    TileLayer,
+)
+from crossmesh.tiles.digital import ACTIVATIONS
 
 FunctionName = Literal["identity", "relu", "gelu", "tanh", "sigmoid", "softmax"]
-# No dot: behind it, the network names the parts of a layer.
-LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Size = Annotated[int, Field(ge=1)]
 # One number for both directions, or height and width.
 Size2 = Size | Annotated[tuple[Size, Size], Field(strict=False)]
@@ -22,56 +26,6 @@ Padding2 = Padding | Annotated[tuple[Padding, Padding], Field(strict=False)]
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width."""
     return (size, size) if isinstance(size, int) else size
-
-
-class NamedLayer(Frozen):
-    """Base class of all layers.
-
-    Attributes:
-        name: Name of the layer, without dots; by default its kind and number.
-        input: Name of the layer that feeds it; by default the one before.
-    """
-
-    if TYPE_CHECKING:
-        kind: Any  # of every class, which narrows it
-
-    name: LayerName | None = None
-    input: str | None = None
-
-    def lower(self, build: Any, name: str, fed: Sequence[Any]) -> Any:
-        """Add the layer to a network under construction: what layers of other packages must say.
-
-        Args:
-            build: The ``Assembly``, whose methods add nodes.
-            name: Name of the layer.
-            fed: The nodes that feed it.
-
-        Returns:
-            The node that is its output.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must have a method lower")
-
-
-class TileLayer(NamedLayer):
-    """A layer whose weights lie on tiles.
-
-    Attributes:
-        tile: Settings of its tiles that differ from the section ``tile``.
-        replicas: Copies of its tiles, which share the vectors of an example and take every update
-            all; by default as ``mapping.vectors_per_tile`` says.
-        digital: Whether its weights lie in digital memory instead: numbers, exact products.
-        frozen: Whether its weights stay as they are.
-    """
-
-    tile: TileConfig | None = None
-    replicas: int | None = Field(None, ge=1)
-    digital: bool = False
-    frozen: bool = False
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether it adds a bias, on a word line or digital as its tiles say."""
-        return bool(getattr(self, "bias", False))
 
 
 class LinearLayer(TileLayer):
@@ -88,8 +42,12 @@ class LinearLayer(TileLayer):
     bias: bool = True
     activation: FunctionName = "identity"
 
+    def widened(self, factor: float) -> Self:
+        """With about ``factor`` times as many outputs."""
+        return self.model_copy(update={"outputs": round(factor * self.outputs)})
 
-class ConvLayer(TileLayer):
+
+class ConvLayer(TileLayer, ImageLayer):
     """A convolution of an image: its kernels are unrolled on the word lines.
 
     Attributes:
@@ -114,7 +72,7 @@ class ConvLayer(TileLayer):
     activation: FunctionName = "identity"
 
 
-class RecurrentLayer(TileLayer):
+class RecurrentLayer(TileLayer, SequenceLayer):
     """A recurrent layer over the steps of a sequence, from a state of zeros.
 
     Equations and the order of gates as PyTorch's ``nn.LSTM`` (i, f, g, o) and ``nn.GRU`` (r, z, n).
@@ -130,7 +88,7 @@ class RecurrentLayer(TileLayer):
     bias: bool = True
 
 
-class AttentionLayer(TileLayer):
+class AttentionLayer(TileLayer, SequenceLayer):
     """Self-attention over the steps of a sequence: projections on tiles, scores in digital units.
 
     Attributes:
@@ -170,8 +128,13 @@ class EmbeddingLayer(TileLayer):
     outputs: int = Field(ge=1)
     digital: bool = True
 
+    @property
+    def takes(self) -> Literal["tokens"]:
+        """The tokens of a text."""
+        return "tokens"
 
-class PositionLayer(NamedLayer):
+
+class PositionLayer(NamedLayer, SequenceLayer):
     """Adds a learned vector to every step of a sequence.
 
     Attributes:
@@ -182,7 +145,7 @@ class PositionLayer(NamedLayer):
     frozen: bool = False
 
 
-class PoolLayer(NamedLayer):
+class PoolLayer(NamedLayer, ImageLayer):
     """The largest or the mean value within a window that moves over an image.
 
     Attributes:
@@ -216,6 +179,18 @@ class PlainLayer(NamedLayer):
 
     kind: FunctionName | Literal["global_pool", "flatten", "last"]
 
+    @property
+    def takes(self) -> Literal["image", "sequence"] | None:
+        """A function takes anything."""
+        return (
+            "image" if self.kind == "global_pool" else "sequence" if self.kind == "last" else None
+        )
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether it is a function of every value."""
+        return self.kind in ACTIVATIONS
+
 
 class NormLayer(NamedLayer):
     """Normalisation, with a learned factor and offset for every feature.
@@ -233,6 +208,16 @@ class NormLayer(NamedLayer):
     momentum: float = Field(0.1, gt=0, le=1)
     frozen: bool = False
 
+    @property
+    def takes(self) -> Literal["image"] | None:
+        """Over the pixels of an image, if there is a choice."""
+        return "image" if self.kind == "batch_norm" else None
+
+    @property
+    def keeps_shape(self) -> bool:
+        """It scales and shifts."""
+        return True
+
 
 class DropoutLayer(NamedLayer):
     """Sets values to zero at random in training, and scales up the others.
@@ -244,22 +229,35 @@ class DropoutLayer(NamedLayer):
     kind: Literal["dropout"] = "dropout"
     rate: float = Field(ge=0, lt=1)
 
+    @property
+    def keeps_shape(self) -> bool:
+        """It sets values to zero."""
+        return True
 
-class MergeLayer(Frozen):
+
+class MergeLayer(AnyLayer):
     """Brings branches together.
 
     Attributes:
         kind: ``add`` their values, or ``concat`` their features.
-        name: Name of the layer, without dots; by default its kind and number.
         inputs: Names of the layers that feed it.
     """
 
     kind: Literal["add", "concat"]
-    name: LayerName | None = None
     inputs: Many[str] = Field(min_length=2)
 
+    @property
+    def feeders(self) -> tuple[str | None, ...]:
+        """Its inputs."""
+        return self.inputs
 
-_OWN: tuple[type[NamedLayer | MergeLayer], ...] = (
+    @property
+    def keeps_shape(self) -> bool:
+        """A sum is as what it adds."""
+        return self.kind == "add"
+
+
+_OWN: tuple[type[AnyLayer], ...] = (
     LinearLayer,
     ConvLayer,
     RecurrentLayer,
@@ -275,20 +273,23 @@ _OWN: tuple[type[NamedLayer | MergeLayer], ...] = (
 )
 
 
-def _check(kind: type[NamedLayer | MergeLayer]) -> None:
-    if not (isinstance(kind, type) and issubclass(kind, NamedLayer)):
-        raise TypeError("must be a subclass of crossmesh.emulator.config.layers.NamedLayer")
+def _check(kind: type[AnyLayer]) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, AnyLayer)):
+        raise TypeError("must be a subclass of crossmesh.emulator.config.layer.AnyLayer")
 
 
-LAYERS: Registry[type[NamedLayer | MergeLayer]] = Registry(
+LAYERS: Registry[type[AnyLayer]] = Registry(
     "crossmesh.layers", {kind: cls for cls in _OWN for kind in kinds_of(cls)}, _check
 )
-Layer = Annotated[NamedLayer | MergeLayer, Kinds(NamedLayer | MergeLayer, LAYERS)]
+Layer = Annotated[AnyLayer, Kinds(AnyLayer, LAYERS)]
 
 
-def layer_name(layer: NamedLayer | MergeLayer, number: int) -> str:
-    """The name of the layer ``number`` of a network: its own, or its kind and number.
+def kind_of_ours(layer: AnyLayer) -> str | None:
+    """The kind of ours that a layer is: its own, or, of another package, that of its class.
 
-    A kind of another package may have dots, which would name a part of the layer.
+    None if its class is no subclass of one of ours, or of one that is of several kinds.
     """
-    return layer.name or f"{layer.kind.replace('.', '_')}{number}"
+    for cls in (cls for cls in type(layer).__mro__ if cls in _OWN):
+        kinds = kinds_of(cls)
+        return layer.kind if layer.kind in kinds else kinds[0] if len(kinds) == 1 else None
+    return None

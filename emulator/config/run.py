@@ -1,5 +1,6 @@
 """The config of a run: frozen objects that validate themselves, read from YAML."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,14 +11,16 @@ from crossmesh.common.refusals import AS_LIST, AS_MAPPING
 from crossmesh.common.registry import KindName
 from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.config.chip import Chip
-from crossmesh.emulator.config.layers import Layer, TileLayer
+from crossmesh.emulator.config.layer import TileLayer
+from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.data import DataConfig
 from crossmesh.emulator.data.config import UserPath
 from crossmesh.interconnect.schedule import SCHEDULES
 from crossmesh.tiles.analog.backends import BACKENDS, EMULATED
 from crossmesh.tiles.analog.tile import TileConfig
-from crossmesh.tiles.digital import LOSSES
+from crossmesh.tiles.digital import LOSSES, Loss
 
+LOSS = KindName(LOSSES, Loss)
 ScheduleName = Annotated[str, KindName(SCHEDULES)]
 
 
@@ -236,7 +239,7 @@ class RunConfig(Frozen):
     ]
     weights: UserPath | None = None
     mapping: Mapping = Mapping()
-    loss: Annotated[str, KindName(LOSSES)] = "cross_entropy"
+    loss: Annotated[str | Loss, LOSS] = "cross_entropy"
     training: Training = Training()
     tile: TileConfig = TileConfig()
     chip: Chip = Chip()
@@ -259,6 +262,13 @@ class RunConfig(Frozen):
                     f"section tile ({self.tile.bias}) where a layer has no bias, got {tile.bias}"
                 )
         return self
+
+    @property
+    def loss_function(self) -> Loss:
+        """The loss that ``loss`` names."""
+        kind, fields = LOSS.chosen(self.loss)
+        loss: Loss = replace(kind, **fields) if fields else kind
+        return loss
 
     @property
     def drained_every(self) -> int | None:

@@ -1,9 +1,10 @@
 """A network under construction: nodes and matrices, added one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from crossmesh.emulator.config.layers import TileLayer
+from crossmesh.emulator.config.layer import AnyLayer, TileLayer
+from crossmesh.emulator.config.layers import kind_of_ours
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.tiles.analog.convolution import Window
@@ -45,6 +46,7 @@ class Assembly:
     Args:
         task: Shapes of inputs and targets, and the loss.
         settings: Defaults of all layers.
+        parts: How each kind of layer of ours is built.
 
     Attributes:
         task: The task above.
@@ -52,11 +54,25 @@ class Assembly:
         matrices: Matrices so far, by name.
     """
 
-    def __init__(self, task: LearningTask, settings: Settings) -> None:
+    def __init__(
+        self, task: LearningTask, settings: Settings, parts: Mapping[str, Callable[..., Node]]
+    ) -> None:
         self.task = task
         self.nodes: list[Node] = []
         self.matrices: dict[str, Matrix] = {}
-        self._settings = settings
+        self._settings, self._parts = settings, parts
+
+    def lower(self, layer: AnyLayer, name: str, fed: Sequence[Node]) -> Node:
+        """Add a layer as the kind of ours that it is.
+
+        Raises:
+            LayerError: If it is of no kind of ours.
+        """
+        kind = kind_of_ours(layer)
+        if kind is None:
+            rule = f"must be of a class with a method lower, got {layer.kind}"
+            raise LayerError("kind", rule)
+        return self._parts[kind](self, layer, name, fed)
 
     def add(self, node: Node) -> Node:
         """Append a node."""
@@ -82,13 +98,14 @@ class Assembly:
         return self.add(Node(name=name, inputs=tuple(ports), shape=shape, group=group or name))
 
     def function(
-        self, name: str, fed: Node, function: Function, shape: Shape, group: str = ""
-    ) -> Node:
-        """Add a node that computes a digital function of one other.
+        self, name: str, fed: Node | Sequence[Node], function: Function, shape: Shape,
+        group: str = "",
+    ) -> Node:  # fmt: skip
+        """Add a node that computes a digital function of one other, or of several.
 
         Args:
             name: Unique name of the node.
-            fed: The node that feeds it.
+            fed: The node that feeds it, or several.
             function: The function; if it is ``Learned``, its parameters belong to this node.
             shape: Shape of its value per example.
             group: Nodes of one group share a pipeline stage; by default a group of its own.
@@ -96,10 +113,11 @@ class Assembly:
         Returns:
             The node.
         """
+        every = (fed,) if isinstance(fed, Node) else fed
         return self.add(
             Node(
                 name=name,
-                inputs=(whole(fed),),
+                inputs=tuple(map(whole, every)),
                 shape=shape,
                 group=group or name,
                 function=function,

@@ -1,16 +1,15 @@
 """From the layers of a config to the graph of a network that fits its examples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.config.layers import EmbeddingLayer, Layer, MergeLayer, layer_name
+from crossmesh.emulator.config.layer import AnyLayer, layer_name
+from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.network.assembly import Assembly, LayerError, Settings
 from crossmesh.emulator.network.graph import INPUT, Network, Node
 from crossmesh.emulator.network.lowering import PARTS
 from crossmesh.emulator.network.task import LearningTask
-from crossmesh.tiles.digital import ACTIVATIONS, LOSSES
-
-_KEEPING = frozenset({"dropout", "layer_norm", "add", *ACTIVATIONS})  # the shape of their input
+from crossmesh.tiles.digital import ACTIVATIONS, Function
 
 
 def build_network(layers: Sequence[Layer], task: LearningTask, settings: Settings) -> Network:
@@ -20,20 +19,20 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
         ConfigError: If the layers do not make one graph from the input to one output, or do not
             fit each other, the examples or the loss.
     """
-    kinds = _kinds_fed(layers)
-    assembly = Assembly(task, settings)
-    shape = task.input_shape(kinds)
+    assembly = Assembly(task, settings, PARTS)
+    shape = task.input_shape({layer.takes for layer in _fed_by_input(layers)})
     ends = {INPUT: assembly.add(Node(name=INPUT, inputs=(), shape=shape, group=INPUT))}
     for i, layer in enumerate(layers):
         name = layer_name(layer, i)
         if name in ends:
             raise ConfigError(f"network.{i}.name must be unique, got {name}")
-        fed = [_feeder(ends, feeder, i) for feeder in _inputs(layer) or [next(reversed(ends))]]
-        if task.tokens is not None and ends[INPUT] in fed and not isinstance(layer, EmbeddingLayer):
+        before = next(reversed(ends))
+        fed = [_feeder(ends, feeder or before, i) for feeder in layer.feeders]
+        if task.tokens is not None and ends[INPUT] in fed and layer.takes != "tokens":
             rule = f"must be embedding for the tokens of the data {task.source}"
             raise ConfigError(f"network.{i}.kind {rule}, got {layer.kind}")
         try:
-            ends[name] = _lowered(assembly, layer, name, fed)
+            ends[name] = layer.lower(assembly, name, fed)
         except LayerError as error:
             place = f"network.{i}" + (f".{error.field}" if error.field else "")
             raise ConfigError(f"{place} {error.rule} (layer {name})") from None
@@ -45,32 +44,16 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
     return network
 
 
-def _lowered(assembly: Assembly, layer: Layer, name: str, fed: Sequence[Node]) -> Node:
-    """The output of a layer; those of other packages know themselves how they are made."""
-    if (lower := PARTS.get(type(layer))) is not None:
-        return lower(assembly, layer, name, fed)
-    assert not isinstance(layer, MergeLayer)
-    node: Node = layer.lower(assembly, name, fed)
-    return node
-
-
-def _kinds_fed(layers: Sequence[Layer]) -> set[str]:
-    """Kinds of the layers that the input feeds, itself or through layers that keep its shape."""
-    alike, kinds, before = {INPUT}, set[str](), INPUT
+def _fed_by_input(layers: Sequence[Layer]) -> Iterator[AnyLayer]:
+    """The layers that the input feeds, itself or through layers that keep its shape."""
+    alike, before = {INPUT}, INPUT
     for i, layer in enumerate(layers):
-        fed_by = _inputs(layer) or (before,)
+        fed_by = {feeder or before for feeder in layer.feeders}
         before = layer_name(layer, i)
-        if alike & set(fed_by):
-            kinds.add(layer.kind)
-            if layer.kind in _KEEPING:
+        if alike & fed_by:
+            yield layer
+            if layer.keeps_shape:
                 alike.add(before)
-    return kinds
-
-
-def _inputs(layer: Layer) -> tuple[str, ...]:
-    if isinstance(layer, MergeLayer):
-        return layer.inputs
-    return (layer.input,) if layer.input else ()
 
 
 def _feeder(ends: dict[str, Node], name: str, i: int) -> Node:
@@ -101,14 +84,22 @@ def _check_output(network: Network, task: LearningTask, last: str) -> None:
     if width < n_outputs or (width > n_outputs and not task.has_classes):
         rule = f"{'at least ' if task.has_classes else ''}{n_outputs} for the data {task.source}"
         raise ConfigError(f"{last}.outputs must be {rule}, got {width}")
-    behind = LOSSES[task.loss].behind
+    behind = task.loss.behind
     if behind and output.function is not ACTIVATIONS[behind]:
-        names = {function: name for name, function in ACTIVATIONS.items()}
-        got = names.get(output.function, "identity") if output.function else "identity"
-        raise ConfigError(f"{last}.activation must be {behind} for the loss {task.loss}, got {got}")
-    if output.function is ACTIVATIONS["softmax"] and width == 1:
+        got = _activation(output.function)
+        rule = f"{behind} for the loss {task.loss.name}"
+        raise ConfigError(f"{last}.activation must be {rule}, got {got}")
+    if output.function is not None and output.function.sums_to_one and width == 1:
+        function = _activation(output.function)
         raise ConfigError(
-            f"{last}.outputs must be at least 2 for softmax, whose only output would always be 1, "
-            "got 1; class numbers in the data must be of a whole-number type, and a yes or no may "
-            "have one sigmoid output and the loss binary_cross_entropy"
+            f"{last}.outputs must be at least 2 for {function}, whose only output would always be "
+            "1, got 1; class numbers in the data must be of a whole-number type, and a yes or no "
+            "may have one sigmoid output and the loss binary_cross_entropy"
         )
+
+
+def _activation(function: Function | None) -> str:
+    """Name of the last function of a network."""
+    if function is None:
+        return "identity"
+    return next((name for name, f in ACTIVATIONS.items() if f is function), type(function).__name__)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from crossmesh.common.registry import kinds_of
+from crossmesh.emulator.config.layer import AnyLayer
 from crossmesh.emulator.config.layers import (
     AttentionLayer,
     ConvLayer,
@@ -150,7 +152,7 @@ def _merge(build: Assembly, layer: MergeLayer, name: str, fed: Sequence[Node]) -
     return build.join(name, [of_node(node.name, 0, node.width) for node in fed], first)
 
 
-PARTS: dict[type, Callable[..., Node]] = {
+_OF_CLASS: dict[type[AnyLayer], Callable[..., Node]] = {
     LinearLayer: _linear,
     ConvLayer: _conv,
     RecurrentLayer: recurrent,
@@ -164,3 +166,4 @@ PARTS: dict[type, Callable[..., Node]] = {
     DropoutLayer: _dropout,
     MergeLayer: _merge,
 }
+PARTS = {kind: part for cls, part in _OF_CLASS.items() for kind in kinds_of(cls)}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from crossmesh.common.errors import DataError
 from crossmesh.emulator.data import Dataset
 from crossmesh.emulator.data.examples import Examples
-from crossmesh.tiles.digital import ACTIVATIONS, LOSSES, Function
+from crossmesh.tiles.digital import ACTIVATIONS, Function, Loss
 
 Values = NDArray[np.int32] | NDArray[np.float32]
 
@@ -51,13 +51,13 @@ def check_targets(dataset: Dataset, output: Function | None) -> None:
             raise _refusal(
                 f"{_within(output.limits)}, as outputs of {name} are", got, part, number + example
             )  # fmt: skip
-        if name == "softmax":
-            _check_sums(part, number, targets)
+        if output.sums_to_one:
+            _check_sums(part, number, targets, name)
 
 
-def has_accuracy(dataset: Dataset, loss: str) -> bool:
+def has_accuracy(dataset: Dataset, loss: Loss) -> bool:
     """Whether outputs are right or wrong: of classes, distributions, labels, one-hot values."""
-    if dataset.has_classes or LOSSES[loss].behind:
+    if dataset.has_classes or loss.behind or loss.counts_values:
         return True
     return all(
         targets.shape[1] > 1
@@ -73,12 +73,12 @@ def _windows(dataset: Dataset) -> Iterator[tuple[str, int, Values]]:
             yield part, start, examples.some_targets(slice(start, start + _AT_ONCE))
 
 
-def _check_sums(part: str, number: int, targets: Values) -> None:
+def _check_sums(part: str, number: int, targets: Values, name: str) -> None:
     sums = targets.sum(axis=1, dtype=np.float64)
     off = np.abs(sums - 1) > _TOLERANCE
     if off.any():
         example = int(off.argmax())
-        rule = "that add up to 1 in every example, as outputs of softmax do (several labels of an "
+        rule = f"that add up to 1 in every example, as outputs of {name} do (several labels of an "
         rule += "example take sigmoid and the loss binary_cross_entropy)"
         raise _refusal(rule, sums[example], part, number + example, "a sum of ")
 

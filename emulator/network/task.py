@@ -3,9 +3,7 @@
 from dataclasses import dataclass, replace
 
 from crossmesh.emulator.network.graph import Node, Shape
-
-_IMAGES = frozenset({"conv", "max_pool", "average_pool", "batch_norm", "global_pool"})
-_SEQUENCES = frozenset({"lstm", "gru", "attention", "position", "last"})
+from crossmesh.tiles.digital import LOSSES, Loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +14,7 @@ class LearningTask:
         source: Name of the data, for messages.
         shape: Shape of an example before it was flattened.
         n_outputs: Classes in the data, or values of one target.
-        loss: Name of the loss.
+        loss: The loss.
         has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
         tokens: Size of the vocabulary, where inputs are tokens.
         targets: Targets of an example, each with an output of its own.
@@ -27,7 +25,7 @@ class LearningTask:
     source: str
     shape: tuple[int, ...]
     n_outputs: int
-    loss: str = "cross_entropy"
+    loss: Loss = LOSSES["cross_entropy"]
     has_classes: bool = True
     tokens: int | None = None
     targets: int = 1
@@ -37,17 +35,18 @@ class LearningTask:
         """The task as it is for a network with this output.
 
         Whole numbers are a class for each position of the output. Where it has one position,
-        several are values; and one output with binary cross-entropy takes two classes as 0 and 1.
+        several are values; and one output of a loss that counts values, as binary cross-entropy
+        does, takes two classes as 0 and 1.
         """
         if self.has_classes and self.targets > 1 and output.positions == 1:
             return replace(self, has_classes=False, targets=1, n_outputs=self.targets)
-        is_binary = self.loss == "binary_cross_entropy" and self.n_outputs <= 2
+        is_binary = self.loss.counts_values and self.n_outputs <= 2
         if self.has_classes and self.targets == 1 and is_binary and output.width == 1:
             return replace(self, has_classes=False, n_outputs=1)
         return self
 
-    def input_shape(self, kinds: set[str]) -> Shape:
-        """Shape of an example at the input, by the kinds of the layers that it feeds."""
+    def input_shape(self, taken: set[str | None]) -> Shape:
+        """Shape of an example at the input, by what the layers that it feeds take."""
         n = 1
         for size in self.shape:
             n *= size
@@ -58,9 +57,9 @@ class LearningTask:
             if outer:
                 return Shape(features=outer[0], image=(first, last))
             return Shape(features=last, steps=first)
-        if kinds & _IMAGES and len(self.shape) in {2, 3}:
+        if "image" in taken and len(self.shape) in {2, 3}:
             channels = self.shape[0] if len(self.shape) == 3 else 1
             return Shape(features=channels, image=(self.shape[-2], self.shape[-1]))
-        if kinds & _SEQUENCES and len(self.shape) == 2:
+        if "sequence" in taken and len(self.shape) == 2:
             return Shape(features=self.shape[1], steps=self.shape[0])
         return Shape(features=n)

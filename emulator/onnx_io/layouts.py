@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from crossmesh.emulator.config.layer import layer_name
 from crossmesh.emulator.config.layers import (
     AttentionLayer,
     ConvLayer,
@@ -12,7 +13,7 @@ from crossmesh.emulator.config.layers import (
     NormLayer,
     PositionLayer,
     RecurrentLayer,
-    layer_name,
+    kind_of_ours,
     pair,
 )
 from crossmesh.emulator.onnx_io.published_arrays import Affine, PublishedPart, PublishedTable, Stack
@@ -98,6 +99,12 @@ def parts(layers: Sequence[Layer]) -> list[PublishedPart]:
     return [
         part
         for number, layer in enumerate(layers)
-        if layer.kind in PARTS_OF
-        for part in PARTS_OF[layer.kind](layer, layer_name(layer, number))
+        for part in _parts(layer, layer_name(layer, number))
     ]
+
+
+def _parts(layer: Layer, name: str) -> Sequence[PublishedPart]:
+    if layer.has_own_graph:
+        return layer.published(name)
+    part = PARTS_OF.get(kind_of_ours(layer) or "")
+    return part(layer, name) if part else ()

@@ -6,7 +6,8 @@ from typing import Any
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.version import VERSION
-from crossmesh.emulator.config.layers import Layer, MergeLayer, layer_name
+from crossmesh.emulator.config.layer import layer_name
+from crossmesh.emulator.config.layers import Layer, kind_of_ours
 from crossmesh.emulator.onnx_io.graph import Graph, Tensor
 from crossmesh.emulator.onnx_io.values import Array
 from crossmesh.emulator.onnx_io.weights import check
@@ -65,7 +66,7 @@ def _write_layers(graph: Graph, layers: Sequence[Layer], source: Tensor, *, logi
     before = source
     for number, layer in enumerate(layers):
         name = layer_name(layer, number)
-        feeders = layer.inputs if isinstance(layer, MergeLayer) else [layer.input or before.layer]
+        feeders = [feeder or before.layer for feeder in layer.feeders]
         unknown = [feeder for feeder in feeders if feeder not in ends]
         if unknown:
             raise ConfigError(f"network.{number}.input must be a layer before it, got {unknown[0]}")
@@ -81,10 +82,13 @@ def _write(
 ) -> Tensor:
     """One layer; at the end of the network perhaps without its softmax."""
     graph.layer = name
-    if layer.kind == "softmax" and is_left_out:
+    if layer.has_own_graph:
+        return _as_it_says(graph, layer, fed)
+    of_ours = kind_of_ours(layer) or ""
+    if of_ours == "softmax" and is_left_out:
         return fed[0].named(fed[0].value, name)
     try:
-        made = WRITTEN[layer.kind](graph, layer, fed)
+        made = WRITTEN[of_ours](graph, layer, fed)
     except (LookupError, ValueError):
         got = fed[0].layout
         raise ConfigError(f"layer {name} must have an input it can process, got {got}") from None
@@ -92,6 +96,18 @@ def _write(
     if kind == "identity" or (kind == "softmax" and is_left_out):
         return made
     return activation(graph, kind, made)
+
+
+def _as_it_says(graph: Graph, layer: Layer, fed: Sequence[Tensor]) -> Tensor:
+    """A layer that is built in a way of its own."""
+    try:
+        made: Tensor = layer.to_onnx(graph, fed)
+    except NotImplementedError:
+        raise ConfigError(
+            f"layers of kind {layer.kind} cannot be written as ONNX, without a method to_onnx "
+            f"(layer {graph.layer})"
+        ) from None
+    return made
 
 
 def _save(graph: Graph, output: Tensor, source: Tensor, path: Path) -> None:

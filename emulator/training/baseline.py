@@ -37,7 +37,10 @@ class FloatTwin:
             for name, matrix in job.network.matrices.items()
         }
         program = compile_program(
-            Network(job.network.nodes, matrices), job.config.loss, job.given, job.program.outputs
+            Network(job.network.nodes, matrices),
+            job.program.loss,
+            job.given,
+            job.program.outputs,
         )
         assignment = Assignment(
             program=program,

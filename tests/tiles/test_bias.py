@@ -13,7 +13,8 @@ from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.cli import main
 from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.compiler.mapping import is_bias
-from crossmesh.emulator.config.layers import LinearLayer, TileLayer
+from crossmesh.emulator.config.layer import TileLayer
+from crossmesh.emulator.config.layers import LinearLayer
 from crossmesh.emulator.config.loading import dumped, load_config
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.executors.placement import tile_sizes

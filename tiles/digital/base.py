@@ -43,12 +43,14 @@ class Function(ABC):
         needs_output: Whether the backward pass reads the output; otherwise it is given None.
         passes_errors: Whether there is a backward pass at all.
         limits: Smallest and largest value that it can give.
+        sums_to_one: Whether the values of an output are shares that add up to 1.
     """
 
     needs_inputs: ClassVar[bool] = False
     needs_output: ClassVar[bool] = False
     passes_errors: ClassVar[bool] = True
     limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    sums_to_one: ClassVar[bool] = False
 
     @property
     def work(self) -> float:

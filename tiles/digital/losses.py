@@ -35,7 +35,8 @@ class Loss(ABC):
         behind: Name of the activation that the loss includes, as PyTorch's ``CrossEntropyLoss``
             includes softmax: the network must end in it, and the error is with respect to its
             input. None: the network may end in any, and the error is with respect to the output.
-        counts_values: Whether every value of a target is right or wrong by itself.
+        counts_values: Whether every value of a target is right or wrong by itself, as those of
+            several labels; one output may then also tell two classes apart.
     """
 
     name: ClassVar[str]
@@ -65,7 +66,12 @@ class Loss(ABC):
         return loss, d
 
     def count_correct(self, y: Array, targets: NDArray[np.generic]) -> int:
-        """Positions whose largest output is that of the class, or of the largest value."""
+        """Positions whose largest output is that of the class, or of the largest value.
+
+        Of a loss that counts values, those that lie on the same side of 1/2 as the output.
+        """
+        if self.counts_values and not _are_classes(targets):
+            return int(np.count_nonzero((y > 0.5) == (targets.astype(np.float32) > 0.5)))
         classes = targets.reshape(-1) if _are_classes(targets) else targets.argmax(axis=1)
         return int(np.count_nonzero(y.argmax(axis=1) == classes))
 
@@ -122,12 +128,6 @@ class BinaryCrossEntropy(Loss):
     name: ClassVar[str] = "binary_cross_entropy"
     behind: ClassVar[str | None] = "sigmoid"
     counts_values: ClassVar[bool] = True
-
-    def count_correct(self, y: Array, targets: NDArray[np.generic]) -> int:
-        """Number of correct classes, or of values on the same side of 1/2 as the output."""
-        if _are_classes(targets):
-            return Loss.count_correct(self, y, targets)
-        return int(np.count_nonzero((y > 0.5) == (targets.astype(np.float32) > 0.5)))
 
     def _of_values(self, y: Array, wanted: Array) -> tuple[float, Array]:
         share = y.astype(np.float64)

@@ -194,6 +194,7 @@ class Softmax(Function):
 
     name: ClassVar[str] = "softmax"
     limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    sums_to_one: ClassVar[bool] = True
     needs_output: ClassVar[bool] = True
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import Block, TileConfig
-from crossmesh.tiles.digital import Digital, Function
+from crossmesh.tiles.digital import Digital, Function, Loss
 
 
 class Kind(StrEnum):
@@ -130,7 +130,7 @@ class Program:
         operations: Operations of a micro-batch, each after those that it needs.
         functions: Function of each node that computes one.
         windows: Window of each convolution.
-        loss: Name of the loss.
+        loss: The loss.
         outputs: Positions of the output, each with a target of its own.
     """
 
@@ -142,7 +142,7 @@ class Program:
     operations: tuple[Operation, ...]
     functions: dict[str, Function]
     windows: dict[str, Window]
-    loss: str
+    loss: Loss
     outputs: int = 1
 
     @cached_property

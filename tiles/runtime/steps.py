@@ -17,7 +17,7 @@ from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.interconnect.transport.messages import Message
 from crossmesh.tiles.analog.backends import AnalogTile
 from crossmesh.tiles.analog.convolution import Patches, Sliding
-from crossmesh.tiles.digital import LOSSES, Call, DigitalMemory, Learned, add_bias, learn_bias
+from crossmesh.tiles.digital import Call, DigitalMemory, Learned, add_bias, learn_bias
 from crossmesh.tiles.digital.base import NO_PARAMETERS
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
 from crossmesh.tiles.runtime.program import Operation, Program, Span, Value
@@ -155,7 +155,7 @@ class Binder:
         return take
 
     def _bind_loss(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        loss, y = LOSSES[self._program.loss], parts[0].get
+        loss, y = self._program.loss, parts[0].get
 
         def evaluate(m: int, first: int, span: Span) -> Array:
             start, stop = span.examples(m)

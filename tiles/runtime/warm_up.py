@@ -1,5 +1,7 @@
 """Kernels that are compiled and cached before any host needs them: of tiles, functions, windows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crossmesh.tiles.analog.backends import EMULATION, Backend
@@ -28,21 +30,21 @@ def warm_up_program(program: Program, backend: Backend = EMULATION) -> None:
         function = program.functions.get(operation.node)
         if operation.kind is Kind.COMPUTE and function and type(function) not in seen:
             seen.add(type(function))
-            take = operation.takes[0]
-            _run(function, operation, (heights[take.value], take.stop - take.start))
+            shapes = [(heights[take.value], take.stop - take.start) for take in operation.takes]
+            _run(function, operation, shapes)
     for window in list(program.windows.values())[:1]:
         patches = Patches(window=window, rows=(0, 1), positions=(0, 1))
         x = np.zeros((window.inputs, window.channels), np.float32)
         patches.fold(patches.unroll(x))
 
 
-def _run(function: Function, operation: Operation, shape: tuple[int, int]) -> None:
+def _run(function: Function, operation: Operation, shapes: Sequence[tuple[int, int]]) -> None:
     """Forward and back through a function, and learning, for one example of zeros."""
     parameters = np.zeros(function.shape if isinstance(function, Learned) else (0, 0), np.float32)
-    call, x = Call(parameters=parameters), np.zeros(shape, np.float32)
+    call, x = Call(parameters=parameters), [np.zeros(shape, np.float32) for shape in shapes]
     y = np.zeros((operation.positions, operation.width), np.float32)
-    function.forward([x], y, call)
+    function.forward(x, y, call)
     if function.passes_errors:
-        function.backward(y, 0, [x], y, call)
+        function.backward(y, 0, x, y, call)
     if isinstance(function, Learned):
-        function.learn(y, [x], call, 0.0)
+        function.learn(y, x, call, 0.0)
