@@ -1,6 +1,7 @@
 """Area and leakage of a chip."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,20 +44,23 @@ class ChipArea:
         return summary_of("ChipArea", [(name, getattr(self, name)) for name in shown])
 
     @cached_property
-    def part_counts(self) -> dict[str, int]:
+    def part_counts(self) -> dict[str, float]:
         """Number of each component in a tile with its router."""
         rows, cols = self.tile.rows, self.tile.cols
         adcs = -(-max(rows, cols) // self.chip.phases.lines_per_adc)
-        return {
-            "crossbar_read": rows * cols,
-            "dac": rows + cols,
-            "adc": adcs,
-            "sample_hold": rows + cols,
-            "shift_add": adcs,
-            "digital": self.chip.phases.digital_lanes,
-            "buffer": (rows + cols) * self.chip.partial_sum_bits,
-            "router": 1,
-        }
+        parts = self.tile.cell.costs.parts
+        counts = Counter[str]({name: n * rows * cols for name, n in parts.items()})
+        counts.update(
+            {
+                "dac": rows + cols,
+                "adc": adcs,
+                "sample_hold": rows + cols,
+                "shift_add": adcs,
+                "digital": self.chip.phases.digital_lanes,
+                "buffer": (rows + cols) * self.chip.partial_sum_bits,
+            }
+        )
+        return {**counts, "router": self.topology.router_area}
 
     @property
     def tile_mm2(self) -> float:

@@ -1,6 +1,7 @@
 """Tables of components: what an event costs, and how much area and leakage a part has."""
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
@@ -9,6 +10,7 @@ from crossmesh.common.bounded_yaml import read_mapping
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Frozen, Keyed
 from crossmesh.common.refusals import nearest, sentence
+from crossmesh.tiles.analog.tile import TileConfig
 
 SHIPPED = Path(__file__).parent / "tables"
 PARTS = (
@@ -79,6 +81,22 @@ class ComponentTable(Frozen):
             if name not in self.components:
                 raise ValueError(f"components must have {name}, got {', '.join(self.components)}")
         return self
+
+
+def check_cells(table: ComponentTable, tiles: Iterable[TileConfig]) -> None:
+    """Refuse a table that lacks components which the cells of some tiles are made of.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    for cell in {tile.cell for tile in tiles}:
+        costs = cell.costs
+        for name in (*costs.read, *costs.pulse, *costs.parts):
+            if name not in table.components:
+                known = ", ".join(table.components)
+                raise ConfigError(
+                    f"chip.table must have {name}, a component of cells {cell.kind}, got {known}"
+                )
 
 
 def load_table(source: str) -> ComponentTable:

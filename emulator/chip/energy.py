@@ -51,7 +51,9 @@ class ChipEnergy:
         """Events of each tile per example, by component."""
         events = tuple(map(Counter, self.time.pipeline.events))
         for tile, pulses in enumerate(self.pulses or ()):
-            events[tile]["crossbar_pulse"] = round(pulses)
+            more = round(pulses) - self.time.pipeline.pulses[tile]
+            for name, n in self.time.tiles[tile].cell.costs.pulse.items():
+                events[tile][name] += n * more
         return events
 
     @cached_property
@@ -71,7 +73,8 @@ class ChipEnergy:
 
     def _joules(self, name: str, count: float, tile: TileConfig | None = None) -> float:
         bits = component_bits(name, tile or self.time.tile, self.time.chip)
-        return count * self.table.components[name].energy_j(bits)
+        share = self.time.topology.router_energy if name == "router" else 1
+        return count * share * self.table.components[name].energy_j(bits)
 
     @cached_property
     def events(self) -> Counter[str]:

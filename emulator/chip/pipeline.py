@@ -56,6 +56,7 @@ class Pipeline:
         steps: Description of each task.
         kinds: Contents of each message: activation, partial sum, gradient or error.
         events: Number of events per example: a count by component for every tile.
+        pulses: Pulses on the lines of each tile per example that are among them.
         place: Node of the interconnect that each tile lies at.
     """
 
@@ -63,6 +64,7 @@ class Pipeline:
     steps: tuple[Step, ...]
     kinds: tuple[str, ...]
     events: tuple[Counter[str], ...]
+    pulses: tuple[int, ...]
     place: tuple[int, ...]
 
 
@@ -110,6 +112,7 @@ class Builder:
         self._tasks: list[Task] = []
         self._steps: list[Step] = []
         self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.crossbars)
+        self._pulses = [0] * len(program.crossbars)
         self._maker: dict[Value, int] = {}  # the task at whose end a value is there
         self._height = {op.gives: op.positions for op in self._operations if op.gives}
         self._first: list[int] = []  # the first task of each operation
@@ -129,6 +132,7 @@ class Builder:
             steps=tuple(self._steps),
             kinds=kinds,
             events=self._events,
+            pulses=tuple(self._pulses),
             place=self._place,
         )
 
@@ -192,32 +196,40 @@ class Builder:
 
     def _read(self, operation: Operation, inputs: int, outputs: int) -> None:
         phases, chip = self._chip.phases, self._chip
-        vectors = _vectors(operation)
+        costs = self._tile(operation).cell.costs
+        vectors = _vectors(operation) * costs.reads
         drive = chip.cycles(phases.dac_s) + chip.cycles(phases.integration_s)
         rounds = min(outputs, self._lines_per_adc)  # one after the other
         driven = self._task(operation, TileResource.ARRAY, self._n * vectors * drive)
         convert = self._n * vectors * rounds * chip.cycles(phases.conversion_s)
         self._task(operation, TileResource.ADC, convert, after=driven, kind=f"{operation.kind} adc")
-        counts = {
-            "dac": inputs, "crossbar_read": inputs * outputs, "sample_hold": outputs,
-            "adc": outputs, "shift_add": outputs,
-        }  # fmt: skip
         events = self._events[self._unit[operation.tile]]
-        events.update({name: count * vectors for name, count in counts.items()})
+        events["dac"] += inputs * vectors
+        for name, n in costs.read.items():
+            events[name] += n * inputs * outputs * vectors
+        for name in ("sample_hold", "adc", "shift_add"):
+            events[name] += outputs * vectors
+
+    def _tile(self, operation: Operation) -> TileConfig:
+        """The tile that performs an operation of an array."""
+        tile = self._program.holders[operation.tile]
+        assert isinstance(tile, TileConfig)
+        return tile
 
     @property
     def _lines_per_adc(self) -> int:
         return self._chip.phases.lines_per_adc
 
     def _pulse(self, operation: Operation, block: Block) -> None:
-        tile = self._program.holders[block.tile]
-        assert isinstance(tile, TileConfig)
-        length, vectors = tile.update.length, _vectors(operation)
+        tile, unit = self._tile(operation), self._unit[operation.tile]
+        length, vectors, costs = tile.update.length, _vectors(operation), tile.cell.costs
         chip = self._chip
-        cycles = self._n * vectors * length * chip.cycles(chip.phases.pulse_s)
+        cycles = self._n * vectors * length * costs.slots * chip.cycles(chip.phases.pulse_s)
         pulsed = self._task(operation, TileResource.ARRAY, cycles)
         pulses = vectors * length * sum(block.shape)
-        self._events[self._unit[operation.tile]]["crossbar_pulse"] += pulses
+        self._pulses[unit] += pulses
+        for name, n in costs.pulse.items():
+            self._events[unit][name] += n * pulses
         transfer = tile.cell.transfers
         if transfer:  # in turns, so that its mean is spread over the vectors
             share = self._n * vectors / transfer.every

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea
-from crossmesh.emulator.chip.components import load_table
+from crossmesh.emulator.chip.components import check_cells, load_table
 from crossmesh.emulator.chip.energy import ChipEnergy
 from crossmesh.emulator.chip.pipeline import Builder
 from crossmesh.emulator.chip.placement import place_tiles
@@ -94,6 +94,7 @@ def report_chip(
         ConfigError: If the chip cannot hold the program or sustain the interval asked for.
     """
     table = load_table(chip.table)
+    check_cells(table, program.tiles)
     try:
         topology = chip.interconnect(len(program.crossbars))
         place = place_tiles(chip, in_order(program, schedule), program.units)
@@ -132,7 +133,7 @@ def check_chip(job: Job) -> None:
         ConfigError: If the chip cannot hold the program or sustain the interval asked for.
     """
     chip = job.config.chip
-    load_table(chip.table)
+    check_cells(load_table(chip.table), job.program.tiles)
     try:
         topology = chip.interconnect(len(job.program.crossbars))
         if chip.model == "flit":

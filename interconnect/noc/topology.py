@@ -52,6 +52,8 @@ class Topology(ABC):
         is_grid: Whether places that are near on the floor plan are near on the way.
         reserves_paths: Whether a transfer holds its whole path, as circuits do.
         least_virtual_channels: Virtual channels of a link without which packets could deadlock.
+        router_area: Area and leakage of what routes at one place, in routers of the chip's table.
+        router_energy: Energy of a bit in one router, in that of the table.
         link_cycles: Cycles that a flit spends on a link.
     """
 
@@ -59,6 +61,8 @@ class Topology(ABC):
     is_grid: ClassVar[bool] = True
     reserves_paths: ClassVar[bool] = False
     least_virtual_channels: ClassVar[int] = 1
+    router_area: ClassVar[float] = 1
+    router_energy: ClassVar[float] = 1
     link_cycles: int
 
     @classmethod

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from crossmesh.tiles.analog.array import Array, Factor, State
+from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices.unsupported import Without
 from crossmesh.tiles.analog.pulser import Site
 
@@ -106,6 +107,11 @@ class UnitCell(Without):
     def cell_bytes(self) -> int:
         """Bytes that a crossbar keeps per cell, from which the memory of a run is predicted."""
         raise NotImplementedError
+
+    @property
+    def costs(self) -> CellCosts:
+        """What a cell costs on a chip."""
+        return CellCosts()
 
     @property
     def transfers(self) -> Transfers | None:

@@ -17,6 +17,7 @@ from crossmesh.tiles.analog.array import (
     device_bytes,
 )
 from crossmesh.tiles.analog.cells.base import UnitCell
+from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep, Device
 from crossmesh.tiles.analog.devices.kernels import specialised
 from crossmesh.tiles.analog.devices.limits import Count, Pulses
@@ -118,6 +119,11 @@ class Pair(UnitCell):
     def largest_conductance(self) -> float:
         """Largest conductance of a typical device or reference above the lower bound."""
         return self.device.largest_conductance
+
+    @property
+    def costs(self) -> CellCosts:
+        """Those of a device alone, as the shipped tables count."""
+        return self.device.costs
 
     @property
     def cell_bytes(self) -> int:

@@ -10,6 +10,7 @@ from crossmesh.common.frozen import Many
 from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State
 from crossmesh.tiles.analog.cells.base import UnitCell
 from crossmesh.tiles.analog.cells.pair import Pair, PairCrossbar
+from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices.limits import Count, Level, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
 from crossmesh.tiles.analog.pulser import Pulser, Site
@@ -60,6 +61,11 @@ class Pairs(UnitCell):
     def largest_conductance(self) -> float:
         """Largest conductance of a typical device or reference above the lower bound."""
         return self.pair.largest_conductance
+
+    @property
+    def costs(self) -> CellCosts:
+        """Those of one pair, as the shipped tables count."""
+        return self.pair.costs
 
     @property
     def cell_bytes(self) -> int:

@@ -15,6 +15,7 @@ from crossmesh.tiles.analog.array import (
     device_bytes,
 )
 from crossmesh.tiles.analog.cells.base import UnitCell
+from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep, Device
 from crossmesh.tiles.analog.devices.limits import Level
 from crossmesh.tiles.analog.devices.unsupported import of_devices
@@ -65,6 +66,11 @@ class SharedReference(UnitCell):
         """Largest conductance of a typical device or its reference above the lower bound."""
         reference = self.middle + self.device.largest_reference - self.device.limits[0]
         return max(self.device.largest_conductance, reference)
+
+    @property
+    def costs(self) -> CellCosts:
+        """Those of a device alone, as the shipped tables count."""
+        return self.device.costs
 
     @property
     def cell_bytes(self) -> int:

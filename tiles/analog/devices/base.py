@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import Stream
+from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices.limits import Seconds, Spread
 
 Array = NDArray[np.float32]
@@ -50,6 +51,11 @@ class Device(Frozen):
 
         @property
         def kind(self) -> Any: ...  # noqa: D102  because it is a field of every class in a registry
+
+    @property
+    def costs(self) -> CellCosts:
+        """What a device costs on a chip, if it is a cell alone."""
+        return CellCosts()
 
     @property
     def granularity(self) -> float:
