@@ -9,15 +9,19 @@ import pytest
 import yaml
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.random import Stream
 from crossmesh.emulator.chip.report import check_chip, chip_of
 from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.loading import dumped, load_config, validated
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.training.training import train
 from crossmesh.interconnect.noc import TOPOLOGIES, FloorPlan, Topology
-from crossmesh.tiles.analog.cells import Pair
+from crossmesh.tiles.analog.cells import Ideal, Pair
 from crossmesh.tiles.analog.costs import CellCosts
+from crossmesh.tiles.analog.crossbar import build
 from crossmesh.tiles.analog.devices import SoftBounds
+from crossmesh.tiles.analog.footprint import bytes_per_cell
+from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.digital import LOSSES, Loss, MeanSquaredError
 from tests.foreign import OUTPUT, SMALL, config
 
@@ -275,3 +279,27 @@ def test_a_component_of_a_cell_that_the_table_lacks_is_named(tmp_path):
     with_latch = chip_of(prepare(job.config.model_copy(update={"chip": chip})))
     assert with_latch.energy.by_component_j["latch"].value > 0
     assert with_latch.area.part_counts["latch"] == 3 * base.tile.rows * base.tile.cols
+
+
+class Exact(SoftBounds):
+    """A device whose arrays are numbers."""
+
+    kind: Literal["mine.exact"] = "mine.exact"  # type: ignore[assignment]
+
+    @property
+    def cell_bytes(self) -> int:
+        """Of a number, and of what else it likes to keep."""
+        return 100
+
+    def crossbar(self, site: Any) -> Any:
+        """An array of numbers."""
+        return Ideal().crossbar(site)
+
+
+def test_a_device_makes_its_own_crossbars():
+    crossbar = build(Exact(), (3, 4), Stream(seed=0, owner=0), UpdateConfig())
+    weights = np.full((3, 4), 0.123, np.float32)
+    crossbar.write(weights)
+
+    np.testing.assert_array_equal(crossbar.weights, weights)
+    assert bytes_per_cell(Exact()) == 100

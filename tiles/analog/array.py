@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
-from crossmesh.tiles.analog.devices.base import Device, Retention
 from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER, specialised
+from crossmesh.tiles.analog.element import Decay, Element
 from crossmesh.tiles.analog.parameters import Parameters, level_bytes
 from crossmesh.tiles.analog.pulser import Site, Trains
 from crossmesh.tiles.analog.readout import redraw
@@ -57,7 +57,7 @@ class _Decay:
     """
 
     def __init__(
-        self, retention: Retention, site: Site, part: int, bounds: tuple[Array, Array]
+        self, retention: Decay, site: Site, part: int, bounds: tuple[Array, Array]
     ) -> None:
         stuck = bounds[0] == bounds[1]
         self._end = _ends(*bounds)
@@ -78,7 +78,7 @@ class _Decay:
         return (state - self._end) * (self._factor**times - 1) if times else None
 
 
-def device_bytes(device: Device) -> int:
+def device_bytes(device: Element) -> int:
     """Bytes that a ``DeviceArray`` keeps per device.
 
     A few devices are compared to find which parameters differ; where some devices may be stuck,
@@ -120,7 +120,7 @@ class DeviceArray:
             against each device's reference, with write noise.
     """
 
-    def __init__(self, device: Device, site: Site, part: int = 0) -> None:
+    def __init__(self, device: Element, site: Site, part: int = 0) -> None:
         stream, shape = site.stream, site.shape
         values = device.sample(shape, stream, part)
         self.constants = device.constants()

@@ -2,8 +2,6 @@
 
 from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.cells import Cell, Crossbar
-from crossmesh.tiles.analog.cells.single import AloneCrossbar
-from crossmesh.tiles.analog.devices import Device
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.update import UpdateConfig
 
@@ -26,5 +24,5 @@ def build(
         update: Settings of the update cycle.
         example_s: Emulated seconds from one example to the next.
     """
-    site = Site(shape, stream, update, example_s)
-    return AloneCrossbar(cell, site) if isinstance(cell, Device) else cell.crossbar(site)
+    crossbar: Crossbar = cell.crossbar(Site(shape, stream, update, example_s))
+    return crossbar

@@ -6,8 +6,6 @@ What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and
 import ctypes
 
 from crossmesh.tiles.analog.cells import Cell
-from crossmesh.tiles.analog.cells.single import alone_bytes
-from crossmesh.tiles.analog.devices import Device
 from crossmesh.tiles.analog.tile import TileConfig, wires_of
 
 OBJECT_BYTES = 24 << 10  # of a tile: Python objects, keys, numbers per line (measured)
@@ -21,7 +19,7 @@ def bytes_per_cell(cell: Cell) -> int:
     >>> bytes_per_cell(ConstantStep())  # the conductance, and four parameters in 16 bits each
     12
     """
-    return alone_bytes(cell) if isinstance(cell, Device) else cell.cell_bytes
+    return cell.cell_bytes
 
 
 def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:

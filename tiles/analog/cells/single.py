@@ -1,4 +1,4 @@
-"""A device alone as a unit cell, read against nothing or against a shared reference."""
+"""A device as a unit cell that is read against a shared reference."""
 
 from typing import ClassVar, Literal
 
@@ -6,20 +6,14 @@ import numpy as np
 from pydantic import Field
 
 from crossmesh.common.random import Purpose
-from crossmesh.tiles.analog.array import (
-    FLOAT_BYTES,
-    Array,
-    DeviceArray,
-    Factor,
-    State,
-    device_bytes,
-)
+from crossmesh.tiles.analog.array import FLOAT_BYTES
+from crossmesh.tiles.analog.cells.alone import AloneCrossbar, alone_bytes
 from crossmesh.tiles.analog.cells.base import UnitCell
 from crossmesh.tiles.analog.costs import CellCosts
-from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep, Device
+from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep
 from crossmesh.tiles.analog.devices.limits import Level
 from crossmesh.tiles.analog.devices.unsupported import of_devices
-from crossmesh.tiles.analog.pulser import Pulser, Site
+from crossmesh.tiles.analog.pulser import Site
 
 
 class SharedReference(UnitCell):
@@ -77,79 +71,8 @@ class SharedReference(UnitCell):
         """Bytes that a crossbar keeps per cell: those of a device alone, and the weight."""
         return alone_bytes(self.device) + FLOAT_BYTES
 
-    def crossbar(self, site: Site) -> "AloneCrossbar":
+    def crossbar(self, site: Site) -> AloneCrossbar:
         """A crossbar of such cells."""
         normal = site.stream.normal(Purpose.REFERENCE, (site.shape[0], 1))
         references = np.float32(self.middle) + np.float32(self.reference_noise) * normal
         return AloneCrossbar(self.device, site, references)
-
-
-def alone_bytes(device: Device) -> int:
-    """Bytes that a crossbar keeps per cell that is a device alone, read against nothing."""
-    return device_bytes(device) + FLOAT_BYTES * any(device.read_noise)
-
-
-class AloneCrossbar:
-    """One device per cell.
-
-    Args:
-        device: Parameters of the devices.
-        site: Shape, random numbers and settings.
-        references: ``(rows, 1)`` conductance that the devices of a word line are read against;
-            None: 0.
-    """
-
-    def __init__(self, device: Device, site: Site, references: Array | None = None) -> None:
-        self._devices = DeviceArray(device, site)
-        self._references = references
-        self._read_noise = device.read_noise
-        self._lower = np.float32(device.limits[0])
-        self._pulser = Pulser(site, device.granularity)
-        seen = self._devices.seen
-        self.weights = seen if references is None else np.zeros(site.shape, np.float32)
-        self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
-
-    @property
-    def pulses(self) -> int:
-        """Pulses sent so far."""
-        return self._pulser.pulses
-
-    def write(self, weights: Array) -> None:
-        """Set every device within its bounds."""
-        self._devices.write(weights if self._references is None else weights + self._references)
-        self._read()
-
-    def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
-        """Draw pulse trains and apply their coincidences."""
-        self._devices.pulse(self._pulser.trains(x, d, rate, first_example))
-        self._read()
-
-    def arrays(self) -> list[tuple[Factor, Array]]:
-        """The devices, and the array of references; conductances count from the lower bound.
-
-        References of the devices' own and those of word lines stand in one array.
-        """
-        seen, own = self._devices.seen, self._devices.reference
-        reference = own if self._references is None else own + self._references
-        return [
-            (1.0, seen + own - self._lower),
-            (-1.0, np.broadcast_to(reference - self._lower, seen.shape)),
-        ]
-
-    def state(self) -> State:
-        """The conductances."""
-        return self._devices.saved("_0")
-
-    def load(self, state: State) -> None:
-        """Take over saved conductances."""
-        self._devices.load(state, "_0")
-        self._read()
-
-    def _read(self) -> None:
-        if self._references is not None:
-            np.subtract(self._devices.seen, self._references, out=self.weights)
-        if self.variance is not None:
-            at_zero, slope = self._read_noise
-            self.variance[:] = np.square(
-                np.float32(at_zero) + np.float32(slope) * self._devices.seen
-            )

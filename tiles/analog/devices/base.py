@@ -53,6 +53,19 @@ class Device(Frozen):
         def kind(self) -> Any: ...  # noqa: D102  because it is a field of every class in a registry
 
     @property
+    def cell_bytes(self) -> int:
+        """Bytes that a crossbar keeps per cell, if a device alone is the cell."""
+        from crossmesh.tiles.analog.cells.alone import alone_bytes  # which needs our kernels
+
+        return alone_bytes(self)
+
+    def crossbar(self, site: Any) -> Any:
+        """A crossbar whose cells are such devices alone; see ``UnitCell``."""
+        from crossmesh.tiles.analog.cells.alone import AloneCrossbar  # which needs our kernels
+
+        return AloneCrossbar(self, site)
+
+    @property
     def costs(self) -> CellCosts:
         """What a device costs on a chip, if it is a cell alone."""
         return CellCosts()
