@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.loading import merged, validated
 from crossmesh.emulator.config.run import RunConfig
+from crossmesh.tiles.analog.cells import Cell
+from crossmesh.tiles.analog.devices import DEVICES
 from crossmesh.tiles.digital.losses import CrossEntropy
 
 # Three devices as a measurement may find them.
@@ -29,19 +33,23 @@ TABLES: list[dict[str, Any]] = [
         "down_noise": [0.001, 0.002, 0.002, 0.004, 0.004],
     },
 ]  # fmt: skip
+# What tests set of each kind of device; one that is not here is tested as it is shipped.
+DEVICE_SETTINGS: dict[str, dict[str, Any]] = {
+    "constant_step": {"step": 0.01},
+    "linear_step": {"step": 0.01, "gamma_up": 0.3, "gamma_down": 0.7},
+    "soft_bounds": {"step": 0.01},
+    "exp_step": {"step": 0.01},
+    "jump_table": {"tables": TABLES},
+}
 CELLS: dict[str, dict[str, Any]] = {
     "ideal": {"kind": "ideal"},
-    "constant_step": {"kind": "constant_step", "step": 0.01},
-    "linear_step": {"kind": "linear_step", "step": 0.01, "gamma_up": 0.3, "gamma_down": 0.7},
-    "soft_bounds": {"kind": "soft_bounds", "step": 0.01},
-    "exp_step": {"kind": "exp_step", "step": 0.01},
+    **{kind: {"kind": kind, **DEVICE_SETTINGS.get(kind, {})} for kind in DEVICES if kind != "pcm"},
     "pcm": {"kind": "pair", "device": {"kind": "pcm"}, "refresh": {"difference": 0.5}},
     "pairs": {
         "kind": "pairs", "carry_every": 10,
         "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
     },
     "pcm_3t1c": {"kind": "pcm_3t1c", "transfer": {"every": 30, "examples_per_row": 1}},
-    "jump_table": {"kind": "jump_table", "tables": TABLES},
     "pair": {"kind": "pair", "device": {"kind": "soft_bounds", "step": 0.01}},
     "shared_reference": {
         "kind": "shared_reference", "reference_noise": 0.02,
@@ -51,11 +59,18 @@ CELLS: dict[str, dict[str, Any]] = {
         },
     },
 }  # fmt: skip
+_CELL: TypeAdapter[Any] = TypeAdapter(Cell)
 SCHEDULES: dict[str, dict[str, Any]] = {
     "sequential": {"batch": 4},
     "synchronous": {"batch": 12, "micro_batch": 4},
     "asynchronous": {"batch": 4},
 }
+
+
+def validated_cell(section: dict[str, Any]) -> Cell:
+    """A cell as a config has it."""
+    cell: Cell = _CELL.validate_python(section)
+    return cell
 
 
 def small_config(

@@ -17,7 +17,8 @@ from crossmesh.tiles.analog.devices import (
     StepDevice,
 )
 from crossmesh.tiles.analog.update import UpdateConfig
-from tests.jobs import TABLES
+from tests import naive
+from tests.jobs import DEVICE_SETTINGS, TABLES
 
 BOUND = 5  # standard errors
 
@@ -41,7 +42,8 @@ ONE_PULSE = UpdateConfig(
 STREAM = Stream(seed=20, owner=1)
 
 
-# Each rule as it is shipped, and where it differs most from a constant step.
+# Each rule as it is shipped, and where it differs most from a constant step. Those of Pcm, which
+# has a memory, have tests of their own.
 VARIANTS = {
     "constant_step": ConstantStep(),
     "constant_step, asymmetric": ConstantStep(asymmetry=0.2),
@@ -62,9 +64,18 @@ VARIANTS = {
     "jump_table": JumpTable(tables=TABLES),
     "jump_table, more spread": JumpTable(tables=TABLES, device_noise=0.2),
 }  # fmt: skip
+VARIANTS |= {
+    kind: cls(**DEVICE_SETTINGS.get(kind, {}))
+    for kind, cls in DEVICES.items()
+    if kind not in VARIANTS and not cls.has_history
+}
+FORMULAS = {name: device for name, device in VARIANTS.items() if naive.has_formula(device)}
 
 
 variants = pytest.mark.parametrize("device", VARIANTS.values(), ids=VARIANTS)
+
+
+with_formula = pytest.mark.parametrize("device", FORMULAS.values(), ids=FORMULAS)
 
 
 stepped = pytest.mark.parametrize("cls", STEPPING)

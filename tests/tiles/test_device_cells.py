@@ -33,12 +33,12 @@ from tests.tiles.device_material import (
     quiet,
     send_pulses,
     stepped,
-    variants,
+    with_formula,
     without_spread,
 )
 
 
-@variants
+@with_formula
 def test_a_pair_moves_both_devices_in_opposite_directions(device):
     shape = (2, 67)
     crossbar = crossbar_of(Pair(device=quiet(device)), shape)

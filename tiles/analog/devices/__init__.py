@@ -1,8 +1,9 @@
-"""Device models by the name a config file uses."""
+"""Device models by the name a config file uses: every class in a module here that has a kind."""
 
 from pathlib import Path
 from typing import Annotated
 
+from crossmesh.common.discovery import classes_in
 from crossmesh.common.registry import Kinds, Registry, kind_of
 from crossmesh.tiles.analog.devices.base import Device
 from crossmesh.tiles.analog.devices.constant_step import ConstantStep
@@ -13,15 +14,16 @@ from crossmesh.tiles.analog.devices.pcm import Pcm
 from crossmesh.tiles.analog.devices.soft_bounds import SoftBounds
 from crossmesh.tiles.analog.devices.step import StepDevice
 
-_OWN: tuple[type[Device], ...] = (ConstantStep, LinearStep, SoftBounds, ExpStep, JumpTable, Pcm)
-
 
 def _check(kind: type[Device]) -> None:
     if not (isinstance(kind, type) and issubclass(kind, Device)):
         raise TypeError("must be a subclass of crossmesh.tiles.analog.devices.Device")
 
 
-DEVICES = Registry("crossmesh.devices", {kind_of(cls): cls for cls in _OWN}, _check)
+_OWN: dict[str, type[Device]] = {
+    kind_of(cls): cls for cls in classes_in(__name__, Device) if "kind" in cls.model_fields
+}
+DEVICES = Registry("crossmesh.devices", _OWN, _check)
 AnyDevice = Annotated[Device, Kinds(Device, DEVICES)]
 PRESETS = Path(__file__).parent / "shipped"  # a device file each
 
