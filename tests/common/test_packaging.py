@@ -30,6 +30,9 @@ def examples():
 def package():
     """Files of the package, as they are named in it."""
     found = {f"crossmesh/{path.name}" for path in (ROOT / "crossmesh").iterdir() if path.is_file()}
+    found |= {
+        f"crossmesh/testing/{path.name}" for path in (ROOT / "crossmesh/testing").glob("*.py")
+    }
     for folder in ("cluster", "common", "emulator", "interconnect", "tiles"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and path.suffix not in {".pyc", ".nbi", ".nbc"}:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmesh.interconnect.schedule import (
+    SCHEDULES,
     Asynchronous,
     ForwardOnly,
     Phase,
@@ -14,12 +15,11 @@ from crossmesh.interconnect.schedule import (
     Synchronous,
     schedule,
 )
+from crossmesh.testing import ScheduleTests
 
-SCHEDULES = [
-    Sequential(),
-    Synchronous(micro_batches_per_update=1),
+EXAMPLES = [
+    *(kind.for_batch(1) for kind in SCHEDULES.values()),
     Synchronous(micro_batches_per_update=4),
-    Asynchronous(),
 ]
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 13))
 
@@ -36,45 +36,24 @@ def versions(plan: Schedule, n_stages: int, n: int) -> dict[tuple[Phase, int, in
     return seen
 
 
-@pytest.mark.parametrize("plan", SCHEDULES, ids=repr)
+class TestSchedules(ScheduleTests):
+    @pytest.fixture(autouse=True, params=EXAMPLES, ids=repr)
+    def example(self, request):
+        self.schedule = request.param
+
+
 @given(size=sizes)
-def test_every_stage_does_every_phase_of_every_micro_batch_once_in_order(plan, size):
+def test_a_forward_pass_alone_ends_with_the_loss(size):
     n_stages, n = size
-    slots = list(plan.slots(n_stages, n))
-
-    assert slots == sorted(slots)
-    expected = {
-        (phase, stage, m)
-        for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.UPDATE)
-        for stage in range(n_stages)
-        for m in range(n)
-    } | {(Phase.LOSS, n_stages - 1, m) for m in range(n)}
-    assert Counter((s.phase, s.stage, s.micro_batch) for s in slots) == Counter(expected)
-
-
-@pytest.mark.parametrize("plan", [*SCHEDULES, ForwardOnly()], ids=repr)
-@given(size=sizes)
-def test_needs_are_met_before_they_are_used(plan, size):
-    n_stages, n = size
-    at = {(s.phase, s.stage, s.micro_batch): i for i, s in enumerate(plan.slots(n_stages, n))}
+    slots = list(ForwardOnly().slots(n_stages, n))
+    at = {(s.phase, s.stage, s.micro_batch): i for i, s in enumerate(slots)}
     last = n_stages - 1
+
+    assert slots[-1].tick + 1 == ForwardOnly().ticks(n_stages, n)
     for m in range(n):
         for stage in range(last):
             assert at[Phase.FORWARD, stage, m] < at[Phase.FORWARD, stage + 1, m]
         assert at[Phase.FORWARD, last, m] < at[Phase.LOSS, last, m]
-        if plan.name == "evaluation":
-            continue
-        assert at[Phase.LOSS, last, m] < at[Phase.BACKWARD, last, m]
-        for stage in range(last):
-            assert at[Phase.BACKWARD, stage + 1, m] < at[Phase.BACKWARD, stage, m]
-        for stage in range(n_stages):
-            assert at[Phase.BACKWARD, stage, m] < at[Phase.UPDATE, stage, m]
-
-
-@pytest.mark.parametrize("plan", [*SCHEDULES, ForwardOnly()], ids=repr)
-@given(size=sizes)
-def test_ticks_are_those_of_the_last_slot(plan, size):
-    assert list(plan.slots(*size))[-1].tick + 1 == plan.ticks(*size)
 
 
 @given(layers=st.integers(1, 20), batch=st.integers(1, 20), batches=st.integers(1, 5))

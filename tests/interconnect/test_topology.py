@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
 
-from crossmesh.interconnect.noc import TOPOLOGIES, CircuitMesh, Mesh, PointToPoint, Torus, Tree
+from crossmesh.interconnect.noc import (
+    TOPOLOGIES,
+    CircuitMesh,
+    FloorPlan,
+    Mesh,
+    PointToPoint,
+    Torus,
+    Tree,
+)
 from crossmesh.interconnect.noc.routes import build_routes
+from crossmesh.testing import TopologyTests
 
 EXAMPLES = [
     Mesh(width=5, height=3),
@@ -15,31 +24,18 @@ EXAMPLES = [
     PointToPoint(nodes=1),
     CircuitMesh(width=3, height=4),
 ]
+EXAMPLES += [
+    kind.on(FloorPlan(width=4, height=3))
+    for kind in TOPOLOGIES.values()
+    if kind not in map(type, EXAMPLES)
+]
 every = pytest.mark.parametrize("topology", EXAMPLES, ids=repr)
 
 
-def test_every_topology_has_an_example():
-    assert {type(topology) for topology in EXAMPLES} == set(TOPOLOGIES.values())
-
-
-@every
-def test_links_are_paired_and_enter_where_they_say(topology):
-    routers, ports = np.nonzero(topology.neighbors >= 0)
-    there, entry = topology.neighbors[routers, ports], topology.entries[routers, ports]
-
-    assert (topology.neighbors[there, entry] == routers).all()
-    assert (topology.entries[there, entry] == ports).all()
-    assert (topology.links == np.stack([routers, there], axis=1)).all()
-
-
-@every
-def test_every_route_is_made_of_links_from_source_to_destination(topology):
-    for source in range(topology.n_nodes):
-        for destination in range(topology.n_nodes):
-            route = topology.links[topology.route(source, destination)].reshape(-1, 2)
-            ends = [source, *route[:, 1]]
-            assert ends == [*route[:, 0], destination]
-            assert len(set(ends)) == len(ends)
+class TestTopologies(TopologyTests):
+    @pytest.fixture(autouse=True, params=EXAMPLES, ids=repr)
+    def example(self, request):
+        self.topology = request.param
 
 
 @every

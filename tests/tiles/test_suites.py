@@ -1,0 +1,45 @@
+"""Our own kinds of tiles, held to the rules that kinds of other packages are held to."""
+
+import pytest
+
+from crossmesh.testing import CellTests, DeviceTests, LossTests
+from crossmesh.tiles.analog.cells import CELLS as UNIT_CELLS
+from crossmesh.tiles.analog.devices import DEVICES, Device, LinearStep, Pcm, SoftBounds
+from crossmesh.tiles.digital import LOSSES
+from tests.tiles.test_conformance import EVERY
+
+ALONE = {name: cell for name, cell in EVERY.items() if isinstance(cell, Device)} | {
+    "pcm alone": Pcm(),
+    "one way": SoftBounds(step=0.01, one_way=True),
+    "steep": LinearStep(gamma_up=0.3, gamma_down=0.5, step=0.01),
+}
+IN_CELLS = {name: cell for name, cell in EVERY.items() if not isinstance(cell, Device)}
+
+
+def test_every_kind_is_held_to_the_rules():
+    assert {device.kind for device in ALONE.values()} == set(DEVICES)
+    assert {cell.kind for cell in IN_CELLS.values()} == set(UNIT_CELLS)
+
+
+class TestDevices(DeviceTests):
+    # tests/emulator/test_executors.py compares actors for every cell, in one instance of Ray.
+    test_actors_give_the_same_bits = None
+
+    @pytest.fixture(autouse=True, params=ALONE)
+    def example(self, request):
+        self.device = ALONE[request.param]
+
+
+class TestCells(CellTests):
+    test_actors_give_the_same_bits = None
+
+    @pytest.fixture(autouse=True, params=IN_CELLS)
+    def example(self, request):
+        self.cell = IN_CELLS[request.param]
+        self.ignores_calls = request.param != "shared_reference"  # which has write noise
+
+
+class TestLosses(LossTests):
+    @pytest.fixture(autouse=True, params=LOSSES)
+    def example(self, request):
+        self.loss = LOSSES[request.param]
