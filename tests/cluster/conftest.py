@@ -1,4 +1,4 @@
 """Fixtures of several test files of this folder."""
 
-from tests.cluster.launch_material import generate as generate
-from tests.cluster.launch_material import stand_ins as stand_ins
+from tests.cluster.launch.launch_material import generate as generate
+from tests.cluster.launch.launch_material import stand_ins as stand_ins

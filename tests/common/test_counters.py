@@ -30,8 +30,8 @@ from crossmesh.tiles.digital.dropout import Dropout
 from tests import naive
 from tests.common.test_random import STREAM, assert_uncorrelated
 from tests.jobs import CELLS
-from tests.tiles.test_conformance import EVERY
-from tests.tiles.test_update import EXACT, trains
+from tests.tiles.analog.test_conformance import EVERY
+from tests.tiles.analog.test_update import EXACT, trains
 
 TURN = 2**32  # where a counter of 32 bits would begin again
 ROWS, COLS = 3, 70

@@ -38,10 +38,10 @@ ONLY: dict[str, list[str]] = {
 }  # fmt: skip
 # What goes through the parser alone, with where it is run.
 PARSED = {
-    r"scale ": "tests/cluster/test_scaling.py runs it on Ray's actors",
+    r"scale ": "tests/cluster/scaling/test_scaling.py runs it on Ray's actors",
     r"study (?!digits --vary)": "tests/emulator/commands/test_shipped.py trains every row",
     r"export \S+ $": "the options with the files to write are left out",
-    r"launch existing": "tests/cluster/test_launch_local.py runs it on a cluster",
+    r"launch existing": "tests/cluster/launch/test_launch_local.py runs it on a cluster",
 }
 TAKES_DATA = {"train", "resume", "evaluate", "chip", "map", "program", "export", "study"}
 # Programs of others: their own names and options are not ours to test.

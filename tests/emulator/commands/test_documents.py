@@ -43,8 +43,8 @@ SMALLER = {
     'seeds="0,1,2"': 'seeds="0"',
 }
 NOT_RUN = {
-    "LocalNodes(3)": "tests/cluster/test_launch_local.py starts the nodes",
-    "import torch": "tests/emulator/test_torch.py takes such models through ONNX",
+    "LocalNodes(3)": "tests/cluster/launch/test_launch_local.py starts the nodes",
+    "import torch": "tests/emulator/training/test_torch.py takes such models through ONNX",
 }
 
 
@@ -165,7 +165,7 @@ def test_a_target_of_make(item):
 def test_a_module_that_is_run(item):
     """It is there, and takes the options that are given: what it measures takes minutes."""
     words = [word for word in shlex.split(item.text) if not re.match(r"[A-Z_]+=", word)]
-    if words[1].startswith("examples/"):  # tests/test_examples.py runs it
+    if words[1].startswith("examples/"):  # tests/common/test_examples.py runs it
         assert (ROOT / words[1]).is_file()
         return
     assert words[:2] == ["python", "-m"]
