@@ -8,7 +8,7 @@ from crossmesh.cluster.scaling.measure import measure
 from crossmesh.cluster.scaling.measured import Measured, Spread
 from crossmesh.cluster.scaling.plan import ScalingPlan
 from crossmesh.emulator.config.loading import load_config
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 
 EXAMPLES = {False: 4_096, True: 512}  # of a turn, by --quick
 
@@ -22,7 +22,7 @@ def scaling(rounds: int, *, quick: bool) -> Iterator[Figure]:
         examples=EXAMPLES[quick],
         with_independent=True,
     )
-    measured = measure(plan, Silence())
+    measured = measure(plan, NoCallbacks())
     for contestant in measured.contestants:
         yield _figure(measured, contestant.name, measured.rate(contestant), unit="examples/s")
     one, two = (measured.of("ray", n) for n in plan.actors)

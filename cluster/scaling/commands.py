@@ -95,8 +95,8 @@ def _measure(
     from crossmesh.cluster.scaling.tables import hosts_table, scaling_table, summary
 
     jobs = target_jobs(plan, targets)  # what is asked for is checked before anything is measured
-    with display(quiet=quiet) as listener:
-        measured = measure(plan, listener)
+    with display(quiet=quiet) as callbacks:
+        measured = measure(plan, callbacks)
     explained = explain(measured, jobs)
     figures = summary(measured, explained)
     directory.write_config(plan.config)

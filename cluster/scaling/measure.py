@@ -10,20 +10,20 @@ from crossmesh.cluster.scaling.plan import ScalingPlan, check_room, engine
 from crossmesh.cluster.scaling.turns import Contestant, Turn, enough, takes
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors import environment
-from crossmesh.emulator.runs.callbacks import Listener
+from crossmesh.emulator.runs.callbacks import Callbacks
 from crossmesh.tiles.runtime.warm_up import warm_up_program
 
 _OBJECT_STORE_BYTES = 512 << 20  # besides the examples, which each executor brings once more
 
 
-def measure(plan: ScalingPlan, listener: Listener) -> Measured:
+def measure(plan: ScalingPlan, callbacks: Callbacks) -> Measured:
     """Measure throughput for every number of actors of a plan.
 
     Raises:
         ConfigError: If config, data, tiles and cluster do not fit.
         RunError: If a tile or the cluster fails.
     """
-    listener.phase("compiling", 0)
+    callbacks.phase("compiling", 0)
     jobs = plan.jobs((0, *plan.actors))
     check_room("--actors", jobs)
     warm_up_program(jobs[0].program, jobs[0].backend)
@@ -31,11 +31,11 @@ def measure(plan: ScalingPlan, listener: Listener) -> Measured:
     with threadpool_limits(1), _cluster(plan, jobs[0]) as (cpus, nodes):
         examples = plan.examples or enough(jobs[0])
         for actors in (n for n in plan.actors if n > cpus):
-            listener.note(
+            callbacks.note(
                 f"{actors} actors share {cpus} CPUs: not representative of {actors} CPUs, and "
                 "excluded from the cost model"
             )
-        turns = list(_rounds(contestants, examples, plan.repeats, listener))
+        turns = list(_rounds(contestants, examples, plan.repeats, callbacks))
     return Measured(plan=plan, contestants=contestants, turns=turns, cpus=cpus, nodes=nodes)
 
 
@@ -48,11 +48,11 @@ def _contestants(plan: ScalingPlan, jobs: dict[int, Job]) -> Iterator[Contestant
 
 
 def _rounds(
-    contestants: Sequence[Contestant], examples: int, repeats: int, listener: Listener
+    contestants: Sequence[Contestant], examples: int, repeats: int, callbacks: Callbacks
 ) -> Iterator[Turn]:
     for repeat in range(repeats):
         for contestant in contestants:
-            listener.phase(f"round {repeat + 1} of {repeats}: {contestant.name}", 0)
+            callbacks.phase(f"round {repeat + 1} of {repeats}: {contestant.name}", 0)
             yield from takes(contestant, examples, repeat)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live as View
 
 from crossmesh.cluster.watch.picture import picture
-from crossmesh.cluster.watch.state import Eye, State
+from crossmesh.cluster.watch.state import RunState, RunWatcher
 from crossmesh.cluster.watch.words import line
 from crossmesh.emulator.cli.options import Run
 from crossmesh.emulator.runs.directory import RunDirectory
@@ -33,25 +33,25 @@ def watch(
     path = RunDirectory.existing(run).path
     console = Console()
     if once:
-        state = Eye(path).look()
+        state = RunWatcher(path).look()
         console.print(picture(state, path, console.height) if console.is_terminal
                       else line(state, path), soft_wrap=True, highlight=False)  # fmt: skip
     elif console.is_terminal:
         state = _shown(path, console)
     else:
-        state = _told(path)
+        state = _printed(path)
     if state.kind in {"stale", "gone"}:
         raise typer.Exit(1)
 
 
-def _shown(path: Path, console: Console) -> State:
+def _shown(path: Path, console: Console) -> RunState:
     with View(console=console, auto_refresh=False) as view:
         for state in _states(path):
             view.update(picture(state, path, console.height), refresh=True)
     return state
 
 
-def _told(path: Path) -> State:
+def _printed(path: Path) -> RunState:
     before = ""
     for state in _states(path):
         now = line(state, path)
@@ -62,12 +62,12 @@ def _told(path: Path) -> State:
     return state
 
 
-def _states(path: Path) -> Iterator[State]:
+def _states(path: Path) -> Iterator[RunState]:
     """States of a run, polled until it is over."""
-    eye = Eye(path)
+    watcher = RunWatcher(path)
     missing_since: float | None = None
     while True:
-        state = eye.look()
+        state = watcher.look()
         now = time.monotonic()
         missing_since = (missing_since or now) if state.kind == "gone" else None
         if missing_since is None or now - missing_since > GRACE_S:

@@ -7,16 +7,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from crossmesh.cluster.watch.state import State
+from crossmesh.cluster.watch.state import RunState
 from crossmesh.cluster.watch.words import figures, headline, place, remark
-from crossmesh.emulator.runs.live_state import Live, LiveHost
+from crossmesh.emulator.runs.live_state import LiveHost, LiveState
 
 _WIDTH = 30  # of the bars
 _HEAD = 9  # lines of the view above and below the hosts
 _PARTS = (("compute", "█", "green"), ("message", "▒", "yellow"), ("wait", "·", "dim"))
 
 
-def picture(state: State, path: Path, height: int) -> Group:
+def picture(state: RunState, path: Path, height: int) -> Group:
     """A state as it is shown on a terminal with so many lines."""
     parts: list[Text | Table] = [Text(str(path), style="bold")]
     if live := state.live:
@@ -29,14 +29,14 @@ def picture(state: State, path: Path, height: int) -> Group:
     return Group(*parts)
 
 
-def _progress(live: Live) -> Table:
+def _progress(live: LiveState) -> Table:
     line = Table.grid(padding=(0, 1))
     done = live.examples / live.total if live.total else 0.0
     line.add_row(ProgressBar(total=1.0, completed=done, width=60), f"{100 * done:.0f} %")
     return line
 
 
-def _table(live: Live, most: int) -> Table:
+def _table(live: LiveState, most: int) -> Table:
     """Hosts, the slowest first."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("host", "on", "tiles", "time", "compute", "messages", "waiting", ""):

@@ -9,13 +9,13 @@ from typing import Literal
 from pydantic import ValidationError
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.runs.live_state import SCHEMA, Live
+from crossmesh.emulator.runs.live_state import SCHEMA, LiveState
 
 STALE_S = 10.0  # without an update, from which on a run may have ended
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class RunState:
     """State of a run as seen from outside.
 
     Attributes:
@@ -27,12 +27,12 @@ class State:
     """
 
     kind: Literal["running", "stale", "quiet", "over", "gone"]
-    live: Live | None
+    live: LiveState | None
     age_s: float
     is_held: bool
 
 
-class Eye:
+class RunWatcher:
     """Looks at a run directory, and knows since when it has not changed.
 
     Clocks of two machines may differ, so the age of a change that was seen is measured by this
@@ -41,10 +41,10 @@ class Eye:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._last: Live | None = None
+        self._last: LiveState | None = None
         self._changed: float | None = None
 
-    def look(self) -> State:
+    def look(self) -> RunState:
         """The present state."""
         live = read(self._path / "live.json")
         if live is None:
@@ -57,17 +57,17 @@ class Eye:
             age_s = time.monotonic() - self._changed
         kind: Literal["stale", "running"] = "stale" if age_s > STALE_S else "running"
         held = kind == "stale" and is_held(self._path)
-        return State(kind=kind, live=live, age_s=max(0.0, age_s), is_held=held)
+        return RunState(kind=kind, live=live, age_s=max(0.0, age_s), is_held=held)
 
-    def _without_file(self) -> State:
+    def _without_file(self) -> RunState:
         held = is_held(self._path)
         kind: Literal["quiet", "over", "gone"] = "quiet" if held else "gone"
         if not held and (self._path / "summary.json").is_file():
             kind = "over"
-        return State(kind=kind, live=self._last, age_s=0.0, is_held=held)
+        return RunState(kind=kind, live=self._last, age_s=0.0, is_held=held)
 
 
-def read(path: Path) -> Live | None:
+def read(path: Path) -> LiveState | None:
     """Contents of the file, or None if it does not exist.
 
     Raises:
@@ -84,7 +84,7 @@ def read(path: Path) -> Live | None:
         schema = tree.get("schema")
         if schema != SCHEMA:
             raise ConfigError(f"{path} must be of schema {SCHEMA}, got {schema}")
-        return Live.model_validate(tree)
+        return LiveState.model_validate(tree)
     except (ValidationError, json.JSONDecodeError, AttributeError):
         raise ConfigError(
             f"{path} must be a live.json that a run has written, got something else"

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossmesh.cluster.watch.state import State
+from crossmesh.cluster.watch.state import RunState
 from crossmesh.common.hints import command
-from crossmesh.emulator.runs.live_state import Live, LiveHost
+from crossmesh.emulator.runs.live_state import LiveHost, LiveState
 
 
-def line(state: State, path: Path) -> str:
+def line(state: RunState, path: Path) -> str:
     """A state in one line."""
     if state.kind != "running" or state.live is None:
         return remark(state, path)
@@ -20,14 +20,14 @@ def line(state: State, path: Path) -> str:
     return ", ".join(parts)
 
 
-def headline(live: Live) -> str:
+def headline(live: LiveState) -> str:
     """Phase, epoch and examples so far."""
     epoch = min(live.epoch + 1, live.epochs)
     done = f"{live.examples:,} of {live.total:,} examples" if live.total else ""
     return ", ".join(filter(None, (f"{live.phase}, epoch {epoch} of {live.epochs}", done)))
 
 
-def figures(live: Live) -> Iterator[str]:
+def figures(live: LiveState) -> Iterator[str]:
     """Speed, time left, loss, accuracy, age of the checkpoint, and recoveries."""
     if live.examples_per_s is not None:
         yield f"{live.examples_per_s:,.0f} examples/s"
@@ -48,7 +48,7 @@ def figures(live: Live) -> Iterator[str]:
         yield f"{live.recoveries} recover{'y' if live.recoveries == 1 else 'ies'}"
 
 
-def remark(state: State, path: Path) -> str:
+def remark(state: RunState, path: Path) -> str:
     """State of a run that writes no updates, and the command that resumes it."""
     again = f"resume with: {command('resume', path)}"
     if state.kind == "stale" and state.is_held:
@@ -71,13 +71,13 @@ def _summed_up(path: Path) -> str:
     return ", ".join([*parts, f"{emulation['examples_per_s']:,.0f} examples/s"])
 
 
-def named(host: LiveHost, live: Live) -> str:
+def named(host: LiveHost, live: LiveState) -> str:
     """A host, and where its time goes."""
     shares = f"compute {100 * host.compute:.0f} %, messages {100 * host.message:.0f} %"
     return f"host {host.host} on {place(host, live)} ({shares}, waiting {100 * host.wait:.0f} %)"
 
 
-def place(host: LiveHost, live: Live) -> str:
+def place(host: LiveHost, live: LiveState) -> str:
     """The machine of a host; by address, and by name where several share one."""
     nodes = {other.node for other in live.hosts if other.ip == host.ip}
     where = host.ip or "this machine"

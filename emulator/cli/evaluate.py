@@ -18,7 +18,7 @@ from crossmesh.emulator.cli.printing import (
 )
 from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.config.loading import load_config
-from crossmesh.emulator.runs.callbacks import Listener
+from crossmesh.emulator.runs.callbacks import Callbacks
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.retention import age, draw_ages, parse_times, summed_up
 from crossmesh.emulator.training.training import evaluate
@@ -70,8 +70,8 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     fields = where(engine, address, data_dir)
     if after is None:
         _refuse_without_after({"--inference": inference, "--repeats": repeats, "--plot": plot})
-        with display(quiet=quiet) as listener:
-            result = _tested(run, fields, listener)
+        with display(quiet=quiet) as callbacks:
+            result = _tested(run, fields, callbacks)
         print_json(result) if json_ else print_fields(result)
         return
     directory = RunDirectory.existing(run)
@@ -79,8 +79,8 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     times, inference = parse_times(after), inference or "pcm"
     repeats = 5 if repeats is None else repeats
     picture = checked_picture(plot or directory.path / "after.png")
-    with display(quiet=quiet) as listener:
-        ages = age(directory, config, times, listener, inference=inference, repeats=repeats)
+    with display(quiet=quiet) as callbacks:
+        ages = age(directory, config, times, callbacks, inference=inference, repeats=repeats)
     rows = summed_up(ages.table)
     title = f"{config.name}: weights programmed {repeats} times to {inference}"
     draw_ages(rows, ages.trained_accuracy, title, picture)
@@ -93,12 +93,12 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
         typer.echo(f"plot: {picture}")
 
 
-def _tested(run: Path, fields: list[str], listener: Listener) -> dict[str, Any]:
+def _tested(run: Path, fields: list[str], callbacks: Callbacks) -> dict[str, Any]:
     """The test of a run, or of a config where there is no folder of that name."""
     if run.is_dir():
         directory = RunDirectory.existing(run)
-        return evaluate(directory, directory.config(fields), listener.note)
-    return evaluate(None, load_config(str(run), fields), listener.note)
+        return evaluate(directory, directory.config(fields), callbacks.note)
+    return evaluate(None, load_config(str(run), fields), callbacks.note)
 
 
 def _refuse_without_after(options: dict[str, object]) -> None:

@@ -47,9 +47,9 @@ def export_command(
     directory = RunDirectory.existing(run)
     where = [] if data_dir is None else [f"data.directory={data_dir}"]
     config = directory.config([*where, "engine.kind=local"])
-    with display(quiet=quiet) as listener:
+    with display(quiet=quiet) as callbacks:
         try:
-            result = export(directory, config, onnx=onnx, npz=npz, warn=listener.note)
+            result = export(directory, config, onnx=onnx, npz=npz, warn=callbacks.note)
         except OSError as error:
             raise ConfigError(f"the files must be writable, got {error}") from None
     print_json(result) if json_ else print_fields(result)

@@ -7,7 +7,7 @@ import time
 from rich import progress as rich
 from rich.console import Console
 
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.runs.history import MetricsRow
 from crossmesh.tiles.runtime.measure import Progress
 
@@ -110,7 +110,7 @@ class PlainLines:
         self._console.print(text, highlight=False, soft_wrap=True)
 
 
-class Quiet(Silence):
+class Quiet(NoCallbacks):
     """Nothing at all. A context manager."""
 
     def __enter__(self) -> "Quiet":

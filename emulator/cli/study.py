@@ -93,8 +93,10 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     wanted = load_study(*study).changed([*given, *(set_ or ())], vary or (), seeds, baseline)
     directory = output or Path("studies") / wanted.name
     reports.resumable(reports.this_command())
-    with display(quiet=quiet) as listener:
-        table = run_study(wanted, directory, jobs=jobs, listener=listener, plot_format=plot_format)
+    with display(quiet=quiet) as callbacks:
+        table = run_study(
+            wanted, directory, jobs=jobs, callbacks=callbacks, plot_format=plot_format
+        )
     _print(wanted, directory, table, json_=json_)
     if failures(table):
         raise typer.Exit(1)

@@ -80,8 +80,8 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
 def _train(
     config: RunConfig, directory: RunDirectory, *, json_: bool, quiet: bool, resume: bool
 ) -> None:
-    with display(quiet=quiet) as listener:
-        result = train(config, directory, listener, resume=resume)
+    with display(quiet=quiet) as callbacks:
+        result = train(config, directory, callbacks, resume=resume)
     if json_:
         print_json(result.summary)
     else:

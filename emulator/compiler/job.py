@@ -13,7 +13,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.feed import ShuffledFeed
 from crossmesh.emulator.compiler.mapping import Weights, initial_weights
-from crossmesh.emulator.compiler.resolving import Resolved, resolve
+from crossmesh.emulator.compiler.resolving import ResolvedNetwork, resolve
 from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.run import Imported, RunConfig
 from crossmesh.emulator.data import Dataset, load
@@ -215,7 +215,7 @@ def prepare(config: RunConfig) -> Job:
     )
 
 
-def _check_shape(resolved: Resolved, dataset: Dataset, source: str) -> None:
+def _check_shape(resolved: ResolvedNetwork, dataset: Dataset, source: str) -> None:
     """Refuse data whose examples are not those of an imported network."""
     wanted = resolved.input_shape
     if wanted is None:
@@ -234,7 +234,7 @@ def _check_shape(resolved: Resolved, dataset: Dataset, source: str) -> None:
         )
 
 
-def _given(config: RunConfig, resolved: Resolved, network: Network) -> Weights:
+def _given(config: RunConfig, resolved: ResolvedNetwork, network: Network) -> Weights:
     """Initial weights that are not drawn, by matrix."""
     if config.weights is None and not resolved.published:
         return {}
@@ -259,7 +259,7 @@ def _is_given(layer: Layer, published: Weights) -> bool:
     return any(name.startswith(f"{layer.name}.") for name in published)
 
 
-def _task(config: RunConfig, dataset: Dataset, resolved: Resolved) -> LearningTask:
+def _task(config: RunConfig, dataset: Dataset, resolved: ResolvedNetwork) -> LearningTask:
     targets = dataset.train.targets
     return LearningTask(
         source=config.data.source,

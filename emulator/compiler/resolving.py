@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolved:
+class ResolvedNetwork:
     """A config's network with imported files read: layers, weights and input.
 
     Attributes:
@@ -33,7 +33,7 @@ class Resolved:
     tokens: int | None = None
 
 
-def resolve(config: RunConfig) -> Resolved:
+def resolve(config: RunConfig) -> ResolvedNetwork:
     """Give every layer a name, and read an imported network.
 
     Raises:
@@ -41,7 +41,7 @@ def resolve(config: RunConfig) -> Resolved:
     """
     if isinstance(config.network, Imported):
         return _imported(config.network, config.tile)
-    return Resolved(layers=named(config.network))
+    return ResolvedNetwork(layers=named(config.network))
 
 
 def named(layers: Sequence[Layer], first: int = 0) -> list[Layer]:
@@ -52,7 +52,7 @@ def named(layers: Sequence[Layer], first: int = 0) -> list[Layer]:
     ]
 
 
-def _imported(network: Imported, tile: TileConfig) -> Resolved:
+def _imported(network: Imported, tile: TileConfig) -> ResolvedNetwork:
     from crossmesh.emulator.onnx_io.reading import read_onnx  # onnx takes a moment to import
     from crossmesh.emulator.onnx_io.weights import published_names
 
@@ -65,7 +65,7 @@ def _imported(network: Imported, tile: TileConfig) -> Resolved:
             raise ConfigError(f"network.layers must name layers ({names}), got {pattern}")
         _check_effect(pattern, network.layers[pattern], layers)
         _check_bias(pattern, network.layers[pattern], layers, tile)
-    return Resolved(
+    return ResolvedNetwork(
         layers=[
             *(_set(layer, network.layers) for layer in layers),
             *named(network.then, len(layers)),

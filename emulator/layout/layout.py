@@ -15,7 +15,7 @@ from crossmesh.tiles.runtime.program import Program, Value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
+class MappedMatrix:
     """A matrix on tiles or in digital memory.
 
     Attributes:
@@ -97,7 +97,7 @@ class Layer:
     kind: str
     shape: Shape
     stages: tuple[int, int]
-    matrices: tuple[Laid, ...]
+    matrices: tuple[MappedMatrix, ...]
     parameters: int
     home: int
     frozen: bool
@@ -122,12 +122,12 @@ class Layout:
     activations: Activations
 
     @cached_property
-    def on_tiles(self) -> tuple[Laid, ...]:
+    def on_tiles(self) -> tuple[MappedMatrix, ...]:
         """Matrices on tiles, layer by layer."""
-        return tuple(laid for laid in self._matrices if laid.home is None)
+        return tuple(mapped for mapped in self._matrices if mapped.home is None)
 
     @property
-    def _matrices(self) -> Iterator[Laid]:
+    def _matrices(self) -> Iterator[MappedMatrix]:
         for layer in self.layers:
             yield from layer.matrices
 
@@ -139,12 +139,12 @@ class Layout:
     @property
     def weights(self) -> int:
         """Weights on tiles, those of copies counted once."""
-        return sum(laid.weights for laid in self.on_tiles)
+        return sum(mapped.weights for mapped in self.on_tiles)
 
     @property
     def parameters(self) -> int:
         """Weights and other parameters in digital memory."""
-        digital = sum(laid.weights for laid in self._matrices if laid.home is not None)
+        digital = sum(mapped.weights for mapped in self._matrices if mapped.home is not None)
         return digital + sum(layer.parameters for layer in self.layers)
 
     @property
@@ -156,7 +156,9 @@ class Layout:
     @property
     def tile(self) -> TileConfig | None:
         """What the tiles are, if they are all as large."""
-        tiles = {(laid.matrix.tile.rows, laid.matrix.tile.cols): laid for laid in self.on_tiles}
+        tiles = {
+            (mapped.matrix.tile.rows, mapped.matrix.tile.cols): mapped for mapped in self.on_tiles
+        }
         return self.on_tiles[0].matrix.tile if len(tiles) == 1 else None
 
 
@@ -208,19 +210,19 @@ class _Places:
         kept = [network.matrices[matrix].frozen for matrix in names]
         kept += [node.frozen for node in learned]
         parameters = sum(math.prod(node.learned.shape) for node in learned if node.learned)
-        matrices = tuple(self._laid(matrix, first[matrix]) for matrix in names)
+        matrices = tuple(self._mapped(matrix, first[matrix]) for matrix in names)
         return Layer(
             name=name,
             kind=kind,
             shape=nodes[-1].shape,
             stages=(min(stages), max(stages)),
             matrices=matrices,
-            parameters=parameters + sum(laid.biases for laid in matrices),
+            parameters=parameters + sum(mapped.biases for mapped in matrices),
             home=self._home[nodes[-1].name],
             frozen=bool(kept) and all(kept),
         )
 
-    def _laid(self, name: str, stage: int) -> Laid:
+    def _mapped(self, name: str, stage: int) -> MappedMatrix:
         matrix = self._network.matrices[name]
         blocks = tuple(block for block in self._blocks[name] if not is_bias(matrix, block))
-        return Laid(matrix=matrix, blocks=blocks, stage=stage, home=blocks[0].home)
+        return MappedMatrix(matrix=matrix, blocks=blocks, stage=stage, home=blocks[0].home)

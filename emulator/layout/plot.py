@@ -22,7 +22,7 @@ from crossmesh.emulator.chip.placement import place_tiles
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.layout.layout import Layout
-from crossmesh.emulator.layout.table import Alike, alike, total_lines
+from crossmesh.emulator.layout.table import MatrixGroup, grouped, total_lines
 from crossmesh.tiles.analog.tile import Block
 from crossmesh.tiles.runtime.plan import in_order
 
@@ -50,14 +50,14 @@ class Shown:
         color: Color of their layer.
     """
 
-    group: Alike
+    group: MatrixGroup
     layer: str
     color: tuple[float, float, float]
 
     @property
     def blocks(self) -> Iterator[Block]:
         """Their tiles."""
-        return itertools.chain.from_iterable(laid.blocks for laid in self.group.every)
+        return itertools.chain.from_iterable(mapped.blocks for mapped in self.group.every)
 
 
 def draw_layout(layout: Layout, job: Job, output: Path) -> None:
@@ -95,8 +95,8 @@ def _shown(layout: Layout) -> list[Shown]:
     """What lies on tiles, with colors: few that differ much, or many in the order of layers."""
     found = []
     for layer in layout.layers:
-        on_tiles = [laid for laid in layer.matrices if laid.home is None]
-        found += [(layer.name, group) for group in alike(on_tiles)]
+        on_tiles = [mapped for mapped in layer.matrices if mapped.home is None]
+        found += [(layer.name, group) for group in grouped(on_tiles)]
     names = list(dict.fromkeys(name for name, _ in found))
     color = dict(zip(names, _colors(len(names)), strict=True))
     return [Shown(group=group, layer=name, color=color[name]) for name, group in found]
@@ -123,7 +123,7 @@ class _Floor:
     def __init__(self, axes: Axes, chip: Chip, layout: Layout, place: dict[int, int]) -> None:
         self._axes, self._layout, self._place = axes, layout, place
         self._width, self._height = chip.grid(layout.n_tiles)
-        tiles = [laid.matrix.tile for laid in layout.on_tiles]
+        tiles = [mapped.matrix.tile for mapped in layout.on_tiles]
         self._most = max(tile.rows for tile in tiles), max(tile.cols for tile in tiles)
         self._points = _FLOOR_POINTS / max(self._width, self._height)
         self._line = min(0.5, 0.02 * self._points)
@@ -194,7 +194,7 @@ class _Floor:
     def _names(self, shown: Sequence[Shown]) -> None:
         """What is written on the tiles: all that there is room for."""
         names = list(self._one_name_each(shown))
-        longest = max(len(laid.name) for each in shown for laid in each.group.every)
+        longest = max(len(mapped.name) for each in shown for mapped in each.group.every)
         size = min(7.0, 0.86 * self._points / (_CHARACTER * max(longest, 4)))
         if size >= _READABLE:
             self._every_name(shown, size)
@@ -210,10 +210,10 @@ class _Floor:
     def _every_name(self, shown: Sequence[Shown], size: float) -> None:
         """Number and matrix of every tile."""
         for each in shown:
-            for laid in each.group.every:
-                for block in laid.blocks:
+            for mapped in each.group.every:
+                for block in mapped.blocks:
                     x, y = self._corner(block.tile)
-                    text = f"{block.tile}\n{laid.name}"
+                    text = f"{block.tile}\n{mapped.name}"
                     self._write(x + (1 - _GAP) / 2, y + (1 - _GAP) / 2, text, size)
 
     def _stages(self, shown: Sequence[Shown]) -> None:

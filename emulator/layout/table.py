@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from crossmesh.emulator.compiler.activations import bytes_text
-from crossmesh.emulator.layout.layout import Laid, Layer, Layout
+from crossmesh.emulator.layout.layout import Layer, Layout, MappedMatrix
 from crossmesh.emulator.network.graph import Shape
 
 HEAD = (
@@ -23,17 +23,17 @@ _WIDE = 160  # characters of a line that no terminal shows
 
 
 @dataclass(frozen=True)
-class Alike:
+class MatrixGroup:
     """Matrices of a layer that follow each other and are alike but for where they lie.
 
     Attributes:
         every: All of them.
     """
 
-    every: tuple[Laid, ...]
+    every: tuple[MappedMatrix, ...]
 
     @property
-    def first(self) -> Laid:
+    def first(self) -> MappedMatrix:
         """The first of them."""
         return self.every[0]
 
@@ -46,21 +46,21 @@ class Alike:
     @property
     def used(self) -> float:
         """Share of their tiles' crosspoints that they use."""
-        return sum(laid.used for laid in self.every) / len(self.every)
+        return sum(mapped.used for mapped in self.every) / len(self.every)
 
 
-def alike(matrices: Sequence[Laid]) -> Iterator[Alike]:
+def grouped(matrices: Sequence[MappedMatrix]) -> Iterator[MatrixGroup]:
     """The matrices of a layer, many that are alike as one."""
     for _, group in itertools.groupby(matrices, key=_kind):
         same = tuple(group)
         if len(same) < _MERGED:
-            yield from (Alike((laid,)) for laid in same)
+            yield from (MatrixGroup((mapped,)) for mapped in same)
         else:
-            yield Alike(same)
+            yield MatrixGroup(same)
 
 
-def _kind(laid: Laid) -> tuple[object, ...]:
-    matrix = laid.matrix
+def _kind(mapped: MappedMatrix) -> tuple[object, ...]:
+    matrix = mapped.matrix
     size = (matrix.lines, matrix.outputs)
     tile = None if matrix.digital else (matrix.tile.rows, matrix.tile.cols)
     return (
@@ -68,10 +68,10 @@ def _kind(laid: Laid) -> tuple[object, ...]:
         tile,
         matrix.vectors,
         matrix.replicas,
-        laid.stage,
-        laid.home,
+        mapped.stage,
+        mapped.home,
         matrix.frozen,
-        laid.bias,
+        mapped.bias,
     )
 
 
@@ -95,7 +95,7 @@ def rows(layout: Layout) -> Iterator[tuple[str, ...]]:
     """Cells under ``HEAD``."""
     yield ("input", "", shape_text(layout.input), "", "", "", "", "", "", "")
     for layer in layout.layers:
-        groups = list(alike(layer.matrices))
+        groups = list(grouped(layer.matrices))
         if len(groups) == 1:
             yield (layer.name, layer.kind, shape_text(layer.shape), *_matrix_cells(groups[0]))
             continue
@@ -109,18 +109,18 @@ def _layer_cells(layer: Layer) -> tuple[str, ...]:
     first, last = layer.stages
     stage = str(first) if first == last else f"{first}-{last}"
     where = "" if layer.matrices else _where(f"digital at tile {layer.home}", frozen=layer.frozen)
-    own = layer.parameters - sum(laid.biases for laid in layer.matrices)
+    own = layer.parameters - sum(mapped.biases for mapped in layer.matrices)
     parameters = f"{own:,}" if own else ""
     return (
         layer.name, layer.kind, shape_text(layer.shape), "", "", "", "", stage, where, parameters,
     )  # fmt: skip
 
 
-def _matrix_cells(group: Alike) -> tuple[str, ...]:
+def _matrix_cells(group: MatrixGroup) -> tuple[str, ...]:
     first, n = group.first, len(group.every)
     matrix, is_digital = first.matrix, first.home is not None
     size = f"{'' if n == 1 else f'{n} of '}{matrix.lines:,} x {matrix.outputs:,}"
-    weights = f"{sum(laid.weights for laid in group.every):,}"
+    weights = f"{sum(mapped.weights for mapped in group.every):,}"
     if is_digital:
         where = _where(f"digital at tile {first.home}", frozen=matrix.frozen)
         return size, f"{matrix.vectors:,}", "", "", str(first.stage), where, weights
@@ -202,30 +202,30 @@ def _layer_json(layer: Layer) -> dict[str, Any]:
         "kind": layer.kind,
         "output": _shape_json(layer.shape),
         "stages": list(layer.stages),
-        "matrices": [_matrix_json(laid) for laid in layer.matrices],
+        "matrices": [_matrix_json(mapped) for mapped in layer.matrices],
         "digital_numbers": layer.parameters,
         "digital_at_tile": layer.home,
         "frozen": layer.frozen,
     }
 
 
-def _matrix_json(laid: Laid) -> dict[str, Any]:
-    matrix, is_digital = laid.matrix, laid.home is not None
+def _matrix_json(mapped: MappedMatrix) -> dict[str, Any]:
+    matrix, is_digital = mapped.matrix, mapped.home is not None
     return {
-        "name": laid.name,
+        "name": mapped.name,
         "word_lines": matrix.lines,
         "bit_lines": matrix.outputs,
         "vectors": matrix.vectors,
-        "vectors_per_tile": laid.busiest,
-        "rows_of_blocks": laid.grid[0],
-        "columns_of_blocks": laid.grid[1],
+        "vectors_per_tile": mapped.busiest,
+        "rows_of_blocks": mapped.grid[0],
+        "columns_of_blocks": mapped.grid[1],
         "replicas": matrix.replicas,
-        "tiles": None if is_digital else list(laid.tiles),
-        "digital_at_tile": laid.home,
-        "crosspoints_used": None if is_digital else laid.used,
-        "stage": laid.stage,
-        "weights": laid.weights,
-        "bias": laid.bias,
+        "tiles": None if is_digital else list(mapped.tiles),
+        "digital_at_tile": mapped.home,
+        "crosspoints_used": None if is_digital else mapped.used,
+        "stage": mapped.stage,
+        "weights": mapped.weights,
+        "bias": mapped.bias,
         "frozen": matrix.frozen,
     }
 

@@ -6,7 +6,7 @@ from crossmesh.emulator.runs.history import MetricsRow
 from crossmesh.tiles.runtime.measure import Progress
 
 
-class Listener(Protocol):
+class Callbacks(Protocol):
     """Callbacks of a training run: notes, phases, progress, rows of metrics."""
 
     def note(self, text: str) -> None:
@@ -26,7 +26,7 @@ class Listener(Protocol):
         ...
 
 
-class Silence:
+class NoCallbacks:
     """Shows nothing."""
 
     def note(self, text: str) -> None:

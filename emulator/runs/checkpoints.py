@@ -18,7 +18,7 @@ from crossmesh.tiles.runtime.tile_file import Damaged, Misfit, file_name
 _NAME = re.compile(r"step-\d{12,}")
 
 
-class Tiles(Protocol):
+class TileStates(Protocol):
     """Holder of the tiles, whose hosts write and read them."""
 
     def save(self, folder: str) -> dict[str, str]:
@@ -42,7 +42,7 @@ class Checkpoints:
         self._storage = storage
         self._job = job
 
-    def save(self, history: History, tiles: Tiles) -> None:
+    def save(self, history: History, tiles: TileStates) -> None:
         """Have the tiles written, add a manifest, and make both visible.
 
         Raises:
@@ -58,7 +58,7 @@ class Checkpoints:
         except OSError as error:  # of looking into the folder
             raise NotWritten(f"{self._storage} cannot be written: {error}") from None
 
-    def _save(self, name: str, history: History, tiles: Tiles) -> None:
+    def _save(self, name: str, history: History, tiles: TileStates) -> None:
         # What stands at this step or beyond was not whole when the run went on from before it.
         for old in (
             *_unpublished(self._storage),
@@ -89,7 +89,7 @@ class Checkpoints:
                 self._storage.folder(old).remove()
 
     def restore(
-        self, tiles: Tiles, warn: Callable[[str], None], *, to_train: bool = True
+        self, tiles: TileStates, warn: Callable[[str], None], *, to_train: bool = True
     ) -> History | None:
         """Load the newest whole checkpoint, or None if there has never been one.
 
@@ -123,7 +123,7 @@ class Checkpoints:
         return None
 
     def _restored(
-        self, name: str, tiles: Tiles, warn: Callable[[str], None], *, to_train: bool
+        self, name: str, tiles: TileStates, warn: Callable[[str], None], *, to_train: bool
     ) -> History:
         """Load a checkpoint, if it is whole."""
         folder = self._storage.folder(name)

@@ -20,7 +20,7 @@ from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.loading import dumped, load_config
 from crossmesh.emulator.config.run import DATA_PATHS, CheckpointConfig, Imported, RunConfig
-from crossmesh.emulator.runs.checkpoints import Checkpoints, Tiles, found
+from crossmesh.emulator.runs.checkpoints import Checkpoints, TileStates, found
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.manifest import digest
 from crossmesh.tiles.runtime.measure import TileReport
@@ -184,7 +184,7 @@ class RunDirectory:
         """The run's checkpoints."""
         return Checkpoints(self.storage(job.config), job)
 
-    def restore(self, job: Job, tiles: Tiles, warn: Callable[[str], None]) -> History:
+    def restore(self, job: Job, tiles: TileStates, warn: Callable[[str], None]) -> History:
         """Load the newest whole checkpoint to be read, and give its history.
 
         Raises:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.runs.history import History
-from crossmesh.emulator.runs.live_state import Live, LiveHost
+from crossmesh.emulator.runs.live_state import LiveHost, LiveState
 from crossmesh.tiles.runtime.measure import HostReport, Progress
 
 EVERY_S = 1.0
@@ -42,7 +42,7 @@ class LiveFile:
         if self._directory is None or now < self._due:
             return
         self._due = now + EVERY_S
-        live = Live(
+        live = LiveState(
             phase=self._phase,
             epoch=history.epoch,
             epochs=self._epochs,

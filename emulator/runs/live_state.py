@@ -40,7 +40,7 @@ class LiveHost(_LiveSection):
         return self.compute + self.message
 
 
-class Live(_LiveSection):
+class LiveState(_LiveSection):
     """``live.json``.
 
     Attributes:

@@ -14,7 +14,7 @@ from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.locked_folders import held
 from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.data import DataConfig, load
-from crossmesh.emulator.runs.callbacks import Listener, Silence
+from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.study.config import Study
 from crossmesh.emulator.study.plan import Trial, trials
 from crossmesh.emulator.study.pool import ProcessTask, perform
@@ -30,7 +30,7 @@ def run_study(
     directory: Path | str | None = None,
     *,
     jobs: int | None = None,
-    listener: Listener | None = None,
+    callbacks: Callbacks | None = None,
     plot_format: PlotFormat = "png",
 ) -> pa.Table:
     """Run what is left of a study; leave its table and plots.
@@ -42,7 +42,7 @@ def run_study(
         directory: Its folder; by default ``studies/NAME``.
         jobs: Runs at once, each a process; by default as many as there are CPUs, or one if the
             runs use Ray, as each then spreads over the CPUs.
-        listener: Progress callbacks; by default none.
+        callbacks: Progress callbacks; by default none.
         plot_format: Format of the plots.
 
     Returns:
@@ -59,7 +59,7 @@ def run_study(
         work = _Work(study, directory, plan)
         with _writing(directory):
             _replace(directory / "study.yaml", dumped(study))
-        work.do(jobs or _jobs(plan), lock, listener or Silence())
+        work.do(jobs or _jobs(plan), lock, callbacks or NoCallbacks())
         table = work.write()
         # Imported here, because Matplotlib is slow to load.
         from crossmesh.emulator.study.plot import draw
@@ -91,24 +91,24 @@ class _Work:
             zip((task.key for task in self._tasks), _sizes(self._tasks), strict=True)
         )
 
-    def do(self, jobs: int, lock: int, listener: Listener) -> None:
+    def do(self, jobs: int, lock: int, callbacks: Callbacks) -> None:
         """Do what is left, with ``jobs`` processes at once that hold ``lock``."""
         tasks, totals = self._tasks, self._sizes
         examples = dict.fromkeys(totals, 0)
-        listener.phase("study", sum(totals.values()))
+        callbacks.phase("study", sum(totals.values()))
         n_ended = 0
         with contextlib.closing(perform(tasks, jobs, lock)) as events:
             for task, kind, value in events:
                 if kind == "examples":
                     examples[task.key] = value
                 elif kind == "note":
-                    listener.note(f"{task.name}: {value}")
+                    callbacks.note(f"{task.name}: {value}")
                 else:
                     n_ended += 1
                     examples[task.key] = totals[task.key]
                     came_to = self._ended(task, kind, value)
-                    listener.note(f"{task.name}: {came_to} ({n_ended} of {len(tasks)})")
-                listener.progress(Progress(sum(examples.values())))
+                    callbacks.note(f"{task.name}: {came_to} ({n_ended} of {len(tasks)})")
+                callbacks.progress(Progress(sum(examples.values())))
 
     def _left(self) -> Iterator[ProcessTask]:
         """What is left, each baseline before the first run that it is for."""

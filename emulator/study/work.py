@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.run import RunConfig
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.training.baseline import train_baseline
 from crossmesh.emulator.training.training import train
 from crossmesh.tiles.runtime.measure import Progress
@@ -15,7 +15,7 @@ from crossmesh.tiles.runtime.measure import Progress
 Tell = Callable[[dict[str, Any]], None]
 
 
-class _ReportingCallbacks(Silence):
+class _ReportingCallbacks(NoCallbacks):
     """Callbacks that report notes and progress to the parent process."""
 
     def __init__(self, tell: Tell) -> None:

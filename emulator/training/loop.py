@@ -13,7 +13,7 @@ from crossmesh.common.storage import NotWritten
 from crossmesh.common.supervision import interrupts
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.executor import Executor
-from crossmesh.emulator.runs.callbacks import Listener
+from crossmesh.emulator.runs.callbacks import Callbacks
 from crossmesh.emulator.runs.directory import NotSaved, RunDirectory
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.live import LiveFile
@@ -63,28 +63,28 @@ class RecoveryLimit:
         self._times.append(now)
 
 
-class Course:
+class TrainingLoop:
     """Trains the network of a job on an executor, from the newest checkpoint to the last epoch.
 
     Args:
         job: The job.
         executor: Holder of the tiles.
         directory: Run directory for checkpoints and metrics; None: none, so a loss restarts it.
-        listener: Progress callbacks.
+        callbacks: Progress callbacks.
 
     Attributes:
         history: The run so far.
     """
 
     def __init__(
-        self, job: Job, executor: Executor, directory: RunDirectory | None, listener: Listener
+        self, job: Job, executor: Executor, directory: RunDirectory | None, callbacks: Callbacks
     ) -> None:
         self.history = History()
         self._job = job
         self._executor = executor
         self._directory = directory
         self._checkpoints = directory.checkpoints(job) if directory else None
-        self._listener = listener
+        self._callbacks = callbacks
         self._live = LiveFile(directory, job.config.training.epochs)
         self._has_accuracy = job.has_accuracy
         self._spans = Spans(job)
@@ -99,12 +99,12 @@ class Course:
             survived = self._directory.recoveries()  # also since the checkpoint
             self.history.recoveries = max(self.history.recoveries, survived, key=len)
         if self.history.examples:
-            self._listener.note(f"resumed after {self.history.examples} examples")
+            self._callbacks.note(f"resumed after {self.history.examples} examples")
 
     def run(self) -> tuple[list[bytes], list[TileReport]]:
         """Train to the end; digest and report of every tile."""
         total = self._job.n_train * self._job.config.training.epochs
-        self._listener.phase("training", total)
+        self._callbacks.phase("training", total)
         self._live.phase("training", total)
         try:
             return self._surviving(self._trained)
@@ -124,7 +124,7 @@ class Course:
     def _recover(self, error: HostLost) -> None:
         interrupts.check()  # what asks for the end may have ended the hosts as well
         noticed_s, before = time.time(), self.history.examples
-        self._listener.note(f"{error}; recovering")
+        self._callbacks.note(f"{error}; recovering")
         while True:
             self._limit.count(error)
             try:
@@ -140,13 +140,13 @@ class Course:
         if self._directory is not None:
             with contextlib.suppress(NotSaved):
                 self._directory.write_recoveries(self.history.recoveries)
-        self._listener.note(f"recovered; {self.history.examples} examples are trained")
+        self._callbacks.note(f"recovered; {self.history.examples} examples are trained")
 
     def _restore(self) -> None:
         """Take the state of the newest checkpoint, or that before the first example."""
         earlier = None
         if self._checkpoints is not None:
-            earlier = self._checkpoints.restore(self._executor, self._listener.note)
+            earlier = self._checkpoints.restore(self._executor, self._callbacks.note)
             self._live.checkpoint = earlier.examples if earlier else None
         if earlier is None:
             self._executor.write_initial_weights()
@@ -185,7 +185,7 @@ class Course:
         def watch(progress: Progress) -> None:
             accuracy = progress.accuracy if self._has_accuracy else math.nan
             state = Progress(before + progress.examples, progress.loss, accuracy)
-            self._listener.progress(state)
+            self._callbacks.progress(state)
             self._live.update(state, self.history, self._executor.hosts())
 
         return watch
@@ -199,7 +199,7 @@ class Course:
         history.examples += span.n_examples
         history.wall_s += seconds
         for row in rows if not span.is_last else rows[:-1]:
-            self._listener.row(row)
+            self._callbacks.row(row)
 
     def _rows(self, measured: list[Measurement], epoch: int) -> list[MetricsRow]:
         history, rows = self.history, []
@@ -229,10 +229,10 @@ class Course:
         accuracy = tested.accuracy if self._has_accuracy else None
         row = history.rows[-1]._replace(test_loss=tested.loss, test_accuracy=accuracy)
         history.rows[-1] = row
-        self._listener.row(row)
+        self._callbacks.row(row)
         known = math.nan if row.train_accuracy is None else row.train_accuracy
         state = Progress(history.examples, row.loss, known)
-        self._listener.progress(state)
+        self._callbacks.progress(state)
         self._live.update(state, history, self._executor.hosts())
 
     # Saving
@@ -253,13 +253,13 @@ class Course:
             self._directory.write_metrics(self.history.rows)
         except (NotWritten, NotSaved) as error:
             if not self._is_full:
-                self._listener.note(
+                self._callbacks.note(
                     f"no checkpoint after {self.history.examples} examples: {error}; "
                     "training continues and the next checkpoint is tried"
                 )
             self._is_full = True
         else:
             if self._is_full:
-                self._listener.note("checkpoints can be written again")
+                self._callbacks.note("checkpoints can be written again")
             self._is_full = False
             self._live.checkpoint = self.history.examples

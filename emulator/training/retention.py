@@ -16,7 +16,7 @@ from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.executors.executor import Executor
-from crossmesh.emulator.runs.callbacks import Listener, Silence
+from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.loop import test_network
 from crossmesh.tiles.analog.programmed import MODELS
@@ -87,7 +87,7 @@ def age(
     directory: RunDirectory,
     config: RunConfig,
     after_s: Sequence[float],
-    listener: Listener | None = None,
+    callbacks: Callbacks | None = None,
     *,
     inference: str = "pcm",
     repeats: int = 5,
@@ -98,7 +98,7 @@ def age(
         directory: The run, whose newest checkpoint is taken.
         config: Its config, perhaps with another engine.
         after_s: Seconds since programming.
-        listener: Progress callbacks; by default none.
+        callbacks: Progress callbacks; by default none.
         inference: Name of the memories: one of ``crossmesh.tiles.analog.programmed.MODELS``.
         repeats: Number of times the weights are programmed.
 
@@ -108,13 +108,13 @@ def age(
     Raises:
         ConfigError: If the run has no checkpoint, or an argument makes no sense.
     """
-    listener = listener or Silence()
+    callbacks = callbacks or NoCallbacks()
     agings = list(_agings(after_s, inference, repeats))
     job = prepare(config)
     executor = create(job)
     try:
-        history = directory.restore(job, executor, listener.note)
-        rows = list(_tests(job, executor, agings, listener))
+        history = directory.restore(job, executor, callbacks.note)
+        rows = list(_tests(job, executor, agings, callbacks))
     finally:
         executor.close()
     table = pa.Table.from_pylist(rows, SCHEMA)
@@ -136,15 +136,15 @@ def _agings(after_s: Sequence[float], inference: str, repeats: int) -> Iterator[
 
 
 def _tests(
-    job: Job, executor: Executor, agings: Sequence[Aging], listener: Listener
+    job: Job, executor: Executor, agings: Sequence[Aging], callbacks: Callbacks
 ) -> Iterator[dict[str, Any]]:
     """Test at every age; the noise of reads differs from repetition to repetition."""
     n = len(job.dataset.test)
-    listener.phase("ageing", n * len(agings))
+    callbacks.phase("ageing", n * len(agings))
     for done, aging in enumerate(agings):
         executor.age(aging)
         tested = test_network(job, executor, aging.repetition)
-        listener.progress(Progress(n * (done + 1), tested.loss, tested.accuracy))
+        callbacks.progress(Progress(n * (done + 1), tested.loss, tested.accuracy))
         yield {
             "after_s": aging.after_s,
             "compensated": aging.compensated,

@@ -21,7 +21,7 @@ from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.executors.executor import Executor
-from crossmesh.emulator.runs.callbacks import Listener, Silence
+from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.directory import (
     RunDirectory,
     config_digest,
@@ -32,7 +32,7 @@ from crossmesh.emulator.runs.directory import (
 from crossmesh.emulator.runs.history import History
 from crossmesh.emulator.runs.result import Emulation, RunResult
 from crossmesh.emulator.training.baseline import train_baseline
-from crossmesh.emulator.training.loop import Course, test_network
+from crossmesh.emulator.training.loop import TrainingLoop, test_network
 from crossmesh.tiles.runtime.measure import Measurement, Progress, TileReport
 from crossmesh.tiles.runtime.warm_up import warm_up_program
 
@@ -40,7 +40,7 @@ from crossmesh.tiles.runtime.warm_up import warm_up_program
 def train(
     config: RunConfig,
     directory: RunDirectory | Path | str | None = None,
-    listener: Listener | None = None,
+    callbacks: Callbacks | None = None,
     *,
     resume: bool = False,
 ) -> RunResult:
@@ -50,7 +50,7 @@ def train(
         config: The run.
         directory: Run directory for results and checkpoints; by default none. It must be new or
             empty, unless a run is resumed.
-        listener: Progress callbacks; by default none.
+        callbacks: Progress callbacks; by default none.
         resume: Whether to resume from the directory's newest checkpoint.
 
     Returns:
@@ -77,7 +77,7 @@ def train(
                     "checkpoint.storage must be new or empty, got one with checkpoints: "
                     f"{directory.storage(config)}"
                 )
-        run = _Run(job, directory, listener or Silence(), started)
+        run = _Run(job, directory, callbacks or NoCallbacks(), started)
         try:
             return run.result()
         except RunLost as error:
@@ -88,39 +88,39 @@ def train(
 
 class _Run:
     def __init__(
-        self, job: Job, directory: RunDirectory | None, listener: Listener, started: float
+        self, job: Job, directory: RunDirectory | None, callbacks: Callbacks, started: float
     ) -> None:
         self._job = job
         self._directory = directory
-        self._listener = listener
+        self._callbacks = callbacks
         self._started = started
 
     def result(self) -> RunResult:
-        job, directory, listener = self._job, self._directory, self._listener
-        listener.phase("compiling", 0)
+        job, directory, callbacks = self._job, self._directory, self._callbacks
+        callbacks.phase("compiling", 0)
         warm_up_program(job.program, job.backend)
-        listener.phase("starting", 0)
+        callbacks.phase("starting", 0)
         executor = create(job)
         try:
             self._note(executor.notice)
-            course = Course(job, executor, directory, listener)
-            course.begin()
+            loop = TrainingLoop(job, executor, directory, callbacks)
+            loop.begin()
             if directory is not None:
                 directory.write_config(job.config)
                 resumable(directory.resume_command)
             start_s = time.perf_counter() - self._started
-            digests, reports = course.run()
-            emulation = self._emulation(executor, course.history, start_s)
+            digests, reports = loop.run()
+            emulation = self._emulation(executor, loop.history, start_s)
         finally:
             executor.close()
-        listener.phase("timing the chip", 0)
+        callbacks.phase("timing the chip", 0)
         tiles = [report for report in reports if job.program.blocks[report.tile].home is None]
-        chip = self._chip(_pulses(tiles, course.history.examples))
-        result = self._summed_up(course.history, digests, reports, emulation, chip)
+        chip = self._chip(_pulses(tiles, loop.history.examples))
+        result = self._summed_up(loop.history, digests, reports, emulation, chip)
         if directory is not None:
-            directory.write_metrics(course.history.rows)
+            directory.write_metrics(loop.history.rows)
             directory.write_table("tiles", result.tiles)
-            directory.write_recoveries(course.history.recoveries)
+            directory.write_recoveries(loop.history.recoveries)
             if chip is not None:
                 directory.write_table("links", result.links)
                 directory.write_json("trace", trace(chip.time))
@@ -131,9 +131,9 @@ class _Run:
         """What a user should know before the run."""
         job = self._job
         for line in (*placed.splitlines(), *wires_notice(job.program).splitlines()):
-            self._listener.note(line)
+            self._callbacks.note(line)
         for layer, share in out_of_reach(job.network, job.program, job.given).items():
-            self._listener.note(
+            self._callbacks.note(
                 f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its "
                 "devices; tile.weight_scale=auto covers the largest"
             )
@@ -145,16 +145,18 @@ class _Run:
             chip.summary, tile_columns(chip), links_table(chip)
         except Exception as error:
             said = str(error) or type(error).__name__
-            self._listener.note(f"timing the chip failed ({said}); the summary has no chip figures")
+            self._callbacks.note(
+                f"timing the chip failed ({said}); the summary has no chip figures"
+            )
             return None
         return chip
 
     def _baseline(self) -> Measurement | None:
         if not self._job.config.training.baseline:
             return None
-        listener = self._listener
-        listener.phase("baseline", self._job.n_train * self._job.config.training.epochs)
-        twin = train_baseline(self._job, lambda examples: listener.progress(Progress(examples)))
+        callbacks = self._callbacks
+        callbacks.phase("baseline", self._job.n_train * self._job.config.training.epochs)
+        twin = train_baseline(self._job, lambda examples: callbacks.progress(Progress(examples)))
         return twin.test()
 
     def _emulation(self, executor: Executor, history: History, start_s: float) -> Emulation:

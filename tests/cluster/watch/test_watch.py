@@ -15,14 +15,14 @@ import pytest
 from rich.console import Console
 
 from crossmesh.cluster.watch.picture import picture
-from crossmesh.cluster.watch.state import STALE_S, Eye, State, is_held, read
+from crossmesh.cluster.watch.state import STALE_S, RunState, RunWatcher, is_held, read
 from crossmesh.cluster.watch.words import line
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.runs.history import History
 from crossmesh.emulator.runs.live import LiveFile
-from crossmesh.emulator.runs.live_state import Live, LiveHost
+from crossmesh.emulator.runs.live_state import LiveHost, LiveState
 from crossmesh.tiles.runtime.measure import HostReport, Progress
 from tests.emulator.commands.shell import refused
 from tests.jobs import small_config
@@ -51,11 +51,11 @@ def live(**changes):
         "examples_per_s": 100.0, "loss": 0.25, "accuracy": 0.915, "updated": time.time(),
         "recoveries": 1, "checkpoint": 1000, "hosts": [host(0, 0.5), host(1, 0.9)],
     }  # fmt: skip
-    return Live(**{**values, **changes})
+    return LiveState(**{**values, **changes})
 
 
 def state(kind="running", age_s=0.0, is_held=False, **changes):
-    return State(kind=kind, live=live(**changes), age_s=age_s, is_held=is_held)
+    return RunState(kind=kind, live=live(**changes), age_s=age_s, is_held=is_held)
 
 
 def drawn(seen, width=110, height=30):
@@ -139,7 +139,7 @@ def test_a_single_host_is_not_the_slowest():
 
 def test_a_run_says_what_a_watcher_reads(folder):
     say(folder)
-    seen = Eye(folder).look()
+    seen = RunWatcher(folder).look()
 
     assert seen.kind == "running"
     assert seen.live.examples == 1500
@@ -159,7 +159,7 @@ def test_silence_is_noticed(folder, held, words):
     lock = os.open(folder, os.O_RDONLY)
     if held:
         fcntl.flock(lock, fcntl.LOCK_EX)
-    seen = Eye(folder).look()
+    seen = RunWatcher(folder).look()
     os.close(lock)
 
     assert seen.kind == "stale"
@@ -168,7 +168,7 @@ def test_silence_is_noticed(folder, held, words):
 
 
 def test_clocks_of_two_machines_may_differ(folder):
-    eye = Eye(folder)
+    eye = RunWatcher(folder)
     say(folder, updated=time.time() - 3600)
     assert eye.look().kind == "stale"
     say(folder, updated=time.time() - 3599)
@@ -181,9 +181,9 @@ def test_a_lock_is_seen_while_it_is_held(folder):
     assert not is_held(folder)
     with RunDirectory(folder).held(new=False):
         assert is_held(folder)
-        assert Eye(folder).look().kind == "quiet"
+        assert RunWatcher(folder).look().kind == "quiet"
     assert not is_held(folder)
-    assert Eye(folder).look().kind == "gone"
+    assert RunWatcher(folder).look().kind == "gone"
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_run_reports_loss_and_accuracy_while_it_runs():
 
     recorder = Recorder()
     config = small_config(training={"examples": 100, "epochs": 3, "log_every": 5})
-    train(config, listener=recorder)
+    train(config, callbacks=recorder)
     during = [p for p in recorder.seen if not math.isnan(p.accuracy)]
     assert len(during) >= 3
     assert all(p.loss > 0 and 0 <= p.accuracy <= 1 for p in during)

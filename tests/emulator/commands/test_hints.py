@@ -130,10 +130,10 @@ def test_a_run_that_loses_its_hosts_says_how_to_go_on(awkward, monkeypatch):
     """As the cluster is lost for good in ``test_ray.py``: here, what is said of it."""
     run = LocalExecutor.run
 
-    def lost(self, job, listener):
+    def lost(self, job, callbacks):
         if job.epoch == 1:
             raise RunLost("the cluster is lost")
-        return run(self, job, listener)
+        return run(self, job, callbacks)
 
     asked = ("train", "small.yaml", "--run-dir", "my runs/one", "--epochs", "2", "--quiet")
     with monkeypatch.context() as patched:

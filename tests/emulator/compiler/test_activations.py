@@ -19,7 +19,7 @@ from crossmesh.emulator.config.run import Engine
 from crossmesh.emulator.executors import local
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.executors.placement import Machine, place
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.training.training import train
 from crossmesh.interconnect.schedule import Asynchronous, ForwardOnly, Sequential, Synchronous
 from crossmesh.tiles.runtime.plan import Receive, in_order, plans, uses
@@ -202,14 +202,14 @@ def test_a_run_states_it_before_it_starts(monkeypatch):
     monkeypatch.setattr("crossmesh.emulator.compiler.activations.NOTED_BYTES", 0)
     heard = []
 
-    class Notes(Silence):
+    class Notes(NoCallbacks):
         def note(self, text):
             heard.append(text)
 
         def progress(self, progress):
             heard.append("progress")
 
-    train(small_config(training={"epochs": 1}), listener=Notes())
+    train(small_config(training={"epochs": 1}), callbacks=Notes())
 
     assert heard[0].startswith("activations take up to ")
     assert heard.count(heard[0]) == 1

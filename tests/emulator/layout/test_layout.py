@@ -13,7 +13,7 @@ from crossmesh.emulator.cli import main
 from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.layout.layout import lay_out
 from crossmesh.emulator.layout.plot import draw_layout, drawn
-from crossmesh.emulator.layout.table import HEAD, alike, layout_json, rows, total_lines
+from crossmesh.emulator.layout.table import HEAD, grouped, layout_json, rows, total_lines
 from crossmesh.interconnect.schedule import Phase
 from crossmesh.tiles.digital import Digital
 from crossmesh.tiles.runtime.program import Kind, Value
@@ -38,7 +38,9 @@ def test_every_block_is_on_the_map_once(name, vectors):
     job = zoo_job(name, mapping={"vectors_per_tile": vectors})
     layout = lay_out(job)
 
-    shown = [block for layer in layout.layers for laid in layer.matrices for block in laid.blocks]
+    shown = [
+        block for layer in layout.layers for mapped in layer.matrices for block in mapped.blocks
+    ]
     learned = [
         block
         for block in job.program.blocks
@@ -48,10 +50,10 @@ def test_every_block_is_on_the_map_once(name, vectors):
         range(len(job.program.blocks))
     )
     assert layout.n_tiles == len(job.program.crossbars)
-    for laid in layout.on_tiles:
-        assert len(laid.blocks) == math.prod(laid.grid) * laid.matrix.replicas
-        assert laid.tiles[1] - laid.tiles[0] == len(laid.blocks) - 1
-    used = sum(laid.weights * laid.matrix.replicas for laid in layout.on_tiles)
+    for mapped in layout.on_tiles:
+        assert len(mapped.blocks) == math.prod(mapped.grid) * mapped.matrix.replicas
+        assert mapped.tiles[1] - mapped.tiles[0] == len(mapped.blocks) - 1
+    used = sum(mapped.weights * mapped.matrix.replicas for mapped in layout.on_tiles)
     assert layout.used == pytest.approx(used / (layout.n_tiles * 19 * 7))
     held = sum(math.prod(block.shape) for block in job.program.blocks if block.home is not None)
     assert layout.parameters == held
@@ -63,12 +65,12 @@ def test_places_stages_and_shapes_are_those_of_the_program(name):
     layout, operations = lay_out(job), job.program.operations
 
     for layer in layout.layers:
-        for laid in layer.matrices:
+        for mapped in layer.matrices:
             reads = [op for op in operations if op.kind is Kind.READ and op.tile in
-                     {block.tile for block in laid.blocks}]  # fmt: skip
-            assert {op.stage for op in reads} == {laid.stage}
-            driven = sum(op.span[1] - op.span[0] for op in reads if op.tile == laid.tiles[0])
-            assert driven == laid.matrix.vectors == laid.busiest
+                     {block.tile for block in mapped.blocks}]  # fmt: skip
+            assert {op.stage for op in reads} == {mapped.stage}
+            driven = sum(op.span[1] - op.span[0] for op in reads if op.tile == mapped.tiles[0])
+            assert driven == mapped.matrix.vectors == mapped.busiest
         last = [node for node in job.network.nodes if node.name.split(".")[0] == layer.name][-1]
         made = next(op for op in operations
                     if op.gives == Value("x", last.name) and op.phase is Phase.FORWARD)  # fmt: skip
@@ -118,7 +120,7 @@ def test_groups_that_are_alike_share_a_row():
     layers = [{"kind": "conv", "outputs": 4, "kernel": 1}, depthwise]
     job = small_job(network=[*layers, {"kind": "linear", "outputs": 10, "activation": "softmax"}])
 
-    (group,) = alike(lay_out(job).layers[1].matrices)
+    (group,) = grouped(lay_out(job).layers[1].matrices)
     assert (group.name, len(group.every)) == ("deep.0..3", 4)
     assert table(job)[2] == (
         "deep | conv | 4 x 6 x 6 | 4 of 10 x 1 | 36 | 4 of 1 x 1 | 8 % | 1 | tiles 1-4 | 40"
@@ -206,8 +208,8 @@ def test_pictures_of_all_topologies(name, topology):
     found = written(job)
 
     assert "parameters in the digital unit" in found
-    for laid in lay_out(job).on_tiles:
-        assert f"{laid.name}  ({laid.stage})" in found
+    for mapped in lay_out(job).on_tiles:
+        assert f"{mapped.name}  ({mapped.stage})" in found
 
 
 def test_tiles_without_room_for_names_show_stages_or_one_name_each():

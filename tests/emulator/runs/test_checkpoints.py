@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.storage import NotRead, Storage
 from crossmesh.emulator.executors.local import LocalExecutor
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.runs.history import History
 from crossmesh.emulator.training.training import train
@@ -22,7 +22,7 @@ from crossmesh.tiles.runtime.tile_file import Damaged, load_state, save_state
 from tests.jobs import small_config, small_job, steps
 
 
-class Notes(Silence):
+class Notes(NoCallbacks):
     def __init__(self):
         self.notes = []
 

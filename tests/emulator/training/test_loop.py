@@ -1,4 +1,4 @@
-"""The course of a run: where spans end never shows, and no loss changes a bit."""
+"""The training loop: where spans end never shows, and no loss changes a bit."""
 
 import time
 
@@ -9,7 +9,7 @@ import crossmesh.emulator.training.training
 from crossmesh.common.errors import ConfigError, HostLost, RunLost
 from crossmesh.common.storage import NotWritten
 from crossmesh.emulator.executors.local import LocalExecutor
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.runs.directory import config_digest
 from crossmesh.emulator.runs.history import History
 from crossmesh.emulator.training.spans import Spans
@@ -22,7 +22,7 @@ class Cut(Exception):  # noqa: N818  because it stands for a signal
     pass
 
 
-class Notes(Silence):
+class Notes(NoCallbacks):
     def __init__(self):
         self.notes = []
 
@@ -86,7 +86,7 @@ def test_a_run_goes_on_from_the_middle_of_an_epoch(schedule, tmp_path, monkeypat
     )
     whole = train(config)
 
-    class Cutter(Silence):
+    class Cutter(NoCallbacks):
         def row(self, row):
             if row.epoch == 2 and row.examples > 50 + 24:
                 raise Cut

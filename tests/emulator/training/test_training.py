@@ -11,7 +11,7 @@ from benchmarks.plain import PlainNetwork
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.executors.local import LocalExecutor
-from crossmesh.emulator.runs.callbacks import Silence
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.runs.directory import RunDirectory, config_digest
 from crossmesh.emulator.training.baseline import WHOLE, train_baseline
 from crossmesh.emulator.training.training import evaluate, train
@@ -174,7 +174,7 @@ def test_a_resumed_run_gives_the_same_bits(schedule, tmp_path):
     class Cut(Exception):  # noqa: N818  because it stands for a signal
         pass
 
-    class Cutter(Silence):
+    class Cutter(NoCallbacks):
         def row(self, row):
             if row.epoch == 3:
                 raise Cut
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path):
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
 
-    class Notes(Silence):
+    class Notes(NoCallbacks):
         def __init__(self):
             self.notes = []
 
