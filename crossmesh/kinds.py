@@ -2,7 +2,7 @@
 
 Devices        Device, StepDevice; Functions of a model, register, rows of a device's parameters
 Unit cells     UnitCell; what it must return: Crossbar
-Layers         AnyLayer, NamedLayer fed by one, and TileLayer with weights; Function and Learned of digital units, Call
+Layers         AnyLayer, NamedLayer with one input, TileLayer; their Function, Learned, Call
 Others         Loss, Topology with its FloorPlan, Schedule; DataConfig to Dataset
 """
 

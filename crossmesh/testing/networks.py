@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.emulator.compiler.job import prepare
-from crossmesh.emulator.config.layers import LinearLayer, NamedLayer
+from crossmesh.emulator.config.layer import NamedLayer
+from crossmesh.emulator.config.layers import LinearLayer
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.data import DataConfig, load
 from crossmesh.emulator.executors.local import LocalExecutor

@@ -9,13 +9,12 @@ import pytest
 import typer
 import yaml
 
+from crossmesh.cluster.launch.commands import PASSING_ON, launch
+
 MACHINES = ("on-premises", "aws", "gcp")
-
-
 GENERATED = (*MACHINES, "kubernetes", "slurm")
-
-
 app = typer.Typer(add_completion=False)
+app.command(context_settings=PASSING_ON)(launch)
 
 
 @pytest.fixture

@@ -10,16 +10,14 @@ import pytest
 import typer
 import yaml
 
-from crossmesh.cluster.launch.commands import PASSING_ON, launch
 from crossmesh.cluster.launch.loading import load_cluster, shipped_clusters
 from crossmesh.cluster.launch.order import _FIELDS, _LEFT_TO_THE_CLUSTER, Order
 from crossmesh.cluster.launch.tokens import checked_token, write_token
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.cli.main import app as crossmesh
+from tests.cluster.launch.launch_material import app
 
 GENERATED = ("on-premises", "aws", "gcp", "kubernetes", "slurm")
-app = typer.Typer(add_completion=False)
-app.command(context_settings=PASSING_ON)(launch)
 
 
 def launched(*arguments):

@@ -13,13 +13,10 @@ import yaml
 
 from crossmesh.cluster.launch import launcher, machines
 from crossmesh.cluster.launch.clouds import AwsCluster
-from crossmesh.cluster.launch.commands import PASSING_ON, launch
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import load_config
 from tests.cluster.launch.launch_material import GENERATED, MACHINES, app, documented
-
-app.command(context_settings=PASSING_ON)(launch)
 
 
 def documents(folder, name="cluster.yaml"):

@@ -9,11 +9,10 @@ the API reference of Kubernetes (core/v1).
 
 import jsonschema
 import pytest
-import typer
 import yaml
 
-from crossmesh.cluster.launch.commands import PASSING_ON, launch
 from crossmesh.common.errors import ConfigError
+from tests.cluster.launch.launch_material import app
 
 TEXT, WHOLE, TRUTH = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
@@ -98,8 +97,6 @@ CONFIG_MAP = fields(
     "apiVersion", "kind", "metadata", "data",
     apiVersion={"const": "v1"}, kind={"const": "ConfigMap"}, metadata=METADATA, data=TEXTS,
 )  # fmt: skip
-app = typer.Typer(add_completion=False)
-app.command(context_settings=PASSING_ON)(launch)
 
 
 @pytest.fixture

@@ -5,21 +5,17 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import typer
 import yaml
 from pydantic import Field
 
 import crossmesh
-from crossmesh.cluster.launch.commands import PASSING_ON, launch
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan
 from crossmesh.cluster.launch.kinds import LAUNCHERS
 from crossmesh.cluster.launch.launcher import ClusterAtHand, GeneratedCluster, Launcher
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.scripts import config_file
 from crossmesh.common.errors import ConfigError
-
-app = typer.Typer(add_completion=False)
-app.command(context_settings=PASSING_ON)(launch)
+from tests.cluster.launch.launch_material import app
 
 
 class Queue(GeneratedCluster):
