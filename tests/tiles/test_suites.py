@@ -6,7 +6,7 @@ from crossmesh.testing import CellTests, DeviceTests, LossTests
 from crossmesh.tiles.analog.cells import CELLS as UNIT_CELLS
 from crossmesh.tiles.analog.devices import DEVICES, Device, LinearStep, Pcm, SoftBounds
 from crossmesh.tiles.digital import LOSSES
-from tests.tiles.test_conformance import EVERY
+from tests.tiles.analog.test_conformance import EVERY
 
 ALONE = {name: cell for name, cell in EVERY.items() if isinstance(cell, Device)} | {
     "pcm alone": Pcm(),
