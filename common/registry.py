@@ -180,14 +180,15 @@ class KindName:
             if is_class or isinstance(value, self._is_kind):
                 name: str = value.name
                 return name if self._registry.get(name) == value else value
-            if isinstance(value, Mapping):
+            kind = value.get("kind") if isinstance(value, Mapping) else None
+            if isinstance(kind, str) and kind in self._registry:
                 return self._with_fields(value)
         *others, last = map(repr, self._registry)
         expected = f"{', '.join(others)} or {last}" if others else last
         raise PydanticKnownError("literal_error", {"expected": expected})
 
     def _with_fields(self, value: Mapping[str, Any]) -> Any:
-        kind, fields = self.chosen({**value, "kind": self._checked(value.get("kind"))})
+        kind, fields = self.chosen(value)
         if unknown := [name for name in fields if name not in _fields(kind)]:
             raise ValueError(f"{unknown[0]} is unknown")
         return frozen(value) if fields else value["kind"]

@@ -1,7 +1,7 @@
 """What kinds of other packages are made of; stable, as the names of ``crossmesh`` itself.
 
 Devices        Device, StepDevice; Functions of a model, register, rows of a device's parameters
-Unit cells     UnitCell; what it must return: Crossbar
+Unit cells     UnitCell; what it must return: Crossbar; CellCosts, also of devices
 Layers         AnyLayer, NamedLayer with one input, TileLayer; their Function, Learned, Call
 Others         Loss, Topology with its FloorPlan, Schedule; DataConfig to Dataset
 """
@@ -12,6 +12,7 @@ from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.interconnect.noc import FloorPlan, Topology
 from crossmesh.interconnect.schedule import Schedule
 from crossmesh.tiles.analog.cells import Crossbar, UnitCell
+from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices import Device, StepDevice
 from crossmesh.tiles.analog.devices.kernels import (
     HISTORY,
@@ -32,6 +33,7 @@ __all__ = [
     "UPPER",
     "AnyLayer",
     "Call",
+    "CellCosts",
     "Crossbar",
     "DataConfig",
     "Dataset",

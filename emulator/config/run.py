@@ -263,6 +263,14 @@ class RunConfig(Frozen):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _loss_takes_its_fields(self) -> Self:
+        try:
+            assert self.loss_function
+        except ValueError as error:
+            raise ValueError(f"loss: {error}") from None
+        return self
+
     @property
     def loss_function(self) -> Loss:
         """The loss that ``loss`` names."""

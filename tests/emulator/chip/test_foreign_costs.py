@@ -34,6 +34,11 @@ class Hinge(Loss):
     counts_values: ClassVar[bool] = True
     margin: float = 0.1
 
+    def __post_init__(self) -> None:
+        """Refuse a margin below 0."""
+        if self.margin < 0:
+            raise ValueError(f"margin must be at least 0, got {self.margin}")
+
     def _of_values(self, y: Any, wanted: Any) -> tuple[float, Any]:
         distance = wanted - y
         d = np.where(np.abs(distance) > self.margin, distance, 0).astype(np.float32)
@@ -168,6 +173,8 @@ def test_an_object_of_a_loss_trains_as_the_same_in_a_config():
     [
         ("loss", {"kind": "mine.hinge", "size": 1}, r"^loss\.size is unknown$"),
         ("loss", {"margin": 1}, r"^loss must be 'cross_entropy', .*, got \{'margin': 1\}$"),
+        ("loss", {"kind": {"kind": "mine.hinge"}}, r"^loss must be 'cross_entropy', .*$"),
+        ("loss", {"kind": "mine.hinge", "margin": -1.0}, r"^loss: margin must be at least 0, got"),
         ("loss", {"kind": "cross_entropy", "margin": 1}, r"^loss\.margin is unknown$"),
         ("chip", {"topology": {"kind": "mine.belt", "size": 1}},
          r"^chip\.topology\.size is unknown$"),
