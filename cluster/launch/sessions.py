@@ -81,6 +81,7 @@ def lead(parent: int, within_s: float, command: list[str]) -> None:
         if time.monotonic() > deadline:
             _kill(others)
         time.sleep(_POLL_S)
+    os.waitpid(child, 0)
 
 
 def _is_running(child: int) -> bool:

@@ -1,5 +1,6 @@
 """Suites for functions of digital units, for those with parameters, and for losses."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -222,6 +223,10 @@ class LossTests:
             np.testing.assert_allclose(
                 d, -slopes, atol=1e-3, err_msg="the error must be minus the gradient"
             )
+
+    def test_it_can_be_a_part_of_a_config(self) -> None:
+        """It has a hash, so nothing in it can change."""
+        assert hash(self.loss) == hash(copy.deepcopy(self.loss)), "a loss must be a frozen value"
 
     def test_it_is_a_sum_over_examples(self) -> None:
         """However many come together, so that micro-batches change nothing."""

@@ -1,5 +1,6 @@
 """Suites for topologies and schedules."""
 
+import copy
 from collections import Counter
 from typing import ClassVar
 
@@ -21,6 +22,11 @@ class TopologyTests:
     """
 
     topology: ClassVar[Topology]
+
+    def test_it_can_be_a_part_of_a_config(self) -> None:
+        """It has a hash, so nothing in it can change."""
+        same = copy.deepcopy(self.topology)
+        assert hash(self.topology) == hash(same), "a topology must be a frozen value"
 
     def test_links_are_paired_and_enter_where_they_say(self) -> None:
         """A port leads to a router whose own port leads back."""

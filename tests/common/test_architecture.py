@@ -17,7 +17,8 @@ PLACES = {
 }
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNSAFE_YAML = {"load", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all"}
-PARTS = {"interconnect/noc/flits", "tiles/analog/cells/pcm_3t1c"}  # of a room, without a README
+# Of rooms, without a README.
+PARTS = {"interconnect/noc/flits", "interconnect/noc/topologies", "tiles/analog/cells/pcm_3t1c"}
 README_LINES = 40
 LONG, LONGEST, MOST_LONG = 300, 450, 5  # lines of a module, and how many may be long
 

@@ -1,4 +1,4 @@
-"""Kernels do the same uncompiled, and their cache is used only where nobody else can write."""
+"""Kernels do the same uncompiled, and their cache is used only where no other user can write."""
 
 import os
 import subprocess
@@ -110,7 +110,7 @@ def test_the_cache_is_private(home):
 def test_a_cache_that_others_can_write_is_not_used(home, part, mode):
     (compiled._cache_folder() / part).resolve().chmod(mode)
 
-    with pytest.warns(UserWarning, match=f"no other, got {home}/.* with mode 0{mode:o}"):
+    with pytest.warns(UserWarning, match=f"by this user only, got {home}/.* with mode 0{mode:o}"):
         assert compiled._cache_folder() is None
 
 

@@ -18,6 +18,8 @@ from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many, f
 from crossmesh.emulator.config.loading import dumped, load_config, shipped, validated
 from crossmesh.emulator.study.config import Study, load_study, shipped_studies
 from crossmesh.emulator.study.plan import trials
+from crossmesh.interconnect.noc import Topology
+from crossmesh.tiles.digital import Loss
 
 PLAIN = {bool, int, float, str, Path, NoneType}
 
@@ -43,7 +45,9 @@ def is_frozen(annotation: typing.Any) -> bool:
         if FrozenDict in made:
             return all(map(is_frozen, typing.get_args(arguments[0])))
         return frozen in made or is_frozen(arguments[0])
-    if origin is typing.Literal:
+    if origin in {typing.Literal, type}:
+        return True
+    if annotation in {Topology, Loss}:  # frozen dataclasses, as their suites check
         return True
     if origin in {tuple, typing.Union, UnionType}:
         return all(is_frozen(argument) for argument in arguments if argument is not Ellipsis)

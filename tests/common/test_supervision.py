@@ -336,7 +336,7 @@ def test_a_frozen_child_is_ended(start):
 
     code, _, errors = ended(process)
     assert code == 1
-    assert errors.startswith("error: the process of the run was frozen for 10 s; begin again")
+    assert errors.startswith("error: the process of the run was frozen for 10 s; restart with: ")
 
 
 def test_nothing_is_left_running_not_even_what_is_frozen_or_in_a_session_of_its_own(

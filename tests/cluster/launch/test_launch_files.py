@@ -170,7 +170,7 @@ def test_shipped_code_goes_to_the_machines_with_what_it_needs(generate):
     (tree,) = documents(folder)
 
     packages = (
-        "__init__.py", "__main__.py", "kinds.py", "testing",
+        "__init__.py", "__main__.py", "kinds.py", "py.typed", "testing",
         "cluster", "common", "emulator", "tiles", "interconnect",
     )  # fmt: skip
     mounted = {path.rpartition("/")[2] for path in tree["file_mounts"]}

@@ -1,5 +1,7 @@
 """Networks that people bring: in from PyTorch, the same on tiles, trained further, and out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,6 @@ from crossmesh.emulator.training.export import export, held_weights
 from crossmesh.emulator.training.training import evaluate, train
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.digital import LOSSES
 from tests.emulator.training.test_training import IDEAL_READ
 from tests.jobs import Recorder
 from tests.zoo import zoo_config
@@ -22,11 +23,10 @@ from tests.zoo import zoo_config
 IDEAL = {"rows": 64, "cols": 48, "cell": {"kind": "ideal"}, "read": IDEAL_READ}
 
 
-def outputs_on_tiles(job, monkeypatch):
+def outputs_on_tiles(job):
     """What the network gives for the test set, before training."""
     recorder = Recorder()
-    monkeypatch.setitem(LOSSES._kinds, "cross_entropy", recorder)
-    executor = LocalExecutor(job)
+    executor = LocalExecutor(replace(job, program=replace(job.program, loss=recorder)))
     executor.write_initial_weights()
     executor.run(job.evaluation(0), lambda progress: None)
     executor.close()
@@ -53,7 +53,7 @@ def config_of(file, data, **changes):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", ["resnet20", "nanogpt"])
-def test_a_network_from_pytorch_comes_in_trains_and_goes_out(name, tmp_path, monkeypatch):
+def test_a_network_from_pytorch_comes_in_trains_and_goes_out(name, tmp_path):
     torch = pytest.importorskip("torch")
     from crossmesh.emulator.onnx_io.torch_path import from_torch
     from tests.torch_models import built
@@ -68,7 +68,7 @@ def test_a_network_from_pytorch_comes_in_trains_and_goes_out(name, tmp_path, mon
     with torch.no_grad():
         expected = torch.softmax(model.eval()(x), -1).numpy()
 
-    there = outputs_on_tiles(job, monkeypatch)
+    there = outputs_on_tiles(job)
     np.testing.assert_allclose(there, expected.reshape(there.shape), atol=1e-4)
 
     folder = tmp_path / "run"
@@ -203,7 +203,7 @@ def test_data_that_a_file_does_not_take_are_refused(trained):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["mean", "flatten", "softmax", "channels", "added"])
-def test_the_axes_of_the_input_are_those_of_the_file(case, tmp_path, monkeypatch):
+def test_the_axes_of_the_input_are_those_of_the_file(case, tmp_path):
     """Whatever layer comes first: what it does to steps and channels depends on them."""
     torch = pytest.importorskip("torch")
     from crossmesh.emulator.onnx_io.torch_path import from_torch
@@ -232,7 +232,7 @@ def test_the_axes_of_the_input_are_those_of_the_file(case, tmp_path, monkeypatch
     x = torch.tensor(job.dataset.test.inputs.reshape(-1, *example.shape[1:]))
     with torch.no_grad():
         expected = torch.softmax(model(x), -1).numpy()
-    np.testing.assert_allclose(outputs_on_tiles(job, monkeypatch), expected, atol=1e-6)
+    np.testing.assert_allclose(outputs_on_tiles(job), expected, atol=1e-6)
 
 
 def test_a_file_for_other_channels_is_refused(trained, tmp_path):
