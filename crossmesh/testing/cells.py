@@ -34,7 +34,7 @@ class CellTests:
         cell: The cell.
         learning_rate: At which a small network of such cells is trained.
         ignores_calls: Whether pulses do the same however many examples come in one call; not where
-            a device is seen with write noise, which is drawn once for all pulses of a call.
+            a retention of a few examples acts at the end of a call.
     """
 
     cell: ClassVar[Any]

@@ -36,7 +36,8 @@ class TestCells(CellTests):
     @pytest.fixture(autouse=True, params=IN_CELLS)
     def example(self, request):
         self.cell = IN_CELLS[request.param]
-        self.ignores_calls = request.param != "shared_reference"  # which has write noise
+        # A short retention acts at the end of a call.
+        self.ignores_calls = request.param != "shared_reference"
 
 
 class TestLosses(LossTests):
