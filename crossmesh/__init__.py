@@ -15,7 +15,8 @@ Networks and studies
     load_study, run_study, Study  configs and seeds side by side
 
 Kinds, by the names that configs use; packages add theirs through entry points
-    devices, cells, layers, losses, sources, topologies, schedules, launchers
+    devices, cells, layers, losses, sources, topologies, schedules, launchers,
+    backends
     kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from crossmesh.emulator.training.training import evaluate, train
     from crossmesh.interconnect.noc import TOPOLOGIES as topologies
     from crossmesh.interconnect.schedule import SCHEDULES as schedules
+    from crossmesh.tiles.analog.backends import BACKENDS as backends
     from crossmesh.tiles.analog.cells import CELLS as cells
     from crossmesh.tiles.analog.devices import DEVICES as devices
     from crossmesh.tiles.digital import LOSSES as losses
@@ -61,6 +63,7 @@ _WHERE = {
     "RunResult": "emulator.runs.result",
     "Study": "emulator.study",
     "age": "emulator.training.retention",
+    "backends": "tiles.analog.backends:BACKENDS",
     "cells": "tiles.analog.cells:CELLS",
     "chip": "emulator.chip.report:chip_report",
     "devices": "tiles.analog.devices:DEVICES",
@@ -87,6 +90,7 @@ __all__ = [
     "RunResult",
     "Study",
     "age",
+    "backends",
     "cells",
     "chip",
     "devices",
