@@ -265,7 +265,7 @@ def row(kind: str, all_seen: list[Seen]) -> str:
     for each in all_seen:
         sentence = each.line.partition(": crossmesh")[0] if each.code else "the result"
         ends.setdefault((each.code, sentence), []).append(each)
-    told = "<br>".join(
+    reported = "<br>".join(
         f"{len(those)} of {len(all_seen)}: exit {code}, {sentence}"
         for (code, sentence), those in sorted(ends.items(), key=lambda item: -len(item[1]))
     )
@@ -273,7 +273,7 @@ def row(kind: str, all_seen: list[Seen]) -> str:
     ours = sum(each.is_ours for each in all_seen)
     return (
         f"| {kind} | {len(all_seen)} | {ours} | {seconds[len(seconds) // 2]:.1f} | "
-        f"{seconds[-1]:.1f} | {sum(each.left for each in all_seen)} | {told} |"
+        f"{seconds[-1]:.1f} | {sum(each.left for each in all_seen)} | {reported} |"
     )
 
 

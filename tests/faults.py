@@ -101,7 +101,7 @@ class Training:
 
     @property
     def notes(self) -> str:
-        """What it has told its user."""
+        """What its user has read."""
         return (self._folder / "stderr").read_text()
 
     @property

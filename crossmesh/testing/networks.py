@@ -1,7 +1,6 @@
 """Suites for what a whole network is made of: layers, makers of tiles, sources of examples."""
 
 import math
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -112,10 +111,9 @@ class BackendTests:
     _SHAPE: ClassVar = (5, 7)
 
     def tile(self, seed: int = 3) -> AnalogTile:
-        """A tile with weights, made by what an actor would be sent."""
-        backend = pickle.loads(pickle.dumps(BACKENDS[self.backend]))
+        """A tile with weights."""
         block = Block(tile=2, layer="layer", row=0, col=0, shape=self._SHAPE)
-        made: AnalogTile = backend.make(self.config, block, 0.5, seed, 1)
+        made: AnalogTile = BACKENDS[self.backend].make(self.config, block, 0.5, seed, 1)
         made.write(np.random.default_rng(0).uniform(-0.2, 0.2, self._SHAPE).astype(np.float32))
         made.begin(None)
         return made

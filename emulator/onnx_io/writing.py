@@ -100,13 +100,12 @@ def _write(
 
 def _as_it_says(graph: Graph, layer: Layer, fed: Sequence[Tensor]) -> Tensor:
     """A layer that is built in a way of its own."""
-    try:
-        made: Tensor = layer.to_onnx(graph, fed)
-    except NotImplementedError:
+    made: Tensor | None = layer.to_onnx(graph, fed)
+    if made is None:
         raise ConfigError(
             f"layers of kind {layer.kind} cannot be written as ONNX, without a method to_onnx "
             f"(layer {graph.layer})"
-        ) from None
+        )
     return made
 
 

@@ -75,8 +75,8 @@ def lost(run, name, victim):
     if TABLE:
         assert noticed_s <= (NODE_NOTICED_S if is_node else NOTICED_S), name
         assert resumed_s <= (NODE_RESUMED_S if is_node else RESUMED_S), name
-    told = (fault.__doc__ or name).rstrip(".")
-    return Row(told, noticed_s, resumed_s, row["examples_lost"], row["what"])
+    reported = (fault.__doc__ or name).rstrip(".")
+    return Row(reported, noticed_s, resumed_s, row["examples_lost"], row["what"])
 
 
 LAYERS = [

@@ -36,8 +36,8 @@ def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table
     run.resume()
     run.wait_until_it_trains(beyond=newest)
     resumed_s = time.time() - before
-    told = "SIGKILL of the coordinator (its actors are gone after); `crossmesh resume`"
-    table.append(Row(told, gone_s, resumed_s, None, f"resumed after {newest} examples"))
+    reported = "SIGKILL of the coordinator (its actors are gone after); `crossmesh resume`"
+    table.append(Row(reported, gone_s, resumed_s, None, f"resumed after {newest} examples"))
     assert f"resumed after {newest} examples" in run.notes
 
     killed(run)

@@ -442,8 +442,8 @@ def test_another_user_can_read_change_and_use_nothing_of_a_run(stranger, place, 
     gcs = next(port for port, pid in ports.items() if pids[pid].startswith("gcs"))
     assert grpc(gcs, METHODS["gcs_server"], "0" * 64) == NOT_ADMITTED
     assert grpc(gcs, METHODS["gcs_server"], token.read_text()) == "0"  # so others are shut out
-    told = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
-    assert token.read_bytes() not in told
+    reported = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+    assert token.read_bytes() not in reported
 
     victim.terminate()
     victim.wait()

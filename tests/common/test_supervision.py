@@ -398,7 +398,7 @@ while not os.path.exists(f"/proc/{left.pid}/stop"):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (OSError(28, "No space left on device", "/r"),
          "operating system error: No space left on device: /r"),
@@ -414,11 +414,11 @@ while not os.path.exists(f"/proc/{left.pid}/stop"):
         (RuntimeError("wrong"), None),
     ],
 )  # fmt: skip
-def test_refusals_of_the_system_are_told_in_our_words(error, told):
-    assert in_our_words(error) == told
+def test_refusals_of_the_system_are_reported_in_our_words(error, reported):
+    assert in_our_words(error) == reported
 
 
-def test_errors_of_libraries_are_told_in_our_words():
+def test_errors_of_libraries_are_reported_in_our_words():
     import pyarrow as pa
     import zmq
     from ray.exceptions import ObjectStoreFullError

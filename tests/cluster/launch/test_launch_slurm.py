@@ -101,12 +101,12 @@ def test_ray_on_a_node_lies_in_a_folder_of_its_own(kind, generate, stand_ins):
         else:
             script(folder / "node" / "ray.sh", "head")
             script(folder / "node" / "ray.sh", "end")
-    told = [line.split() for line in seen.read_text().splitlines()]
-    assert [mode for mode, _ in told] == ["700", "700"]
-    assert len({path for _, path in told}) == 2
-    assert not any(Path(path).exists() for _, path in told)
+    reported = [line.split() for line in seen.read_text().splitlines()]
+    assert [mode for mode, _ in reported] == ["700", "700"]
+    assert len({path for _, path in reported}) == 2
+    assert not any(Path(path).exists() for _, path in reported)
     options = [call.split() for call in stand_ins.calls if call.startswith("ray s")]
-    for (_, path), call in zip(told, options, strict=True):
+    for (_, path), call in zip(reported, options, strict=True):
         assert f"--temp-dir={path}/ray" in call
 
 

@@ -88,8 +88,8 @@ def say(folder, examples=1500, updated=None):
 
 
 def test_a_line_says_how_far_how_fast_and_who_is_slowest(folder):
-    told = line(state(), folder)
-    assert told == (
+    reported = line(state(), folder)
+    assert reported == (
         "training, epoch 2 of 5, 1,500 of 5,000 examples, 100 examples/s, 35 s left, loss 0.2500, "
         "accuracy 91.5 %, checkpoint 500 examples ago (5 s), 1 recovery, slowest: host 1 on "
         "10.0.0.1 (compute 90 %, messages 0 %, waiting 10 %)"
@@ -97,12 +97,12 @@ def test_a_line_says_how_far_how_fast_and_who_is_slowest(folder):
 
 
 def test_what_is_not_known_is_not_told(folder):
-    told = line(
+    reported = line(
         state(examples_per_s=None, loss=None, accuracy=None, checkpoint=None, recoveries=0,
               hosts=[host(0, 1.0, ip="")]),
         folder,
     )  # fmt: skip
-    assert told == "training, epoch 2 of 5, 1,500 of 5,000 examples, no checkpoint yet"
+    assert reported == "training, epoch 2 of 5, 1,500 of 5,000 examples, no checkpoint yet"
 
 
 def test_a_picture_puts_the_slowest_host_first_and_marks_it():
@@ -244,12 +244,12 @@ def test_a_run_is_watched_to_its_end(tmp_path):
         with watching(tmp_path) as watch:
             first = watch.stdout.readline()
             run.send_signal(signal.SIGCONT)
-            told, _ = watch.communicate(timeout=120)
+            reported, _ = watch.communicate(timeout=120)
         run.wait(timeout=120)
 
     assert watch.returncode == 0
     assert first.startswith(("training, epoch ", "not updated for "))
-    last = told.splitlines()[-1]
+    last = reported.splitlines()[-1]
     assert last.startswith("the run has ended: 11,200 examples, test loss ")
     assert "test accuracy" in last
     again = crossmesh("watch", "run", "--once", cwd=tmp_path)
@@ -268,11 +268,11 @@ def test_an_interrupted_run_can_be_gone_on_with(tmp_path):
         with watching(tmp_path) as watch:
             assert watch.stdout.readline().startswith("training, epoch ")
             run.send_signal(signal.SIGINT)
-            told, _ = watch.communicate(timeout=120)
+            reported, _ = watch.communicate(timeout=120)
             assert run.wait(timeout=120) == 130
 
     assert watch.returncode == 1
-    assert told.splitlines()[-1] == (
+    assert reported.splitlines()[-1] == (
         "the run stopped before its last epoch; resume with: crossmesh resume run"
     )
 

@@ -63,11 +63,11 @@ def test_with_noise_a_fit_finds_steps_and_both_noises():
     found, true = changes(fit, MIDDLE), 0.02 * np.array([1 - MIDDLE, -1 - MIDDLE])[:, None]
     assert np.sqrt(((found - true) ** 2).mean()) < 0.15 * 0.02
     assert np.abs(found.mean(axis=1) - true[:, 0]).max() < 0.06 * 0.02
-    told = figures(fit, measurement)
-    assert 0.35 < told["cycle_noise"] < 0.55
-    assert told["write_noise"] == pytest.approx(1.5, rel=0.1)
-    assert told["states"] == pytest.approx(100, rel=0.1)
-    assert abs(told["asymmetry"]) < 0.05
+    reported = figures(fit, measurement)
+    assert 0.35 < reported["cycle_noise"] < 0.55
+    assert reported["write_noise"] == pytest.approx(1.5, rel=0.1)
+    assert reported["states"] == pytest.approx(100, rel=0.1)
+    assert abs(reported["asymmetry"]) < 0.05
 
 
 def test_the_pulses_of_several_cycles_tell_more():
@@ -82,11 +82,11 @@ def test_the_pulses_of_several_cycles_tell_more():
 
 def test_an_asymmetric_device_is_found_as_such():
     measurement = measured(soft_bounds(asymmetry=0.4), 1, 300)
-    told = figures(fitted(measurement), measurement)
+    reported = figures(fitted(measurement), measurement)
 
-    assert told["asymmetry"] == pytest.approx(0.25, abs=0.03)  # (1 - 0.6) / (1 + 0.6)
-    assert told["nonlinearity_up"] > 0.5
-    assert told["step_spread"] is None
+    assert reported["asymmetry"] == pytest.approx(0.25, abs=0.03)  # (1 - 0.6) / (1 + 0.6)
+    assert reported["nonlinearity_up"] > 0.5
+    assert reported["step_spread"] is None
 
 
 def test_a_fast_device_is_resolved_though_most_pulses_change_nothing():
@@ -105,10 +105,10 @@ def test_noise_that_lasts_a_few_pulses_is_no_cycle_noise():
         for n in range(1, readings.shape[2]):
             lasting[..., n] = 0.7 * lasting[..., n - 1] + rng.normal(size=readings.shape[:2])
         readings += 0.05 * SCALE * lasting
-    told = figures(fitted(measurement), measurement)
+    reported = figures(fitted(measurement), measurement)
 
-    assert told["cycle_noise"] < 1  # where neighbours differ by five steps
-    assert told["write_noise"] == pytest.approx(0.05 / 0.01 / np.sqrt(1 - 0.7**2), rel=0.15)
+    assert reported["cycle_noise"] < 1  # where neighbours differ by five steps
+    assert reported["write_noise"] == pytest.approx(0.05 / 0.01 / np.sqrt(1 - 0.7**2), rel=0.15)
 
 
 def test_the_spread_of_hundreds_of_devices_survives():
@@ -156,8 +156,8 @@ def test_the_measured_reram_is_followed(shared):
             pulse(crossbar, 25, 50 * block + 25, up=up)
         data = readings.reshape(20, 50).mean(axis=1)
         assert np.sqrt(((means - data) ** 2).mean()) < 0.1
-    told = figures(fit, measurement)
+    reported = figures(fit, measurement)
     # aihwkit's fit to these data has 5 steps of cycle noise and 75 of write noise
-    assert 2 < told["cycle_noise"] < 8
-    assert 50 < told["write_noise"] < 100
-    assert 700 < told["states"] < 1300
+    assert 2 < reported["cycle_noise"] < 8
+    assert 50 < reported["write_noise"] < 100
+    assert 700 < reported["states"] < 1300

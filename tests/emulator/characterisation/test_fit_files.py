@@ -219,11 +219,11 @@ def test_fit_prints_json(data, capsys):
         capsys, "fit", "mine.csv", "--json", "--points", "8", "--device-noise", "0.1",
         "--output", "other.yaml",
     )  # fmt: skip
-    told = json.loads(out)
+    reported = json.loads(out)
 
-    assert told["file"] == "other.yaml"
-    assert told["devices"] == 20
-    assert told["step_spread"] == pytest.approx(0.2, rel=0.5)
+    assert reported["file"] == "other.yaml"
+    assert reported["devices"] == 20
+    assert reported["step_spread"] == pytest.approx(0.2, rel=0.5)
     cell = load_cell("other.yaml")
     assert (len(cell.tables[0].up), cell.device_noise) == (8, 0.1)
 
@@ -249,11 +249,11 @@ def test_a_device_of_fewer_pulses_is_as_linear(tmp_path, monkeypatch, capsys):
     ]
     write_csv(tmp_path / "short.csv", [("device", "direction", "pulse", "conductance")], rows)
     code, out, _ = command(capsys, "fit", "short.csv", "--json")
-    told = json.loads(out)
+    reported = json.loads(out)
 
     assert code == 0
-    assert told["nonlinearity_up"] < 0.02
-    assert told["nonlinearity_down"] < 0.02
+    assert reported["nonlinearity_up"] < 0.02
+    assert reported["nonlinearity_down"] < 0.02
 
 
 def test_a_device_that_no_config_could_extend_is_not_written(tmp_path):

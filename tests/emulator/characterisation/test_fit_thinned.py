@@ -79,12 +79,12 @@ def test_thinned_readings_give_the_steps_of_all(name, thinning):
     rms = np.sqrt((off_dense**2).mean())
     assert np.sqrt((off**2).mean()) < (rms + 0.03) * fewer
     assert np.abs(off.mean(axis=1)).mean() < 0.06
-    told_dense, told = figures(dense, whole), figures(sparse, few)
-    assert told["states"] == pytest.approx(told_dense["states"], rel=0.1 * fewer)
+    reported_dense, reported = figures(dense, whole), figures(sparse, few)
+    assert reported["states"] == pytest.approx(reported_dense["states"], rel=0.1 * fewer)
     noise = device.cycle_noise, reading / 0.02
-    total = [np.hypot(t["cycle_noise"], t["write_noise"]) for t in (told_dense, told)]
+    total = [np.hypot(t["cycle_noise"], t["write_noise"]) for t in (reported_dense, reported)]
     assert total[1] == pytest.approx(total[0], rel=0.35, abs=0.01)
-    assert told["cycle_noise"] <= 1.3 * noise[0] + 0.15 * noise[1] + 1e-3
+    assert reported["cycle_noise"] <= 1.3 * noise[0] + 0.15 * noise[1] + 1e-3
 
 
 def test_a_measurement_of_few_readings_far_apart_is_drawn(recwarn):
@@ -110,9 +110,9 @@ def test_whatever_is_left_out_no_figure_is_nan(seed, n_cycles, kept):
             missing[way, k, 0, rng.choice(n, 10, replace=False)] = False
     up, down = (np.where(gone, np.nan, y) for gone, y in zip(missing, (rise, -rise), strict=True))
     measurement = PulseMeasurement(["a", "b"], up, n + down)
-    told = figures(fitted(measurement), measurement)
+    reported = figures(fitted(measurement), measurement)
 
-    numbers = [value for value in told.values() if isinstance(value, float)]
+    numbers = [value for value in reported.values() if isinstance(value, float)]
     assert np.isfinite(numbers).all()
 
 
@@ -154,15 +154,17 @@ def parted(up, down):
 def test_what_is_extrapolated_is_marked(up, down, said):
     measurement = parted(up, down)
     fit = fitted(measurement)
-    told = warnings(figures(fit, measurement))
+    reported = warnings(figures(fit, measurement))
 
-    assert len(told) == len(said)
-    for line, part in zip(told, said, strict=True):
+    assert len(reported) == len(said)
+    for line, part in zip(reported, said, strict=True):
         assert line.startswith("extrapolated: ")
         assert part in line
     labels = draw(fit, measurement, seed=0).axes[2].get_legend_handles_labels()[1]
     marked = {way for way in ("up", "down") if f"no {way} pulses were read: extrapolated" in labels}
-    assert marked == {way for way in ("up", "down") if any(f"no {way} " in line for line in told)}
+    assert marked == {
+        way for way in ("up", "down") if any(f"no {way} " in line for line in reported)
+    }
 
 
 # The commands

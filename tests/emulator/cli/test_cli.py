@@ -131,9 +131,9 @@ def test_lists_and_schema(run):
         assert device["source"]
         assert all(parameter["what"] for parameter in device["parameters"])
     assert {device["name"] for device in devices} >= {"constant_step", "idealized"}
-    told = run("devices", "list")[1]
-    assert "dw_min" in told
-    assert "reram-es-gong-2018" in told
+    reported = run("devices", "list")[1]
+    assert "dw_min" in reported
+    assert "reram-es-gong-2018" in reported
 
 
 def test_lists_are_what_configs_and_devices_do_by_themselves(run):
@@ -327,11 +327,11 @@ def test_a_run_is_tested_on_memories_as_they_age(run, tmp_path):
     code, out, _ = run(
         "evaluate", tmp_path / "r", "--engine", "local", "--after", "1s,1y", "--json"
     )
-    told = json.loads(out)
+    reported = json.loads(out)
 
     assert code == 0
-    assert [row["after_s"] for row in told["ages"]] == [1, 1, 31536000, 31536000]
-    assert told["inference"] == "pcm"
+    assert [row["after_s"] for row in reported["ages"]] == [1, 1, 31536000, 31536000]
+    assert reported["inference"] == "pcm"
     assert (tmp_path / "r" / "after.png").stat().st_size > 10_000
     for options, rule in (
         (("--inference", "pcm"), "--inference must come with --after, got pcm without it"),

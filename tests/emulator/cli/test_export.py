@@ -19,9 +19,9 @@ def test_a_run_goes_out_and_comes_back(tmp_path):
     options = ["--engine", "local", "--epochs", "1", "--run-dir", "run", "--json", "--quiet"]
     done("train", "digits", *options, "--set", "training.baseline=false", folder=tmp_path)
     files = ("--onnx", "digits.onnx", "--npz", "digits.npz")
-    told = done("export", "run", *files, "--json", folder=tmp_path).answer
-    assert (told["layers"], told["weights"]) == (2, 65 * 48 + 49 * 10)
-    assert (tmp_path / told["npz"]).is_file()
+    reported = done("export", "run", *files, "--json", folder=tmp_path).answer
+    assert (reported["layers"], reported["weights"]) == (2, 65 * 48 + 49 * 10)
+    assert (tmp_path / reported["npz"]).is_file()
 
     (tmp_path / "again.yaml").write_text(IMPORTING)
     tested = done("evaluate", "again.yaml", "--json", folder=tmp_path).answer

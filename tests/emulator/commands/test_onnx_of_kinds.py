@@ -24,8 +24,8 @@ def test_a_network_goes_out_and_comes_back(case: Case, desk, tmp_path):
     """From its devices to ONNX and NPZ, and from each to tiles that add nothing of their own."""
     run, onnx, npz = (tmp_path / name for name in ("run", "net.onnx", "net.npz"))
     done("train", "small.yaml", *case.options, "--run-dir", run, "--quiet", folder=desk)
-    told = done("export", run, "--onnx", onnx, "--npz", npz, "--json", folder=desk).answer
-    assert told["weights"] > 0
+    reported = done("export", run, "--onnx", onnx, "--npz", npz, "--json", folder=desk).answer
+    assert reported["weights"] > 0
 
     def tested(**fields):
         words = [word for text in overrides({**EXACT, **fields}) for word in ("--set", text)]

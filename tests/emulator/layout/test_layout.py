@@ -141,10 +141,10 @@ def test_total_lines():
 
 def test_objects_are_json_and_say_the_same():
     layout = lay_out(zoo_job("transformer"))
-    told = json.loads(json.dumps(layout_json(layout)))
+    reported = json.loads(json.dumps(layout_json(layout)))
 
-    assert told["input"] == {"features": 1, "image": None, "steps": 7}
-    attention = told["layers"][3]
+    assert reported["input"] == {"features": 1, "image": None, "steps": 7}
+    attention = reported["layers"][3]
     assert (attention["kind"], attention["stages"]) == ("attention", [0, 1])
     assert attention["matrices"][0] == {
         "name": "b.qkv", "word_lines": 12, "bit_lines": 36, "vectors": 7, "vectors_per_tile": 7,
@@ -152,7 +152,7 @@ def test_objects_are_json_and_say_the_same():
         "digital_at_tile": None, "crosspoints_used": pytest.approx(432 / (6 * 19 * 7)),
         "stage": 0, "weights": 432, "bias": None, "frozen": False,
     }  # fmt: skip
-    assert told["total"] == {
+    assert reported["total"] == {
         "tiles": 25, "weights": 2028, "digital_numbers": 1068, "stages": 5,
         "crosspoints_used": pytest.approx(2028 / (25 * 19 * 7)),
         "activation_bytes": {
@@ -248,19 +248,21 @@ def test_the_command(run, tmp_path):
     config, picture = tmp_path / "small.yaml", tmp_path / "map.png"
     config.write_text(dumped(zoo_config("lenet")))
 
-    code, told, _ = run("map", config, "--set", "mapping.vectors_per_tile=20", "--plot", picture)
+    code, reported, _ = run(
+        "map", config, "--set", "mapping.vectors_per_tile=20", "--plot", picture
+    )
     assert code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert [line.split()[0] for line in told.splitlines() if line][:3] == [
+    assert [line.split()[0] for line in reported.splitlines() if line][:3] == [
         "layer",
         "input",
         "conv0",
     ]
-    assert "1 x 1 x 4" in told
-    assert told.splitlines()[-1].startswith("activations up to ")
+    assert "1 x 1 x 4" in reported
+    assert reported.splitlines()[-1].startswith("activations up to ")
 
-    code, told, _ = run("map", config, "--json")
-    assert (code, json.loads(told)["total"]["tiles"]) == (0, 13)
+    code, reported, _ = run("map", config, "--json")
+    assert (code, json.loads(reported)["total"]["tiles"]) == (0, 13)
 
 
 def test_mistakes_are_one_line(run, tmp_path):
@@ -269,5 +271,5 @@ def test_mistakes_are_one_line(run, tmp_path):
 
     refused = (2, "", "error: --plot must end in .png or .svg, got map.txt\n")
     assert run("map", config, "--plot", "map.txt") == refused
-    code, told, error = run("map", "no-such-config")
-    assert (code, told, len(error.splitlines())) == (2, "", 1)
+    code, reported, error = run("map", "no-such-config")
+    assert (code, reported, len(error.splitlines())) == (2, "", 1)

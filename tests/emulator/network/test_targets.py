@@ -146,20 +146,22 @@ def test_loss_and_gradient_are_those_of_pytorch_or_the_targets_are_refused(
         folder = tmp_path / kind
         folder.mkdir()
         monkeypatch.chdir(folder)
-        code, told, after = trained(loss, activation, targets)
+        code, reported, after = trained(loss, activation, targets)
         if not fits(loss, activation, kind):
             assert code == 2, kind
-            assert told.startswith(("error: data must have targets ", "error: network.")), told
-            assert told.count("\n") == 1
+            assert reported.startswith(("error: data must have targets ", "error: network.")), (
+                reported
+            )
+            assert reported.count("\n") == 1
             continue
-        assert code == 0, (kind, told)
+        assert code == 0, (kind, reported)
         mean, weight, bias = of_pytorch(loss, activation, targets)
-        assert told["train_loss"] == pytest.approx(mean, rel=1e-5), kind
+        assert reported["train_loss"] == pytest.approx(mean, rel=1e-5), kind
         np.testing.assert_allclose((WEIGHT - after["out.weight"]) / RATE, weight, atol=3e-6)
         np.testing.assert_allclose((BIAS - after["out.bias"]) / RATE, bias, atol=3e-6)
         has_accuracy = kind in ACCURATE or loss in BEHIND
         for name in ("test_accuracy", "baseline_test_accuracy"):
-            assert (told[name] is not None) == has_accuracy, (kind, name)
+            assert (reported[name] is not None) == has_accuracy, (kind, name)
 
 
 @pytest.mark.parametrize("kind", ["one-hot", "one-hot ints"])
@@ -169,19 +171,19 @@ def test_loss_and_gradient_are_those_of_pytorch_or_the_targets_are_refused(
 def test_one_hot_targets_train_as_their_classes_do(trained, run, loss, activation, kind):
     _, of_classes, weights = trained(loss, activation, CLASSES)
     shutil.rmtree("run")
-    _, told, after = trained(loss, activation, TARGETS[kind])
-    assert told["test_accuracy"] == of_classes["test_accuracy"]
+    _, reported, after = trained(loss, activation, TARGETS[kind])
+    assert reported["test_accuracy"] == of_classes["test_accuracy"]
     np.testing.assert_allclose(after["out.weight"], weights["out.weight"], atol=1e-6)
     tested = json.loads(run("evaluate", "run", "--json", "--quiet")[1])
-    assert tested["test_accuracy"] == told["test_accuracy"]
+    assert tested["test_accuracy"] == reported["test_accuracy"]
 
 
 def test_of_several_labels_each_is_right_or_wrong(trained, run):
-    _, told, after = trained("binary_cross_entropy", "sigmoid", LABELS)
+    _, reported, after = trained("binary_cross_entropy", "sigmoid", LABELS)
     u = X @ after["out.weight"].T + after["out.bias"]
-    assert told["test_accuracy"] == pytest.approx(((u > 0) == (LABELS > 0)).mean())
+    assert reported["test_accuracy"] == pytest.approx(((u > 0) == (LABELS > 0)).mean())
     tested = json.loads(run("evaluate", "run", "--json", "--quiet")[1])
-    assert tested["test_accuracy"] == told["test_accuracy"]
+    assert tested["test_accuracy"] == reported["test_accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -189,15 +191,17 @@ def test_of_several_labels_each_is_right_or_wrong(trained, run):
 )
 def test_one_sigmoid_output_tells_two_classes_apart(trained, targets):
     targets = targets * 1
-    _, told, after = trained("binary_cross_entropy", "sigmoid", targets, outputs=1)
+    _, reported, after = trained("binary_cross_entropy", "sigmoid", targets, outputs=1)
     mean, weight, bias = of_pytorch(
         "binary_cross_entropy", "sigmoid", targets.astype(float).reshape(-1, 1), 1
     )
-    assert told["train_loss"] == pytest.approx(mean, rel=1e-5)
+    assert reported["train_loss"] == pytest.approx(mean, rel=1e-5)
     np.testing.assert_allclose((WEIGHT[:1] - after["out.weight"]) / RATE, weight, atol=3e-6)
     np.testing.assert_allclose((BIAS[:1] - after["out.bias"]) / RATE, bias, atol=3e-6)
     u = X @ after["out.weight"].T + after["out.bias"]
-    assert told["test_accuracy"] == pytest.approx(((u > 0)[:, 0] == (targets.ravel() > 0)).mean())
+    assert reported["test_accuracy"] == pytest.approx(
+        ((u > 0)[:, 0] == (targets.ravel() > 0)).mean()
+    )
 
 
 CASES = {
@@ -233,8 +237,8 @@ def test_one_target_of_many_is_found_in_either_part(trained, case, source):
             columns = {f"x{j}": X[:, j] for j in range(INPUTS)} | {"target": list(targets)}
             pq.write_table(pa.table(columns), f"{name}.parquet")
         data = {"source": "parquet", "file": "training.parquet", "test_file": "test.parquet"}
-    code, told, _ = trained(loss, activation, parts["training"], y_test=parts["test"], **data)
-    assert (code, told) == (2, f"error: data must have targets {rule}\n")
+    code, reported, _ = trained(loss, activation, parts["training"], y_test=parts["test"], **data)
+    assert (code, reported) == (2, f"error: data must have targets {rule}\n")
 
 
 def test_sums_may_be_off_by_what_rounding_leaves(trained):
@@ -253,9 +257,9 @@ def test_values_may_be_beyond_a_limit_by_what_rounding_leaves(trained, activatio
 
 
 def test_one_softmax_output_is_refused_with_what_may_be_meant(trained):
-    code, told, _ = trained("cross_entropy", "softmax", TARGETS["classes as floats"], outputs=1)
+    code, reported, _ = trained("cross_entropy", "softmax", TARGETS["classes as floats"], outputs=1)
     assert code == 2
-    assert told == (
+    assert reported == (
         "error: network.0.outputs must be at least 2 for softmax, whose only output would always "
         "be 1, got 1; class numbers in the data must be of a whole-number type, and a yes or no "
         "may have one sigmoid output and the loss binary_cross_entropy\n"

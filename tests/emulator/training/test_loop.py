@@ -133,7 +133,7 @@ def losing(times):
             type(self).n_spans += 1
             outcome = super().run(span, watch)
             if self.n_spans in times:
-                raise HostLost("the actor of tile 0 died: it was told to")
+                raise HostLost("the actor of tile 0 died: it was killed")
             return outcome
 
         def recover(self):
@@ -160,7 +160,7 @@ def test_no_loss_changes_a_bit(schedule, directory, tmp_path, monkeypatch):
         assert result.metrics[column] == whole.metrics[column]
     assert result.emulation.recoveries == 3
     assert executor.n_recovered == 4
-    assert notes.notes[0] == "the actor of tile 0 died: it was told to; recovering"
+    assert notes.notes[0] == "the actor of tile 0 died: it was killed; recovering"
     rows = result.recoveries.to_pylist()
     assert [row["what"] for row in rows][1] == "the actor of tile 1 died meanwhile"
     for row in rows:
@@ -175,7 +175,7 @@ def test_a_run_that_is_lost_too_often_ends_with_the_reason_and_the_way_on(tmp_pa
         train(config, tmp_path / "run")
 
     assert str(failure.value) == (
-        "the actor of tile 0 died: it was told to (after 3 recoveries within an hour; "
+        "the actor of tile 0 died: it was killed (after 3 recoveries within an hour; "
         "engine.recoveries_per_hour allows no more); "
         f"resume with: crossmesh resume {tmp_path / 'run'}"
     )

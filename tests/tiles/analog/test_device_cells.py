@@ -1,8 +1,4 @@
-"""What every device must do, whatever its rule, alone and in a pair.
-
-Devices are moved through crossbars, one pulse per example, unless a test says otherwise. Bounds of
-statistical tests are in standard errors: 5 of them; seeds are fixed.
-"""
+"""What every device must do in a cell, with the bounds of ``test_devices.py``."""
 
 import math
 

@@ -441,11 +441,11 @@ FEW = ("--examples", "8", "--epochs", "1")
 def test_the_model_is_named_before_the_run(run, tmp_path, model):
     resistance, words = ("1e-6", "first order") if model == "first_order" else ("1e-4", "exact")
     options = settings(f"tile.read={{wire_resistance: {resistance}, wire_model: {model}}}")
-    code, told = run("digits", *FEW, "--run-dir", str(tmp_path / "run"), *options)
+    code, reported = run("digits", *FEW, "--run-dir", str(tmp_path / "run"), *options)
 
-    assert code == 0, told
-    assert f"wires: {words} on 4 tiles" in told
-    assert told.index("wires: ") < told.index("training: ")
+    assert code == 0, reported
+    assert f"wires: {words} on 4 tiles" in reported
+    assert reported.index("wires: ") < reported.index("training: ")
 
 
 @pytest.mark.slow
@@ -454,19 +454,19 @@ def test_the_helps_example_trains_on_the_shipped_config(run, tmp_path):
     """1 ohm and 25 uS; ``docs/physics.md`` and the field's help name it."""
     options = settings("tile.read.wire_resistance=2.5e-5", "training.test_examples=4")
     where = ("--data-dir", str(MNIST.parent), "--run-dir", str(tmp_path / "run"))
-    code, told = run("mnist-constant-step", *FEW, *where, *options)
+    code, reported = run("mnist-constant-step", *FEW, *where, *options)
 
-    assert code == 0, told
-    assert "wires: exact on " in told
+    assert code == 0, reported
+    assert "wires: exact on " in reported
 
 
 def test_a_resistance_beyond_the_rule_is_refused_before_the_run(run, tmp_path):
     where = tmp_path / "run"
     options = settings("tile.read={wire_resistance: 1e3}")
-    code, told = run("digits", *FEW, "--run-dir", str(where), *options)
+    code, reported = run("digits", *FEW, "--run-dir", str(where), *options)
 
     assert code == 2
-    assert "tile.read.wire_resistance must be" in told
+    assert "tile.read.wire_resistance must be" in reported
     assert not where.exists()
 
 
@@ -475,17 +475,17 @@ def test_a_chip_that_cannot_be_timed_costs_no_results(run, tmp_path, monkeypatch
         raise MemoryError
 
     monkeypatch.setattr("crossmesh.emulator.training.training.chip_of", fails)
-    code, told = run("digits", *FEW, "--run-dir", str(tmp_path / "run"))
+    code, reported = run("digits", *FEW, "--run-dir", str(tmp_path / "run"))
 
-    assert code == 0, told
-    assert "timing the chip failed (MemoryError); the summary has no chip figures" in told
+    assert code == 0, reported
+    assert "timing the chip failed (MemoryError); the summary has no chip figures" in reported
     assert json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))["chip"] is None
 
 
 def test_a_batch_beyond_the_data_is_all_of_the_data(run, tmp_path):
     where = str(tmp_path / "run")
-    code, told = run("digits", *FEW, "--run-dir", where, *settings("training.batch=1000000000"))
+    code, reported = run("digits", *FEW, "--run-dir", where, *settings("training.batch=1000000000"))
 
-    assert code == 0, told
+    assert code == 0, reported
     summary = json.loads((tmp_path / "run" / "summary.json").read_text("utf-8"))
     assert summary["chip"]["examples_per_s"] > 0

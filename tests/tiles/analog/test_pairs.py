@@ -87,11 +87,11 @@ def test_carries_let_a_weight_pass_the_range_of_its_finest_pair():
     np.testing.assert_allclose(without.weights, 0.4, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("values", "told"), [([4, 1], "[4.0, 1.0]"), ([0, 1], "[0.0, 1.0]")])
-def test_significances_must_rise(values, told):
+@pytest.mark.parametrize(("values", "reported"), [([4, 1], "[4.0, 1.0]"), ([0, 1], "[0.0, 1.0]")])
+def test_significances_must_rise(values, reported):
     with pytest.raises(ValidationError, match="significances must be above 0 and rise, got") as e:
         Pairs(significances=values)
-    assert told in str(e.value)
+    assert reported in str(e.value)
 
 
 # Refresh

@@ -9,7 +9,7 @@ Recorded, and not compared here because nothing here can express it:
 * Curves and steps of ``SoftBoundsReference_symsub``, ``PCM_OneSided_pair_refresh_on``,
   ``ReRamES``, ``EcRam``, ``EcRamMO``, ``Idealized``, ``GokmenVlasov`` and
   ``LinearStep_gamma_0.3_0.7_addnoise``: not in the record. It holds their granularity, which is
-  compared; their laws are compared with formulas in ``tests/tiles/analog/test_device_library.py``.
+  compared; their models are compared with formulas in ``test_device_library.py``.
 * Least and greatest values over devices: no sampling error is known.
 * Mean and device spread of a soft-bounds device's steps away from zero and towards it: a device
   whose bound is near zero makes steps as large as one likes, so neither has a sampling error.

@@ -1,24 +1,6 @@
-"""Devices, updates and reads against numbers recorded from IBM aihwkit 1.1.0.
+"""Updates and reads against numbers recorded from IBM aihwkit 1.1.0.
 
-The records lie beside the repository in ``shared/reference/aihwkit``; its README says how they were
-made. Its random numbers differ from ours, so noisy figures are compared within sampling error:
-5 standard errors of both samples together, estimated from ours. Seeds are fixed.
-
-Recorded, and not compared here because nothing here can express it:
-
-* Curves and steps of ``SoftBoundsReference_symsub``, ``PCM_OneSided_pair_refresh_on``,
-  ``ReRamES``, ``EcRam``, ``EcRamMO``, ``Idealized``, ``GokmenVlasov`` and
-  ``LinearStep_gamma_0.3_0.7_addnoise``: not in the record. It holds their granularity, which is
-  compared; their laws are compared with formulas in ``tests/tiles/analog/test_device_library.py``.
-* Least and greatest values over devices: no sampling error is known.
-* Mean and device spread of a soft-bounds device's steps away from zero and towards it: a device
-  whose bound is near zero makes steps as large as one likes, so neither has a sampling error.
-* Single outcomes of pulse type ``deterministic_implicit``: it rounds in a way of its own; compared
-  as the mean rule. ``mean_count`` is our deterministic rule, exactly.
-* Reads with stochastic rounding, constant or NP-sum noise management, worst-case bound management,
-  PCM-like read noise or an output nonlinearity: ``ReadConfig`` has none of them.
-
-Part 5 (drift of phase-change memory) is compared in ``tests/tiles/analog/test_programmed.py``.
+``test_reference.py`` lists what is recorded and not compared.
 """
 
 import json

@@ -355,8 +355,8 @@ def test_the_map_tells_where_biases_are():
 
     assert lines[1] == "conv0 | conv | 4 x 8 x 8 | 9 x 4 | 64 | 1 x 1 | 27 % | 0 | tile 0 | 36 + 4"
     assert layout.parameters == 4 + 9 + 12 + 10
-    told = {m["name"]: m for layer in layout_json(layout)["layers"] for m in layer["matrices"]}
-    assert (told["conv0"]["bias"], told["conv0"]["weights"]) == ("digital", 36)
+    reported = {m["name"]: m for layer in layout_json(layout)["layers"] for m in layer["matrices"]}
+    assert (reported["conv0"]["bias"], reported["conv0"]["weights"]) == ("digital", 36)
     features = layout_json(lay_out(zoo_job("features", tile={"bias": "line"})))["layers"]
     assert [m["bias"] for layer in features for m in layer["matrices"]] == [
         "digital", "line", "digital", "line",
