@@ -6,9 +6,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PydanticSchemaGenerationError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from crossmesh.common.errors import ConfigError
@@ -41,7 +48,7 @@ class Registry(Mapping[str, T]):
         self, group: str, own: Mapping[str, T], check: Callable[[T], None] = lambda kind: None
     ) -> None:
         self.group = group
-        self._own = frozenset(own)
+        self.own = frozenset(own)
         self._kinds = dict(own)
         self._check = check
 
@@ -58,10 +65,15 @@ class Registry(Mapping[str, T]):
                 kinds[name] = self[name]
             except PluginError as error:
                 warnings.warn(str(error), stacklevel=2)
-        for name in self._own & self._offered().keys():
+        for name in self.own & self._offered().keys():
             reason = f"has the name of one of crossmesh's own {self.group.partition('.')[2]}"
             warnings.warn(f"{_source(self._offered()[name])} {reason}", stacklevel=2)
         return kinds
+
+    def fill(self, own: Mapping[str, T]) -> None:
+        """Add kinds of our own, whose modules need the registry."""
+        self.own |= own.keys()
+        self._kinds |= own
 
     def register(self, name: str, kind: T) -> None:
         """Add a kind.
@@ -72,10 +84,11 @@ class Registry(Mapping[str, T]):
         """
         self._check(kind)
         _check_name(name, kind)
-        if self._kinds.setdefault(name, kind) is not kind or name in self._offered():
+        if name in self._offered() or self._kinds.get(name, kind) is not kind:
             raise ValueError(
                 f"{self.group} must have one kind per name: {name} is registered already"
             )
+        self._kinds[name] = kind
 
     def __getitem__(self, name: str) -> T:
         """The kind of a name.
@@ -125,9 +138,12 @@ def _source(point: EntryPoint) -> str:
 
 
 def _check_name(name: str, kind: object) -> None:
-    """Refuse a class that configs would not find by the name of its entry point."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and name not in kinds_of(kind):
-        raise TypeError(f"its field kind must be Literal[{name!r}], its name")
+    """Refuse a kind that says another name of itself, by which no config would find it."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if name not in kinds_of(kind):
+            raise TypeError(f"its field kind must be Literal[{name!r}], its name")
+    elif getattr(kind, "name", name) != name:
+        raise TypeError(f"its attribute name must be {name!r}, got {kind.name!r}")  # type: ignore[attr-defined]  # it has one
 
 
 class KindName:
@@ -139,10 +155,13 @@ class KindName:
     Args:
         registry: What kinds there are.
         is_kind: Class of the kinds, or of their objects.
+        of_classes: Whether the kinds are classes; otherwise they are objects.
     """
 
-    def __init__(self, registry: Registry[Any], is_kind: type | None = None) -> None:
-        self._registry, self._is_kind = registry, is_kind
+    def __init__(
+        self, registry: Registry[Any], is_kind: type | None = None, *, of_classes: bool = False
+    ) -> None:
+        self._registry, self._is_kind, self._of_classes = registry, is_kind, of_classes
 
     @property
     def names(self) -> list[str]:
@@ -176,7 +195,8 @@ class KindName:
         if isinstance(value, str) and value in self._registry:
             return value
         if self._is_kind is not None:
-            is_class = isinstance(value, type) and issubclass(value, self._is_kind)
+            of_kind = isinstance(value, type) and issubclass(value, self._is_kind)
+            is_class = self._of_classes and of_kind
             if is_class or isinstance(value, self._is_kind):
                 name: str = value.name
                 return name if self._registry.get(name) == value else value
@@ -189,9 +209,22 @@ class KindName:
 
     def _with_fields(self, value: Mapping[str, Any]) -> Any:
         kind, fields = self.chosen(value)
-        if unknown := [name for name in fields if name not in _fields(kind)]:
-            raise ValueError(f"{unknown[0]} is unknown")
+        hints = get_type_hints(kind if isinstance(kind, type) else type(kind))
+        for name, given in fields.items():
+            if name not in _fields(kind):
+                raise ValueError(f"{name} is unknown")
+            _check_type(name, given, hints[name])
         return frozen(value) if fields else value["kind"]
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    try:
+        TypeAdapter(hint).validate_python(value, strict=True)
+    except PydanticSchemaGenerationError:  # of a type that pydantic does not know
+        return
+    except ValidationError:
+        wanted = hint.__name__ if isinstance(hint, type) else hint
+        raise ValueError(f"{name} must be of type {wanted}, got {value!r}") from None
 
 
 def _fields(kind: Any) -> list[str]:

@@ -1,19 +1,33 @@
 """What kinds of other packages are made of; stable, as the names of ``crossmesh`` itself.
 
-Devices        Device, StepDevice; Functions of a model, register, rows of a device's parameters
-Unit cells     UnitCell; what it must return: Crossbar; CellCosts, also of devices
-Layers         AnyLayer, NamedLayer with one input, TileLayer; their Function, Learned, Call
-Others         Loss, Topology with its FloorPlan, Schedule; DataConfig to Dataset
+Devices        Device, StepDevice, Retention; Functions, register_model, rows of parameters
+Unit cells     UnitCell; what it takes and returns: Site, Crossbar; CellCosts, also of devices
+Layers         AnyLayer, NamedLayer with one input, ImageLayer, SequenceLayer, TileLayer
+Functions      Function and Learned of digital units, and the Call that they get; Loss
+Chips          Topology with its FloorPlan, Schedule of Slots with a Phase, Backend of AnalogTiles
+Data           a function of DataConfig that gives a Dataset of Examples
+Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
 """
 
-from crossmesh.emulator.config.layer import AnyLayer, NamedLayer, TileLayer
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from crossmesh.emulator.config.layer import (
+    AnyLayer,
+    ImageLayer,
+    NamedLayer,
+    SequenceLayer,
+    TileLayer,
+)
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.interconnect.noc import FloorPlan, Topology
-from crossmesh.interconnect.schedule import Schedule
+from crossmesh.interconnect.schedule import Phase, Schedule, Slot
+from crossmesh.tiles.analog.backends import AnalogTile, Backend
 from crossmesh.tiles.analog.cells import Crossbar, UnitCell
 from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices import Device, StepDevice
+from crossmesh.tiles.analog.devices.base import Retention
 from crossmesh.tiles.analog.devices.kernels import (
     HISTORY,
     LOWER,
@@ -21,19 +35,35 @@ from crossmesh.tiles.analog.devices.kernels import (
     STEP_UP,
     UPPER,
     Functions,
-    register,
+    register_model,
 )
+from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.digital import Call, Function, Learned, Loss
 
+if TYPE_CHECKING:
+    from crossmesh.cluster.launch.files import LaunchPlan
+    from crossmesh.cluster.launch.launcher import ClusterAtHand, GeneratedCluster
+    from crossmesh.cluster.launch.order import Order
+
+# Imported when they are used, since they need the whole command line.
+_LATER = {
+    "ClusterAtHand": "launcher",
+    "GeneratedCluster": "launcher",
+    "LaunchPlan": "files",
+    "Order": "order",
+}
 __all__ = [
     "HISTORY",
     "LOWER",
     "STEP_DOWN",
     "STEP_UP",
     "UPPER",
+    "AnalogTile",
     "AnyLayer",
+    "Backend",
     "Call",
     "CellCosts",
+    "ClusterAtHand",
     "Crossbar",
     "DataConfig",
     "Dataset",
@@ -42,13 +72,28 @@ __all__ = [
     "FloorPlan",
     "Function",
     "Functions",
+    "GeneratedCluster",
+    "ImageLayer",
+    "LaunchPlan",
     "Learned",
     "Loss",
     "NamedLayer",
+    "Order",
+    "Phase",
+    "Retention",
     "Schedule",
+    "SequenceLayer",
+    "Site",
+    "Slot",
     "StepDevice",
     "TileLayer",
     "Topology",
     "UnitCell",
-    "register",
+    "register_model",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(importlib.import_module(f"crossmesh.cluster.launch.{_LATER[name]}"), name)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from crossmesh import devices, load_config, train
-from crossmesh.kinds import STEP_DOWN, STEP_UP, Functions, StepDevice, register
+from crossmesh.kinds import STEP_DOWN, STEP_UP, Functions, StepDevice, register_model
 
 
 class CurvedConstants(NamedTuple):
@@ -31,7 +31,7 @@ def noise(constants, device, j, w, step, up):
     return constants.cycle_noise * abs(step)
 
 
-register(CurvedConstants, Functions(step, noise, depends_on_state=True))
+register_model(CurvedConstants, Functions(step, noise, depends_on_state=True))
 
 
 class Curved(StepDevice):

@@ -5,9 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from crossmesh.cluster.launch.loading import load_cluster
-from crossmesh.cluster.launch.order import Order
-
 # Settings of typer that pass options behind CONFIG on to the training.
 PASSING_ON: dict[str, Any] = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -38,6 +35,9 @@ def launch(
     [bold]crossmesh launch mine.yaml mnist-2018 --seed 1 --dry-run[/bold]. With --dry-run and
     --files, the generated files are written but nothing is started.
     """
+    from crossmesh.cluster.launch.loading import load_cluster  # every kind takes a moment
+    from crossmesh.cluster.launch.order import Order
+
     chosen = load_cluster(cluster)
     order = Order(chosen, config, tuple(context.args))
     order.config  # noqa: B018  so that a mistake in it is reported before anything starts

@@ -114,7 +114,7 @@ class GeneratedCluster(Launcher):
             typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
             return 0
         self._check_tools(plan)
-        reports.way_on(f"stop what may still be running with: {plan.end}")
+        reports.next_command(f"stop what may still be running with: {plan.end}")
         try:
             return _run(plan)
         finally:  # also when interrupted
@@ -154,11 +154,11 @@ def _run(plan: LaunchPlan) -> int:
         command = ["bash", str(plan.folder / plan.script)]
         reports.share_terminal()  # ssh asks there
         script = subprocess.Popen(command, env={**os.environ, "PATH": _path()}, stderr=sys.stderr)
-        is_told = False
+        is_signalled = False
         while script.poll() is None:
-            if interrupts.requested() and not is_told:
+            if interrupts.requested() and not is_signalled:
                 script.send_signal(signal.SIGTERM)
-                is_told = True
+                is_signalled = True
             reports.renew()  # machines cost money until it has given them back
             time.sleep(_POLL_S)
         return script.returncode

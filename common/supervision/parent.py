@@ -41,7 +41,7 @@ class Parent:
         self._rest = b""
         self._status: int | None = None  # of the child's end
         self._done: tuple[int, float] | None = None  # exit code, and when it was said
-        self._way_on = ""
+        self._next_command = ""
         self._has_used_ray = False
         self._vital: set[int] = set()  # without these processes the child cannot end well
         self._made: list[str] = []
@@ -110,8 +110,8 @@ class Parent:
             self._learn(kind, text)
 
     def _learn(self, kind: str, text: str) -> None:
-        if kind == "way_on":
-            self._way_on = text
+        if kind == "next_command":
+            self._next_command = text
         elif kind == "vital":
             self._has_used_ray = True
             self._vital = {int(pid) for pid in text.split()}
@@ -222,7 +222,7 @@ class Parent:
         return f"{what} (its output is in {file})" if file else what
 
     def _what_to_do(self) -> str:
-        return self._way_on or f"restart with: {reports.this_command()}"
+        return self._next_command or f"restart with: {reports.this_command()}"
 
     @staticmethod
     def _say(line: str) -> None:

@@ -50,12 +50,12 @@ def asked() -> None:
 
 def resumable(command: str) -> None:
     """From here on, ``command`` resumes the work, whatever happens."""
-    way_on(f"resume with: {command}")
+    next_command(f"resume with: {command}")
 
 
-def way_on(text: str) -> None:
+def next_command(text: str) -> None:
     """Set the hint printed after an abnormal exit; until then, it is to run the same command."""
-    _say("way_on", text)
+    _say("next_command", text)
 
 
 def vital(pids: Collection[int]) -> None:

@@ -23,11 +23,11 @@ def small_run(epochs: int, **changes: Any) -> RunConfig:
         ["training.examples=64", "training.baseline=false", "engine.kind=local",
          f"training.epochs={epochs}"],
     )  # fmt: skip
-    sections = {
-        name: getattr(config, name).model_copy(update=value) if isinstance(value, dict) else value
-        for name, value in changes.items()
-    }
-    return config.model_copy(update=sections)
+    sections = dict(config)
+    for name, value in changes.items():
+        old = sections[name]
+        sections[name] = type(old)(**(dict(old) | value)) if isinstance(value, dict) else value
+    return RunConfig(**sections)
 
 
 def check_resuming(once: RunConfig, twice: RunConfig, folder: Path) -> None:

@@ -42,7 +42,7 @@ def run() -> int:
     except Exception as error:
         if interrupts.came():  # which may have ended Ray, or a compiler that then has no result
             return 130
-        return _refused(_told(error), 1)
+        return _refused(_described(error), 1)
 
 
 @functools.cache
@@ -51,10 +51,10 @@ def _command(_: int) -> Any:
     return typer.main.get_command(app)
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """The error as one line; for an internal error, with the file that holds its traceback."""
     if isinstance(error, RunError):
-        return _with_way_on(error)
+        return _with_next_command(error)
     if (words := in_our_words(error)) is not None:
         return words
     with tempfile.NamedTemporaryFile(
@@ -64,7 +64,7 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}; please report it with the file {file.name}"
 
 
-def _with_way_on(error: RunError) -> str:
+def _with_next_command(error: RunError) -> str:
     """The error, and the command to run again if that may help."""
     if not isinstance(error, RunLost) or "resume with: " in str(error):
         return str(error)

@@ -9,7 +9,7 @@ from crossmesh.common.frozen import Frozen
 from crossmesh.common.registry import KindName
 from crossmesh.interconnect.noc import TOPOLOGIES, FloorPlan, Router, Topology
 
-TOPOLOGY = KindName(TOPOLOGIES, Topology)
+TOPOLOGY = KindName(TOPOLOGIES, Topology, of_classes=True)
 
 
 class RouterConfig(Frozen):
@@ -160,7 +160,8 @@ class Chip(Frozen):
         floor = FloorPlan(width, height, arity=self.arity, link_cycles=self.link_cycles)
         kind, fields = TOPOLOGY.chosen(self.topology)
         try:
-            made: Any = kind if isinstance(kind, Topology) else kind.on(floor)
+            natural: Any = kind.on(floor)  # also of an object, by its class
+            made: Any = kind if isinstance(kind, Topology) else natural
             topology: Topology = replace(made, **fields) if fields else made
         except ValueError as error:
             raise ValueError(f"chip.topology: {error}") from None
@@ -169,11 +170,21 @@ class Chip(Frozen):
                 f"chip.topology must join the {width} x {height} places of the floor plan, "
                 f"got one of {topology.n_nodes}"
             )
+        if _places(topology) != _places(natural):
+            raise ValueError(
+                f"chip.topology must have the {width} x {height} places of the floor plan, which "
+                f"chip.width and chip.height set, got {topology.n_nodes}"
+            )
         return topology
 
     def cycles(self, seconds: float) -> int:
         """Whole clock cycles that a time takes."""
         return max(0, -int(-seconds * self.clock_hz * (1 - 1e-12) // 1))
+
+
+def _places(topology: Topology) -> tuple[int, int | None]:
+    """How many places a topology has, and how many of them are in a row of a grid."""
+    return topology.n_nodes, getattr(topology, "width", None)
 
 
 def _root(n: int) -> int:

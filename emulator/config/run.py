@@ -266,7 +266,7 @@ class RunConfig(Frozen):
     @model_validator(mode="after")
     def _loss_takes_its_fields(self) -> Self:
         try:
-            assert self.loss_function
+            self.loss_function  # noqa: B018  so that it is made, with its own checks
         except ValueError as error:
             raise ValueError(f"loss: {error}") from None
         return self

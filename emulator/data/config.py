@@ -23,10 +23,6 @@ Bounds = Annotated[tuple[int, int], Field(strict=False)]
 SOURCES: Registry[Callable[..., Any]] = Registry("crossmesh.sources", {})
 SourceName = Annotated[str, KindName(SOURCES)]
 
-_OWN = (
-    "digits", "mnist", "mnist-backrand", "fashion-mnist", "cifar10", "text", "idx", "npz",
-    "parquet", "synthetic",
-)  # fmt: skip
 _PICTURES = ("digits", "mnist", "mnist-backrand", "fashion-mnist", "idx", "npz")
 _USED_BY = {
     "file": ("npz", "parquet", "text"),
@@ -105,7 +101,7 @@ class DataConfig(Frozen):
         for name, sources in _NEEDED_BY.items():
             if self.source in sources and getattr(self, name) is None:
                 raise ValueError(f"{name} must be given for the source {self.source}, got none")
-        if self.source not in _OWN:  # of another package, which may use any of them
+        if self.source not in SOURCES.own:  # of another package, which may use any of them
             return self
         for name, sources in _USED_BY.items():
             value = getattr(self, name)

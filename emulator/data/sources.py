@@ -26,8 +26,7 @@ _OWN: dict[str, Callable[[DataConfig], Dataset]] = {
     "parquet": load_parquet,
     "synthetic": load_synthetic,
 }
-for _name, _load in _OWN.items():
-    SOURCES.register(_name, _load)
+SOURCES.fill(_OWN)
 
 
 def load(config: DataConfig) -> Dataset:

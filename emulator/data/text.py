@@ -102,10 +102,10 @@ def _codes(path: Path, place: Place) -> Iterator[NDArray[np.uint32]]:
         kept = len(decoder.getstate()[0])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise place.refusal("text in UTF-8", _told(error, done, kept)) from None
+        raise place.refusal("text in UTF-8", _described(error, done, kept)) from None
 
 
-def _told(error: UnicodeDecodeError, done: int, kept: int) -> str:
+def _described(error: UnicodeDecodeError, done: int, kept: int) -> str:
     """What is wrong, and where in the file, of which ``kept`` bytes before ``done`` were left."""
     return (
         f"'utf-8' codec can't decode byte 0x{error.object[error.start]:02x} "

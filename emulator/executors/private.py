@@ -37,7 +37,7 @@ class Enclosure:
         except NoPrivateFolder as error:
             raise ConfigError(str(error)) from None
         self.temporary = self._folder.path / "ray"
-        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN", *_SETTINGS)
+        names = (*_TOKEN_VARIABLES, *_SETTINGS)
         self._before = {name: os.environ.get(name) for name in names}
         self._was_clustered = is_clustered()
         try:

@@ -83,7 +83,7 @@ class _Child:
         self.task = task
         self.ended = False
         self._rest = b""
-        self._is_told = False  # what the task came to
+        self._has_ended = False  # what the task came to
         task.log.parent.mkdir(parents=True, exist_ok=True)
         before = os.environ.get("PYTHONPATH")
         paths = [str(_ROOT), *([before] if before else [])]
@@ -115,12 +115,12 @@ class _Child:
         *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:
             ((kind, value),) = json.loads(line).items()
-            self._is_told |= kind in {"result", "error"}
+            self._has_ended |= kind in {"result", "error"}
             yield kind, value
         if not received:
             self.ended = True
             code = self._process.wait()
-            if not self._is_told:
+            if not self._has_ended:
                 yield "error", self._silent_end(code)
 
     def _silent_end(self, code: int) -> str:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from crossmesh.common.random import CHUNK
 from crossmesh.tiles.analog.cells import Cell
-from crossmesh.tiles.analog.footprint import OBJECT_BYTES, build_bytes, bytes_per_cell, tile_bytes
+from crossmesh.tiles.analog.footprint import OBJECT_BYTES, build_bytes, tile_bytes
 from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
 from tests.jobs import CELLS
 
@@ -93,7 +93,7 @@ def test_a_tile_keeps_what_its_config_says(cell, wires):
 
     counted = tile_bytes(config, SHAPE) - OBJECT_BYTES
 
-    assert counted == SHAPE[0] * SHAPE[1] * (bytes_per_cell(config.cell) + 4 * bool(wires))
+    assert counted == SHAPE[0] * SHAPE[1] * (config.cell.cell_bytes + 4 * bool(wires))
     assert counted <= kept <= counted + 24 * SHAPE[0] + 1024  # numbers per line, and keys
 
 

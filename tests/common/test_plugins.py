@@ -162,7 +162,8 @@ def test_a_broken_package_breaks_nothing_but_what_names_its_kinds(installed):
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     points = "[crossmesh.devices]\nbroken.device = no_such_module:Device\nother = curves:curve\n"
-    (metadata / "entry_points.txt").write_text(f"{points}soft_bounds = curves:curve\n")
+    points += "soft_bounds = curves:curve\n[crossmesh.sources]\ndigits = curves:curve\n"
+    (metadata / "entry_points.txt").write_text(points)
     try:
         listed = installed.done("-m", "crossmesh", "devices", "list")
         wrong = ("train", "plugged.yaml", "--set", "tile.cell={kind: broken.device}")
@@ -216,6 +217,39 @@ def test_a_registry_has_one_kind_of_each_name():
         registry.register("a", 3)
 
 
+def test_a_registry_keeps_nothing_that_it_refuses():
+    class Named:
+        name = "mine"
+
+    registry = Registry("crossmesh.none", {"a": 1})
+    with pytest.raises(TypeError, match="its attribute name must be 'other', got 'mine'"):
+        registry.register("other", Named)
+    with pytest.raises(ValueError, match="one kind per name"):
+        registry.register("a", 2)
+    registry.register("mine", Named)
+
+    assert dict(registry) == {"a": 1, "mine": Named}
+
+
+@pytest.mark.slow
+def test_the_device_that_the_documentation_shows_passes_the_suite(tmp_path):
+    text = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    (tmp_path / "shown.py").write_text(text.partition("```python\n")[2].partition("```")[0])
+    (tmp_path / "test_shown.py").write_text(
+        "from shown import MyDevice\n\nfrom crossmesh import devices\n"
+        "from crossmesh.testing import DeviceTests\n\n"
+        "devices.register('mine.device', MyDevice)\n\n\n"
+        "class TestShown(DeviceTests):\n    device = MyDevice(step=0.01)\n"
+        "    test_actors_give_the_same_bits = None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shown.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
 def test_importing_leaves_numbas_settings_as_they_are():
     code = (
         "import numba; before = numba.config.CACHE_DIR; import crossmesh; crossmesh.train; "
@@ -242,4 +276,10 @@ def test_the_public_face_is_complete_and_light():
     for name in crossmesh.__all__:
         assert getattr(crossmesh, name) is not None
         assert name in (crossmesh.__doc__ or "")
+    for name in ("kinds", "testing"):
+        code = f"import crossmesh; assert crossmesh.{name}.__name__ == 'crossmesh.{name}'"
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    for name in crossmesh.kinds.__all__:
+        assert getattr(crossmesh.kinds, name) is not None
+        assert name.isupper() or name in (crossmesh.kinds.__doc__ or "")
     assert dict(crossmesh.devices) == dict(DEVICES)

@@ -48,7 +48,9 @@ UNLIKE_GRADIENT = {"dropout", "batch_norm"}  # at random; and running statistics
 
 @pytest.mark.slow
 class TestLayers(LayerTests):
-    test_actors_give_the_same_bits = None  # as tests/emulator/test_ray.py shows for networks
+    test_actors_give_the_same_bits = (
+        None  # as tests/emulator/executors/test_ray.py shows for networks
+    )
 
     @pytest.fixture(autouse=True, params=[*VECTORS, *OTHERS])
     def example(self, request):

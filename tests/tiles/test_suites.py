@@ -22,7 +22,7 @@ def test_every_kind_is_held_to_the_rules():
 
 
 class TestDevices(DeviceTests):
-    # tests/emulator/test_executors.py compares actors for every cell, in one instance of Ray.
+    # tests/emulator/executors/test_executors.py compares actors for every cell.
     test_actors_give_the_same_bits = None
 
     @pytest.fixture(autouse=True, params=ALONE)

@@ -5,21 +5,10 @@ What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and
 
 import ctypes
 
-from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.tile import TileConfig, wires_of
 
 OBJECT_BYTES = 24 << 10  # of a tile: Python objects, keys, numbers per line (measured)
 BUILD_BYTES = 64  # per crosspoint, at most, while a tile is built, written or loaded (measured)
-
-
-def bytes_per_cell(cell: Cell) -> int:
-    """Bytes that a tile keeps per crosspoint.
-
-    >>> from crossmesh.tiles.analog.devices import ConstantStep
-    >>> bytes_per_cell(ConstantStep())  # the conductance, and four parameters in 16 bits each
-    12
-    """
-    return cell.cell_bytes
 
 
 def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:
@@ -31,7 +20,7 @@ def tile_bytes(config: TileConfig, shape: tuple[int, int]) -> int:
     """
     wires = wires_of(config, shape)
     behind_wires = wires.bytes_per_cell(config.cell.n_arrays) if wires else 0
-    return shape[0] * shape[1] * (bytes_per_cell(config.cell) + behind_wires) + OBJECT_BYTES
+    return shape[0] * shape[1] * (config.cell.cell_bytes + behind_wires) + OBJECT_BYTES
 
 
 def build_bytes(shape: tuple[int, int]) -> int:

@@ -217,7 +217,7 @@ class Tile:
     def write(self, weights: NDArray[np.float32]) -> None:
         """Set the network's weights ``(rows, cols)``, clipped to what the devices can hold."""
         self.crossbar.write(weights / self._scale)
-        self._begin_anew(pulses=0)
+        self._reset_count(pulses=0)
 
     def state(self) -> State:
         """Arrays of a checkpoint: the state of the devices, and the pulses sent so far."""
@@ -226,9 +226,9 @@ class Tile:
     def load(self, state: State) -> None:
         """Restore what ``state`` returned; arrays are copied."""
         self.crossbar.load({name: array for name, array in state.items() if name != _PULSES})
-        self._begin_anew(int(state[_PULSES][0]))
+        self._reset_count(int(state[_PULSES][0]))
 
-    def _begin_anew(self, pulses: int) -> None:
+    def _reset_count(self, pulses: int) -> None:
         self._changed()
         self._pulses_before = pulses - self.crossbar.pulses
 

@@ -20,7 +20,6 @@ from crossmesh.tiles.analog.cells import Ideal, Pair
 from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.crossbar import build
 from crossmesh.tiles.analog.devices import SoftBounds
-from crossmesh.tiles.analog.footprint import bytes_per_cell
 from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.digital import LOSSES, Loss, MeanSquaredError
 from tests.foreign import OUTPUT, SMALL, config
@@ -178,6 +177,11 @@ def test_an_object_of_a_loss_trains_as_the_same_in_a_config():
         ("loss", {"kind": "cross_entropy", "margin": 1}, r"^loss\.margin is unknown$"),
         ("chip", {"topology": {"kind": "mine.belt", "size": 1}},
          r"^chip\.topology\.size is unknown$"),
+        ("loss", {"kind": "mine.hinge", "margin": "much"},
+         r"^loss\.margin must be of type float, got 'much'$"),
+        ("loss", Hinge, r"^loss must be 'cross_entropy', .*, got <class"),
+        ("chip", {"topology": {"kind": "mine.belt", "lanes": 1.5}},
+         r"^chip\.topology\.lanes must be of type int, got 1\.5$"),
         ("chip", {"topology": 3}, r"^chip\.topology must be 'mesh', .*, got 3$"),
     ],
 )  # fmt: skip
@@ -217,6 +221,16 @@ def test_a_topology_of_too_few_places_is_refused():
         r"^chip\.topology must join the 2 x 2 places of the floor plan, got one of 3$"
     )):  # fmt: skip
         chip_of(chip_job(topology=Belt(nodes=3)))
+
+
+@pytest.mark.parametrize(
+    "topology", [Belt(nodes=9), {"kind": "mine.belt", "nodes": 9}, {"kind": "mesh", "width": 100}]
+)
+def test_a_topology_of_other_places_than_the_floor_plan_is_refused(topology):
+    """Their areas and lengths are those of the floor plan."""
+    rule = r"^chip\.topology must have the 2 x 2 places of the floor plan, which chip\.width and "
+    with pytest.raises(ConfigError, match=rule):
+        chip_of(chip_job(topology=topology))
 
 
 def test_routers_cost_what_their_topology_says():
@@ -309,4 +323,4 @@ def test_a_device_makes_its_own_crossbars():
     crossbar.write(weights)
 
     np.testing.assert_array_equal(crossbar.weights, weights)
-    assert bytes_per_cell(Exact()) == 100
+    assert Exact().cell_bytes == 100

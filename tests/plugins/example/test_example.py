@@ -1,11 +1,11 @@
 """Kinds of this package, held to the rules of crossmesh: see ``crossmesh.testing``."""
 
 from crossmesh_example.device import CurvedStep
-from crossmesh_example.layer import Scale
+from crossmesh_example.layer import Scale, ScaleLayer
 from crossmesh_example.loss import HUBER
 from crossmesh_example.topology import Line
 
-from crossmesh.testing import DeviceTests, FunctionTests, LossTests, TopologyTests
+from crossmesh.testing import DeviceTests, FunctionTests, LayerTests, LossTests, TopologyTests
 
 
 class TestCurvedStep(DeviceTests):
@@ -14,6 +14,10 @@ class TestCurvedStep(DeviceTests):
 
 class TestScale(FunctionTests):
     function = Scale(factor=-2.5)
+
+
+class TestScaleLayer(LayerTests):
+    layer = ScaleLayer(factor=1.5)
 
 
 class TestHuber(LossTests):

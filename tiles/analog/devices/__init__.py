@@ -21,7 +21,9 @@ def _check(kind: type[Device]) -> None:
 
 
 _OWN: dict[str, type[Device]] = {
-    kind_of(cls): cls for cls in classes_in(__name__, Device) if "kind" in cls.model_fields
+    kind_of(cls): cls
+    for cls in classes_in(__name__, Device)
+    if "kind" in vars(cls)["__annotations__"]
 }
 DEVICES = Registry("crossmesh.devices", _OWN, _check)
 AnyDevice = Annotated[Device, Kinds(Device, DEVICES)]

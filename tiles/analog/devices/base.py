@@ -30,7 +30,7 @@ class Device(Frozen):
 
     Conductances and changes of them are in normalised units unless a name ends in ``_siemens``. A
     model defines ``granularity``, ``limits``, ``constants`` and ``sample``, and registers its
-    functions with ``kernels.register``; the rest has defaults.
+    functions with ``kernels.register_model``; the rest has defaults.
 
     Attributes:
         n_parameters: Parameters that differ from device to device.
@@ -135,7 +135,7 @@ class Device(Frozen):
     def constants(self) -> Any:
         """Constants that all devices share, as a named tuple of numbers for compiled functions.
 
-        Its type selects the model; see ``kernels.register``.
+        Its type selects the model; see ``kernels.register_model``.
         """
         raise NotImplementedError
 

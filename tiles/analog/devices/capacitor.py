@@ -17,7 +17,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     STEP_UP,
     UPPER,
     Functions,
-    register,
+    register_model,
 )
 from crossmesh.tiles.analog.devices.limits import Noise, Seconds, Siemens, Spread, Volts
 from crossmesh.tiles.analog.devices.unsupported import OF_3T1C, Without
@@ -51,7 +51,7 @@ def _train(constants, device, j, n, step):
     return n * step * (np.float32(1) - np.float32(0.5) * (n - np.float32(1)) * fade)
 
 
-register(CapacitorConstants, Functions(_step, _noise, depends_on_state=False, train=_train))
+register_model(CapacitorConstants, Functions(_step, _noise, depends_on_state=False, train=_train))
 
 
 class Capacitor(Without, Device):

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions, register
+from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP, Functions, register_model
 from crossmesh.tiles.analog.devices.step import StepDevice
 
 
@@ -23,7 +23,7 @@ def _noise(constants, device, j, w, step, up):
     return constants.cycle_noise * step
 
 
-register(ConstantStepConstants, Functions(_step, _noise, depends_on_state=False))
+register_model(ConstantStepConstants, Functions(_step, _noise, depends_on_state=False))
 
 
 class ConstantStep(StepDevice):

@@ -15,7 +15,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     STEP_UP,
     UPPER,
     Functions,
-    register,
+    register_model,
 )
 from crossmesh.tiles.analog.devices.limits import Level, Noise
 from crossmesh.tiles.analog.devices.step import StepDevice
@@ -79,7 +79,7 @@ def _noise(constants, device, j, w, step, up):
     return noise if moves else np.float32(0)
 
 
-register(ExpStepConstants, Functions(_step, _noise, depends_on_state=True))
+register_model(ExpStepConstants, Functions(_step, _noise, depends_on_state=True))
 
 
 class ExpStep(StepDevice):

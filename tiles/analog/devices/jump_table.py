@@ -18,7 +18,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     STEP_UP,
     UPPER,
     Functions,
-    register,
+    register_model,
 )
 from crossmesh.tiles.analog.devices.limits import Level, Noise, Spread
 
@@ -129,7 +129,7 @@ def _noise(constants, device, j, w, step, up):
     )
 
 
-register(JumpTableConstants, Functions(_step, _noise, depends_on_state=True))
+register_model(JumpTableConstants, Functions(_step, _noise, depends_on_state=True))
 
 
 class JumpTable(CommonDevice):

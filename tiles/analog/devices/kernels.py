@@ -48,7 +48,7 @@ class Functions(NamedTuple):
     train: Callable[..., Any] | None = None
 
 
-def register(constants: Any, functions: Functions) -> None:
+def register_model(constants: Any, functions: Functions) -> None:
     """Select the functions of a model by the type of its constants.
 
     The type keeps them, so that they travel with it to other processes.

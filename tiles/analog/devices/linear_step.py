@@ -15,7 +15,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     UPPER,
     Functions,
     noise_of_step,
-    register,
+    register_model,
 )
 from crossmesh.tiles.analog.devices.limits import Spread
 from crossmesh.tiles.analog.devices.step import StepDevice
@@ -38,7 +38,7 @@ def _step(constants, device, j, w, up):
     return rise if up else fall
 
 
-register(LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True))
+register_model(LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True))
 
 
 class LinearStep(StepDevice):

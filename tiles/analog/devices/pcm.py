@@ -16,7 +16,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     STEP_UP,
     UPPER,
     Functions,
-    register,
+    register_model,
 )
 from crossmesh.tiles.analog.devices.limits import Level, Noise, Siemens, SiemensOrNone, Spread
 
@@ -54,7 +54,7 @@ def _remember(constants, device, j, up):
     return device[HISTORY, j] * constants.forgetting if up else device[HISTORY, j]
 
 
-register(PcmConstants, Functions(_step, _noise, depends_on_state=True, remember=_remember))
+register_model(PcmConstants, Functions(_step, _noise, depends_on_state=True, remember=_remember))
 
 
 class Pcm(CommonDevice):

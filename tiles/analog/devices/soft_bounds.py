@@ -13,7 +13,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     UPPER,
     Functions,
     noise_of_step,
-    register,
+    register_model,
 )
 from crossmesh.tiles.analog.devices.step import StepDevice
 
@@ -34,7 +34,7 @@ def _step(constants, device, j, w, up):
     return step if bound != np.float32(0) else np.float32(0)
 
 
-register(SoftBoundsConstants, Functions(_step, noise_of_step, depends_on_state=True))
+register_model(SoftBoundsConstants, Functions(_step, noise_of_step, depends_on_state=True))
 
 
 class SoftBounds(StepDevice):

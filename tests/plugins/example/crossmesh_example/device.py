@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from crossmesh.kinds import STEP_DOWN, STEP_UP, Functions, StepDevice, register
+from crossmesh.kinds import STEP_DOWN, STEP_UP, Functions, StepDevice, register_model
 
 CURVATURE = np.float32(1.0)  # of the step at the bound of a typical device
 
@@ -26,7 +26,7 @@ def _noise(constants, device, j, w, step, up):
     return constants.cycle_noise * abs(step)
 
 
-register(CurvedStepConstants, Functions(_step, _noise, depends_on_state=True))
+register_model(CurvedStepConstants, Functions(_step, _noise, depends_on_state=True))
 
 
 class CurvedStep(StepDevice):
