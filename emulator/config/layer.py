@@ -50,9 +50,10 @@ class AnyLayer(Frozen):
         """Add the layer to a network under construction; by default like the class of ours.
 
         Args:
-            build: The ``Assembly``, whose methods add nodes.
+            build: The ``emulator.network.assembly.Assembly``, whose methods add nodes.
             name: Name of the layer.
-            fed: The nodes that feed it, as ``feeders``.
+            fed: The nodes that feed it (``emulator.network.graph.Node``), as ``feeders``; the
+                ``shape`` of each says features, steps and image.
 
         Returns:
             The node that is its output.
@@ -66,7 +67,8 @@ class AnyLayer(Frozen):
             name: Name of the layer.
 
         Returns:
-            A ``PublishedPart`` for each; matrices without one are in no file.
+            For each an ``emulator.onnx_io.published_arrays.PublishedPart``: which arrays of a file
+            make which rows and columns of it. Matrices without one are in no file.
         """
         return ()
 
@@ -74,8 +76,8 @@ class AnyLayer(Frozen):
         """Write the layer as ONNX, of a layer with a ``lower`` of its own.
 
         Args:
-            graph: The ``Graph``, whose methods add nodes and constants.
-            fed: The tensors that feed it.
+            graph: The ``emulator.onnx_io.graph.Graph``, whose methods add nodes and constants.
+            fed: The tensors that feed it (``Tensor`` of the same module: value, shape, layout).
 
         Returns:
             The tensor that is its output; None: it cannot be written.

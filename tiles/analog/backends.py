@@ -65,11 +65,25 @@ class AnalogTile(Protocol):
         ...
 
     def backward(self, d: Array, first_example: int) -> Array:
-        """Backward cycle: errors ``(examples, cols)`` to new partial sums ``(examples, rows)``."""
+        """Backward cycle: errors ``(examples, cols)`` to new partial sums ``(examples, rows)``.
+
+        Args:
+            d: Minus the gradient of the loss by the outputs; to be left as it is.
+            first_example: Number of the first vector, as in ``forward``.
+        """
         ...
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
-        """Update cycle: add ``rate * x.T @ d`` to the weights, one example after the other."""
+        """Update cycle: move the weights along ``rate * x.T @ d``, one example after the other.
+
+        An emulated tile sends pulses, whose mean change this is as far as its devices allow.
+
+        Args:
+            x: Values on the word lines, ``(examples, rows)``.
+            d: Errors on the bit lines, ``(examples, cols)``, as in ``backward``.
+            rate: Learning rate, in weights of the network per ``x * d``.
+            first_example: Number of the first vector, as in ``forward``.
+        """
         ...
 
     def write(self, weights: Array) -> None:
@@ -77,7 +91,7 @@ class AnalogTile(Protocol):
         ...
 
     def state(self) -> State:
-        """What a checkpoint holds: arrays whose names, shapes and types never change."""
+        """Arrays that a checkpoint holds; their names, shapes and types never change."""
         ...
 
     def load(self, state: State) -> None:
