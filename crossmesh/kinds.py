@@ -42,13 +42,14 @@ from crossmesh.tiles.digital import Call, Function, Learned, Loss
 
 if TYPE_CHECKING:
     from crossmesh.cluster.launch.files import LaunchPlan
-    from crossmesh.cluster.launch.launcher import ClusterAtHand, GeneratedCluster
+    from crossmesh.cluster.launch.generated import GeneratedCluster
+    from crossmesh.cluster.launch.launcher import ClusterAtHand
     from crossmesh.cluster.launch.order import Order
 
 # Imported when they are used, since they need the whole command line.
 _LATER = {
     "ClusterAtHand": "launcher",
-    "GeneratedCluster": "launcher",
+    "GeneratedCluster": "generated",
     "LaunchPlan": "files",
     "Order": "order",
 }

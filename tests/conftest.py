@@ -15,6 +15,14 @@ collect_ignore = ["plugins"]  # another package, installed and tested by test_pl
 SHARED = Path(__file__).parents[1].parent / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory):
+    """The user's own list of launches stays as it is; it is not where tests look for theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder beside the repository with data sets and published measurements."""

@@ -2,13 +2,15 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from crossmesh.cluster.launch.launcher import ClusterAtHand
+from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.tokens import checked_token, token_variables
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.data.config import UserPath
@@ -39,10 +41,16 @@ class ExistingCluster(ClusterAtHand):
         """Its address."""
         return self.address, f"on the cluster at {self.address}"
 
+    def preflight(self, order: Order, folder: Path) -> Iterable[str]:
+        """The address, the token or what the cluster lacks."""
+        try:
+            check(self)
+        except ConfigError as error:
+            yield str(error)
+
     @contextmanager
     def reached(self, *, quiet: bool) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """The cluster, when it has been checked."""
-        check(self)
+        """The cluster, which has been checked."""
         os.environ.update(self.variables)
         yield self.address, {}
 

@@ -5,7 +5,6 @@ the token, docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.htm
 """
 
 import importlib.metadata
-import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +13,7 @@ from pydantic import Field, model_validator
 from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.config import Name, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines, yaml_text
-from crossmesh.cluster.launch.launcher import GeneratedCluster
+from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.settings import NODE
 from crossmesh.common.errors import ConfigError
@@ -85,14 +84,18 @@ class KubernetesCluster(GeneratedCluster):
             raise ValueError(f"run_dir must be given with a URI as storage, got {self.storage}")
         return self
 
+    def run_directory(self, order: Order, folder: Path) -> str:
+        """What cluster or options say, which has been checked to be there."""
+        return order.run_dir or ""
+
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The manifest, and the script that applies it.
 
         Raises:
             ConfigError: If the config is too large for a ConfigMap.
         """
-        job = _job_name(self, order)
-        run_dir = order.run_dir or ""
+        job = order.name
+        run_dir = self.run_directory(order, folder)
         train = scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', ())
         config = scripts.config_file(order, "")
         if len(train) + len(config.text) > _MOST_BYTES:
@@ -210,12 +213,6 @@ def _pod(
 def _config_map(pods: KubernetesCluster, name: str, files: dict[str, str]) -> dict[str, Any]:
     metadata = {"name": name, "namespace": pods.namespace}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
-
-
-def _job_name(pods: KubernetesCluster, order: Order) -> str:
-    """A name that Kubernetes admits, for the job and the ConfigMap; at most 47 characters."""
-    run = re.sub(r"[^a-z0-9]+", "-", order.config.name.lower()).strip("-")
-    return f"{pods.name}-{run}"[:47].rstrip("-")
 
 
 def _launch_script(job: str, namespace: str) -> str:

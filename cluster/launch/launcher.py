@@ -1,50 +1,114 @@
-"""What a kind of cluster must say: how a training gets there."""
+"""What a kind of cluster must say: how a training gets there, and how it is followed."""
 
-import importlib.util
+import contextlib
 import os
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
+import socket
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar, Self
 
 import typer
 
 from crossmesh.cluster.launch.config import Cluster
-from crossmesh.cluster.launch.files import LaunchPlan
+from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
-from crossmesh.common.errors import ConfigError, is_secret, masked
-from crossmesh.common.frozen import FrozenDict
-from crossmesh.common.supervision import interrupts, reports
+from crossmesh.common.errors import RunError
 from crossmesh.emulator.cli.main import app
 
-_POLL_S = 0.2  # between two looks at whether a script has ended
+_LOOK_S = 0.5  # between two looks at a log that is followed
 
 
 class Launcher(Cluster):
     """A kind of cluster; subclasses name it by a field ``kind`` and have a field ``nodes``.
 
     Paths of this machine are fields ``token`` and ``wheel``: they begin at the cluster's file.
+    How a launch is followed is said here for trainings whose process, or one that waits for them,
+    is on this machine, and whose run directory is too; other kinds say it themselves.
     """
 
     @abstractmethod
-    def launch(self, order: Order, files: Path | None, *, dry_run: bool) -> int:
-        """Train on the cluster.
+    def show(self, order: Order, folder: Path, *, write: bool) -> None:
+        """Show what a launch would do, or write its files where that is wanted."""
+
+    def preflight(self, order: Order, folder: Path) -> Iterable[str]:
+        """What stands in the way of a launch, a line each; nothing is started for it."""
+        return ()
+
+    @abstractmethod
+    def launch(self, order: Order, launched: Launched) -> int:
+        """Train on the cluster, or hand the training over to it.
 
         Args:
             order: What is trained.
-            files: Folder for generated files; None for the usual one.
-            dry_run: Whether to show what would be done instead.
+            launched: The launch, which has its folder.
 
         Returns:
-            The exit status of the training.
+            The exit status of what was done from here.
         """
+
+    def run_directory(self, order: Order, folder: Path) -> str:
+        """The run directory, as seen from where the training is started."""
+        return str(Path(order.run_dir or Path("runs") / order.name).absolute())
+
+    def state(self, launched: Launched) -> JobState:
+        """How the training stands."""
+        code = launched.exit_code
+        if code is not None:
+            kinds = {0: "done", 130: "cancelled"}
+            return JobState(kinds.get(code, "failed"), exit_code=code)  # type: ignore[arg-type]
+        if launched.record.host != socket.gethostname():
+            return JobState("running", f"as far as {launched.record.host} knows, where to look")
+        if launched.process is None:
+            return JobState("lost", "its process has ended without a word")
+        run = self.glance(launched)
+        return JobState("running" if run is not None else "starting")
+
+    def follow(self, launched: Launched, *, to_end: bool) -> None:
+        """Print the log, with ``to_end`` until the training has ended."""
+        written = 0
+        while True:
+            is_over = not to_end or self.state(launched).is_over
+            with contextlib.suppress(FileNotFoundError), launched.log.open("rb") as log:
+                log.seek(written)
+                text = log.read()
+                written += len(text)
+                typer.echo(text.decode("utf-8", "replace"), nl=False)
+            if is_over:
+                return
+            time.sleep(_LOOK_S)
+
+    def cancel(self, launched: Launched) -> None:
+        """Ask the training to save its state and to end, and machines to be given back.
+
+        Raises:
+            RunError: If there is nobody to ask.
+        """
+        process = launched.process
+        if process is None:
+            raise RunError(f"{launched.name} cannot be asked to end: {self.state(launched).detail}")
+        os.kill(process, signal.SIGTERM)
+
+    def fetch(self, launched: Launched, to: Path) -> None:
+        """Bring the run directory here.
+
+        Raises:
+            RunError: If there is none.
+        """
+        run = Path(launched.run_dir)
+        if not run.is_dir():
+            raise RunError(f"{launched.name} has left no run directory at {run}")
+        if run.resolve() != to.resolve():
+            shutil.copytree(run, to, dirs_exist_ok=True)
+
+    def glance(self, launched: Launched) -> Path | None:
+        """A folder of this machine with the run's files, once it has any, as they are now."""
+        run = Path(launched.run_dir)
+        return run if (run / "config.yaml").is_file() else None
 
 
 class ClusterAtHand(Launcher):
@@ -66,99 +130,17 @@ class ClusterAtHand(Launcher):
             ConfigError: If the cluster cannot be used.
         """
 
-    def launch(self, order: Order, files: Path | None, *, dry_run: bool) -> int:
-        """Train from here, or show the command that does."""
-        if dry_run:
-            address, where = self.described
-            command = shlex.join(["crossmesh", *order.arguments(address)])
-            typer.echo(f"Would train {where}:\n{command}")
-            return 0
+    def show(self, order: Order, folder: Path, *, write: bool) -> None:
+        """Show the command that trains; there are no files."""
+        address, where = self.described
+        arguments = order.arguments(address, order.run_dir or f"runs/{order.name}")
+        typer.echo(f"Would train {where}:\n{shlex.join(['crossmesh', *arguments])}")
+
+    def launch(self, order: Order, launched: Launched) -> int:
+        """Train from here."""
         with self.reached(quiet=order.given["quiet"]) as (address, environment):
             for name in ("RAY_ADDRESS", *(("RAY_AUTH_TOKEN",) if environment else ())):
                 os.environ.pop(name, None)  # which would count instead
             os.environ.update(environment)
-            return app(order.arguments(address), standalone_mode=False) or 0
-
-
-class GeneratedCluster(Launcher):
-    """A cluster that generated files set up, and where the training starts by itself.
-
-    Attributes:
-        package: Python package that must be beside Ray, or None.
-    """
-
-    package: ClassVar[str | None] = None
-
-    @abstractmethod
-    def plan(self, order: Order, folder: Path) -> LaunchPlan:
-        """The files, which will lie in ``folder``, and how they are used.
-
-        Raises:
-            ConfigError: If the cluster or the training is none that can be launched.
-        """
-
-    def launch(self, order: Order, files: Path | None, *, dry_run: bool) -> int:
-        """Write the files and run their script, or show them."""
-        if order.is_resumed:
-            raise ConfigError(
-                f"CONFIG must be a config, got the run directory {order.source}; with the config, "
-                "an existing run directory is resumed"
-            )
-        folder = files or Path("launched") / f"{self.name}-{order.config.name}"
-        if dry_run and files is None:
-            self._without_secrets().plan(order, folder.absolute()).show()
-            return 0
-        plan = self.plan(order, folder.absolute())
-        plan.write()
-        if dry_run:
-            typer.echo(f"written to {folder}; start with: {plan.start}\n{plan.after}")
-            return 0
-        self._check_tools(plan)
-        reports.next_command(f"stop what may still be running with: {plan.end}")
-        try:
-            return _run(plan)
-        finally:  # also when interrupted
-            typer.echo(plan.after, err=True)
-
-    def _without_secrets(self) -> Self:
-        """The cluster as it may be shown: masked here, for in the files a value may be quoted."""
-        shown = {
-            name: "***" if is_secret(name) else masked(value)
-            for name, value in self.variables.items()
-        }
-        return self.model_copy(update={"variables": FrozenDict(shown)})
-
-    def _check_tools(self, plan: LaunchPlan) -> None:
-        for tool in plan.tools:
-            if shutil.which(tool, path=_path()) is None:
-                raise ConfigError(
-                    f"launching on {self.kind} requires the program {tool}, which is not on PATH; "
-                    f"the files are in {plan.folder}"
-                )
-        if self.package is not None and importlib.util.find_spec(self.package) is None:
-            raise ConfigError(
-                f"launching on {self.kind} requires the Python package {self.package}; "
-                f"the files are in {plan.folder}"
-            )
-
-
-def _path() -> str:
-    """Where programs are found: Ray's lies beside this Python."""
-    beside = str(Path(sys.executable).parent)
-    return os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
-
-
-def _run(plan: LaunchPlan) -> int:
-    """Run the script to its end, which gives back what it took; a signal is passed on to it."""
-    with interrupts.deferred():
-        command = ["bash", str(plan.folder / plan.script)]
-        reports.share_terminal()  # ssh asks there
-        script = subprocess.Popen(command, env={**os.environ, "PATH": _path()}, stderr=sys.stderr)
-        is_signalled = False
-        while script.poll() is None:
-            if interrupts.requested() and not is_signalled:
-                script.send_signal(signal.SIGTERM)
-                is_signalled = True
-            reports.renew()  # machines cost money until it has given them back
-            time.sleep(_POLL_S)
-        return script.returncode
+            arguments = order.arguments(address, order.run_dir or f"runs/{order.name}")
+            return app(arguments, standalone_mode=False) or 0

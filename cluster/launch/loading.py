@@ -47,6 +47,21 @@ def load_cluster(source: str) -> Launcher:
         raise ConfigError(f"{path.name}: {rule}") from None
 
 
+def recorded_cluster(fields: Mapping[str, Any], name: str) -> Launcher:
+    """The cluster of a launch, from what was recorded of it.
+
+    Raises:
+        ConfigError: If this version does not know such a cluster.
+    """
+    try:
+        return _ClusterFile.model_validate({"cluster": fields}).cluster
+    except ValidationError as error:
+        raise ConfigError(
+            f"{name} was launched on a cluster that this version does not know: "
+            f"{sentence(error, _ClusterFile)}"
+        ) from None
+
+
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"{path.name}: extends must not form a cycle, got {path}")

@@ -140,7 +140,7 @@ class LocalNodes:
         self._options = {"num-cpus": cpus_per_node, "object-store-memory": object_store_bytes}
         self._variables = dict(variables or {})
         self._timeout_s = timeout_s
-        self._port = _free_port() if port is None else _checked_port(port)
+        self._port = _free_port() if port is None else checked_port(port)
         self.address = f"127.0.0.{FIRST}:{self._port}"
         if token is not None:
             checked_token(token, "token")
@@ -209,7 +209,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _checked_port(port: int) -> int:
+def checked_port(port: int) -> int:
+    """A port on which nothing listens yet.
+
+    Raises:
+        ConfigError: If something does.
+    """
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import typer
@@ -9,7 +10,10 @@ from pydantic import Field
 
 from crossmesh.cluster.launch.config import Port
 from crossmesh.cluster.launch.launcher import ClusterAtHand
-from crossmesh.cluster.launch.local import LocalNodes
+from crossmesh.cluster.launch.local import LocalNodes, checked_port
+from crossmesh.cluster.launch.order import Order
+from crossmesh.cluster.launch.tokens import checked_token
+from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.data.config import UserPath
 
 
@@ -38,6 +42,22 @@ class LocalCluster(ClusterAtHand):
         """An address that is known when the nodes run."""
         where = f"on {self.nodes} Ray nodes of this machine, {self.cpus_per_node} CPUs each"
         return "HOST:PORT", where
+
+    def preflight(self, order: Order, folder: Path) -> Iterator[str]:
+        """A port that is taken, or a token that cannot be used."""
+        for check in (self._check_port, self._check_token):
+            try:
+                check()
+            except ConfigError as error:
+                yield str(error)
+
+    def _check_port(self) -> None:
+        if self.port is not None:
+            checked_port(self.port)
+
+    def _check_token(self) -> None:
+        if self.token is not None:
+            checked_token(self.token, "token")
 
     @contextmanager
     def reached(self, *, quiet: bool) -> Iterator[tuple[str, Mapping[str, str]]]:

@@ -18,7 +18,7 @@ from pydantic import Field
 from crossmesh.cluster.launch import machine_scripts, scripts
 from crossmesh.cluster.launch.config import Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
-from crossmesh.cluster.launch.launcher import GeneratedCluster
+from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.tokens import checked_token
 from crossmesh.common.errors import ConfigError
@@ -90,6 +90,10 @@ class LaunchedCluster(GeneratedCluster):
         """The command that gives the machines back."""
         return "ray down --yes cluster.yaml"
 
+    def run_directory(self, order: Order, folder: Path) -> str:
+        """On the head, unless cluster or options say where."""
+        return order.run_dir or f"{home(self)}/runs/{order.name}"
+
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The files that set machines up, train on them, and fetch the run.
 
@@ -98,7 +102,7 @@ class LaunchedCluster(GeneratedCluster):
         """
         tree = launcher_tree(self, folder)
         check(tree)
-        run_dir = order.run_dir or f"{home(self)}/runs/{order.config.name}"
+        run_dir = self.run_directory(order, folder)
         address = f"127.0.0.1:{self.port}"
         train = scripts.training_script(order, run_dir, address, _prologue(self))
         files = (

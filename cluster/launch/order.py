@@ -32,11 +32,15 @@ class Order:
         cluster: The cluster to launch on.
         source: Config file or shipped name; or a run directory, to resume it.
         options: The user's options, as ``crossmesh train`` or ``crossmesh resume`` takes them.
+        name: Of the launch; none is used twice.
+        keep: Whether machines that were taken for it are kept at its end.
     """
 
     cluster: Cluster
     source: str
     options: tuple[str, ...] = ()
+    name: str = "run"
+    keep: bool = False
 
     @property
     def is_resumed(self) -> bool:
@@ -63,7 +67,7 @@ class Order:
         plain = load_config(source, self._changes())
         return load_config(source, [*overrides(self._settings(plain)), *self._changes()])
 
-    def arguments(self, address: str) -> list[str]:
+    def arguments(self, address: str, run_dir: str) -> list[str]:
         """The command that trains from this machine; where options meet, the user's count."""
         verb = "resume" if self.is_resumed else "train"
         where = ["--engine", "ray", "--address", address]
@@ -72,19 +76,20 @@ class Order:
         if not self.is_resumed:
             settings = overrides(self._settings(self.config))
             where += [word for text in settings for word in ("--set", text)]
-            if (folder := self.run_dir) is not None:
-                where += ["--run-dir", folder]
+            where += ["--run-dir", run_dir]
         return [verb, self.source, *where, *self.options]
 
     @property
     def run_dir(self) -> str | None:
-        """The run directory; None: the default of ``crossmesh train``."""
+        """The run directory that cluster and options say; None: none, so its kind has a place."""
+        if self.is_resumed:
+            return self.source
         if (own := self.given.get("run_dir")) is not None:
             return str(own)
         if self.cluster.run_dir is not None:
             return self.cluster.run_dir
         shared = self.cluster.shared_folder
-        return None if shared is None else f"{shared.rstrip('/')}/{self.config.name}"
+        return None if shared is None else f"{shared.rstrip('/')}/{self.name}"
 
     def _changes(self) -> list[str]:
         """What the user's options, and the cluster's data folder, change in the config."""
@@ -103,7 +108,7 @@ class Order:
             settings["engine.code"] = self.cluster.code
         storage = self.cluster.storage
         if storage is not None and (self._has_run_dir or self.cluster.shared_folder is None):
-            settings["checkpoint.storage"] = f"{storage.rstrip('/')}/{config.name}/checkpoints"
+            settings["checkpoint.storage"] = f"{storage.rstrip('/')}/{self.name}/checkpoints"
         return settings
 
     @property

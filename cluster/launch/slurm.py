@@ -12,7 +12,7 @@ from pydantic import Field
 from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.config import Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines
-from crossmesh.cluster.launch.launcher import GeneratedCluster
+from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.frozen import Many
 
@@ -53,9 +53,13 @@ class SlurmCluster(GeneratedCluster):
     warning_s: int = Field(300, ge=60, le=65535)
     port: Port = 6379
 
+    def run_directory(self, order: Order, folder: Path) -> str:
+        """Beside the files, unless cluster or options say where."""
+        return order.run_dir or str(folder / "run")
+
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The batch script and what it needs beside it; the folder must be one that nodes share."""
-        run_dir = order.run_dir or str(folder / "runs" / order.config.name)
+        run_dir = self.run_directory(order, folder)
         train = scripts.training_script(
             order, run_dir, '"$CROSSMESH_ADDRESS"', ['. "$here/env.sh"']
         )

@@ -1,7 +1,7 @@
 """The command ``crossmesh watch``."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,48 +12,86 @@ from rich.live import Live as View
 from crossmesh.cluster.watch.picture import picture
 from crossmesh.cluster.watch.state import RunState, RunWatcher
 from crossmesh.cluster.watch.words import line
-from crossmesh.emulator.cli.options import Run
+from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.runs.directory import RunDirectory
 
 LOOK_S = 0.5  # between two looks at the file
 GRACE_S = 5.0  # so long may a run be without live.json before it counts as over
 
+Glance = Callable[[], Path | None]  # brings a run's files here, and says where they are
+Watched = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Directory of a run, or the name of a launch.")
+]
+
 
 def watch(
-    run: Run,
+    run: Watched,
     once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
 ) -> None:
-    """Live view of the run in directory RUN, from any terminal, until it ends.
+    """Live view of the run in directory RUN, or of a launch, from any terminal, until it ends.
 
     Progress, examples per second, loss, the age of the newest checkpoint, and
     where the time of every tile host goes. The host that is busiest is the one
     that the others wait for. What is shown is what the run writes to live.json
     in its directory, about once per second.
     """
-    path = RunDirectory.existing(run).path
+    glance, is_over = _ways_to_see(run)
+    path = _begun(glance, is_over, once=once)
     console = Console()
     if once:
         state = RunWatcher(path).look()
         console.print(picture(state, path, console.height) if console.is_terminal
                       else line(state, path), soft_wrap=True, highlight=False)  # fmt: skip
     elif console.is_terminal:
-        state = _shown(path, console)
+        state = _shown(path, glance, console)
     else:
-        state = _printed(path)
+        state = _printed(path, glance)
     if state.kind in {"stale", "gone"}:
         raise typer.Exit(1)
 
 
-def _shown(path: Path, console: Console) -> RunState:
+def _ways_to_see(run: Path) -> tuple[Glance, Callable[[], bool]]:
+    """How to see the run of a directory, or of a launch, and whether nothing will come of it."""
+    from crossmesh.cluster.jobs.commands import launcher_of
+    from crossmesh.cluster.launch.launched import find
+
+    try:
+        path = RunDirectory.existing(run).path
+    except ConfigError as no_run:
+        try:
+            launched = find(str(run))
+        except ConfigError:
+            raise no_run from None
+        launcher = launcher_of(launched)
+        return lambda: launcher.glance(launched), lambda: launcher.state(launched).is_over
+    return lambda: path, lambda: True
+
+
+def _begun(glance: Glance, is_over: Callable[[], bool], *, once: bool) -> Path:
+    """Where the files of a run are, which has begun or is waited for."""
+    is_said = False
+    while (path := glance()) is None:
+        if not is_said:
+            typer.echo("the run has not begun", err=True)
+            is_said = True
+        if is_over():
+            raise typer.Exit(1)
+        if once:
+            raise typer.Exit
+        time.sleep(LOOK_S)
+    return path
+
+
+def _shown(path: Path, glance: Glance, console: Console) -> RunState:
     with View(console=console, auto_refresh=False) as view:
-        for state in _states(path):
+        for state in _states(path, glance):
             view.update(picture(state, path, console.height), refresh=True)
     return state
 
 
-def _printed(path: Path) -> RunState:
+def _printed(path: Path, glance: Glance) -> RunState:
     before = ""
-    for state in _states(path):
+    for state in _states(path, glance):
         now = line(state, path)
         is_news = state.kind != "stale" or not before.startswith("not updated")
         if now != before and is_news:
@@ -62,7 +100,7 @@ def _printed(path: Path) -> RunState:
     return state
 
 
-def _states(path: Path) -> Iterator[RunState]:
+def _states(path: Path, glance: Glance) -> Iterator[RunState]:
     """States of a run, polled until it is over."""
     watcher = RunWatcher(path)
     missing_since: float | None = None
@@ -75,3 +113,4 @@ def _states(path: Path) -> Iterator[RunState]:
             if state.kind in {"over", "gone"}:
                 return
         time.sleep(LOOK_S)
+        glance()

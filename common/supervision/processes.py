@@ -30,6 +30,16 @@ def _row(name: str) -> tuple[int, tuple[int, str]] | None:
     return int(name), (int(parent), state.decode())
 
 
+def started_at(pid: int) -> int | None:
+    """When a process started, in ticks since the machine did: tells it from another of its id."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123  because pathlib loads slowly
+            fields = file.read().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in b"ZX" else int(fields[19])
+
+
 def send(pids: "set[int] | dict[int, str]", number: int) -> None:
     """Send a signal to each of some processes, if it is still there."""
     for pid in pids:

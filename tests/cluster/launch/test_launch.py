@@ -140,7 +140,7 @@ def test_options_go_on_to_the_training_and_count_for_more_than_the_cluster(tmp_p
     )))  # fmt: skip
     order = Order(cluster, "digits", ("--seed", "3", "--set", "engine.code=installed", "--json"))
 
-    assert order.arguments("h:1") == [
+    assert order.arguments("h:1", "/runs/a") == [
         "train", "digits", "--engine", "ray", "--address", "h:1", "--data-dir", "/there",
         "--set", "engine.nodes=3", "--set", 'engine.code="shipped"', "--run-dir", "/runs/a",
         "--seed", "3", "--set", "engine.code=installed", "--json",
@@ -153,17 +153,17 @@ def test_options_go_on_to_the_training_and_count_for_more_than_the_cluster(tmp_p
 def test_storage_becomes_the_place_of_the_run_and_of_its_checkpoints(tmp_path):
     def order(**fields):
         source = cluster_file(tmp_path, extends="local", **fields)
-        return Order(load_cluster(str(source)), "digits")
+        return Order(load_cluster(str(source)), "digits", name="mine-digits-x7k2")
 
     assert order().run_dir is None
-    assert order(storage="/nfs/a").run_dir == "/nfs/a/digits"
+    assert order(storage="/nfs/a").run_dir == "/nfs/a/mine-digits-x7k2"
     assert order(storage="/nfs/a").config.checkpoint.storage is None  # in the run directory
     remote = order(storage="s3://bucket/a/")
     assert remote.run_dir is None
-    assert remote.config.checkpoint.storage == "s3://bucket/a/digits/checkpoints"
+    assert remote.config.checkpoint.storage == "s3://bucket/a/mine-digits-x7k2/checkpoints"
     both = order(storage="/nfs/a", run_dir="/home/b")
     assert (both.run_dir, both.config.checkpoint.storage) == (
-        "/home/b", "/nfs/a/digits/checkpoints",
+        "/home/b", "/nfs/a/mine-digits-x7k2/checkpoints",
     )  # fmt: skip
 
 
@@ -195,10 +195,11 @@ def test_an_unknown_option_of_the_training_is_refused():
 def test_dry_run_shows_the_command(capsys):
     launched("local", "digits", "--set", "training.epochs=3", "--dry-run")
 
-    assert capsys.readouterr().out == (
-        "Would train on 3 Ray nodes of this machine, 1 CPUs each:\n"
-        "crossmesh train digits --engine ray --address HOST:PORT --set engine.nodes=3 "
-        "--set training.epochs=3\n"
+    assert re.fullmatch(
+        r"Would train on 3 Ray nodes of this machine, 1 CPUs each:\n"
+        r"crossmesh train digits --engine ray --address HOST:PORT --set engine.nodes=3 "
+        r"--run-dir runs/local-digits-[a-z0-9]{4} --set training.epochs=3\n",
+        capsys.readouterr().out,
     )
 
 

@@ -172,7 +172,7 @@ def test_volumes_that_are_mounted_are_there(manifest):
         assert set(mounts) == set(volumes)
         assert volumes["config"]["configMap"]["name"] == config_map["metadata"]["name"]
         assert job["spec"]["entrypoint"] == f"bash {mounts['config']}/train.sh"
-    assert "run=/shared/runs/digits\n" in config_map["data"]["train.sh"]
+    assert f"run=/shared/runs/{job['metadata']['name']}\n" in config_map["data"]["train.sh"]
 
 
 def test_a_config_too_large_for_a_config_map_is_refused(manifest, monkeypatch):

@@ -80,7 +80,7 @@ def test_three_nodes_give_the_same_bits_and_leave_nothing(command, folder):
     here = train(load_config("digits", [*overrides, "engine.kind=local"]))
     assert there["state_digest"] == here.state_digest
     assert there["emulation"]["nodes"] == 3
-    assert (folder / "runs" / "digits" / "summary.json").is_file()
+    assert len(list((folder / "runs").glob("local-digits-*/summary.json"))) == 1
     assert left_behind(folder) == []
 
 
@@ -88,12 +88,14 @@ def test_a_signal_saves_the_run_before_the_nodes_end(command, folder):
     nodes = folder / "two.yaml"
     nodes.write_text(yaml.safe_dump({"extends": "local", "nodes": 2}))
     run = command("launch", "two.yaml", "digits", "--epochs", "4000")
-    await_(lambda: list((folder / "runs" / "digits" / "checkpoints").glob("step-*")), run)
+    await_(lambda: list((folder / "runs").glob("*/checkpoints/step-*")), run)
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=120)
 
     assert run.returncode == 130, errors
-    assert errors.splitlines()[-1] == "interrupted; resume with: crossmesh resume runs/digits"
+    (there,) = (folder / "runs").iterdir()
+    hint = f"interrupted; resume with: crossmesh resume runs/{there.name}"
+    assert errors.splitlines()[-1] == hint
     assert left_behind(folder) == []
 
 

@@ -126,7 +126,9 @@ def queue(generate, stand_ins, tmp_path):
     stand_ins.add("crossmesh", f'run="{run}"\n{waiting}')
 
     def started(**changes):
-        folder = generate("slurm", storage=str(tmp_path / "shared"), activate=[], **changes)
+        folder = generate(
+            "slurm", storage=str(tmp_path / "shared"), run_dir=str(run), activate=[], **changes
+        )
         job = {"SLURM_SUBMIT_DIR": str(folder), "SLURM_JOB_ID": "42"}
         return subprocess.Popen(
             ["bash", folder / "job.sbatch"], cwd=folder, env={**stand_ins.environment, **job}

@@ -10,8 +10,9 @@ from pydantic import Field
 
 import crossmesh
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan
+from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.kinds import LAUNCHERS
-from crossmesh.cluster.launch.launcher import ClusterAtHand, GeneratedCluster, Launcher
+from crossmesh.cluster.launch.launcher import ClusterAtHand, Launcher
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.scripts import config_file
 from crossmesh.common.errors import ConfigError
@@ -69,12 +70,12 @@ def test_our_own_kinds_are_in_the_registry():
 
 def test_files_of_another_kind_are_written_and_their_script_is_run(tmp_path, capfd):
     code = app([cluster(kind="mine.queue"), "digits", "--seed", "7"], standalone_mode=False)
-    folder = tmp_path / "launched" / "cluster-digits"
+    (folder,) = (tmp_path / "launched").glob("cluster-digits-*")
 
     assert code == 3
     assert (folder / "ran").read_text() == "mine.queue 7\n"
     assert yaml.safe_load((folder / "run.yaml").read_text())["engine"]["nodes"] == 2
-    assert capfd.readouterr().err.endswith("End it with: queue end\n")
+    assert f"launch {folder.name}: files in launched/{folder.name}" in capfd.readouterr().err
 
 
 def test_the_training_starts_from_here_on_a_cluster_of_another_kind_at_hand(monkeypatch, capsys):

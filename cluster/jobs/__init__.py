@@ -1,0 +1,1 @@
+"""Following launches by their names, whatever kind of cluster they are on."""
