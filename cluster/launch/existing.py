@@ -1,7 +1,6 @@
 """A cluster that runs already, which must be within reach and have what its file promises."""
 
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from crossmesh.cluster.launch.tokens import checked_token, token_variables
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.data.config import UserPath
 from crossmesh.emulator.executors import environment
-from crossmesh.emulator.executors.reach import alive_nodes, check_reachable
+from crossmesh.emulator.executors.reach import alive_nodes, check_reachable, is_ours
 
 _LAW = "address must be where a Ray cluster listens"
 
@@ -79,7 +78,7 @@ def _check_nodes(cluster: ExistingCluster, nodes: list[Any]) -> None:
             f"with {cluster.cpus_per_node} CPUs or more, got {cluster.nodes}"
         )
     addresses = [node.node_manager_address for node in nodes]
-    if not any(map(_is_ours, addresses)):
+    if not any(map(is_ours, addresses)):
         raise ConfigError(
             f"address must be of a cluster that this machine is a node of ({', '.join(addresses)}),"
             f" got {cluster.address}; launch there, or start a node here: ray start --address="
@@ -89,11 +88,3 @@ def _check_nodes(cluster: ExistingCluster, nodes: list[Any]) -> None:
 
 def _cpus(node: Any) -> float:
     return float(dict(node.resources_total).get("CPU", 0.0))
-
-
-def _is_ours(address: str) -> bool:
-    try:
-        with socket.create_server((address, 0)):
-            return True
-    except OSError:
-        return False

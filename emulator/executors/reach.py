@@ -40,14 +40,15 @@ def alive_nodes(address: str, rule: str) -> list[Any]:
     """The nodes of a cluster that live, as Ray describes them, asked for without joining it.
 
     Raises:
-        ConfigError: If the cluster has another token, or does not answer.
+        ConfigError: If the cluster has another token, does not answer, or if its node on this
+            machine belongs to another user, whom alone Ray's sockets let in.
     """
     # Ray is imported when the environment is set, and not before.
     from ray.exceptions import AuthenticationError, RpcError
 
     try:
         with muted():
-            return nodes_at(address, REACH_S)
+            nodes = nodes_at(address, REACH_S)
     except AuthenticationError:
         raise ConfigError(
             f"the token must be that of the cluster at {address}, got another one, or none: set "
@@ -56,6 +57,28 @@ def alive_nodes(address: str, rule: str) -> list[Any]:
     except (RpcError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{rule}, got {address} ({reason})") from None
+    _check_open(nodes, address)
+    return nodes
+
+
+def is_ours(address: str) -> bool:
+    """Whether an address is one of this machine's."""
+    try:
+        with socket.create_server((address, 0)):
+            return True
+    except OSError:
+        return False
+
+
+def _check_open(nodes: list[Any], address: str) -> None:
+    """Refuse a node of this machine that is another user's, at which Ray would abort."""
+    sockets = [node.raylet_socket_name for node in nodes if is_ours(node.node_manager_address)]
+    if sockets and not any(os.access(path, os.W_OK) for path in sockets):
+        raise ConfigError(
+            f"address must be of a cluster whose node on this machine is of the same user (Ray "
+            f"lets in nobody else), got {address}; train from the account that started it, or "
+            "from a machine on which ray start was run from this account"
+        )
 
 
 @contextlib.contextmanager

@@ -168,6 +168,58 @@ def test_an_existing_cluster_is_used_and_its_token_is_asked_for(command, folder)
         )
 
 
+def test_two_trainings_share_a_cluster_that_others_started(command, folder):
+    """At once, with names, runs and results of their own; another account is told why it cannot."""
+    with LocalNodes(2, cpus_per_node=2) as nodes:
+        tree = {"kind": "existing", "address": nodes.address,
+                "token": nodes.environment["RAY_AUTH_TOKEN_PATH"]}  # fmt: skip
+        (folder / "lab.yaml").write_text(yaml.safe_dump(tree))
+        options = (*OPTIONS, "--set", "engine.actors=2", "--json", "--quiet")
+        runs = {
+            seed: command("launch", "lab.yaml", "digits", "--seed", seed, *options)
+            for seed in ("3", "4")
+        }
+        told = {seed: run.communicate(timeout=300) for seed, run in runs.items()}
+        (folder / "token").write_bytes(Path(nodes.environment["RAY_AUTH_TOKEN_PATH"]).read_bytes())
+        refused = _as_nobody(nodes.address, folder / "token")
+
+    overrides = ["training.examples=200", "training.epochs=3", "training.baseline=false"]
+    for seed, (out, errors) in told.items():
+        assert runs[seed].returncode == 0, errors
+        alone = train(load_config("digits", [*overrides, f"seed={seed}", "engine.kind=local"]))
+        assert json.loads(out)["state_digest"] == alone.state_digest
+    assert len(list((folder / "runs").glob("cluster-digits-*/summary.json"))) == 2
+    if os.geteuid() == 0:
+        assert refused.startswith(
+            "address must be of a cluster whose node on this machine is of the same user"
+        )
+
+
+def _as_nobody(address, token):
+    """What another account is told, which has the token."""
+    if os.geteuid():
+        return None
+    token.chmod(0o600)
+    os.chown(token, 65534, 65534)
+    token.parent.chmod(0o755)
+    program = f"""
+import os
+from pathlib import Path
+from crossmesh.cluster.launch.existing import ExistingCluster
+lab = ExistingCluster(address={address!r})
+assert list(lab.preflight(None, None)) == []  # and everything is imported
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print(*lab.preflight(None, None))
+"""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False,
+        env={**kept, "PYTHONPATH": str(ROOT), "HOME": str(token.parent), "RAY_AUTH_MODE": "token",
+             "RAY_AUTH_TOKEN_PATH": str(token)},
+    )  # fmt: skip
+    return ran.stdout + ran.stderr
+
+
 def test_nodes_that_cannot_start_are_told_with_their_last_words():
     with pytest.raises(RunError, match=r"^node 0 of the cluster could not start: .*num-cpus"):
         LocalNodes(1, cpus_per_node="many").__enter__()
