@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crossmesh.cluster.watch.state import RunState
+from crossmesh.common.durations import duration
 from crossmesh.common.hints import command
 from crossmesh.emulator.runs.live_state import LiveHost, LiveState
 
@@ -82,16 +83,3 @@ def place(host: LiveHost, live: LiveState) -> str:
     nodes = {other.node for other in live.hosts if other.ip == host.ip}
     where = host.ip or "this machine"
     return f"{where} {host.node[:6]}" if len(nodes) > 1 else where
-
-
-def duration(seconds: float) -> str:
-    """A time in words.
-
-    >>> duration(5.2), duration(75), duration(7300)
-    ('5 s', '1 min 15 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

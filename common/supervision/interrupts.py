@@ -4,12 +4,18 @@ An exception out of a signal handler breaks Ray's calls half-way, so they are ma
 ``deferred``, where a signal is only noted, and ``requested`` is looked at between them.
 """
 
+import concurrent.futures
 import contextlib
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
 
 from crossmesh.common.supervision import reports
 
+T = TypeVar("T")
+_LOOK_S = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _installed = False
 _deferred = False
@@ -62,6 +68,26 @@ def deferred() -> Iterator[None]:
         _deferred = outer
     if _requested and not _deferred:
         _raise()
+
+
+def answering(work: Callable[[], T]) -> T:
+    """Do some work in another thread, so that this one answers signals meanwhile.
+
+    A compiler runs for up to a minute without looking at signals, and drops what a handler raises
+    in its callbacks. After a signal the thread is left to itself: it ends with the process.
+    """
+    result: Future[T] = Future()
+
+    def worked() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=worked, daemon=True).start()
+    while not result.done():
+        concurrent.futures.wait([result], _LOOK_S)
+    return result.result()
 
 
 def _note(number: int, frame: object) -> None:

@@ -14,6 +14,7 @@ from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.interconnect.noc.flits.state import fabric_of
+from crossmesh.interconnect.noc.models import Watch, unwatched
 from crossmesh.interconnect.noc.pipeline_timing import steady
 from crossmesh.interconnect.schedule import ForwardOnly, Schedule
 from crossmesh.tiles.runtime.plan import in_order
@@ -77,6 +78,7 @@ def report_chip(
     micro_batch: int,
     *,
     pulses: tuple[float, ...] | None = None,
+    watch: Watch = unwatched,
 ) -> ChipReport:
     """Time a program on a chip until its pattern recurs, and count its events.
 
@@ -86,6 +88,7 @@ def report_chip(
         schedule: Order of the phases; ``ForwardOnly`` for inference.
         micro_batch: Examples of a micro-batch.
         pulses: Pulses per example on each tile, measured in a run; by default an estimate.
+        watch: Called now and then while the interconnect is timed.
 
     Returns:
         Time, energy and area.
@@ -99,7 +102,7 @@ def report_chip(
         topology = chip.interconnect(len(program.crossbars))
         place = place_tiles(chip, in_order(program, schedule), program.units)
         pipeline = Builder(program, chip, schedule, micro_batch, place).pipeline()
-        settled = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model)
+        settled = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model, watch)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     except (MemoryError, OverflowError):
@@ -159,7 +162,11 @@ def chip_report(config: RunConfig, *, inference: bool = False) -> ChipReport:
 
 
 def chip_of(
-    job: Job, pulses: tuple[float, ...] | None = None, *, inference: bool = False
+    job: Job,
+    pulses: tuple[float, ...] | None = None,
+    *,
+    inference: bool = False,
+    watch: Watch = unwatched,
 ) -> ChipReport:
     """Report of the chip of a job in training, or in inference.
 
@@ -167,9 +174,10 @@ def chip_of(
         job: The job.
         pulses: Pulses on the lines of each tile per example, if they were counted.
         inference: Whether examples pass forward only, one after the other.
+        watch: Called now and then while the interconnect is timed.
     """
-    config = job.config
+    program, chip = job.program, job.config.chip
     if inference:
-        return report_chip(job.program, config.chip, ForwardOnly(), 1)
+        return report_chip(program, chip, ForwardOnly(), 1, watch=watch)
     span = job.epoch(0)
-    return report_chip(job.program, config.chip, span.schedule, span.micro_batch, pulses=pulses)
+    return report_chip(program, chip, span.schedule, span.micro_batch, pulses=pulses, watch=watch)

@@ -11,6 +11,7 @@ from rich.console import Console
 from crossmesh.emulator.chip.energy import Band
 from crossmesh.emulator.chip.report import ChipReport, chip_of
 from crossmesh.emulator.chip.trace import trace as make_trace
+from crossmesh.emulator.cli.chip_timing import ChipTiming
 from crossmesh.emulator.cli.options import Config, DataDirectory, Json, Set, given
 from crossmesh.emulator.cli.printing import checked_picture, print_json, print_table, write_text
 from crossmesh.emulator.compiler.ir_drop import wire_models, wires_notice
@@ -49,8 +50,8 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     picture = checked_picture(plot) if plot else None
     options = {"data.directory": data_dir, "training.schedule": schedule}
     job = prepare(load_config(config, [*given(options), *(set_ or ())]))
-    with Console(stderr=True).status("timing the chip"):
-        report = chip_of(job, inference=inference)
+    with ChipTiming(job.config.chip, Console(stderr=True)) as timing:
+        report = chip_of(job, inference=inference, watch=timing.watch)
     if json_:
         print_json(report.summary)
     else:

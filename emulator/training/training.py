@@ -11,6 +11,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from crossmesh.common.errors import ConfigError, RunLost
+from crossmesh.common.supervision import interrupts
 from crossmesh.common.supervision.reports import resumable
 from crossmesh.emulator.chip.report import ChipReport, check_chip, chip_of
 from crossmesh.emulator.chip.rows import links_table, tile_columns
@@ -98,7 +99,7 @@ class _Run:
     def result(self) -> RunResult:
         job, directory, callbacks = self._job, self._directory, self._callbacks
         callbacks.phase("compiling", 0)
-        warm_up_program(job.program, job.backend)
+        interrupts.answering(lambda: warm_up_program(job.program, job.backend))
         callbacks.phase("starting", 0)
         executor = create(job)
         try:

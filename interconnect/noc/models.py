@@ -1,20 +1,34 @@
 """Messages through an interconnect at three levels of detail, behind one function."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
+from crossmesh.common.free_memory import lacking
+from crossmesh.common.supervision import interrupts
 from crossmesh.interconnect.noc.flits.cycle import run_flits
 from crossmesh.interconnect.noc.flits.state import Traffic, fabric_of, network_at_rest
 from crossmesh.interconnect.noc.packets import Links, Times, Ways, run_events
-from crossmesh.interconnect.noc.resources import ResourcePlan, Work
+from crossmesh.interconnect.noc.resources import UNDONE, ResourcePlan, Work
 from crossmesh.interconnect.noc.router import Router
 from crossmesh.interconnect.noc.routes import Routes, build_routes
 from crossmesh.interconnect.noc.topology import Integers, Topology
 
 Model = Literal["analytic", "packet", "flit"]
 MODELS: tuple[str, ...] = get_args(Model)
+# Between two calls of a kernel, which take about a quarter of a second, signals are answered.
+_ROUTER_CYCLES = 1_000_000
+_EVENTS = 1_000_000
+_BYTES = 32  # of a task, a packet or a delivery while a run is timed
+# Called with the hops of flits that are done and with all of them: before and after compilation.
+Watch = Callable[[int, int], None]
+
+
+def unwatched(done: int, total: int) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,13 +67,14 @@ class Carried(NamedTuple):
     cycles: int
 
 
-def carry(
+def carry(  # noqa: PLR0913, PLR0917  because a plan and its work are two: one changes
     topology: Topology,
     router: Router,
     messages: Messages,
     plan: ResourcePlan,
     work: Work,
     model: Model,
+    watch: Watch = unwatched,
 ) -> Carried:
     """Carry messages, and do tasks as the messages that they need arrive.
 
@@ -70,18 +85,35 @@ def carry(
         plan: Tasks and the resources that they occupy.
         work: State of the tasks; their starts are written, in cycles.
         model: ``analytic``, ``packet`` or ``flit``.
+        watch: Called now and then.
 
     Raises:
         ValueError: If messages and interconnect do not fit.
+        MemoryError: If they take more memory than there is.
         RuntimeError: If packets deadlock.
     """
     if model not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
     _check_copies(messages, router, model)
+    parts = len(plan.cycles) + len(messages.flits) + len(messages.destination)
+    if lacking(_BYTES * messages.copies * parts) is not None:
+        raise MemoryError
     routes, root = _shared_routes(topology, messages)
+    total = messages.copies * _hops(messages, routes, root)
+    watch(0, total)
+
+    def watched(done: int) -> None:
+        watch(done, total)
+
     if model == "flit" and not topology.reserves_paths:
-        return _by_flits(topology, router, messages, (routes, root), plan, work)
-    return _by_events(topology, router, messages, (routes, root), plan, work, model)
+        return _by_flits(topology, router, messages, (routes, root), plan, work, watched)
+    return _by_events(topology, router, messages, (routes, root), plan, work, model, watched)
+
+
+def _hops(messages: Messages, routes: Routes, root: Integers) -> int:
+    """Flits of all messages times the branches that each takes, those to tiles among them."""
+    branches = np.bincount(routes.tree, np.diff(routes.first), len(messages.source))
+    return int(messages.flits @ branches[routes.tree[root]])
 
 
 def _check_copies(messages: Messages, router: Router, model: Model) -> None:
@@ -96,12 +128,27 @@ def _shared_routes(topology: Topology, messages: Messages) -> tuple[Routes, Inte
     """Routes, one for all packets that go the same way, and each message's root."""
     source, destination = messages.source, messages.destination
     if len(destination) > len(source):
-        routes = build_routes(topology, source, messages.first, destination)
-        return routes, routes.root
+        leads = ~_follows(messages)
+        ends = np.repeat(leads, np.diff(messages.first))
+        first = np.concatenate([[0], np.cumsum(np.diff(messages.first)[leads])])
+        routes = build_routes(topology, source[leads], first, destination[ends])
+        return routes, routes.root[np.cumsum(leads) - 1]
     pairs, tree = np.unique(source * topology.n_nodes + destination, return_inverse=True)
     sources, ends = np.divmod(pairs, topology.n_nodes)
     routes = build_routes(topology, sources, np.arange(len(pairs) + 1), ends)
     return routes, routes.root[tree]
+
+
+def _follows(messages: Messages) -> NDArray[np.bool_]:
+    """``(messages,)`` whether each goes where the one before it goes, as packets of one send do."""
+    sizes = np.diff(messages.first)
+    follows = np.zeros(len(sizes), np.bool_)
+    follows[1:] = (sizes[1:] == sizes[:-1]) & (messages.source[1:] == messages.source[:-1])
+    ends = np.flatnonzero(np.repeat(follows, sizes))
+    message = np.repeat(np.arange(len(sizes)), sizes)[ends]
+    differ = messages.destination[ends] != messages.destination[ends - sizes[message]]
+    follows[message[differ]] = False
+    return follows
 
 
 def _order(messages: Messages) -> tuple[Integers, Integers]:
@@ -111,13 +158,14 @@ def _order(messages: Messages) -> tuple[Integers, Integers]:
     return messages.created, np.argsort(messages.created, kind="stable")
 
 
-def _by_flits(
+def _by_flits(  # noqa: PLR0913, PLR0917  as ``carry``
     topology: Topology,
     router: Router,
     messages: Messages,
     ways: tuple[Routes, Integers],
     plan: ResourcePlan,
     work: Work,
+    watched: Callable[[int], None],
 ) -> Carried:
     fabric = fabric_of(topology, router)
     routes, root = ways
@@ -138,7 +186,11 @@ def _by_flits(
     )
     n_arrivals = messages.copies * len(messages.destination)
     network = network_at_rest(fabric, traffic, messages.copies * len(messages.flits), n_arrivals)
-    cycles = run_flits(fabric, traffic, network, plan, work)
+    state = (fabric, traffic, network, plan, work)
+    interrupts.answering(lambda: run_flits(*state, 0))  # compiled
+    watched(0)
+    while (cycles := run_flits(*state, _ROUTER_CYCLES)) == UNDONE:
+        watched(int(network.link_flits.sum()))
     if cycles < 0:
         raise RuntimeError(f"deadlock at cycle {-cycles}")
     assert (network.credits == fabric.depth).all()
@@ -154,6 +206,7 @@ def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
     plan: ResourcePlan,
     work: Work,
     model: Model,
+    watched: Callable[[int], None],
 ) -> Carried:
     routes, root = ways
     created, order = _order(messages)
@@ -185,13 +238,18 @@ def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
         packet=np.zeros(most + n_packets + 1, np.int64),
         node=np.zeros(most + n_packets + 1, np.int64),
         size=np.zeros(1, np.int64),
+        reached=np.zeros(2, np.int64),
     )
     known = Ways(
         flits=messages.flits, source=messages.source, root=root, arrival=messages.first[:-1],
         created=created, order=order, tree=routes.tree, depth=routes.depth, router=routes.router,
         first=routes.first, port=routes.port, next=routes.next, leaf=routes.leaf,
     )  # fmt: skip
-    cycles = run_events(times, known, links, plan, work)
+    state = (times, known, links, plan, work)
+    interrupts.answering(lambda: run_events(*state, 0))  # compiled
+    watched(0)
+    while (cycles := run_events(*state, _EVENTS)) == UNDONE:
+        watched(int(links.flits.sum()))
     return Carried(links.arrivals, _over_links(topology, links.flits), cycles)
 
 

@@ -8,14 +8,12 @@ reserves the whole way of a packet for as long as it takes.
 
 from typing import NamedTuple
 
-import numpy as np
-
 from crossmesh.common.compiled import kernel, part
 from crossmesh.interconnect.noc.resources import (
     NEVER,
+    UNDONE,
     delivered,
     end_next,
-    look_at,
     next_end,
     start_what_can,
 )
@@ -64,6 +62,7 @@ class Links(NamedTuple):
     packet: Integers  # of which packet,
     node: Integers  # at which node of its route
     size: Integers  # (1,)
+    reached: Integers  # (2,) cycle, and packets created, from which a run goes on
 
 
 @part
@@ -184,13 +183,15 @@ def _happen(times, ways, links, plan, work, now):
 
 
 @kernel
-def run_events(times, ways, links, plan, work):
-    """Run until every packet has arrived and every task is done; returns the last cycle."""
-    now = np.int64(0)
-    n_created = 0
-    for resource in range(plan.stage.shape[0]):
-        look_at(work, resource)
-    while True:
+def run_events(times, ways, links, plan, work, most):
+    """Run until every packet has arrived and every task is done, or for ``most`` events.
+
+    Returns:
+        The last cycle, or ``UNDONE``.
+    """
+    now = links.reached[0]
+    n_created = links.reached[1]
+    for _ in range(most):
         start_what_can(plan, work, now)
         ahead = next_end(plan, work)
         created = NEVER
@@ -211,3 +212,6 @@ def run_events(times, ways, links, plan, work):
             for i in range(plan.sends_first[task], plan.sends_first[task + 1]):
                 message = micro_batch * ways.flits.shape[0] + plan.sends[i]
                 _post(links, now, message, _QUEUED)
+    links.reached[0] = now
+    links.reached[1] = n_created
+    return UNDONE

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from crossmesh.interconnect.noc.models import Messages, Model, carry
+from crossmesh.interconnect.noc.models import Messages, Model, Watch, carry, unwatched
 from crossmesh.interconnect.noc.resources import ResourcePlan, work_of
 from crossmesh.interconnect.noc.router import Router
 from crossmesh.interconnect.noc.topology import Integers, Topology
@@ -129,13 +129,14 @@ class Steady:
         return self.timing.cycles + more * self.interval_cycles
 
 
-def time_flow(
+def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
     topology: Topology,
     router: Router,
     flow: Flow,
     schedule: Schedule,
     n_micro_batches: int,
     model: Model = "flit",
+    watch: Watch = unwatched,
 ) -> Timing:
     """Time a run of some micro-batches, from an empty pipeline to an empty one.
 
@@ -146,18 +147,19 @@ def time_flow(
         schedule: Order of the phases.
         n_micro_batches: Length of the run.
         model: ``analytic``, ``packet`` or ``flit``.
+        watch: Called now and then.
 
     Returns:
         Starts, ends and arrivals in cycles.
 
     Raises:
-        ValueError: If flow and interconnect do not fit.
+        ValueError, MemoryError: If flow, interconnect and memory do not fit.
         RuntimeError: If a task never becomes ready, or packets deadlock.
     """
     messages, taken = _messages(flow, n_micro_batches)
     plan, needs = _plan(flow, schedule, n_micro_batches, taken)
     work = work_of(plan, needs, n_micro_batches)
-    carried = carry(topology, router, messages, plan, work, model)
+    carried = carry(topology, router, messages, plan, work, model, watch)
     if (work.started < 0).any():
         m, task = np.argwhere(work.started < 0)[0].tolist()
         raise RuntimeError(f"task {task} of micro-batch {m} never becomes ready")
@@ -171,8 +173,9 @@ def time_flow(
 
 
 def steady(
-    topology: Topology, router: Router, flow: Flow, schedule: Schedule, model: Model = "flit"
-) -> Steady:
+    topology: Topology, router: Router, flow: Flow, schedule: Schedule, model: Model = "flit",
+    watch: Watch = unwatched,
+) -> Steady:  # fmt: skip
     """Time a pipeline until its pattern recurs: every start of a task, shifted by a constant.
 
     What is under way at one time lies within as many micro-batches as are in flight. Once twice as
@@ -184,6 +187,7 @@ def steady(
         flow: Tasks of a micro-batch and the messages between them.
         schedule: Order of the phases.
         model: ``analytic``, ``packet`` or ``flit``.
+        watch: Called now and then, in each run of the search.
 
     Returns:
         Times of the run, and the period in cycles and micro-batches.
@@ -193,7 +197,7 @@ def steady(
     in_flight = 1 if step > 1 or not schedule.overlaps else 2 * n_stages
     n = step * (3 * in_flight + _CONFIRMED + 4)
     for _ in range(_DOUBLINGS + 1):
-        timing = time_flow(topology, router, flow, schedule, n, model)
+        timing = time_flow(topology, router, flow, schedule, n, model, watch)
         found = _recurrence(timing, step, in_flight)
         if found:
             return Steady(timing=timing, **found, recurs=True)

@@ -15,6 +15,7 @@ from crossmesh.common.compiled import part
 
 Integers = NDArray[np.int64]
 NEVER = np.int64(1) << 62
+UNDONE = np.int64(-1) << 62  # of a kernel that stopped to be called again
 
 
 class ResourcePlan(NamedTuple):
@@ -211,6 +212,6 @@ def work_of(plan: ResourcePlan, needs: Integers, n_micro_batches: int) -> Work:
         position=np.zeros(n_resources, np.int64),
         running=np.full(n_resources, -1, np.int64),
         heap=np.zeros(n_resources + 1, np.int64),
-        stack=np.zeros(2 * n_resources + 4, np.int64),
-        sizes=np.zeros(2, np.int64),
+        stack=np.resize(np.arange(n_resources), 2 * n_resources + 4),  # all, to begin with
+        sizes=np.array([0, n_resources], np.int64),
     )

@@ -206,6 +206,19 @@ with interrupts.deferred():
     assert ended(process, within_s=20) == (130, "", INTERRUPTED)
 
 
+def test_a_signal_is_answered_while_other_code_listens_to_none(start):
+    process = start(
+        """
+print("ready", flush=True)
+interrupts.answering(lambda: time.sleep(60))
+"""
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process, within_s=20) == (130, "", INTERRUPTED)
+
+
 # The parent's patience, and how often the child says that it goes on.
 SHORT = (
     "from crossmesh.common.supervision import parent; parent.ENDING_S = 4.0; reports._RENEW_S = 0.1"

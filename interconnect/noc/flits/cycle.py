@@ -23,9 +23,11 @@ from crossmesh.interconnect.noc.flits.buffers import (
 from crossmesh.interconnect.noc.flits.state import (
     AWAKE,
     BUSY,
+    CREATED,
     CREDITS,
     FLITS,
     MOVED,
+    NOW,
     SOURCES,
     TAILS,
     WHEELED,
@@ -39,9 +41,9 @@ from crossmesh.interconnect.noc.flits.virtual_channels import (
 )
 from crossmesh.interconnect.noc.resources import (
     NEVER,
+    UNDONE,
     delivered,
     end_next,
-    look_at,
     next_end,
     start_what_can,
 )
@@ -243,17 +245,15 @@ def _routers(fabric, traffic, net, now):
 
 
 @kernel
-def run_flits(fabric, traffic, net, plan, work):
-    """Run until every packet has arrived and every task is done.
+def run_flits(fabric, traffic, net, plan, work, most):
+    """Run until every packet has arrived and every task is done, or for ``most`` router cycles.
 
     Returns:
-        Cycles, or minus the cycle in which nothing could move any more.
+        Cycles, minus the cycle in which nothing could move any more, or ``UNDONE``.
     """
-    now = np.int64(0)
-    n_created = 0
-    for resource in range(plan.stage.shape[0]):
-        look_at(work, resource)
-    while True:
+    now = net.counters[NOW]
+    n_created = net.counters[CREATED]
+    while most > 0:
         busy = net.counters[AWAKE] + net.counters[SOURCES]
         if busy + net.counters[WHEELED] + work.sizes[1] == 0:
             ahead = next_end(plan, work)
@@ -274,5 +274,9 @@ def run_flits(fabric, traffic, net, plan, work):
             n_created += 1
         _work(traffic, net, plan, work, now)
         _sources(fabric, traffic, net, now)
+        most -= 1 + net.counters[AWAKE]
         _routers(fabric, traffic, net, now)
         now += 1
+    net.counters[NOW] = now
+    net.counters[CREATED] = n_created
+    return UNDONE

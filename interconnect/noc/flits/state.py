@@ -14,7 +14,8 @@ MOST_PORTS = 62  # of a router, its tile's own among them: they are bits of an i
 LONG_AGO = -(1 << 40)
 
 FLITS, CREDITS, TAILS = 0, 1, 2  # what lies in the wheel
-WHEELED, AWAKE, SOURCES, MOVED, WAITING, BUSY = range(6)  # counters; BUSY is of a router's cycle
+# Counters; BUSY is of a router's cycle, NOW and CREATED are where a run goes on.
+WHEELED, AWAKE, SOURCES, MOVED, WAITING, BUSY, NOW, CREATED = range(8)
 
 
 class Fabric(NamedTuple):
@@ -221,7 +222,7 @@ def network_at_rest(
         tail_leaf=small(slots, routers),
         link_flits=large(ports),
         arrivals=large(n_arrivals, fill=-1),
-        counters=large(6),
+        counters=large(8),
         wants=small(fabric.ports**2, fill=-1),
         wants_mask=large(fabric.ports),
         takes=small(fabric.ports),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmesh.interconnect.noc import Mesh, Router
+from crossmesh.interconnect.noc import Mesh, Router, models
 from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task, steady, time_flow
 from crossmesh.interconnect.schedule import (
     Asynchronous,
@@ -178,3 +178,43 @@ def test_a_busy_mesh_recurs_and_a_longer_run_agrees():
     repeated = longer.started[-20:] - longer.started[-20 - shift : -shift]
     assert (repeated == found.cycles).all()
     assert longer.cycles == found.total_cycles(len(longer.started))
+
+
+@pytest.mark.parametrize("model", ["packet", "flit"])
+def test_where_a_run_pauses_for_signals_changes_nothing(model, monkeypatch):
+    flow, seen = chain(10, (8, 8, 3)), []
+    mesh, router = Mesh(width=3, height=1), Router()
+    whole = time_flow(mesh, router, flow, ForwardOnly(), 9, model)
+    monkeypatch.setattr(models, "_ROUTER_CYCLES", 3)
+    monkeypatch.setattr(models, "_EVENTS", 2)
+
+    paused = time_flow(
+        mesh, router, flow, ForwardOnly(), 9, model, lambda *share: seen.append(share)
+    )
+
+    for name in ("started", "ended", "arrivals", "link_flits", "cycles"):
+        assert np.array_equal(getattr(paused, name), getattr(whole, name)), name
+    done, totals = zip(*seen, strict=True)
+    assert done[:2] == (0, 0)
+    assert len(seen) > 10
+    assert list(done) == sorted(done)
+    assert set(totals) == {9 * (8 + 8 + 3) * 2}  # a link, and the port of a tile
+
+
+def test_what_takes_more_memory_than_there_is_is_refused(monkeypatch):
+    monkeypatch.setattr(models, "lacking", lambda needed: 0)
+
+    with pytest.raises(MemoryError):
+        time_flow(Mesh(width=2, height=1), Router(), chain(10, (8,)), ForwardOnly(), 1)
+
+
+def test_packets_of_a_multicast_share_a_route():
+    messages = models.Messages(
+        source=np.array([0, 0, 0, 0]), flits=np.array([8, 8, 3, 8]), first=np.arange(0, 9, 2),
+        destination=np.array([1, 2, 1, 2, 1, 3, 1, 3]),
+    )  # fmt: skip
+
+    routes, root = models._shared_routes(Mesh(width=4, height=1), messages)
+
+    assert len(routes.root) == 2
+    assert root.tolist() == [routes.root[k] for k in (0, 0, 1, 1)]

@@ -1,0 +1,84 @@
+"""How far the timing of a chip is, and beforehand how long it takes."""
+
+import time
+
+from rich import progress as rich
+from rich.console import Console
+
+from crossmesh.common.durations import duration
+from crossmesh.emulator.cli.progress import PLAIN_EVERY_S
+from crossmesh.emulator.config.chip import Chip
+
+# Seconds of a hop of a flit on a core of 2024 (measured at 10,000 tiles); quicker models follow.
+_HOP_S = {"flit": 5e-7, "packet": 4e-8, "analytic": 4e-8}
+_LONG_S = 10.0  # beyond which the time is told
+
+
+class ChipTiming:
+    """A bar on a terminal, else a line now and then. A context manager.
+
+    Args:
+        chip: The chip that is timed.
+        console: Where it is shown.
+    """
+
+    def __init__(self, chip: Chip, console: Console) -> None:
+        self._chip = chip
+        self._console = console
+        self._bar = rich.Progress(
+            rich.TextColumn("timing the chip"),
+            rich.BarColumn(),
+            rich.TextColumn("{task.percentage:3.0f} %"),
+            rich.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._total = -1
+        self._started = self._told = time.monotonic()
+
+    def __enter__(self) -> "ChipTiming":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def watch(self, done: int, total: int) -> None:
+        """So many hops of flits are done, of so many in this run of the search for the interval."""
+        now = time.monotonic()
+        if not done:
+            self._started = self._told = now
+            if total != self._total:
+                self._begin(total)
+        elif now - self._told > PLAIN_EVERY_S and not self._console.is_terminal:
+            self._told = now
+            left_s = (now - self._started) * (total / done - 1)
+            self._say(f"timing the chip: {100 * done / total:.1f} %, {duration(left_s)} left")
+        self._bar.update(self._task, completed=done, total=total or None)
+
+    def _begin(self, total: int) -> None:
+        self._total = total
+        self._bar.reset(self._task, total=total or None)
+        if (line := announcement(self._chip, total)) is not None:
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def announcement(chip: Chip, hops: int) -> str | None:
+    """What to expect of a run of so many hops of flits; None if it is short.
+
+    >>> announcement(Chip(), 60_000_000)
+    'timing 60 million hops of flits takes about 30 s; --set chip.model=packet: about 2 s'
+    """
+    model = "packet" if chip.topology_kind.reserves_paths and chip.model == "flit" else chip.model
+    seconds = hops * _HOP_S[model]
+    if seconds < _LONG_S:
+        return None
+    line = f"timing {hops / 1e6:,.0f} million hops of flits takes about {duration(seconds)}"
+    if model == "flit":
+        line += f"; --set chip.model=packet: about {duration(hops * _HOP_S['packet'])}"
+    return line
