@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from crossmesh.cluster.scaling.doubts import doubts
 from crossmesh.cluster.scaling.load import devices_of, host_loads, load_of
 from crossmesh.cluster.scaling.measured import Measured
 from crossmesh.cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
@@ -53,6 +54,7 @@ class Explained:
         crowded: The same where actors share processors, which it is never fitted to.
         projections: What it expects of more actors.
         prices_messages: Whether any host that it was fitted to sent messages.
+        doubts: Reasons not to trust the measurement, nor the projections.
     """
 
     model: CostModel
@@ -63,6 +65,7 @@ class Explained:
     crowded: Errors | None
     projections: list[Projected]
     prices_messages: bool
+    doubts: tuple[str, ...]
 
     @property
     def error(self) -> float:
@@ -116,6 +119,7 @@ def explain(measured: Measured, targets: Mapping[int, Job]) -> Explained:
         crowded=_throughput_errors(measured, predicted, crowded),
         projections=[_projected(measured, model, largest, n, job) for n, job in targets.items()],
         prices_messages=any(row.load.messages for row in every),
+        doubts=tuple(doubts(measured)),
     )
 
 

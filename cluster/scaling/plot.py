@@ -110,7 +110,8 @@ def _model(axes: Axes, measured: Measured, explained: Explained, actors: list[Co
     # The line begins where the model was last compared with a measurement.
     xs = [*x[-1:], *(p.actors for p in far)]
     ys = [*y[-1:], *(unit * p.speed_up for p in far)]
-    axes.plot(xs, ys, label="projection", **_PROJECTION)
+    label = "projection (doubtful)" if explained.doubts else "projection"
+    axes.plot(xs, ys, label=label, **_PROJECTION)
     if (more := 1 + explained.error) > 1:
         low, high = ([y * factor for y in ys] for factor in (1 / more, more))
         axes.fill_between(xs, low, high, label="model's error", **_BAND)

@@ -14,6 +14,7 @@ from crossmesh.cluster.scaling.turns import Contestant
 _THROUGHPUT = ("", "examples/s", "range", "speed-up", "efficiency", "model")
 _HOSTS = ("", "host", "on", "tiles", "compute", "messages", "waiting")
 _PROJECTION = ("actors", "nodes", "examples/s", "model's error", "speed-up", "efficiency", "busy")
+_UNTRUSTED = "Projection by the model; not measured, and not to be trusted: see the doubts"
 _MOST_HOSTS = 8  # for which each has a line; of more, the busiest and the least busy
 
 
@@ -27,7 +28,8 @@ def print_scaling(measured: Measured, explained: Explained, console: Console) ->
         console.print(escape(line), highlight=False)
     if explained.projections:
         rows = map(_projected, explained.projections)
-        console.print("", _table("Projection by the model; not measured", _PROJECTION, rows))
+        title = _UNTRUSTED if explained.doubts else "Projection by the model; not measured"
+        console.print("", _table(title, _PROJECTION, rows))
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -86,6 +88,8 @@ def remarks(measured: Measured, explained: Explained) -> Iterator[str]:
     if not explained.prices_messages:
         yield "no cost of messages: measure two or more actors with a CPU each"
     yield from _errors(explained)
+    for doubt in explained.doubts:
+        yield f"doubt: {doubt}"
 
 
 def _ranged(value: Spread) -> str:

@@ -155,6 +155,7 @@ def summary(measured: Measured, explained: Explained) -> dict[str, Any]:
         "examples_per_repeat": turn.span.n_examples,
         "measured": [_point(measured, explained, c) for c in measured.contestants],
         "ray_over_local": _spread(measured.ray_over_local),
+        "doubts": list(explained.doubts),
         "model": {
             "prices": asdict(explained.model),
             "errors": {

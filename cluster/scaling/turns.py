@@ -57,6 +57,7 @@ class Turn:
         span: What was run, by each of the independent processes.
         seconds: Wall seconds.
         hosts: Shares of the time of each host, within the span.
+        others_busy: Processors of this machine that others kept busy before the turn.
     """
 
     contestant: Contestant
@@ -64,6 +65,7 @@ class Turn:
     span: Span
     seconds: float
     hosts: tuple[HostReport, ...]
+    others_busy: float = 0.0
 
     @property
     def examples(self) -> int:
