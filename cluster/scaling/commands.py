@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from crossmesh.cluster.scaling.network import load_network
 from crossmesh.cluster.scaling.plan import ScalingPlan, counts
+from crossmesh.cluster.scaling.projection import Projection, projection_of
 from crossmesh.common.locked_folders import held
 from crossmesh.emulator.cli.options import Address, Config, DataDirectory, Json, Quietly, Set
 from crossmesh.emulator.cli.printing import print_json
@@ -42,6 +44,20 @@ def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of th
         str | None,
         typer.Option(metavar="8,16,32", help="Actor counts to project to; by default up to 64."),
     ] = None,
+    nodes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,2,4", help="Nodes for each of --project; by default a CPU per actor."
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Project with a network between nodes: ethernet-10g, ethernet-25g, "
+            "ethernet-100g, or a YAML file.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Output directory; by default runs/NAME-scale.")
     ] = None,
@@ -61,6 +77,9 @@ def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of th
 
     [bold]crossmesh scale synthetic-scaling --actors 1,2 --weak --independent[/bold]
 
+    [bold]crossmesh scale synthetic-4096-tiles --project 64,1024 --nodes 8,128 --network
+    ethernet-25g[/bold]
+
     Ray's actors train the same bits whatever their number: what differs is time.
     """
     options = {"engine.address": address, "data.directory": data_dir and str(data_dir)}
@@ -73,15 +92,16 @@ def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of th
         examples=examples,
         with_independent=independent,
     )
-    targets = None if project is None else counts(project, "--project")
+    fabric = None if network is None else load_network(network)
+    projection = projection_of(project, nodes, fabric)
     path = output or Path("runs") / f"{plan.config.name}-scale"
     with held(path, "--output", "measurement", new=True, numbered=output is None) as folder:
-        _measure(plan, targets, RunDirectory(folder.path), json_=json_, quiet=quiet)
+        _measure(plan, projection, RunDirectory(folder.path), json_=json_, quiet=quiet)
 
 
 def _measure(
     plan: ScalingPlan,
-    targets: tuple[int, ...] | None,
+    projection: Projection,
     directory: RunDirectory,
     *,
     json_: bool,
@@ -91,19 +111,23 @@ def _measure(
     from crossmesh.cluster.scaling.explain import explain, target_jobs
     from crossmesh.cluster.scaling.measure import measure
     from crossmesh.cluster.scaling.plot import draw
+    from crossmesh.cluster.scaling.plot_projection import draw_projection
     from crossmesh.cluster.scaling.printing import print_scaling
     from crossmesh.cluster.scaling.tables import hosts_table, scaling_table, summary
 
-    jobs = target_jobs(plan, targets)  # what is asked for is checked before anything is measured
+    jobs = target_jobs(plan, projection)  # what is asked for is checked before anything is measured
     with display(quiet=quiet) as callbacks:
         measured = measure(plan, callbacks)
-    explained = explain(measured, jobs)
+        callbacks.phase("replaying", 0)
+        explained = explain(measured, jobs, projection)
     figures = summary(measured, explained)
     directory.write_config(plan.config)
     directory.write_table("scaling", scaling_table(measured))
     directory.write_table("hosts", hosts_table(measured, explained))
     directory.write_json("scale", figures)
     draw(measured, explained, directory.path / "scaling.png")
+    if projection.network is not None and explained.projections:
+        draw_projection(explained.projections, directory.path / "projection.png")
     if json_:
         print_json({**figures, "path": str(directory.path)})
         return

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossmesh.cluster.scaling.doubts import doubts
+from crossmesh.cluster.scaling.events import Site
 from crossmesh.cluster.scaling.load import devices_of, host_loads, load_of
 from crossmesh.cluster.scaling.measured import Measured
 from crossmesh.cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
 from crossmesh.cluster.scaling.plan import ScalingPlan, check_room
-from crossmesh.cluster.scaling.replay import pace
+from crossmesh.cluster.scaling.projection import HERE, Projection
+from crossmesh.cluster.scaling.replay import Replay
 from crossmesh.cluster.scaling.turns import Contestant, Turn
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.placement import balanced, tile_sizes
@@ -29,6 +31,8 @@ class Projected:
         speed_up: Devices updated per second over those measured for the smallest number of actors.
         efficiency: Speed-up per actor.
         busy: Mean share of time that hosts are busy.
+        interval_s: Seconds per micro-batch, once the pipeline is full.
+        bounds_s: What it is at least, by what bounds it; the largest first.
     """
 
     actors: int
@@ -39,6 +43,14 @@ class Projected:
     speed_up: float
     efficiency: float
     busy: float
+    interval_s: float
+    bounds_s: Mapping[str, float]
+
+    @property
+    def limited_by(self) -> str:
+        """What saturates first, and how far it is from saturated."""
+        name, seconds = next(iter(self.bounds_s.items()))
+        return f"{name} ({100 * seconds / self.interval_s:.0f} %)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +85,18 @@ class Explained:
         return max(e.largest for e in (self.throughput, self.left_out) if e is not None)
 
 
-def target_jobs(plan: ScalingPlan, targets: Sequence[int] | None) -> dict[int, Job]:
+def target_jobs(plan: ScalingPlan, projection: Projection) -> dict[int, Job]:
     """The jobs to project to, by number of actors.
 
     Args:
         plan: The plan of the measurement.
-        targets: Numbers of actors; by default powers of two, as far as there are tiles.
+        projection: What to project to; by default powers of two, as far as there are tiles.
 
     Raises:
-        ConfigError: If there are fewer tiles than one of them.
+        ConfigError: If there are fewer tiles than one of the numbers of actors.
     """
-    if targets is None:
+    targets = projection.actors
+    if not targets:
         wanted = [2**k for k in range(MOST.bit_length()) if 2**k > plan.actors[-1]]
         found = plan.jobs(wanted).items()
         return {n: job for n, job in found if n <= len(job.program.crossbars)}
@@ -92,12 +105,15 @@ def target_jobs(plan: ScalingPlan, targets: Sequence[int] | None) -> dict[int, J
     return jobs
 
 
-def explain(measured: Measured, targets: Mapping[int, Job]) -> Explained:
+def explain(
+    measured: Measured, targets: Mapping[int, Job], projection: Projection = HERE
+) -> Explained:
     """Fit the model, try it, and project.
 
     Args:
         measured: A measurement.
         targets: The jobs to project to, by number of actors.
+        projection: The nodes and the network to project to.
     """
     fitted = [c for c in measured.contestants if c.kind != "independent"]
     quiet = [c for c in fitted if not measured.is_crowded(c)]
@@ -117,7 +133,9 @@ def explain(measured: Measured, targets: Mapping[int, Job]) -> Explained:
         throughput=throughput,
         left_out=left_out,
         crowded=_throughput_errors(measured, predicted, crowded),
-        projections=[_projected(measured, model, largest, n, job) for n, job in targets.items()],
+        projections=[
+            _projected(measured, model, largest, n, job, projection) for n, job in targets.items()
+        ],
         prices_messages=any(row.load.messages for row in every),
         doubts=tuple(doubts(measured)),
     )
@@ -171,30 +189,34 @@ def _throughput_errors(
 def _rate(measured: Measured, model: CostModel, contestant: Contestant) -> float:
     """Examples per second of a turn."""
     span = measured.trainings(contestant)[0].span
-    seconds = _seconds(model, contestant.job, contestant.actors, span.n_examples, measured.cpus)
-    return span.n_examples / seconds
+    replay = _replay(model, contestant.job, contestant.actors, Site(cpus=measured.cpus))
+    return span.n_examples / replay.pace().seconds(span.n_examples / span.micro_batch)
 
 
-def _seconds(
-    model: CostModel, job: Job, actors: int, n_examples: int, cpus: int | None = None
-) -> float:
-    span = job.epoch(0)
-    host_of = placed(job, actors)
-    blocks, size = job.program.blocks, span.micro_batch
-    expected = pace(
+def _replay(model: CostModel, job: Job, actors: int, site: Site) -> Replay:
+    span, blocks = job.epoch(0), job.program.blocks
+    return Replay(
         job.program,
         span.schedule,
-        host_of,
-        lambda action: model.seconds(load_of(action, blocks, size)),
-        cpus,
+        placed(job, actors),
+        lambda action: model.seconds(load_of(action, blocks, span.micro_batch)),
+        span.micro_batch,
+        site,
     )
-    return expected.seconds(n_examples / size)
 
 
 def _projected(
-    measured: Measured, model: CostModel, error: float, actors: int, job: Job
+    measured: Measured,
+    model: CostModel,
+    error: float,
+    actors: int,
+    job: Job,
+    projection: Projection,
 ) -> Projected:
-    seconds = _seconds(model, job, actors, job.n_train)
+    nodes = projection.nodes_of(actors, -(-actors * measured.nodes // measured.cpus))
+    replay = _replay(model, job, actors, projection.site(actors, nodes))
+    pace = replay.pace()
+    seconds = pace.seconds(job.n_train / job.epoch(0).micro_batch)
     rate = job.n_train / seconds
     first = measured.first
     before = devices_of(first.job) * measured.rate(first).median
@@ -203,11 +225,13 @@ def _projected(
     busy = sum(model.seconds(load) for load in loads)
     return Projected(
         actors=actors,
-        nodes=-(-actors * measured.nodes // measured.cpus),
+        nodes=nodes,
         examples_per_s=rate,
         low=rate / (1 + error),
         high=rate * (1 + error),
         speed_up=speed_up,
         efficiency=speed_up * first.actors / actors,
         busy=busy / actors / seconds,
+        interval_s=pace.interval_s,
+        bounds_s=replay.bounds(),
     )

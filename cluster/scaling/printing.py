@@ -14,6 +14,7 @@ from crossmesh.cluster.scaling.turns import Contestant
 _THROUGHPUT = ("", "examples/s", "range", "speed-up", "efficiency", "model")
 _HOSTS = ("", "host", "on", "tiles", "compute", "messages", "waiting")
 _PROJECTION = ("actors", "nodes", "examples/s", "model's error", "speed-up", "efficiency", "busy")
+_LIMITS = ("actors", "limited by", "replay", "bounds")
 _UNTRUSTED = "Projection by the model; not measured, and not to be trusted: see the doubts"
 _MOST_HOSTS = 8  # for which each has a line; of more, the busiest and the least busy
 
@@ -30,12 +31,16 @@ def print_scaling(measured: Measured, explained: Explained, console: Console) ->
         rows = map(_projected, explained.projections)
         title = _UNTRUSTED if explained.doubts else "Projection by the model; not measured"
         console.print("", _table(title, _PROJECTION, rows))
+        title = "Milliseconds per micro-batch by the replay, and at least by each bound"
+        console.print("", _table(title, _LIMITS, map(_limits, explained.projections)))
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> Table:
     table = Table(title=title, title_justify="left", box=None)
     for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left", no_wrap=number > 0)
+        table.add_column(
+            name, justify="right" if number else "left", no_wrap=number > 0 and name != _LIMITS[-1]
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     return table
@@ -119,6 +124,16 @@ def _errors(explained: Explained) -> Iterator[str]:
 
 def _error(errors: Errors) -> str:
     return f"median {100 * errors.median:.1f} %, largest {100 * errors.largest:.1f} %"
+
+
+def _limits(projected: Projected) -> tuple[str, ...]:
+    bounds = (f"{name} {1e3 * seconds:,.4g}" for name, seconds in projected.bounds_s.items())
+    return (
+        str(projected.actors),
+        projected.limited_by,
+        f"{1e3 * projected.interval_s:,.4g}",
+        ", ".join(bounds),
+    )
 
 
 def _projected(projected: Projected) -> tuple[str, ...]:

@@ -168,7 +168,10 @@ def summary(measured: Measured, explained: Explained) -> dict[str, Any]:
                 )
             },
         },
-        "projection": [asdict(projected) for projected in explained.projections],
+        "projection": [
+            {**asdict(projected), "limited_by": projected.limited_by}
+            for projected in explained.projections
+        ],
     }
 
 
