@@ -106,7 +106,8 @@ class _Run(Generic[P]):
         self._clock = dict.fromkeys(lines, 0.0)
         self._todo = {host: _todo(steps, slots) for host, steps in lines.items()}
         self._next = {host: next(todo, None) for host, todo in self._todo.items()}
-        self._ready = [(0.0, host) for host in sorted(lines)]  # a heap
+        self._served = dict.fromkeys(lines, 0.0)  # seconds of work on shared processors
+        self._ready = [(0.0, 0.0, host) for host in sorted(lines)]  # a heap
         self._arrived: dict[tuple[int, int], float] = {}
         self._awaiting: dict[tuple[int, int], int] = {}
         self._reached: defaultdict[P, float] = defaultdict(float)
@@ -122,7 +123,7 @@ class _Run(Generic[P]):
 
     def result(self) -> Ran[P]:
         while self._ready:
-            self._advance(heapq.heappop(self._ready)[1])
+            self._advance(heapq.heappop(self._ready)[2])
         assert not self._awaiting, "hosts must not wait for each other in a circle"
         links = self._links.busy_s if self._links else {}
         return Ran(max(self._clock.values()), self._reached, links)
@@ -152,6 +153,7 @@ class _Run(Generic[P]):
         end = max(self._clock[host], free[0]) + step.seconds
         heapq.heapreplace(free, end)
         self._clock[host] = end
+        self._served[host] += step.seconds
         return True
 
     def _awaited(self, host: int, message: tuple[int, int]) -> bool:
@@ -172,15 +174,21 @@ class _Run(Generic[P]):
         self._arrived[step.edge, m] = now
         waiting = self._awaiting.pop((step.edge, m), None)
         if waiting is not None:
-            heapq.heappush(self._ready, (max(now, self._clock[waiting]), waiting))
+            self._clock[waiting] = max(now, self._clock[waiting])
+            heapq.heappush(self._ready, self._turn(waiting))
         return True
 
     def _must_wait(self, host: int) -> bool:
-        """Whether another host is to be asked first, as it is earlier; this one is asked again."""
-        if self._ready and self._ready[0][0] < self._clock[host]:
-            heapq.heappush(self._ready, (self._clock[host], host))
+        """Whether another host is to be asked first; this one is asked again."""
+        turn = self._turn(host)
+        if self._ready and self._ready[0] < turn:
+            heapq.heappush(self._ready, turn)
             return True
         return False
+
+    def _turn(self, host: int) -> tuple[float, float, int]:
+        """Order of hosts: the earlier first, then the one that had less."""
+        return self._clock[host], self._served[host], host
 
 
 def _todo(

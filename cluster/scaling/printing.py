@@ -38,9 +38,8 @@ def print_scaling(measured: Measured, explained: Explained, console: Console) ->
 def _table(title: str, head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> Table:
     table = Table(title=title, title_justify="left", box=None)
     for number, name in enumerate(head):
-        table.add_column(
-            name, justify="right" if number else "left", no_wrap=number > 0 and name != _LIMITS[-1]
-        )
+        wraps = not number or name == _LIMITS[-1]
+        table.add_column(name, justify="right" if number else "left", no_wrap=not wraps)
     for row in rows:
         table.add_row(*map(escape, row))
     return table
