@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
@@ -69,6 +70,16 @@ class Storage:
     def is_there(self) -> bool:
         """Whether the folder is there, as far as can be seen."""
         return bool(self._files.get_file_info(self._path).type == fs.FileType.Directory)
+
+    def free_bytes(self) -> int | None:
+        """Bytes that can be written here, by this user; None where nothing says so."""
+        if not self._is_local:
+            return None
+        place = Path(self._path)
+        for folder in (place, *place.parents):
+            with contextlib.suppress(OSError):
+                return shutil.disk_usage(folder).free
+        return None
 
     def folder(self, name: str) -> "Storage":
         """A folder in this one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, NamedTuple, TypeVar
 
-from crossmesh.cluster.scaling.network import Link, Links, Network
+from crossmesh.cluster.scaling.network import Link, NodeLinks, NodeNetwork
 
 P = TypeVar("P")
 
@@ -24,7 +24,7 @@ class Act(IntEnum):
     AWAIT = 2
 
 
-class Step(NamedTuple):
+class HostStep(NamedTuple):
     """A step of a host.
 
     Attributes:
@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class Deployment:
     """Where hosts are.
 
     Attributes:
@@ -54,7 +54,7 @@ class Site:
 
     node_of: Sequence[int] = ()
     cpus: int | None = None
-    network: Network | None = None
+    network: NodeNetwork | None = None
 
     def node(self, host: int) -> int:
         """The node of a host."""
@@ -80,9 +80,9 @@ class Ran(NamedTuple, Generic[P]):
 
 
 def run(
-    lines: Mapping[int, Mapping[P, Sequence[Step]]],
+    lines: Mapping[int, Mapping[P, Sequence[HostStep]]],
     slots: Sequence[tuple[P, int]],
-    site: Site,
+    site: Deployment,
 ) -> Ran[P]:
     """Let hosts do what they do, as soon as they can.
 
@@ -91,18 +91,18 @@ def run(
         slots: Places and micro-batches in the order of the schedule.
         site: Where hosts are.
     """
-    return _Run(lines, slots, site).result()
+    return _Simulation(lines, slots, site).result()
 
 
-class _Run(Generic[P]):
+class _Simulation(Generic[P]):
     def __init__(
         self,
-        lines: Mapping[int, Mapping[P, Sequence[Step]]],
+        lines: Mapping[int, Mapping[P, Sequence[HostStep]]],
         slots: Sequence[tuple[P, int]],
-        site: Site,
+        site: Deployment,
     ) -> None:
         self._site = site
-        self._links = Links(site.network) if site.network else None
+        self._links = NodeLinks(site.network) if site.network else None
         self._clock = dict.fromkeys(lines, 0.0)
         self._todo = {host: _todo(steps, slots) for host, steps in lines.items()}
         self._next = {host: next(todo, None) for host, todo in self._todo.items()}
@@ -138,7 +138,7 @@ class _Run(Generic[P]):
                 self._reached[place] = max(self._reached[place], self._clock[host])
             self._next[host] = next(self._todo[host], None)
 
-    def _done(self, host: int, m: int, step: Step) -> bool:
+    def _done(self, host: int, m: int, step: HostStep) -> bool:
         """Do a step, if it can be done now; otherwise the host is called again."""
         if step.act is Act.AWAIT:
             return self._awaited(host, (step.edge, m))
@@ -164,7 +164,7 @@ class _Run(Generic[P]):
         self._clock[host] = max(self._clock[host], arrival)
         return True
 
-    def _sent(self, host: int, m: int, step: Step) -> bool:
+    def _sent(self, host: int, m: int, step: HostStep) -> bool:
         now = self._clock[host]
         if self._links is not None and self._site.are_apart(host, step.target):
             if self._must_wait(host):
@@ -192,8 +192,8 @@ class _Run(Generic[P]):
 
 
 def _todo(
-    steps: Mapping[P, Sequence[Step]], slots: Sequence[tuple[P, int]]
-) -> Iterator[tuple[P, int, Step]]:
+    steps: Mapping[P, Sequence[HostStep]], slots: Sequence[tuple[P, int]]
+) -> Iterator[tuple[P, int, HostStep]]:
     for place, m in slots:
         for step in steps.get(place, ()):
             yield place, m, step

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossmesh.cluster.scaling.doubts import doubts
-from crossmesh.cluster.scaling.events import Site
+from crossmesh.cluster.scaling.events import Deployment
 from crossmesh.cluster.scaling.load import devices_of, host_loads, load_of
 from crossmesh.cluster.scaling.measured import Measured
 from crossmesh.cluster.scaling.model import CostModel, Errors, HostCost, errors, fit
@@ -189,11 +189,11 @@ def _throughput_errors(
 def _rate(measured: Measured, model: CostModel, contestant: Contestant) -> float:
     """Examples per second of a turn."""
     span = measured.trainings(contestant)[0].span
-    replay = _replay(model, contestant.job, contestant.actors, Site(cpus=measured.cpus))
+    replay = _replay(model, contestant.job, contestant.actors, Deployment(cpus=measured.cpus))
     return span.n_examples / replay.pace().seconds(span.n_examples / span.micro_batch)
 
 
-def _replay(model: CostModel, job: Job, actors: int, site: Site) -> Replay:
+def _replay(model: CostModel, job: Job, actors: int, site: Deployment) -> Replay:
     span, blocks = job.epoch(0), job.program.blocks
     return Replay(
         job.program,

@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).parent / "networks"
 Link = tuple[str, int]  # what it leaves or enters, and its number
 
 
-class Network(Frozen):
+class NodeNetwork(Frozen):
     """Nodes below leaf switches, which a spine without contention joins.
 
     Attributes:
@@ -62,14 +62,14 @@ class Network(Frozen):
         return self.latency_s + 2 * self.hop_s * far
 
 
-class Links:
+class NodeLinks:
     """The links of a network, each of which serves one message after the other.
 
     Args:
         network: The network.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NodeNetwork) -> None:
         self._network = network
         self._free: defaultdict[Link, float] = defaultdict(float)
         self.busy_s: defaultdict[Link, float] = defaultdict(float)
@@ -85,7 +85,7 @@ class Links:
         return now + slowest + self._network.lag_s(source, target)
 
 
-def load_network(source: str) -> Network:
+def load_network(source: str) -> NodeNetwork:
     """A shipped network by name, or one from a YAML file.
 
     Raises:
@@ -100,6 +100,6 @@ def load_network(source: str) -> Network:
             f"--network must be a file or a shipped name ({names}), got {source}{hint}"
         )
     try:
-        return Network.model_validate(read_mapping(path))
+        return NodeNetwork.model_validate(read_mapping(path))
     except ValidationError as error:
-        raise ConfigError(f"{source}: {sentence(error, Network)}") from None
+        raise ConfigError(f"{source}: {sentence(error, NodeNetwork)}") from None

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crossmesh.cluster.scaling.events import Site
-from crossmesh.cluster.scaling.network import Network
+from crossmesh.cluster.scaling.events import Deployment
+from crossmesh.cluster.scaling.network import NodeNetwork
 from crossmesh.cluster.scaling.plan import counts
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.executors.placement import spread
@@ -22,24 +22,24 @@ class Projection:
 
     actors: tuple[int, ...] = ()
     nodes: Mapping[int, int] = field(default_factory=dict)
-    network: Network | None = None
+    network: NodeNetwork | None = None
 
     def nodes_of(self, actors: int, default: int) -> int:
         """Number of nodes for so many actors."""
         return self.nodes.get(actors, default)
 
-    def site(self, actors: int, nodes: int) -> Site:
+    def site(self, actors: int, nodes: int) -> Deployment:
         """Where the actors are: consecutive ones on a node, each with a processor of its own."""
         if self.network is None:
-            return Site()
+            return Deployment()
         there = spread(actors, [-(-actors // nodes)] * nodes)
-        return Site(node_of=there, network=self.network)
+        return Deployment(node_of=there, network=self.network)
 
 
 HERE = Projection()
 
 
-def projection_of(actors: str | None, nodes: str | None, network: Network | None) -> Projection:
+def projection_of(actors: str | None, nodes: str | None, network: NodeNetwork | None) -> Projection:
     """The projection that options ask for.
 
     Args:

@@ -7,14 +7,14 @@ executor does too, but for queues, which here are never full.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from crossmesh.cluster.scaling.events import Act, Ran, Site, Step, run
+from crossmesh.cluster.scaling.events import Act, Deployment, HostStep, Ran, run
 from crossmesh.cluster.scaling.load import FLOAT_BYTES
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, in_order, plans
 from crossmesh.tiles.runtime.program import Program
 
 _FILLS = 4  # pipelines' lengths after which every host has found its pace
-_ONE_SITE = Site()
+_ONE_SITE = Deployment()
 DEPTH = "depth of the pipeline"
 
 
@@ -53,20 +53,20 @@ class Replay:
         host_of: tuple[int, ...],
         seconds_of: Callable[[Action], float],
         micro_batch: int = 1,
-        site: Site = _ONE_SITE,
+        site: Deployment = _ONE_SITE,
     ) -> None:
         self._n_stages, self._schedule, self._site = program.n_stages, schedule, site
         self._seconds_of, self._micro_batch = seconds_of, micro_batch
         every = plans(in_order(program, schedule), host_of, set(host_of))
-        self._lines: dict[int, dict[Place, list[Step]]] = {host: {} for host in every}
+        self._lines: dict[int, dict[Place, list[HostStep]]] = {host: {} for host in every}
         for host, actions in every.items():
             for place, action in actions:
                 self._lines[host].setdefault(place, []).extend(self._steps(host, action))
 
-    def _steps(self, host: int, action: Action) -> Iterator[Step]:
+    def _steps(self, host: int, action: Action) -> Iterator[HostStep]:
         seconds = self._seconds_of(action)
         if not isinstance(action, SendMessage | Receive):
-            yield Step(Act.WORK, seconds)
+            yield HostStep(Act.WORK, seconds)
             return
         edge = action.edge
         columns = sum(take.stop - take.start for take in edge.parts)
@@ -74,10 +74,10 @@ class Replay:
         if self._site.network and self._site.are_apart(edge.source, edge.target):
             seconds += self._site.network.end_s(payload)
         if isinstance(action, Receive):
-            yield Step(Act.AWAIT, edge=edge.number)
-        yield Step(Act.WORK, seconds)
+            yield HostStep(Act.AWAIT, edge=edge.number)
+        yield HostStep(Act.WORK, seconds)
         if isinstance(action, SendMessage):
-            yield Step(Act.SEND, edge=edge.number, target=edge.target, payload=payload)
+            yield HostStep(Act.SEND, edge=edge.number, target=edge.target, payload=payload)
 
     def pace(self) -> Pace:
         """The pace of the hosts once the pipeline is full."""
@@ -98,7 +98,7 @@ class Replay:
         slots = [((slot.phase, slot.stage), slot.micro_batch) for slot in found]
         site = self._site
         if alone:
-            site = Site(node_of=site.node_of, network=site.network)
+            site = Deployment(node_of=site.node_of, network=site.network)
         return run(self._lines, slots, site)
 
     # Bounds
@@ -164,4 +164,4 @@ def pace(
         seconds_of: Time of an action for one micro-batch.
         cpus: Processors that all hosts share; by default each host has its own.
     """
-    return Replay(program, schedule, host_of, seconds_of, site=Site(cpus=cpus)).pace()
+    return Replay(program, schedule, host_of, seconds_of, site=Deployment(cpus=cpus)).pace()

@@ -17,12 +17,14 @@ from crossmesh.emulator.runs.callbacks import Callbacks
 from crossmesh.emulator.runs.directory import NotSaved, RunDirectory
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.live import LiveFile
+from crossmesh.emulator.training.estimate import time_line
 from crossmesh.emulator.training.spans import Spans
 from crossmesh.tiles.runtime.measure import Measurement, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.program import Span
 
 T = TypeVar("T")
 _HOUR_S = 3600.0
+TOLD_AFTER_S = 0.5  # of a span, so that its pace says that of the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class TrainingLoop:
         self._spans = Spans(job)
         self._limit = RecoveryLimit(job.config.engine.recoveries_per_hour)
         self._saved = time.monotonic()
+        self._is_told = False  # whether the time was said that the training takes
         self._is_full = False  # whether the last checkpoint could not be written
 
     def begin(self) -> None:
@@ -172,12 +175,22 @@ class TrainingLoop:
             seconds = time.perf_counter() - started
             stack.enter_context(interrupts.deferred())
             self._spans.took(span, seconds)
+            self._tell_time(span, seconds)
             self._count(span, outcome, seconds)
             if span.is_last:
                 self._end_epoch()
             is_due = done + span.n_examples == self._spans.boundary(done) or self._is_late
             if is_due or interrupts.requested():
                 self._save()
+
+    def _tell_time(self, span: Span, seconds: float) -> None:
+        """Say once how long the training takes, by the first span that is no warming up."""
+        if self._is_told or seconds < TOLD_AFTER_S:
+            return
+        self._is_told = True
+        left = self._job.n_train * self._job.config.training.epochs - self.history.examples
+        if line := time_line(left * seconds / span.n_examples):
+            self._callbacks.note(line)
 
     def _watch(self) -> Callable[[Progress], None]:
         before = self.history.examples

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.supervision import interrupts
 from crossmesh.common.supervision.reports import resumable
+from crossmesh.emulator.chip.patience import announcement
 from crossmesh.emulator.chip.report import ChipReport, check_chip, chip_of
 from crossmesh.emulator.chip.rows import links_table, tile_columns
 from crossmesh.emulator.chip.trace import trace
@@ -23,6 +24,7 @@ from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.executors.executor import Executor
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
+from crossmesh.emulator.runs.checkpoints import found
 from crossmesh.emulator.runs.directory import (
     RunDirectory,
     config_digest,
@@ -33,6 +35,7 @@ from crossmesh.emulator.runs.directory import (
 from crossmesh.emulator.runs.history import History
 from crossmesh.emulator.runs.result import Emulation, RunResult
 from crossmesh.emulator.training.baseline import train_baseline
+from crossmesh.emulator.training.estimate import Estimate, estimate
 from crossmesh.emulator.training.loop import TrainingLoop, test_network
 from crossmesh.tiles.runtime.measure import Measurement, Progress, TileReport
 from crossmesh.tiles.runtime.warm_up import warm_up_program
@@ -95,15 +98,15 @@ class _Run:
         self._directory = directory
         self._callbacks = callbacks
         self._started = started
+        self._told = ""
 
     def result(self) -> RunResult:
         job, directory, callbacks = self._job, self._directory, self._callbacks
-        callbacks.phase("compiling", 0)
-        interrupts.answering(lambda: warm_up_program(job.program, job.backend))
+        self._prepare()
         callbacks.phase("starting", 0)
         executor = create(job)
         try:
-            self._note(executor.notice)
+            self._remark(executor)
             loop = TrainingLoop(job, executor, directory, callbacks)
             loop.begin()
             if directory is not None:
@@ -128,11 +131,26 @@ class _Run:
             directory.write_summary(result.summary)
         return result
 
-    def _note(self, placed: str) -> None:
-        """What a user should know before the run."""
+    def _prepare(self) -> None:
+        """Compile kernels, and refuse a disk without room before hosts are started."""
         job = self._job
-        for line in (*placed.splitlines(), *wires_notice(job.program).splitlines()):
-            self._callbacks.note(line)
+        self._callbacks.phase("compiling", 0)
+        interrupts.answering(lambda: warm_up_program(job.program, job.backend))
+        self._estimate().check_disk()
+
+    def _estimate(self, n_actors: int = 0) -> Estimate:
+        job, directory = self._job, self._directory
+        if directory is None:
+            return estimate(job, None, n_actors)
+        storage = directory.storage(job.config)
+        return estimate(job, storage, n_actors, len(found(storage)))
+
+    def _remark(self, executor: Executor) -> None:
+        """What a user should know before the run."""
+        job, needed = self._job, self._estimate(executor.n_actors)
+        for part in (executor.notice, wires_notice(job.program), str(needed), needed.warning):
+            for line in part.splitlines():
+                self._callbacks.note(line)
         for layer, share in out_of_reach(job.network, job.program, job.given).items():
             self._callbacks.note(
                 f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its "
@@ -142,7 +160,7 @@ class _Run:
     def _chip(self, pulses: tuple[float, ...] | None) -> ChipReport | None:
         """The chip's figures, or None: what fails here must not cost the trained network."""
         try:
-            chip = chip_of(self._job, pulses)
+            chip = chip_of(self._job, pulses, watch=self._tell_timing)
             chip.summary, tile_columns(chip), links_table(chip)
         except Exception as error:
             said = str(error) or type(error).__name__
@@ -151,6 +169,13 @@ class _Run:
             )
             return None
         return chip
+
+    def _tell_timing(self, done: int, total: int) -> None:
+        """Say once, before it begins, if the timing of the chip takes long."""
+        line = announcement(self._job.config.chip, total)
+        if line is not None and not done and line != self._told:
+            self._callbacks.note(line)
+            self._told = line
 
     def _baseline(self) -> Measurement | None:
         if not self._job.config.training.baseline:

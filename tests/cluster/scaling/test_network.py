@@ -2,9 +2,9 @@
 
 import pytest
 
-from crossmesh.cluster.scaling.events import Act, Site, Step, run
+from crossmesh.cluster.scaling.events import Act, Deployment, HostStep, run
 from crossmesh.cluster.scaling.explain import placed
-from crossmesh.cluster.scaling.network import SHIPPED, Links, Network, load_network
+from crossmesh.cluster.scaling.network import SHIPPED, NodeLinks, NodeNetwork, load_network
 from crossmesh.cluster.scaling.projection import projection_of
 from crossmesh.cluster.scaling.replay import DEPTH, Replay
 from crossmesh.common.errors import ConfigError
@@ -13,28 +13,28 @@ from crossmesh.tiles.runtime.program import Operation
 from tests.emulator.commands.shell import refused
 from tests.jobs import SCHEDULES, small_job
 
-PLAIN = Network(
+PLAIN = NodeNetwork(
     bandwidth_bytes_per_s=1000.0, latency_s=0.25, hop_s=0.125, nodes_per_switch=2,
     oversubscription=4.0, frame_bytes=0.0, message_s=0.0, byte_s=0.0,
 )  # fmt: skip
 
 
 def work(seconds):
-    return Step(Act.WORK, seconds)
+    return HostStep(Act.WORK, seconds)
 
 
 def send(edge, target, payload):
-    return Step(Act.SEND, edge=edge, target=target, payload=payload)
+    return HostStep(Act.SEND, edge=edge, target=target, payload=payload)
 
 
 def wait(edge):
-    return Step(Act.AWAIT, edge=edge)
+    return HostStep(Act.AWAIT, edge=edge)
 
 
 def ended(lines, n=1, **site):
     """Seconds of ``n`` micro-batches of hosts that do all of their steps at one place."""
     slots = [("here", m) for m in range(n)]
-    return run({host: {"here": steps} for host, steps in lines.items()}, slots, Site(**site))
+    return run({host: {"here": steps} for host, steps in lines.items()}, slots, Deployment(**site))
 
 
 # Closed forms
@@ -113,7 +113,7 @@ def test_links_serve_in_the_order_of_time_whatever_the_order_of_hosts():
 
 
 def test_a_link_without_bytes_costs_its_latency():
-    links = Links(PLAIN)
+    links = NodeLinks(PLAIN)
 
     assert links.carried(1.0, 0, 1, 0.0) == 1.25
     assert links.carried(1.0, 0, 2, 0.0) == 1.5
@@ -125,7 +125,7 @@ def test_a_link_without_bytes_costs_its_latency():
 def replay(schedule, actors, nodes, network=PLAIN, job=None):
     job = job or small_job(schedule=schedule)
     span = job.epoch(0)
-    site = Site(node_of=[i * nodes // actors for i in range(actors)], network=network)
+    site = Deployment(node_of=[i * nodes // actors for i in range(actors)], network=network)
     cost = {True: 1e-3, False: 1e-4}
     return Replay(
         job.program, span.schedule, placed(job, actors),
