@@ -119,6 +119,21 @@ def check_version(spots: Iterable[Spot | None]) -> None:
             )
 
 
+def different_arithmetic(spots: Iterable[Spot | None]) -> str:
+    """A remark if nodes differ in processor or BLAS, since bits are promised for one type."""
+    where: dict[str, set[str]] = {}
+    for spot in spots:
+        if spot is not None:
+            where.setdefault(spot.arithmetic, set()).add(spot.ip)
+    if len(where) < 2:
+        return ""
+    kinds = "; ".join(f"{what} on {', '.join(sorted(ips))}" for what, ips in sorted(where.items()))
+    return (
+        "nodes differ in processor or BLAS, so the last bits of results may depend on which node "
+        f"holds which tile: {kinds}"
+    )
+
+
 def disconnect() -> None:
     """Leave the cluster, or end the instance of this process and remove its files.
 

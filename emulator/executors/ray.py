@@ -19,7 +19,12 @@ from crossmesh.common.supervision.reports import RAY_S, within
 from crossmesh.emulator.compiler.activations import activations_of, notice
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.executor import Watch
-from crossmesh.emulator.executors.instance import check_version, connect, disconnect
+from crossmesh.emulator.executors.instance import (
+    check_version,
+    connect,
+    different_arithmetic,
+    disconnect,
+)
 from crossmesh.emulator.executors.links import capacity, pairs
 from crossmesh.emulator.executors.members import Members, Unreachable
 from crossmesh.emulator.executors.nodes import Reservations, await_machines, machines
@@ -80,7 +85,6 @@ class RayExecutor:
         assert self._placement.activations is not None
         self._stored = self._placement.activations.most
         activations = notice(self._job, self._placement.activations)
-        self.notice = "\n".join(filter(None, (self._placement.notice, activations)))
         host_of = self._placement.host_of
         self._capacity = capacity(self._job, host_of)
         self._pairs = pairs(self._job, host_of)
@@ -90,6 +94,8 @@ class RayExecutor:
         self._make(list(range(self._placement.n_hosts)))
         self._members.join(self._generation, self._capacity)
         check_version(self._members.spots)
+        differ = different_arithmetic(self._members.spots)
+        self.notice = "\n".join(filter(None, (self._placement.notice, activations, differ)))
         self._members.connect(self._pairs)
 
     @property

@@ -17,18 +17,20 @@ from crossmesh.interconnect.transport.endpoints import Ipc, Keys, Tcp
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.host import Assignment, TileHost
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
+from crossmesh.tiles.runtime.processor import arithmetic
 from crossmesh.tiles.runtime.program import Span
 from crossmesh.tiles.runtime.steps import Feed
 
 
 class Spot(NamedTuple):
-    """Node and address of an actor, and its public key for channels between nodes."""
+    """Node and address of an actor, its public key, and its processor and BLAS."""
 
     node: str
     ip: str
     pid: int
     version: str
     key: bytes
+    arithmetic: str = ""
 
 
 class TileActor:
@@ -63,7 +65,8 @@ class TileActor:
         self._host.join(self._channels)
         context = ray.get_runtime_context()
         ip = ray.util.get_node_ip_address()
-        return Spot(context.get_node_id(), ip, os.getpid(), VERSION, self._keys.public)
+        node, pid, key = context.get_node_id(), os.getpid(), self._keys.public
+        return Spot(node, ip, pid, VERSION, key, arithmetic())
 
     def listen(self, peers: dict[int, Spot]) -> dict[int, str]:
         """Open a channel from every peer.
