@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from benchmarks.actors import actors
 from benchmarks.cells import cells
 from benchmarks.checkpoints import checkpoints
 from benchmarks.convolution import convolution
@@ -34,7 +35,7 @@ from crossmesh.common.errors import DataError
 SCHEMA = 1
 SUITES = (
     "kernels", "wires", "convolution", "cells", "training", "interconnect", "ray", "scaling",
-    "checkpoints", "large", "startup",
+    "checkpoints", "large", "startup", "actors",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
@@ -49,6 +50,7 @@ TITLES = {
     "checkpoints": "Checkpoints of 100 million weights, written and read by two actors",
     "large": "Large networks: memory of all processes, start-up, thousands of tiles",
     "startup": "From the command to the first trained example",
+    "actors": "Empty actors on one Ray instance: what the control plane costs",
 }
 
 
@@ -101,6 +103,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         "checkpoints": lambda: checkpoints(5, quick=quick),
         "large": lambda: large(quick=quick),
         "startup": lambda: startup(5),
+        "actors": lambda: actors(quick=quick),
     }
     for suite in SUITES:
         if suite in suites:

@@ -8,15 +8,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from benchmarks.figures import Figure, figure
 from crossmesh.emulator.chip.report import chip_of
+from crossmesh.emulator.compiler.activations import activations_of
 from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.config.run import Engine
-from crossmesh.emulator.executors.placement import Machine, place
+from crossmesh.emulator.executors.links import capacity, pairs
+from crossmesh.emulator.executors.placement import Machine, place, tile_sizes
 from crossmesh.tiles.analog.footprint import tile_bytes
 
 MARK = "CROSSMESH_BENCH"  # in the environment of a run's processes, those of Ray too
@@ -73,6 +76,9 @@ def _many_tiles(n_tiles: int) -> Iterator[Figure]:
         "large", f"{n_tiles:,} tiles mapped, compiled and placed",
         [time.perf_counter() - started], "s", aim=5.0,
     )  # fmt: skip
+    yield figure(
+        "large", f"{n_tiles:,} tiles placed on 1,000 nodes", [_placed_s(job)], "s", aim=5.0
+    )
     for model, aim in (("packet", 30.0), ("flit", None)):
         timed = _job("synthetic-4096-tiles", (*options, f"chip.model={model}"))
         chip_of(_job("synthetic-100m", (*SMALLER, f"chip.model={model}")))  # compiles the kernels
@@ -80,6 +86,22 @@ def _many_tiles(n_tiles: int) -> Iterator[Figure]:
         chip_of(timed)
         seconds = time.perf_counter() - started
         yield figure("large", f"{n_tiles:,} tiles, chip, {model}", [seconds], "s", aim=aim)
+
+
+def _placed_s(job: Job) -> float:
+    """Seconds to place tiles, an actor for each, with all that is asked before actors start."""
+    nodes = [
+        Machine(node=str(n), ip=f"10.0.{n >> 8}.{n & 255}", cpus=8, memory_bytes=64 << 30)
+        for n in range(1000)
+    ]
+    started = time.perf_counter()
+    placement = place(
+        tile_sizes(job), Engine(tiles_per_actor=1), nodes,
+        activations=partial(activations_of, job), units=job.program.units,
+    )  # fmt: skip
+    capacity(job, placement.host_of)
+    pairs(job, placement.host_of)
+    return time.perf_counter() - started
 
 
 def _job(name: str, overrides: tuple[str, ...]) -> Job:

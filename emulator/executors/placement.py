@@ -68,8 +68,12 @@ def tile_sizes(job: Job) -> list[int]:
     """
     program = job.program
     sizes = [0] * len(program.crossbars)
+    known: dict[tuple[int, tuple[int, int]], int] = {}  # most tiles are alike
     for holder, block in zip(program.holders, program.blocks, strict=True):
-        sizes[program.units[block.tile]] += held_bytes(holder, block.shape, job.backend)
+        kind = (id(holder), block.shape)
+        if kind not in known:
+            known[kind] = held_bytes(holder, block.shape, job.backend)
+        sizes[program.units[block.tile]] += known[kind]
     return sizes
 
 
@@ -237,8 +241,11 @@ def _check_memory(
     process_bytes: int,
 ) -> None:
     """Refuse nodes without memory for what is put on them: of each host, by what it is."""
+    on: dict[int, list[int]] = {}
+    for host, its in enumerate(numbers):
+        on.setdefault(its, []).append(host)
     for number, machine in enumerate(machines):
-        there = [host for host, its in enumerate(numbers) if its == number]
+        there = on.get(number, [])
         sums = {what: sum(sizes[host] for host in there) for what, sizes in parts.items()}
         needed = sum(sums.values()) + process_bytes * len(there)
         if needed > machine.memory_bytes:

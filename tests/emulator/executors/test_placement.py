@@ -1,5 +1,6 @@
 """Which actor hosts which tile, which node which actor, and what is refused beforehand."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +99,28 @@ def test_the_whole_placement_of_ten_thousand_tiles():
     assert placement.n_hosts == 64
     assert [placement.node_of.count(f"n{n}") for n in range(8)] == [8] * 8
     assert max(placement.host_of.count(host) for host in range(64)) == -(-10_000 // 64)
+
+
+@pytest.mark.parametrize("actors", [1000, 8000, 10_000])
+def test_ten_thousand_tiles_on_a_thousand_nodes(actors):
+    sizes = [512 * 512 * 12 if n % 7 else 300 * 512 * 12 for n in range(10_000)]
+    placement = place(sizes, Engine(actors=actors), [machine(n, 8, 64) for n in range(1000)], 0)
+
+    assert placement.n_hosts == actors
+    hosts = np.bincount(placement.host_of, sizes, actors)
+    assert hosts.max() <= sum(sizes) / actors + max(sizes)
+    assert list(placement.host_of) == sorted(placement.host_of)
+    numbers = [int(node[1:]) for node in placement.node_of]
+    assert numbers == sorted(numbers)
+    assert np.bincount(numbers).max() == max(8, -(-actors // 1000))
+    assert len(set(numbers)) == min(1000, -(-actors // 8))
+
+
+def test_what_is_put_on_each_of_a_thousand_nodes_is_checked():
+    small = [machine(n, 8, 64 if n != 777 else 0.5) for n in range(1000)]
+
+    with pytest.raises(ConfigError, match=r"node 10\.0\.0\.777 must have"):
+        place([GIB] * 8000, Engine(actors=8000), small, 0)
 
 
 @pytest.mark.parametrize(
