@@ -1,87 +1,39 @@
-"""Kubernetes: a RayJob for the KubeRay operator, with the config and the script in a ConfigMap.
+"""Kubernetes: a RayJob for the KubeRay operator, which runs it on its own from then on."""
 
-Fields: docs.ray.io/en/latest/cluster/kubernetes/getting-started/rayjob-quick-start.html and, for
-the token, docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.html.
-"""
-
-import importlib.metadata
+import base64
+import io
+import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.config import Name, Text, Word
-from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines, yaml_text
-from crossmesh.cluster.launch.generated import GeneratedCluster
+from crossmesh.cluster.launch import kubernetes_launched, kubernetes_preflight, scripts
+from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
+from crossmesh.cluster.launch.kubectl import options
+from crossmesh.cluster.launch.kubernetes_job import config_map, ray_job, scripts_of
+from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
+from crossmesh.cluster.launch.kubernetes_sections import check_section
+from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.settings import NODE
-from crossmesh.common.errors import ConfigError
-from crossmesh.common.frozen import Frozen, Many
+from crossmesh.common.errors import ConfigError, is_secret
 
-MOUNTED = "/etc/crossmesh"  # where the pods find the ConfigMap
+MANIFEST = "rayjob.yaml"
+_CODE = "code.tar.xz"
 _MOST_BYTES = 900_000  # of a ConfigMap, whose limit is 1 MiB
-_USER = 1000  # ``ray`` in the images of the Ray project
-_STOP_S = 120  # what a training gets to save its state, before its pod or job is killed
-_PID_FILE = "/tmp/crossmesh-train.pid"
-_HEAD_VARIABLES = {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_S), "CROSSMESH_PID_FILE": _PID_FILE}
 
 
-class Claim(Frozen):
-    """A PersistentVolumeClaim that is there already; it must admit many writers (ReadWriteMany).
-
-    Attributes:
-        name: Its name.
-        path: Mount point on every node.
-    """
-
-    name: Word
-    path: str = Field("/shared", pattern=r"^/[A-Za-z0-9._/-]+$")
-
-
-class KubernetesCluster(GeneratedCluster):
-    """Pods of Kubernetes, made by the KubeRay operator (1.5.1 or newer) as a RayJob.
-
-    Attributes:
-        namespace: Namespace of the job.
-        nodes: Number of pods, with the head.
-        cpus_per_node: CPUs of each, requested and at most.
-        memory: Memory of each, requested and at most.
-        image: Container image with Ray, and crossmesh unless ``packages`` name it.
-        packages: Packages that pip installs on every node for the run.
-        claim: Volume that all pods share.
-        storage: Needed here: a folder in the claim, or a URI.
-        secret: Secret with the token under ``auth_token`` (KubeRay 1.6); by default the operator
-            makes one for every cluster.
-        service_account: Account of the pods, for instance one that may use the storage.
-        retries: How often a failed job is begun again, with fresh pods; it goes on from its last
-            checkpoint.
-        ttl_s: Seconds for which the pods of an ended job are kept for inspection.
-    """
+class KubernetesCluster(KubernetesPods):
+    """Pods of Kubernetes, made by the KubeRay operator (1.5.1 or newer) as a RayJob."""
 
     kind: Literal["kubernetes"] = "kubernetes"
-    storage: Text
-    namespace: Name = "default"
-    nodes: int = Field(3, ge=1)
-    cpus_per_node: int = Field(4, ge=1)
-    memory: str = Field("16Gi", pattern=r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$")
-    image: Word
-    packages: Many[Text] = ()
-    claim: Claim | None = None
-    secret: Name | None = None
-    service_account: Name | None = None
-    retries: int = Field(3, ge=0)
-    ttl_s: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _folders_are_shared(self) -> Self:
-        path = None if self.claim is None else Path(self.claim.path)
-        for field, value in (("storage", self.shared_folder), ("run_dir", self.run_dir)):
-            if value is not None and (path is None or not Path(value).is_relative_to(path)):
-                where = "in claim.path" if path is None else f"in claim.path ({path})"
-                raise ValueError(f"{field} must be {where}, got {value}")
-        if self.shared_folder is None and self.run_dir is None:
-            raise ValueError(f"run_dir must be given with a URI as storage, got {self.storage}")
+    def _sections_leave_out_what_is_set(self) -> Self:
+        for name in ("pod", "container", "job"):
+            check_section(name, getattr(self, name))
+        ray_job(self, "any")
         return self
 
     def run_directory(self, order: Order, folder: Path) -> str:
@@ -89,160 +41,140 @@ class KubernetesCluster(GeneratedCluster):
         return order.run_dir or ""
 
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
-        """The manifest, and the script that applies it.
+        """The manifest, and the script that hands it to Kubernetes.
 
         Raises:
-            ConfigError: If the config is too large for a ConfigMap.
+            ConfigError: If what the pods need is too large for a ConfigMap.
         """
-        job = order.name
-        run_dir = self.run_directory(order, folder)
-        train = scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', ())
-        config = scripts.config_file(order, "")
-        if len(train) + len(config.text) > _MOST_BYTES:
-            raise ConfigError(
-                f"CONFIG must fit a ConfigMap ({_MOST_BYTES} bytes), got {len(config.text)} bytes"
-            )
-        data = {config.name: config.text, "train.sh": train, "stop.sh": _STOP}
-        documents = [_config_map(self, job, data), ray_job(self, job)]
-        texts = [yaml_text(document) for document in documents]
-        namespace = f"--namespace={self.namespace}"
-        end = f"kubectl delete {namespace} rayjob {job}"
+        name = order.name
+        script = _LAUNCH.format(name=name, options=scripts.quoted(options(self)))
+        kubectl = scripts.quoted(["kubectl", *options(self)])
+        end = f"{kubectl} delete rayjob {name}"
         return LaunchPlan(
             folder=folder,
             files=(
-                File("rayjob.yaml", _HEADER + "---\n".join(texts)),
-                File("launch.sh", _launch_script(job, namespace), SCRIPT),
+                File(MANIFEST, _HEADER + self.manifest(order, folder)),
+                File("launch.sh", script, SCRIPT),
             ),
             script="launch.sh",
             tools=("kubectl",),
-            after=_AFTER.format(job=job, namespace=namespace, end=end),
+            after=_AFTER.format(name=name, kubectl=kubectl, end=end),
             end=end,
         )
 
+    def manifest(self, order: Order, folder: Path) -> str:
+        """The ConfigMap and the RayJob as YAML.
 
-def ray_job(pods: KubernetesCluster, name: str) -> dict[str, Any]:
-    """The RayJob."""
-    secret = {} if pods.secret is None else {"secretName": pods.secret}
-    cpus = str(pods.cpus_per_node)
-    head: dict[str, Any] = {
-        # The operator and the submitter ask the dashboard, which demands the token.
-        "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": cpus},
-        "template": _pod(pods, name, "ray-head", _HEAD_VARIABLES),
-    }
-    stop = {"exec": {"command": ["bash", f"{MOUNTED}/stop.sh"]}}
-    head["template"]["spec"]["containers"][0]["lifecycle"] = {"preStop": stop}
-    spec: dict[str, Any] = {
-        "entrypoint": f"bash {MOUNTED}/train.sh",
-        "submissionMode": "K8sJobMode",
-        "shutdownAfterJobFinishes": True,
-        "ttlSecondsAfterFinished": pods.ttl_s,
-        "backoffLimit": pods.retries,
-        "rayClusterSpec": {
-            "rayVersion": importlib.metadata.version("ray"),
-            "authOptions": {"mode": "token", **secret},
-            "headGroupSpec": head,
-            "workerGroupSpecs": _workers(pods, name),
-        },
-    }
-    if pods.packages:
-        spec["runtimeEnvYAML"] = yaml_text({"pip": list(pods.packages)})
-    metadata = {"name": name, "namespace": pods.namespace}
-    return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
-
-
-def _workers(pods: KubernetesCluster, name: str) -> list[dict[str, Any]]:
-    n_workers = pods.nodes - 1
-    if not n_workers:
-        return []
-    template = _pod(pods, name, "ray-worker", {})
-    # Until the head has saved the state of the tiles that are here.
-    wait = {"exec": {"command": ["sleep", str(_STOP_S - 10)]}}
-    template["spec"]["containers"][0]["lifecycle"] = {"preStop": wait}
-    return [
-        {
-            "groupName": "workers",
-            "replicas": n_workers,
-            "minReplicas": n_workers,
-            "maxReplicas": n_workers,
-            "rayStartParams": {"num-cpus": str(pods.cpus_per_node)},
-            "template": template,
+        Raises:
+            ConfigError: If what the pods need is too large for a ConfigMap, or pods cannot be kept.
+        """
+        if order.keep and self.job.get("suspend"):  # which KubeRay refuses
+            raise ConfigError("--keep must be left out with job.suspend, got both")
+        run_dir = self.run_directory(order, folder)
+        is_shipped = self.code == "shipped"
+        prologue = _UNPACKING if is_shipped else ()
+        config = scripts.config_file(order, "")
+        files = {
+            config.name: config.text,
+            "train.sh": scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', prologue),
+            **scripts_of(self.grace_s),
         }
-    ]
+        code = _packed_code() if is_shipped else b""
+        n_bytes = sum(len(text.encode()) for text in files.values()) + len(code)
+        if n_bytes > _MOST_BYTES:
+            what = "CONFIG and the code that is shipped" if is_shipped else "CONFIG"
+            raise ConfigError(
+                f"{what} must fit a ConfigMap ({_MOST_BYTES} bytes), got {n_bytes} bytes"
+            )
+        documents: list[dict[str, Any]] = [config_map(self, order.name, files)]
+        if code:
+            documents[0]["binaryData"] = {_CODE: base64.b64encode(code).decode()}
+        documents.append(ray_job(self, order.name, keep=order.keep))
+        return "---\n".join(map(yaml_text, documents))
+
+    def _without_secrets(self) -> Self:
+        shown = super()._without_secrets()
+        env = tuple(
+            {**entry, "value": "***"} if is_secret(str(entry.get("name"))) and "value" in entry
+            else entry
+            for entry in self.container.get("env", ())
+        )  # fmt: skip
+        container = {**self.container, "env": env} if env else self.container
+        return shown.model_copy(update={"container": container})
+
+    def preflight(self, order: Order, folder: Path) -> Iterable[str]:
+        """What the cluster lacks, as far as this user may see it."""
+        missing = tuple(super().preflight(order, folder))
+        yield from missing or kubernetes_preflight.misses(
+            self, self.manifest(order, folder), order.name
+        )
+
+    def state(self, launched: Launched) -> JobState:
+        """What the RayJob says."""
+        return kubernetes_launched.state(self, launched)
+
+    def follow(self, launched: Launched, *, to_end: bool) -> None:
+        """The log of the pod that follows the training, with ``to_end`` until that has ended."""
+        kubernetes_launched.follow(self, launched, to_end=to_end)
+
+    def cancel(self, launched: Launched) -> None:
+        """Delete the RayJob, and with it all that belongs to it; its log is kept."""
+        kubernetes_launched.cancel(self, launched)
+
+    def fetch(self, launched: Launched, to: Path) -> None:
+        """Copy the run directory out of the claim, through a pod that has it."""
+        kubernetes_launched.fetch(self, launched, to)
+
+    def glance(self, launched: Launched) -> Path | None:
+        """Copies of the run's small files, from the head."""
+        return kubernetes_launched.glance(self, launched)
 
 
-def _pod(
-    pods: KubernetesCluster, job: str, container: str, variables: dict[str, str]
-) -> dict[str, Any]:
-    """A pod's template: nothing privileged, and as much as it asks for at most."""
-    size = {"cpu": str(pods.cpus_per_node), "memory": pods.memory}
-    volumes: list[dict[str, Any]] = [{"name": "config", "configMap": {"name": job}}]
-    mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": MOUNTED, "readOnly": True}]
-    if pods.claim is not None:
-        claim = {"claimName": pods.claim.name}
-        volumes.append({"name": "shared", "persistentVolumeClaim": claim})
-        mounts.append({"name": "shared", "mountPath": pods.claim.path})
-    everything = {**NODE, **variables, **pods.variables}
-    spec: dict[str, Any] = {
-        "containers": [
-            {
-                "name": container,
-                "image": pods.image,
-                "env": [{"name": key, "value": value} for key, value in everything.items()],
-                "resources": {"requests": size, "limits": dict(size)},
-                "volumeMounts": mounts,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-            }
-        ],
-        "volumes": volumes,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "terminationGracePeriodSeconds": _STOP_S,
-    }
-    if pods.service_account is not None:
-        spec["serviceAccountName"] = pods.service_account
-    return {"spec": spec}
+def _packed_code() -> bytes:
+    """This copy of crossmesh; links of a checkout are followed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz", dereference=True) as archive:
+        archive.add(Path(__file__).parents[2], "crossmesh", filter=_without_caches)
+    return packed.getvalue()
 
 
-def _config_map(pods: KubernetesCluster, name: str, files: dict[str, str]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": pods.namespace}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if Path(entry.name).name == "__pycache__":
+        return None
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    return entry
 
 
-def _launch_script(job: str, namespace: str) -> str:
-    return lines(
-        "#!/usr/bin/env bash",
-        "# Hands the job to Kubernetes, which runs it on its own from then on.",
-        "set -e",
-        'cd "$(dirname "${BASH_SOURCE[0]}")"',
-        "kubectl apply -f rayjob.yaml",
-        f"kubectl get {namespace} rayjob {job}",
-    )
+# From here to the tile actors, Ray ships it.
+_UNPACKING = (
+    "code=$(mktemp -d)",
+    f'python3 -m tarfile -e "$here/{_CODE}" "$code"',
+    'export PYTHONPATH="$code${PYTHONPATH:+:$PYTHONPATH}"',
+)
 
+_LAUNCH = """\
+#!/usr/bin/env bash
+# Hands the job to Kubernetes, which runs it on its own from then on. The ConfigMap belongs to the
+# RayJob: whoever deletes that, deletes both.
+set -eE
+cd "$(dirname "${{BASH_SOURCE[0]}}")"
+k() {{ kubectl {options} "$@"; }}
+undo() {{ k delete --ignore-not-found --wait=false rayjob/{name} configmap/{name}; exit "$1"; }}
+trap 'undo 1' ERR
+trap 'undo 130' INT TERM
+k create -f rayjob.yaml
+uid=$(k get rayjob {name} -o 'jsonpath={{.metadata.uid}}')
+owner='"apiVersion": "ray.io/v1", "kind": "RayJob", "name": "{name}", "uid": "'$uid'"'
+k patch configmap {name} --type=merge -p '{{"metadata": {{"ownerReferences": [{{'"$owner"'}}]}}}}'
+"""
 
 _HEADER = """\
-# For kubectl apply, with the KubeRay operator in the cluster: 1.5.1 or newer, and 1.6 or newer if
+# For kubectl create, with the KubeRay operator in the cluster: 1.5.1 or newer, and 1.6 or newer if
 # authOptions names a secret. Without one, the operator makes a token for each cluster of pods and
 # hands it to all of them; it stands in no file.
 """
 
 _AFTER = """\
-Inspect:  kubectl get {namespace} rayjob {job};  kubectl logs {namespace} -f job/{job}
+Inspect:  {kubectl} get rayjob {name};  {kubectl} logs -f job/{name}
 Stop it, saving its state:   {end}"""
-
-_STOP = f"""\
-#!/usr/bin/env bash
-# Run before the head's pod ends: the training saves its state first.
-pid=$(cat {_PID_FILE} 2>/dev/null) || exit 0
-kill -TERM "$pid" 2>/dev/null || exit 0
-for _ in $(seq {_STOP_S - 10}); do
-  kill -0 "$pid" 2>/dev/null || exit 0
-  sleep 1
-done
-"""
