@@ -2,13 +2,16 @@
 
 PYTHON ?= python3
 VENV := .venv
+BUILDER ?= docker
+VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' common/version.py)
+IMAGE ?= crossmesh:$(VERSION)
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest --dist=loadfile  # the tests of a file share what they set up
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
-.PHONY: help train test quick search check bench validate torch clean
+.PHONY: help train test quick search check bench validate torch image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +45,9 @@ validate: $(VENV)/.ready  ## regenerate docs/validation: make validate DATA=fold
 	$(BIN)/python -m benchmarks.networks --data-dir "$(DATA)"
 
 torch: $(VENV)/.ready-torch  ## add PyTorch, to bring its networks along and for the tests that compare with it
+
+image:  ## build the container image for clusters: make image [BUILDER=podman] [IMAGE=registry/name:tag]
+	$(BUILDER) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) .
 
 clean:  ## remove the set-up and all caches; runs/ stays
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
