@@ -18,7 +18,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-TOKEN, OTHERS = "the-token-of-the-admin", "the-token-of-somebody-else"
+TOKEN = "the-token-of-the-admin"
+TOKENS = {  # by users, who are the contexts too, with their groups
+    "admin": (TOKEN, "system:masters"),
+    "member": ("the-token-of-a-member", "crossmesh-users"),
+    "other": ("the-token-of-somebody-else", ""),
+}
 _PATIENCE_S = 120.0
 
 
@@ -27,12 +32,19 @@ def program(name):
     return shutil.which(name, path=os.environ.get("KUBEBUILDER_ASSETS")) or shutil.which(name)
 
 
-NEEDED = ("kube-apiserver", "etcd", "kubectl")
+NEEDED = ("kube-apiserver", "etcd", "kubectl", "openssl")
 missing = [name for name in NEEDED if program(name) is None]
-needs_server = [
+NEEDS_SERVER = (
     pytest.mark.cluster,
     pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)} (KUBEBUILDER_ASSETS)"),
-]
+)
+
+
+def needs_server(test):
+    """Mark a test that needs all of them."""
+    for mark in NEEDS_SERVER:
+        test = mark(test)
+    return test
 
 
 class ApiServer:
@@ -57,7 +69,7 @@ class ApiServer:
     def begin(self):
         """Start everything and wait until it answers."""
         self.kubeconfig.write_text(json.dumps(self._access()))
-        tokens = (f"{TOKEN},admin,1,system:masters", f"{OTHERS},other,2,")
+        tokens = [f"{token},{user},{user},{group}" for user, (token, group) in TOKENS.items()]
         (self.folder / "tokens.csv").write_text("\n".join(tokens))
         subprocess.run(["openssl", "genrsa", "-out", self._key, "2048"], check=True,
                        capture_output=True)  # fmt: skip
@@ -167,16 +179,14 @@ class ApiServer:
         self._processes.append(process)
 
     def _access(self):
-        def access(name, token):
-            context = {"cluster": "here", "user": name}
-            return {"name": name, "context": context}, {"name": name, "user": {"token": token}}
-
-        admin, other = access("admin", TOKEN), access("other", OTHERS)
         cluster = {"server": f"https://127.0.0.1:{self._port}", "insecure-skip-tls-verify": True}
         return {
             "apiVersion": "v1", "kind": "Config", "current-context": "admin",
             "clusters": [{"name": "here", "cluster": cluster}],
-            "contexts": [admin[0], other[0]], "users": [admin[1], other[1]],
+            "contexts": [{"name": user, "context": {"cluster": "here", "user": user}}
+                         for user in TOKENS],
+            "users": [{"name": user, "user": {"token": token}}
+                      for user, (token, _) in TOKENS.items()],
         }  # fmt: skip
 
 

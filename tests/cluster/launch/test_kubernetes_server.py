@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from tests.cluster.launch import kuberay_schema
-from tests.cluster.launch.kubernetes_server import ApiServer, needs_server
+from tests.cluster.launch.kubernetes_server import NEEDS_SERVER, ApiServer
 
-pytestmark = [*needs_server, pytest.mark.slow]
+pytestmark = [*NEEDS_SERVER, pytest.mark.slow]
 PATIENCE_S = 120.0
 CLAIM = {
     "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "crossmesh"},
