@@ -102,9 +102,9 @@ def _not_allowed(kubectl: Kubectl, pods: KubernetesPods) -> Iterator[str]:
         is_allowed, verb, resource = answer.split(" ", 2)
         if is_allowed != "true":
             lacking.setdefault(resource.strip().replace(" ", "/"), []).append(verb)
-    for resource, verbs in lacking.items():
+    for resource, forbidden in lacking.items():
         yield (
-            f"namespace must be one where you may {', '.join(verbs)} {resource}, "
+            f"namespace must be one where you may {', '.join(forbidden)} {resource}, "
             f"got {pods.namespace}"
         )
 
