@@ -27,11 +27,13 @@ def lacking(needed: int) -> int | None:
 
 
 def in_words(n_bytes: int) -> str:
-    """Bytes in MiB or GiB.
+    """Bytes in KiB, MiB or GiB.
 
-    >>> in_words(3 << 19), in_words(5 << 30)
-    ('1.5 MiB', '5.0 GiB')
+    >>> in_words(100), in_words(3 << 19), in_words(5 << 30)
+    ('0.1 KiB', '1.5 MiB', '5.0 GiB')
     """
+    if n_bytes < _MIB // 10:
+        return f"{n_bytes / (1 << 10):,.1f} KiB"
     if n_bytes < 1000 * _MIB:
         return f"{n_bytes / _MIB:,.1f} MiB"
     return f"{n_bytes / (_MIB << 10):,.1f} GiB"

@@ -45,9 +45,9 @@ class Estimate:
 
     def __str__(self) -> str:
         """A line for the user."""
-        said = f"needs about {_of(self.memory_bytes, self.free_memory)} of memory"
+        said = f"needs about {_room(self.memory_bytes, 'memory', self.free_memory)}"
         if self.kept:
-            said += f" and {_of(self.disk_bytes, self.free_disk)} of disk for checkpoints"
+            said += f", {_room(self.disk_bytes, 'disk for checkpoints', self.free_disk)}"
         return said
 
     @property
@@ -75,9 +75,9 @@ class Estimate:
             )
 
 
-def _of(needed: int, free: int | None) -> str:
-    said = free_memory.in_words(needed)
-    return said if free is None else f"{said} ({free_memory.in_words(free)} are free)"
+def _room(needed: int, what: str, free: int | None) -> str:
+    said = f"{free_memory.in_words(needed)} of {what}"
+    return said if free is None else f"{said} ({free_memory.in_words(free)} free)"
 
 
 def estimate(job: Job, storage: Storage | None, n_actors: int = 0, done: int = 0) -> Estimate:

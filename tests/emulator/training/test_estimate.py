@@ -82,7 +82,7 @@ def test_a_run_without_room_is_refused_before_hosts_start(tmp_path, monkeypatch)
     monkeypatch.setattr(Storage, "free_bytes", lambda self: 100)
     monkeypatch.setattr("crossmesh.emulator.training.training.create", pytest.fail)
 
-    with pytest.raises(ConfigError, match=r"got 0\.0 MiB"):
+    with pytest.raises(ConfigError, match=r"got 0\.1 KiB"):
         train(small_config(), tmp_path / "run")
 
 
