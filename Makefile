@@ -19,17 +19,18 @@ help:  ## list the targets
 train: $(VENV)/.ready  ## train a small network on handwritten digits
 	$(BIN)/crossmesh train digits
 
-test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others
+test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others, then those on real parts
 	@status=0; \
-	$(PYTEST) -n 3 -m "not ray" || status=1; \
-	$(PYTEST) -n 3 --no-loadscope-reorder -m ray || status=1; \
+	$(PYTEST) -n 3 -m "not (ray or cluster)" || status=1; \
+	$(PYTEST) -n 3 --no-loadscope-reorder -m "ray and not cluster" || status=1; \
+	$(PYTEST) -m cluster || status=1; \
 	exit $$status
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes
-	$(PYTEST) -n 3 -m "not (slow or ray)"
+	$(PYTEST) -n 3 -m "not (slow or ray or cluster)"
 
 search: $(VENV)/.ready-dev  ## look for counterexamples to the property tests, at random
-	$(PYTEST) -n 3 -m "not (slow or ray)" --hypothesis-profile=search
+	$(PYTEST) -n 3 -m "not (slow or ray or cluster)" --hypothesis-profile=search
 
 check: $(VENV)/.ready-dev  ## check form, types and spelling
 	$(BIN)/ruff format --check
