@@ -120,6 +120,11 @@ class Machine:
         self._machines.switch("link", "set", self._port, "up")
 
     @property
+    def is_on(self) -> bool:
+        """Whether it runs."""
+        return self._holder is not None
+
+    @property
     def root(self) -> Path:
         """Its ``/`` as this process sees it: ``machine.root / "tmp"``."""
         return Path(f"/proc/{self._pid}/root")
