@@ -84,6 +84,7 @@ class Machine:
         self._machines = machines
         self._holder: subprocess.Popen[bytes] | None = None
         self._pid = 0
+        self._commands: list[Command] = []
 
     def boot(self) -> None:
         """Make it, empty; also again after ``kill``."""
@@ -109,7 +110,9 @@ class Machine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._pid, signal.SIGKILL)
             _close(self._holder)
-        self._holder, self._pid = None, 0
+            for command in self._commands:
+                command.wait(timeout=30)
+        self._holder, self._pid, self._commands = None, 0, []
 
     def cut(self) -> None:
         """Pull its cable; ``mend`` plugs it in again."""
@@ -136,10 +139,12 @@ class Machine:
         """Start a command here; ``cwd`` is a path of this machine, by default its home."""
         enter = ["nsenter", "-t", str(self._pid), "-n", "-u", "-m", "-i", "-p",
                  f"--wd={cwd or HOME}", "--"]  # fmt: skip
-        return Command(
+        started = Command(
             [*enter, *map(str, command)], env={**self._machines.env, **(env or {})},
             start_new_session=True, **options,
         )  # fmt: skip
+        self._commands.append(started)
+        return started
 
     def run(
         self, *command: object, check: bool = True, timeout_s: float = 60.0, **options
@@ -164,6 +169,15 @@ class Machine:
         if check and process.returncode:
             raise RuntimeError(f"{self.name}: {command} ended {process.returncode}: {out}{errors}")
         return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    def files(self) -> list[str]:
+        """What lies in ``/tmp`` and ``/dev/shm``, but for what all machines see there."""
+        kept = {Path(*Path(path).parts[:3]) for path in self._machines.kept}
+        found = (
+            path for place in ("/tmp", "/dev/shm") for path in (self.root / place[1:]).iterdir()
+        )
+        seen = (Path("/") / path.relative_to(self.root) for path in found)
+        return [str(path) for path in seen if path not in kept]
 
     def processes(self) -> list[Process]:
         """Everything that runs here, but for the first process; ids are those of this process."""
@@ -261,15 +275,20 @@ class Machines:
                 time.sleep(0.1)
         self.switch("link", "set", port, "master", "bridge", "up")
 
-    def settings(self, machine: Machine) -> dict:
-        """What the first process of a machine is told."""
+    @property
+    def kept(self) -> list[str]:
+        """Folders that all machines see: the repository, this Python, kernels, what is shared."""
         prefixes = {sys.prefix, sys.base_prefix, str(Path(os.path.realpath(sys.executable)).parent)}
         cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "crossmesh"
         cache.mkdir(parents=True, exist_ok=True)  # of compiled kernels
+        return sorted({str(ROOT), str(cache), str(self.shared), *prefixes})
+
+    def settings(self, machine: Machine) -> dict:
+        """What the first process of a machine is told."""
         return {
             "name": machine.name,
             "own": ["/tmp", "/dev/shm", "/run", *([] if self._shared_home else [str(HOME)])],
-            "kept": sorted({str(ROOT), str(cache), str(self.shared), *prefixes}),
+            "kept": self.kept,
             "binds": [[str(self.shared / "home"), str(HOME)]] if self._shared_home else [],
             "stage": "/mnt",
             "bytes": _OWN_BYTES,

@@ -16,6 +16,7 @@ SlurmctldHost=login(10.79.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
+AuthInfo=cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir=/run/slurmd
 SlurmctldPidFile=/run/slurmctld.pid
@@ -101,7 +102,8 @@ class SlurmLab:
             options = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "cwd": "/"}
             key = self.folder / "munge.key"
             machine.popen("munged", "--foreground", "--force", f"--key-file={key}",
-                          "--log-file=/run/munge.log", "--seed-file=/run/munge.seed", **options)  # fmt: skip
+                          "--log-file=/run/munge.log", "--seed-file=/run/munge.seed",
+                          **options)  # fmt: skip
             socket = machine.root / "run/munge/munge.socket.2"
             wait_for(socket.exists, 20, "munge's socket")
             machine.popen(*daemon, **options)
