@@ -1,26 +1,38 @@
-"""Slurm: a batch job in which ``ray symmetric-run`` starts Ray on every node, and trains.
+"""Slurm: a batch job that starts Ray on its nodes by a job step, and trains on the first.
 
-Options: slurm.schedmd.com/sbatch.html, slurm.schedmd.com/srun.html, ray symmetric-run --help.
+Options: slurm.schedmd.com/sbatch.html, slurm.schedmd.com/srun.html.
 """
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from crossmesh.cluster.launch import scripts
+from crossmesh.cluster.launch import (
+    node_python,
+    scripts,
+    sessions,
+    shared_folders,
+    slurm_preflight,
+    slurm_queue,
+    slurm_scripts,
+)
 from crossmesh.cluster.launch.config import Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines
 from crossmesh.cluster.launch.generated import GeneratedCluster
+from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
-from crossmesh.common.frozen import Many
+from crossmesh.cluster.launch.slurm_options import SbatchOptions, header
+from crossmesh.common.frozen import FrozenDict, Many
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
 
 
 class SlurmCluster(GeneratedCluster):
-    """Nodes that Slurm gives a batch job, whole; Ray starts on them by ``ray symmetric-run``.
+    """Nodes that Slurm gives a batch job, which runs Ray on them while it trains.
 
     Attributes:
         storage: Needed here: a folder that all nodes share, or a URI.
@@ -35,7 +47,9 @@ class SlurmCluster(GeneratedCluster):
         activate: Shell commands at the beginning of the job, as ``module load python``.
         requeue: Whether the job is queued again, and resumes, when its time is up or a node fails.
         warning_s: Seconds before the end of its time when the run is asked to save and end.
-        port: Port on which the head listens.
+        exclusive: Whether the nodes are the job's alone.
+        sbatch: More options of sbatch by their long names, as ``licenses: emulator:1``.
+        port: Port on which the head listens; by default a free one, so that jobs share nodes.
     """
 
     kind: Literal["slurm"] = "slurm"
@@ -51,7 +65,21 @@ class SlurmCluster(GeneratedCluster):
     activate: Many[Text] = ()
     requeue: bool = True
     warning_s: int = Field(300, ge=60, le=65535)
-    port: Port = 6379
+    exclusive: bool = False
+    sbatch: SbatchOptions = Field(default_factory=FrozenDict)
+    port: Port | None = None
+
+    @model_validator(mode="after")
+    def _there_is_time_before_the_warning(self) -> Self:
+        minutes = slurm_preflight.minutes(self.time)
+        if minutes is not None and self.warning_s > minutes * 60:
+            raise ValueError(f"warning_s must be at most time ({self.time}), got {self.warning_s}")
+        return self
+
+    @property
+    def joining_s(self) -> float:
+        """The training starts with the head, and waits for the other nodes."""
+        return _WAIT_S
 
     def run_directory(self, order: Order, folder: Path) -> str:
         """Beside the files, unless cluster or options say where."""
@@ -60,47 +88,147 @@ class SlurmCluster(GeneratedCluster):
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The batch script and what it needs beside it; the folder must be one that nodes share."""
         run_dir = self.run_directory(order, folder)
-        train = scripts.training_script(
-            order, run_dir, '"$CROSSMESH_ADDRESS"', ['. "$here/env.sh"']
-        )
+        train = scripts.training_script(order, run_dir, '"$1"', ['. "$here/env.sh"'])
+        node = slurm_scripts.NODE.format(folder=scripts.PRIVATE_FOLDER)
+        end = f"scancel --batch --signal=TERM --name={order.name}"
         return LaunchPlan(
             folder=folder,
             files=(
-                File("job.sbatch", batch_script(self), SCRIPT),
-                File("launch.sh", _LAUNCH, SCRIPT),
+                File("job.sbatch", batch_script(self, order.name, folder), SCRIPT),
+                File("launch.sh", _launch_script(self), SCRIPT),
                 scripts.config_file(order, "node/"),
-                scripts.environment_file(self.variables, self.activate),
-                File("node/node.sh", _NODE, SCRIPT),
+                scripts.environment_file(self.variables, [*self.activate, *_code_path(self)]),
+                File("node/address.py", slurm_scripts.ADDRESS),
+                File("node/sessions.py", Path(sessions.__file__).read_text(encoding="utf-8")),
+                File("node/node.sh", node, SCRIPT),
                 File("node/train.sh", train, SCRIPT),
             ),
             script="launch.sh",
-            tools=("sbatch",),
-            after=_AFTER.format(folder=shlex.quote(str(folder)), end=_END_JOB),
-            end=_END_JOB,
+            tools=("sbatch", "scontrol", "scancel", "sinfo"),
+            after=_AFTER.format(folder=shlex.quote(str(folder)), end=end),
+            end=end,
             token="node/token",
         )
 
+    def launch(self, order: Order, launched: Launched) -> int:
+        """Submit the job; one that was submitted while a signal came leaves the queue again."""
+        try:
+            return super().launch(order, launched)
+        except BaseException:
+            if (number := _noted(launched.folder / "job")) is not None:
+                with contextlib.suppress(slurm_queue.SlurmError):
+                    slurm_queue.said("scancel", str(number))
+            raise
 
-def batch_script(nodes: SlurmCluster) -> str:
+    def preflight(self, order: Order, folder: Path) -> Iterator[str]:
+        """Programs, then what Slurm has, what the nodes' Python has, and folders that all see."""
+        missing = list(super().preflight(order, folder))
+        yield from missing
+        if missing:
+            return
+        script = batch_script(self, order.name, folder.absolute())
+        yield from slurm_preflight.misses(self._wish, script)
+        yield from node_python.misses(self.activate, is_shipped=self.code == "shipped")
+        yield from shared_folders.misses("--files", folder.absolute())
+        if self.shared_folder is not None:
+            yield from shared_folders.misses("storage", Path(self.shared_folder))
+
+    @property
+    def _wish(self) -> slurm_preflight.Wish:
+        return slurm_preflight.Wish(
+            nodes=self.nodes,
+            cpus_per_node=self.cpus_per_node,
+            memory=self.memory,
+            time=self.time,
+            partition=self.partition,
+            account=self.account,
+            qos=self.qos,
+        )
+
+    def state(self, launched: Launched) -> JobState:
+        """As Slurm sees the job, or as the job has noted its end."""
+        number, code = _noted(launched.folder / "job"), _noted(launched.folder / "job.ended")
+        if number is None:
+            return super().state(launched)
+        try:
+            job = slurm_queue.job(str(number), launched.name)
+        except slurm_queue.SlurmError:
+            if code is None:
+                raise
+            job = None
+        if job is not None and job.is_queued:
+            return JobState("queued", job.detail)
+        if job is not None and job.is_running:
+            return JobState("starting" if self.glance(launched) is None else "running", job.detail)
+        return _ended(number, code, job)
+
+    def cancel(self, launched: Launched) -> None:
+        """Have the job save its state and end; one that waits leaves the queue."""
+        number = _noted(launched.folder / "job")
+        if number is None:
+            super().cancel(launched)
+            return
+        slurm_queue.said("scancel", "--state=PENDING", str(number))
+        slurm_queue.said("scancel", "--batch", "--signal=TERM", "--state=RUNNING", str(number))
+
+
+def _ended(number: int, code: int | None, job: slurm_queue.SlurmJob | None) -> JobState:
+    """How a job ended: by the exit code that it has noted, or else by what Slurm knows of it."""
+    if job is None and code is None:
+        return JobState("lost", f"Slurm knows job {number} no longer, which left no exit code")
+    detail = f"job {number}" if job is None else f"job {number} is {job.detail}"
+    if code is None and job is not None:
+        is_cancelled, is_done, code = job.is_cancelled, job.is_done, job.exit_code
+    else:
+        is_cancelled, is_done = code == 130, code == 0
+    if is_cancelled:
+        return JobState("cancelled", detail, 130)
+    return JobState("done" if is_done else "failed", detail, code)
+
+
+def _noted(path: Path) -> int | None:
+    """A number in a file of a launch, or None."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def batch_script(nodes: SlurmCluster, name: str, folder: Path) -> str:
     """The script for ``sbatch``."""
-    n, cpus = nodes.nodes, nodes.cpus_per_node
-    srun = ["srun", f"--nodes={n}", f"--ntasks={n}", "--ntasks-per-node=1",
-            f"--cpus-per-task={cpus}", "--kill-on-bad-exit=0"]  # fmt: skip
-    ray = ["--min-nodes", n, f"--num-cpus={cpus}"]
+    settings = {
+        "here": folder / "node",
+        "nodes": nodes.nodes,
+        "cpus": nodes.cpus_per_node,
+        "port": nodes.port or "",
+        "wait_s": _WAIT_S,
+        "requeue": "yes" if nodes.requeue else "no",
+    }
     return lines(
         "#!/usr/bin/env bash",
-        (f"#SBATCH --{option}" for option in _options(nodes)),
+        header(_options(nodes, name, folder)),
         "",
-        _BEGIN.format(port=nodes.port, wait=_WAIT_S).rstrip(),
-        "",
-        f'{scripts.quoted(srun)} bash "$here/node.sh" {scripts.quoted(ray)} &',
-        _END.format(again="yes" if nodes.requeue else "no").rstrip(),
+        (f"{name}={shlex.quote(str(value))}" for name, value in settings.items()),
+        slurm_scripts.JOB.rstrip(),
     )
 
 
-def _options(nodes: SlurmCluster) -> list[str]:
-    chosen = {
-        "job-name": f"crossmesh-{nodes.name}",
+def _launch_script(nodes: SlurmCluster) -> str:
+    copy = ""
+    if nodes.code == "shipped":  # links of a checkout are followed
+        packages = Path(__file__).parents[2]
+        copy = slurm_scripts.COPY.format(packages=shlex.quote(str(packages)))
+    return slurm_scripts.LAUNCH.replace("@copy@\n", copy)
+
+
+def _code_path(nodes: SlurmCluster) -> list[str]:
+    is_shipped = nodes.code == "shipped"
+    return ['export PYTHONPATH="$here/code${PYTHONPATH:+:$PYTHONPATH}"'] if is_shipped else []
+
+
+def _options(nodes: SlurmCluster, name: str, folder: Path) -> dict[str, object]:
+    return {
+        "job-name": name,
         "nodes": nodes.nodes,
         "ntasks-per-node": 1,
         "cpus-per-task": nodes.cpus_per_node,
@@ -110,74 +238,18 @@ def _options(nodes: SlurmCluster) -> list[str]:
         "account": nodes.account,
         "qos": nodes.qos,
         "constraint": nodes.constraint,
-        "output": "slurm-%j.out",
-        "open-mode": "append",
+        "exclusive": nodes.exclusive,
+        "requeue": nodes.requeue,
+        "no-requeue": not nodes.requeue,
+        "no-kill": True,  # the run recovers on the nodes that are left
         "signal": f"B:USR1@{nodes.warning_s}",
+        "chdir": folder,
+        "output": folder / "log",
+        "open-mode": "append",
+        **nodes.sbatch,
     }
-    given = [f"{option}={value}" for option, value in chosen.items() if value is not None]
-    return [*given, "exclusive", "requeue" if nodes.requeue else "no-requeue"]
 
 
-_LAUNCH = """\
-#!/usr/bin/env bash
-# Submits the job; its output goes to slurm-JOB.out beside this file.
-set -e
-cd "$(dirname "${BASH_SOURCE[0]}")"
-sbatch job.sbatch
-"""
-
-_NODE = f"""\
-#!/usr/bin/env bash
-# One node's part of the job: Ray, and on the first node the training.
-set -e
-here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
-umask 077
-{scripts.PRIVATE_FOLDER}
-trap 'rm -rf "$RAY_TMPDIR"' EXIT
-trap : TERM INT  # the folder stays until Ray has ended
-ray symmetric-run --address "$CROSSMESH_ADDRESS" --temp-dir="$RAY_TMPDIR/ray" "$@" \\
-  -- bash "$here/train.sh"
-"""
-
-_BEGIN = """\
-# The nodes are this job's alone (--exclusive): ray symmetric-run ends whatever Ray runs on them.
-set -e
-here="$SLURM_SUBMIT_DIR/node"
-. "$here/env.sh"
-# This script runs on the first node, which becomes the head.
-host=$(python3 -c 'import ray; print(ray.util.get_node_ip_address())')
-export CROSSMESH_ADDRESS="$host:{port}"
-export CROSSMESH_PID_FILE="$here/train.pid"
-export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT={wait}
-rm -f "$CROSSMESH_PID_FILE"
-
-# Slurm sends USR1 before the time is up. scancel --batch --signal=TERM JOB ends the run in order.
-asked=""
-stop() {{
-  asked=$1
-  if [ -e "$CROSSMESH_PID_FILE" ]; then
-    kill -TERM "$(cat "$CROSSMESH_PID_FILE")" || true  # it saves its state and ends with 130
-  fi
-}}
-trap 'stop USR1' USR1
-trap 'stop TERM' TERM
-"""
-
-_END = """\
-step=$!
-status=0
-wait "$step" || status=$?
-while kill -0 "$step" 2>/dev/null; do  # a signal ends a wait before its time
-  status=0
-  wait "$step" || status=$?
-done
-if [ "$asked" = USR1 ] && [ "$status" = 130 ] && [ {again} = yes ]; then
-  scontrol requeue "$SLURM_JOB_ID"  # the run directory is there, so the next job resumes it
-fi
-exit "$status"
-"""
-
-_END_JOB = "scancel --batch --signal=TERM JOB"
 _AFTER = """\
-Inspect:  squeue --me;  tail -f {folder}/slurm-JOB.out
+Inspect:  squeue --me;  tail -f {folder}/log
 Stop it, saving its state:   {end}"""

@@ -3,15 +3,14 @@
 import importlib.metadata
 import re
 import shutil
-import signal
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from crossmesh.cluster.launch.scripts import PRIVATE_FOLDER
+from crossmesh.common.errors import ConfigError
 from tests.cluster.launch.launch_material import GENERATED, documented
 
 # Of sbatch's manual page (slurm.schedmd.com/sbatch.html); without those that take no part here.
@@ -25,39 +24,78 @@ SBATCH = {
 }  # fmt: skip
 
 
-SRUN = {"nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "kill-on-bad-exit"}
+SRUN = {
+    "nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "kill-on-bad-exit", "no-kill", "wait",
+    "overlap", "mem",
+}  # fmt: skip
 
 
-NOT_WITH_SYMMETRIC_RUN = {"head", "node-ip-address", "port", "block"}
+def headers(folder):
+    script = (folder / "job.sbatch").read_text()
+    first = next(i for i, line in enumerate(script.splitlines()) if not line.startswith("#"))
+    assert "#SBATCH" not in "".join(script.splitlines()[first:])  # Slurm would not read it
+    return dict(re.findall(r"^#SBATCH --([a-z-]+)=?(.*)$", script, re.MULTILINE))
 
 
 def test_the_batch_job_asks_for_what_is_described(generate):
-    script = (generate("slurm", memory="64G", partition="big") / "job.sbatch").read_text()
-    header = dict(re.findall(r"^#SBATCH --([a-z-]+)=?(.*)$", script, re.MULTILINE))
+    header = headers(generate("slurm", memory="64G", partition="big", exclusive=True))
 
     assert set(header) <= SBATCH
     assert (header["nodes"], header["cpus-per-task"], header["mem"]) == ("2", "32", "64G")
     assert (header["partition"], header["signal"]) == ("big", "B:USR1@300")
-    assert {"exclusive", "requeue"} <= set(header)
-    first = next(i for i, line in enumerate(script.splitlines()) if not line.startswith("#"))
-    assert "#SBATCH" not in "".join(script.splitlines()[first:])  # Slurm would not read it
+    assert {"exclusive", "requeue", "no-kill"} <= set(header)
+
+
+def test_options_of_sbatch_are_passed_on(generate):
+    options = {"licenses": "emulator:2", "reservation": "mine", "nice": 5, "spread-job": True,
+               "comment": "two words", "overcommit": False}  # fmt: skip
+    header = headers(generate("slurm", sbatch=options))
+
+    assert header["licenses"] == "emulator:2"
+    assert header["reservation"] == "mine"
+    assert header["nice"] == "5"
+    assert header["spread-job"] == ""
+    assert header["comment"] == '"two words"'
+    assert "overcommit" not in header
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "rule"),
+    [
+        ("time", "5", "sbatch.time must be left out (the field time is for that), got 5"),
+        ("output", "x", "sbatch.output must be left out (the launch sets it), got x"),
+        ("array", "1-4", "sbatch.array must be left out (a launch is one run; launch once for "
+         "every seed), got 1-4"),
+        ("comment", "a\nwget", "sbatch.comment must match "),
+    ],
+)  # fmt: skip
+def test_options_of_sbatch_that_the_launch_needs_are_refused(option, value, rule, generate):
+    with pytest.raises(ConfigError, match=re.escape(rule)):
+        generate("slurm", sbatch={option: value})
+
+
+def test_a_warning_must_come_after_the_beginning(generate):
+    rule = "warning_s must be at most time (10), got 601"
+    with pytest.raises(ConfigError, match=re.escape(rule)):
+        generate("slurm", time="10", warning_s=601)
 
 
 @pytest.mark.slow
 def test_ray_on_slurm_is_run_with_documented_options(generate):
     folder = generate("slurm")
-    lines = (folder / "job.sbatch").read_text().splitlines()
-    command = next(line for line in lines if line.startswith("srun "))
-    srun, given = command.split(' bash "$here/node.sh" ')
+    job = (folder / "job.sbatch").read_text().replace("\\\n", "")
+    steps = [line for line in job.splitlines() if "srun " in line]
     node = (folder / "node" / "node.sh").read_text().replace("\\\n", "")
-    ray, training = node.partition("ray symmetric-run ")[2].split(" -- ")
-    options = set(re.findall(r"--([a-z-]+)", ray + given))
+    ray = next(line for line in node.splitlines() if "ray.scripts.scripts start" in line)
+    given = "".join(re.findall(r"^ *options=.*$", node, re.MULTILINE))
+    options = set(
+        re.findall(r"--([a-z-]+)", ray + given + (folder / "node/address.py").read_text())
+    )
 
-    assert set(re.findall(r"--([a-z-]+)", srun)) <= SRUN
-    assert {"address", "min-nodes", "temp-dir"} <= options
-    allowed = documented("symmetric-run") | documented("start") - NOT_WITH_SYMMETRIC_RUN
-    assert options <= allowed
-    assert training == 'bash "$here/train.sh"\n'
+    assert len(steps) == 2
+    assert set(re.findall(r"--([a-z-]+)", "".join(steps))) <= SRUN
+    assert {"head", "address", "temp-dir", "min-worker-port"} <= options
+    assert options <= documented("start")
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -81,7 +119,7 @@ def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(stand_ins):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["slurm", "on-premises", "aws"])
+@pytest.mark.parametrize("kind", ["on-premises", "aws"])
 def test_ray_on_a_node_lies_in_a_folder_of_its_own(kind, generate, stand_ins):
     """Run as the node would, twice: nothing is at a place that others can foresee, or stays."""
     folder = generate(kind, activate=[])
@@ -89,18 +127,15 @@ def test_ray_on_a_node_lies_in_a_folder_of_its_own(kind, generate, stand_ins):
     stand_ins.add("python3", f"echo {importlib.metadata.version('ray')}")
     stand_ins.add("ray", f'stat -c "%a %n" "$RAY_TMPDIR" >> {seen}; echo "Ray runtime started"\n'
                   'case "$*" in *--block*) exec sleep 1000 ;; esac')  # fmt: skip
-    environment = {**stand_ins.environment, "CROSSMESH_ADDRESS": "192.0.2.7:6379"}
+    environment = stand_ins.environment
 
     def script(*words):
         done = subprocess.run(["bash", *words], env=environment, check=True, timeout=60)
         assert done.returncode == 0
 
     for _ in range(2):
-        if kind == "slurm":
-            script(folder / "node" / "node.sh", "--min-nodes", "2")
-        else:
-            script(folder / "node" / "ray.sh", "head")
-            script(folder / "node" / "ray.sh", "end")
+        script(folder / "node" / "ray.sh", "head")
+        script(folder / "node" / "ray.sh", "end")
     reported = [line.split() for line in seen.read_text().splitlines()]
     assert [mode for mode, _ in reported] == ["700", "700"]
     assert len({path for _, path in reported}) == 2
@@ -108,65 +143,3 @@ def test_ray_on_a_node_lies_in_a_folder_of_its_own(kind, generate, stand_ins):
     options = [call.split() for call in stand_ins.calls if call.startswith("ray s")]
     for (_, path), call in zip(reported, options, strict=True):
         assert f"--temp-dir={path}/ray" in call
-
-
-@pytest.fixture
-def queue(generate, stand_ins, tmp_path):
-    """What runs a job as Slurm would, on one node."""
-    stand_ins.add("srun", 'until [ "$1" = bash ]; do shift; done; "$@"')
-    stand_ins.add("ray", 'until [ "$1" = -- ]; do shift; done; shift; "$@"')
-    stand_ins.add("scontrol")
-    stand_ins.add("python3", "echo 192.0.2.7")
-    waiting = (
-        f"trap 'echo saved >> {stand_ins.log}; exit 130' TERM\n"
-        'if [ "$1" = train ]; then mkdir -p "$run" && touch "$run/config.yaml"; fi\n'
-        "for _ in $(seq 100); do sleep 0.05; done"
-    )
-    run = tmp_path / "shared" / "digits"
-    stand_ins.add("crossmesh", f'run="{run}"\n{waiting}')
-
-    def started(**changes):
-        folder = generate(
-            "slurm", storage=str(tmp_path / "shared"), run_dir=str(run), activate=[], **changes
-        )
-        job = {"SLURM_SUBMIT_DIR": str(folder), "SLURM_JOB_ID": "42"}
-        return subprocess.Popen(
-            ["bash", folder / "job.sbatch"], cwd=folder, env={**stand_ins.environment, **job}
-        )
-
-    return started
-
-
-def await_call(stand_ins, beginning, within_s=20.0):
-    deadline = time.monotonic() + within_s
-    while not any(call.startswith(beginning) for call in stand_ins.calls):
-        assert time.monotonic() < deadline, stand_ins.calls
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize(
-    ("sent", "requeue", "queued_again"),
-    [(signal.SIGUSR1, True, True), (signal.SIGUSR1, False, False), (signal.SIGTERM, True, False)],
-)
-def test_a_job_saves_its_state_before_its_time_is_up(sent, requeue, queued_again, queue, stand_ins):
-    job = queue(requeue=requeue)
-    await_call(stand_ins, "crossmesh train")
-    time.sleep(0.3)  # until it has set its trap
-    job.send_signal(sent)
-
-    assert job.wait(timeout=30) == 130
-    assert "saved" in stand_ins.calls
-    assert ("scontrol requeue 42" in stand_ins.calls) is queued_again
-
-
-def test_a_job_that_runs_again_goes_on(queue, stand_ins, tmp_path):
-    (tmp_path / "shared" / "digits").mkdir(parents=True)
-    (tmp_path / "shared" / "digits" / "config.yaml").touch()
-    job = queue()
-    await_call(stand_ins, "crossmesh")
-    job.send_signal(signal.SIGTERM)
-
-    job.wait(timeout=30)
-    resumed = next(call for call in stand_ins.calls if call.startswith("crossmesh"))
-    run = tmp_path / "shared" / "digits"
-    assert resumed == f"crossmesh resume {run} --engine ray --address 192.0.2.7:6379"
