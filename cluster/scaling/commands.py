@@ -118,8 +118,9 @@ def _measure(
     jobs = target_jobs(plan, projection)  # what is asked for is checked before anything is measured
     with display(quiet=quiet) as callbacks:
         measured = measure(plan, callbacks)
-        callbacks.phase("replaying", 0)
-        explained = explain(measured, jobs, projection)
+        explained = explain(
+            measured, jobs, projection, lambda n: callbacks.phase(f"replaying {n} actors", 0)
+        )
     figures = summary(measured, explained)
     directory.write_config(plan.config)
     directory.write_table("scaling", scaling_table(measured))

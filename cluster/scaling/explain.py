@@ -1,6 +1,6 @@
 """The cost model of a measurement: its fit, its errors, and what it expects of more actors."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossmesh.cluster.scaling.doubts import doubts
@@ -106,7 +106,10 @@ def target_jobs(plan: ScalingPlan, projection: Projection) -> dict[int, Job]:
 
 
 def explain(
-    measured: Measured, targets: Mapping[int, Job], projection: Projection = HERE
+    measured: Measured,
+    targets: Mapping[int, Job],
+    projection: Projection = HERE,
+    watch: Callable[[int], None] = lambda actors: None,
 ) -> Explained:
     """Fit the model, try it, and project.
 
@@ -114,6 +117,7 @@ def explain(
         measured: A measurement.
         targets: The jobs to project to, by number of actors.
         projection: The nodes and the network to project to.
+        watch: Called with each number of actors before it is projected to.
     """
     fitted = [c for c in measured.contestants if c.kind != "independent"]
     quiet = [c for c in fitted if not measured.is_crowded(c)]
@@ -134,7 +138,8 @@ def explain(
         left_out=left_out,
         crowded=_throughput_errors(measured, predicted, crowded),
         projections=[
-            _projected(measured, model, largest, n, job, projection) for n, job in targets.items()
+            _projected(measured, model, largest, target, projection)
+            for target in _watched(targets, watch)
         ],
         prices_messages=any(row.load.messages for row in every),
         doubts=tuple(doubts(measured)),
@@ -205,14 +210,20 @@ def _replay(model: CostModel, job: Job, actors: int, site: Deployment) -> Replay
     )
 
 
+def _watched(targets: Mapping[int, Job], watch: Callable[[int], None]) -> Iterable[tuple[int, Job]]:
+    for actors, job in targets.items():
+        watch(actors)
+        yield actors, job
+
+
 def _projected(
     measured: Measured,
     model: CostModel,
     error: float,
-    actors: int,
-    job: Job,
+    target: tuple[int, Job],
     projection: Projection,
 ) -> Projected:
+    actors, job = target
     nodes = projection.nodes_of(actors, -(-actors * measured.nodes // measured.cpus))
     replay = _replay(model, job, actors, projection.site(actors, nodes))
     pace = replay.pace()
