@@ -1,0 +1,64 @@
+"""The timing of a chip: its time is said beforehand, and how far it is."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from crossmesh.emulator.chip.report import chip_of
+from crossmesh.emulator.cli import chip_timing
+from crossmesh.emulator.cli.chip_timing import ChipTiming
+from crossmesh.emulator.config.chip import Chip
+from tests.jobs import small_job
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that a test sets by hand."""
+    now = [0.0]
+    monkeypatch.setattr(chip_timing.time, "monotonic", lambda: now[0])
+    return now
+
+
+def timed(chip, steps, clock):
+    """What is said of a timing that has done so much at so many seconds."""
+    written = io.StringIO()
+    with ChipTiming(chip, Console(file=written, width=100)) as timing:
+        for clock[0], done, total in steps:
+            timing.watch(done, total)
+    return written.getvalue().splitlines()
+
+
+def test_a_long_one_is_said_beforehand_and_told_now_and_then(clock):
+    total = 100_000_000
+    steps = [(0, 0, total), (40, 0, total), (45, 10_000_000, total), (60, 40_000_000, total)]
+
+    assert timed(Chip(), steps, clock) == [
+        "timing 100 million hops of flits takes about 50 s; --set chip.model=packet: about 4 s",
+        "timing the chip: 40.0 %, 30 s left",  # since the kernels are compiled, at 40 s
+    ]
+
+
+def test_a_longer_run_of_the_search_is_said_too(clock):
+    steps = [(0, 0, 30_000_000), (9, 0, 60_000_000)]
+
+    assert [line.split(" takes")[0] for line in timed(Chip(), steps, clock)] == [
+        "timing 30 million hops of flits",
+        "timing 60 million hops of flits",
+    ]
+
+
+@pytest.mark.parametrize("model", ["packet", "analytic"])
+def test_quick_models_say_nothing_of_what_takes_seconds(model, clock):
+    assert timed(Chip(model=model), [(0, 0, 100_000_000), (3, 60, 100_000_000)], clock) == []
+
+
+@pytest.mark.parametrize("model", ["flit", "packet", "analytic"])
+def test_a_report_tells_all_hops_of_its_runs(model):
+    job, seen = small_job(chip={"model": model}), []
+    report = chip_of(job, watch=lambda *share: seen.append(share))
+
+    runs = report.time.steady.timing
+    flits = len(runs.started) * (runs.link_flits.sum() + report.time.own_ports[0].sum())
+    assert seen[0][0] == 0
+    assert seen[-1][1] == flits  # of the last run, over links and into tiles
