@@ -12,7 +12,7 @@ from crossmesh.common import free_memory
 from crossmesh.emulator.config.run import Engine
 
 COUNTS = {False: (16, 64, 128), True: (2, 4)}  # by --quick
-ACTOR_BYTES = 200 << 20  # that are free for each, or there are fewer
+ACTOR_BYTES = 150 << 20  # that are free for each, or there are fewer
 CALLS = 5
 WANTED = 1000  # actors to which the last figures are extrapolated
 
