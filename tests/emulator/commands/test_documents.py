@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from crossmesh.cluster.launch.loading import shipped_clusters
+from crossmesh.cluster.scaling.network import load_network
 from crossmesh.emulator.config.loading import shipped
 from crossmesh.emulator.study import load_study
 from tests.conftest import SHARED
@@ -220,12 +221,14 @@ def test_a_config(item, desk, place):
 
 
 def _try(tree, folder, name, data):
-    """Configs train, clusters and studies are planned, tables of components price a chip."""
+    """Configs train, clusters and studies are planned, tables price a chip, networks are read."""
     path = folder / name
     path.write_text(yaml.safe_dump(tree), "utf-8")
     small = (*HERE, *FEW, "--data-dir", data, "--quiet", "--run-dir", f"of-{path.stem}")
     if "components" in tree:
         done("chip", "digits", "--set", f"chip.table={name}", "--json", folder=folder)
+    elif "bandwidth_bytes_per_s" in tree:
+        assert load_network(str(path)).latency_s == tree["latency_s"]
     elif "runs" in tree:
         (folder / "mine.yaml").write_text(_block("name: mine"))
         assert load_study(path).name == tree["name"]
