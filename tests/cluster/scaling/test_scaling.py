@@ -312,7 +312,8 @@ def small_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scaled(small_file):
     options = ("--actors", "1,2", "--repeats", "2", "--examples", "32", "--project", "4,8")
-    return crossmesh("scale", "small.yaml", *options, "--independent", cwd=small_file)
+    fabric = ("--network", "ethernet-25g", "--nodes", "2,4")
+    return crossmesh("scale", "small.yaml", *options, *fabric, "--independent", cwd=small_file)
 
 
 @pytest.mark.slow
@@ -322,6 +323,7 @@ def test_a_measurement_leaves_tables_a_plot_and_a_model(scaled, small_file):
     folder = small_file / "runs" / "small-scale"
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml", "scale.json", "scaling.parquet", "hosts.parquet", "scaling.png",
+        "projection.png",
     }  # fmt: skip
     rows = pq.read_table(folder / "scaling.parquet").to_pylist()
     who = {(row["kind"], row["actors"], row["repeat"]) for row in rows}
@@ -338,9 +340,11 @@ def test_a_measurement_leaves_tables_a_plot_and_a_model(scaled, small_file):
 
     scale = json.loads((folder / "scale.json").read_text())
     assert scale["scaling"] == "strong"
-    assert [point["actors"] for point in scale["projection"]] == [4, 8]
+    assert [(point["actors"], point["nodes"]) for point in scale["projection"]] == [(4, 2), (8, 4)]
     for point in scale["projection"]:
         assert point["low"] <= point["examples_per_s"] <= point["high"]
+        assert max(point["bounds_s"].values()) <= point["interval_s"] * (1 + 1e-9)
+        assert point["limited_by"].startswith(max(point["bounds_s"], key=point["bounds_s"].get))
     assert all(price >= 0 for price in scale["model"]["prices"].values())
     one = next(point for point in scale["measured"] if point["actors"] == 1)
     assert one["speed_up"] == {"median": 1.0, "low": 1.0, "high": 1.0}
@@ -356,10 +360,12 @@ def test_a_measurement_is_told_in_words(scaled):
         "times as long as this process without Ray",
         "cost model: ",
         "Projection by the model; not measured",
+        "limited by",
         "tables and plot: runs/small-scale",
     ):
         assert words in scaled.stdout
     assert "round 2 of 2: 2 actors" in scaled.stderr
+    assert "replaying 8 actors" in scaled.stderr
 
 
 @pytest.mark.slow
