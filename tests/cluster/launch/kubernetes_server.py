@@ -1,8 +1,8 @@
 """A real API server of Kubernetes with KubeRay's RayJobs, and nothing that runs pods.
 
 The programs are those of controller-runtime's envtest: ``kube-apiserver`` and ``etcd``, in the
-folder that KUBEBUILDER_ASSETS names, or on PATH; kube-controller-manager too if it is there, which
-then collects what belongs to deleted objects.
+folder that KUBEBUILDER_ASSETS names (``setup-envtest use -p path`` brings them), or on PATH;
+kube-controller-manager too if it is there, which then collects what belongs to deleted objects.
 """
 
 import json
@@ -87,14 +87,14 @@ class ApiServer:
         )  # fmt: skip
         self._await(self._is_ready)
         if self.has_controllers:
+            asked = [program("kube-controller-manager"), "--version"]
+            version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+            without_tls = {"port": 0} if " v1.20." in version else {}
             self._start("kube-controller-manager", kubeconfig=self.kubeconfig, leader_elect="false",
-                        service_account_private_key_file=self._key, port=0,
+                        service_account_private_key_file=self._key, **without_tls,
                         cert_dir=self.folder / "certificates", secure_port=_free_port(),
                         use_service_account_credentials="true")  # fmt: skip
-        else:
-            self.create({"apiVersion": "v1", "kind": "ServiceAccount",
-                         "metadata": {"name": "default"}})  # fmt: skip
-        self._await(lambda: self.kubectl("get", "serviceaccount", "default", fails=True) == 0)
+        self.begin_namespace("default")
 
     def end(self):
         """End what was started."""
@@ -102,6 +102,14 @@ class ApiServer:
             process.terminate()
         for process in reversed(self._processes):
             process.wait(60)
+
+    def begin_namespace(self, name):
+        """Make a namespace fit for pods: they have an account, of the controllers or of this."""
+        if self.kubectl("get", "namespace", name, fails=True):
+            self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        if not self.has_controllers:
+            self.kubectl("create", "serviceaccount", "default", f"-n={name}")
+        self._await(lambda: self.kubectl("get", "sa", "default", f"-n={name}", fails=True) == 0)
 
     def install(self, definition):
         """Add a kind of object, as far as an old server can: 1.20 ignores CEL, and refuses ""."""

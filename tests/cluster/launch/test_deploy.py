@@ -75,6 +75,7 @@ def server(tmp_path_factory):
         server.begin()
         server.install(definition(VERSIONS[-1]))
         server.kubectl("apply", "-k", str(DEPLOY / "base"))
+        server.begin_namespace("crossmesh")
         yield server
     finally:
         server.end()

@@ -38,8 +38,7 @@ class Namespace:
 
     def __init__(self, server, name, folder):
         self.server, self.name, self.folder = server, name, folder
-        server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        until(lambda: server.kubectl("get", "sa", "default", "-n", name, fails=True) == 0)
+        server.begin_namespace(name)
         self.create(CLAIM)
 
     def create(self, *objects):
