@@ -21,7 +21,7 @@ _CLUSTER, _CANCELLED = "cluster", "cancelled"  # what is remembered
 _LOOK_S = 2.0  # between two questions to the API server
 _READY_S = 300  # longest wait for a pod that only copies
 _SHORT_S = 20.0  # for small files
-_SEEN = ("config.yaml", "live.json")  # what tells how a run stands
+_SEEN = ("config.yaml", "live.json", "summary.json")  # what tells how a run stands
 _KINDS: dict[str, Kind] = {  # by jobDeploymentStatus
     "": "starting", "Initializing": "starting", "Waiting": "starting", "Retrying": "starting",
     "Suspending": "queued", "Suspended": "queued", "Scheduled": "queued",
@@ -121,9 +121,10 @@ def fetch(pods: KubernetesPods, launched: Launched, to: Path) -> None:
 def glance(pods: KubernetesPods, launched: Launched) -> Path | None:
     """Bring copies of the small files that tell how a run stands; None: it has none yet."""
     kubectl = Kubectl(pods)
-    if (head := _head(kubectl, launched)) is None:
-        return None
     seen = launched.folder / "seen"
+    if (head := _head(kubectl, launched)) is None:
+        (seen / "live.json").unlink(missing_ok=True)  # nothing renews it
+        return None
     make_private(seen)
     for name in _SEEN:
         path = f"{launched.run_dir}/{name}"

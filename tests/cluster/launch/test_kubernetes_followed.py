@@ -133,8 +133,12 @@ def test_a_run_is_fetched_through_the_head_while_that_lives(pods, tmp_path):
 
     assert (tmp_path / "here" / "config.yaml").read_text() == "name: digits\n"
     assert not any("create" in call for call in pods.calls)
-    assert pods.launcher.glance(pods.launched) == pods.launched.folder / "seen"
-    assert (pods.launched.folder / "seen" / "live.json").read_text() == "{}"
+    seen = pods.launched.folder / "seen"
+    assert pods.launcher.glance(pods.launched) == seen
+    assert (seen / "live.json").read_text() == "{}"
+    pods.say("Complete", "SUCCEEDED")
+    assert pods.launcher.glance(pods.launched) is None
+    assert not (seen / "live.json").exists()
 
 
 def test_later_a_run_is_fetched_through_a_pod_that_is_gone_afterwards(pods, tmp_path):
