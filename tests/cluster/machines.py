@@ -138,7 +138,7 @@ class Machine:
     ) -> Command:  # fmt: skip
         """Start a command here; ``cwd`` is a path of this machine, by default its home."""
         enter = ["nsenter", "-t", str(self._pid), "-n", "-u", "-m", "-i", "-p",
-                 f"--wd={cwd or HOME}", "--"]  # fmt: skip
+                 f"--wdns={cwd or HOME}", "--"]  # fmt: skip
         started = Command(
             [*enter, *map(str, command)], env={**self._machines.env, **(env or {})},
             start_new_session=True, **options,

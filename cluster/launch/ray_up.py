@@ -1,0 +1,259 @@
+"""Machines that Ray's cluster launcher (``ray up``) makes, and starts the others from the head.
+
+Keys of its file: docs.ray.io/en/latest/cluster/vms/references/ray-cluster-configuration.html, and the
+schema in Ray's own package, against which every file is checked before it is used.
+"""
+
+import contextlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import typer
+import yaml
+
+from crossmesh.cluster.launch import machine_scripts, scripts
+from crossmesh.cluster.launch.files import File, yaml_text
+from crossmesh.cluster.launch.generated import programs_path
+from crossmesh.cluster.launch.launched import Launched
+from crossmesh.cluster.launch.machine_run import Machinery
+from crossmesh.cluster.launch.machines import LaunchedCluster, brought
+from crossmesh.cluster.launch.order import Order
+from crossmesh.cluster.launch.site import Site, home
+from crossmesh.cluster.launch.ssh import Asked, Machine, Unreachable
+from crossmesh.common.errors import ConfigError, RunError
+from crossmesh.common.supervision import interrupts, reports
+from crossmesh.emulator.executors.ray_internals import check_cluster_file
+
+FILE = "cluster.yaml"
+PORT = 6379
+_POLL_S = 0.1
+_END_S = 20.0  # so long ray up may take to end after it was asked to
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# What ray up says at every start and means for others: how to use Ray, which crossmesh does itself.
+_NOISE = re.compile(
+    r"Useful commands|To terminate the cluster|To retrieve the IP|To port-forward|To submit a job|"
+    r"To connect to a terminal|To monitor autoscaling|^\s*(ray|RAY_API_SERVER\S*) (down|get-head-ip|"
+    r"dashboard|job|submit|attach|exec|monitor)|Autoscaler v2 is now enabled|Usage stats|"
+    r"urllib3|^\s*$"
+)
+
+
+class VirtualMachines(LaunchedCluster):
+    """Virtual machines of a cloud, which ``ray up`` makes for one launch."""
+
+    ray: ClassVar[str] = "ray[default]"  # which the head needs to start the others
+    tools: ClassVar[tuple[str, ...]] = ("ray", "ssh", "rsync")
+    head_packages: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abstractmethod
+    def launcher_keys(self) -> dict[str, Any]:
+        """What only this kind says in the file: the provider and its nodes."""
+
+    @abstractmethod
+    def resolved(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """The file with what only the cloud knows, such as today's image.
+
+        Raises:
+            ConfigError: If the cloud cannot be asked, or does not have it.
+        """
+
+    @abstractmethod
+    def removed(self, name: str, folder: Path, wait: Callable[[], None]) -> None:
+        """Remove every machine of a launch, also those that are made meanwhile.
+
+        Raises:
+            RunError: If some remain.
+        """
+
+    def machinery(self, launched: Launched) -> Machinery:
+        """What ``ray up`` makes."""
+        return _RayUp(self, launched)
+
+    def more_files(self, order: Order, folder: Path) -> Iterable[File]:
+        """The file for ``ray up``, checked by Ray itself."""
+        tree = launcher_tree(self, order.name, folder)
+        check(tree)
+        return [File(FILE, machine_scripts.HEADER + yaml_text(tree))]
+
+
+def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str, Any]:
+    """The file for ``ray up``."""
+    there = home(name)
+    ssh = cluster.ssh
+    auth = {"ssh_user": ssh.user, "ssh_private_key": ssh.private_key and str(ssh.key),
+            "ssh_proxy_command": ssh.proxy_command}  # fmt: skip
+    head_packages = scripts.quoted(cluster.head_packages)
+    tree: dict[str, Any] = {
+        "cluster_name": name,
+        "max_workers": cluster.nodes - 1,
+        **cluster.launcher_keys,
+        "auth": {key: value for key, value in auth.items() if value is not None},
+        "file_mounts": _mounts(cluster, there, folder),
+        "rsync_exclude": ["**/__pycache__"],
+        "setup_commands": [],
+        "head_setup_commands": [f"bash {there}/setup.sh {head_packages}".rstrip()],
+        "worker_setup_commands": [f"bash {there}/setup.sh"],
+        # The comments say to ray up what the scripts do; it looks for it in the commands.
+        "head_start_ray_commands": [
+            f"bash {there}/ray.sh head --autoscaling-config=~/ray_bootstrap_config.yaml  # ray start"
+        ],
+        "worker_start_ray_commands": [
+            f'bash {there}/ray.sh worker "$RAY_HEAD_IP:{cluster.port or PORT}"  # ray start'
+        ],
+    }
+    if cluster.image is not None:
+        tree["docker"] = {"image": cluster.image, "container_name": f"crossmesh-{name}"}
+    return tree
+
+
+def _mounts(cluster: VirtualMachines, there: str, folder: Path) -> dict[str, str]:
+    """Remote paths and what is copied there; modes are kept."""
+    more = {f"{there}/{name}": str(source) for name, source in brought(cluster).items()}
+    return {there: str(folder / "node"), **more}
+
+
+def check(tree: dict[str, Any]) -> None:
+    """Have Ray's schema and validator judge a file.
+
+    Raises:
+        ConfigError: With what they say.
+    """
+    # Ray depends on it, so it is there wherever Ray is.
+    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]  # has none
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            check_cluster_file(tree)
+    except (ValidationError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"the cluster's file must be one that Ray accepts: {reason}") from None
+
+
+class _RayUp(Machinery):
+    def __init__(self, cluster: VirtualMachines, launched: Launched) -> None:
+        self._cluster = cluster
+        self._launched = launched
+        self._file = launched.folder / FILE
+
+    def started(self, site: Site) -> Machine:
+        """The head; it makes the others by itself."""
+        tree = self._cluster.resolved(yaml.safe_load(self._file.read_text("utf-8")))
+        self._file.write_text(machine_scripts.HEADER + yaml_text(tree), "utf-8")
+        typer.echo(f"making {self._cluster.nodes} machines", err=True)
+        self._launched.remember(head=None)
+        said = self._ray("up", "--yes", "--no-config-cache", FILE)
+        if said.code:
+            raise RunError(f"ray up has failed: {said.last_words}")
+        address = self._ray("get-head-ip", FILE, is_shown=False)
+        self._launched.remember(head=address.text.strip().splitlines()[-1])
+        return self.head(site)
+
+    def head(self, site: Site) -> Machine:
+        """The head that was made."""
+        address = self._launched.remembered("head")
+        if address is None:
+            raise Unreachable(f"{site.name} has no head")
+        machine = site.machine(address, "the head")
+        machine.connect(heed=False)
+        return machine
+
+    def given_back(self, site: Site) -> None:
+        """Remove the machines."""
+        try:
+            self._cluster.removed(site.name, self._launched.folder, reports.renew)
+        except RunError as error:
+            what = f"crossmesh cancel {site.name} tries again"
+            typer.echo(f"warning: {error}; machines cost money: {what}", err=True)
+
+    def _ray(self, *words: str, is_shown: bool = True) -> "Said":
+        return ray(self._launched.folder, *words, is_shown=is_shown)
+
+
+class Said:
+    """What a command of Ray has said."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+    @property
+    def last_words(self) -> str:
+        """Its last lines."""
+        return " | ".join(line.strip() for line in self.text.splitlines()[-4:] if line.strip())
+
+
+def ray(folder: Path, *words: str, is_shown: bool = True, heed: bool = True) -> Said:
+    """Run a command of Ray in a folder; what it says of itself is left out.
+
+    Raises:
+        Asked: If a signal asks for the end, which ends the command.
+    """
+    environment = {
+        **os.environ,
+        "PATH": programs_path(),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_UP_enable_autoscaler_v2": "1",  # its default, said so that it does not announce it
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [sys.executable, "-m", "ray.scripts.scripts", *words]
+    with (folder / "ray.log").open("ab") as log:
+        begin = log.tell()
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True,
+        )  # fmt: skip
+        written, is_asked = begin, False
+        try:
+            while True:
+                is_over = process.poll() is not None
+                reports.renew()
+                if is_shown:
+                    written = _show(folder / "ray.log", written, is_over=is_over)
+                if is_over:
+                    break
+                if heed and interrupts.requested():
+                    is_asked = True
+                    break
+                time.sleep(_POLL_S)
+        finally:
+            _end(process)
+    if is_asked:
+        raise Asked
+    with (folder / "ray.log").open("rb") as log:
+        log.seek(begin)
+        return Said(process.returncode, _COLOUR.sub("", log.read().decode(errors="replace")))
+
+
+def _show(path: Path, begin: int, *, is_over: bool) -> int:
+    """Pass on whole lines from a byte on, without noise; the byte to begin with next."""
+    with path.open("rb") as log:
+        log.seek(begin)
+        text = log.read()
+    end = len(text) if is_over else text.rfind(b"\n") + 1
+    for line in _COLOUR.sub("", text[:end].decode(errors="replace")).splitlines():
+        if not _NOISE.search(line):
+            typer.echo(line, err=True)
+    return begin + end
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command with all that it has started, which is a session of its own."""
+    for number, within_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, None)):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(within_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
