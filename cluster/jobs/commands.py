@@ -81,7 +81,7 @@ def cancel(
     launched = find(job)
     launcher = launcher_of(launched)
     state = launcher.state(launched)
-    if state.is_over and state.kind != "lost":
+    if state.is_over and state.kind != "lost" and not launched.remembered("kept"):
         typer.echo(f"{launched.name} has ended already: {_in_words(state)}", err=True)
         return
     launcher.cancel(launched)

@@ -1,4 +1,4 @@
-"""What Amazon EC2 is asked beside ``ray up``: what is there before, and that nothing is left after."""
+"""What Amazon EC2 is asked beside ``ray up``: what is there before, what is left after."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,32 +19,27 @@ _POLL_S = 1.0
 _WAIT = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}
 
 
-def client(region: str, **settings: Any) -> Any:
+def client(region: str) -> Any:
     """What talks to EC2 in a region."""
-    import boto3
+    from boto3.session import Session
     from botocore.config import Config
 
-    return boto3.client("ec2", region_name=region, config=Config(**{**_WAIT, **settings}))
+    return Session(region_name=region).client("ec2", config=Config(**_WAIT))
 
 
 def misses(region: str, instance_type: str, image: str | None) -> Iterator[str]:
     """What stands in the way: credentials, region, instance type, image."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.parsers import ResponseParserError
 
     try:
         ec2 = client(region)
-        try:
-            found = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
-        except ClientError as error:
-            if not error.response["Error"]["Code"].startswith("InvalidInstanceType"):
-                raise
-            found = []
-        if not found:
+        if not _found(ec2.describe_instance_types, "InstanceTypes", [instance_type]):
             yield f"instance_type must be one that {region} has, got {instance_type}"
         elif image is None:
             newest_image(ec2, region, instance_type)
-        if image is not None:
-            yield from _image_miss(ec2, region, image)
+        if image is not None and not _found(ec2.describe_images, "Images", [image]):
+            yield f"machine_image must be one that {region} has, got {image}"
     except ConfigError as error:
         yield str(error)
     except NoCredentialsError:
@@ -52,7 +47,7 @@ def misses(region: str, instance_type: str, image: str | None) -> Iterator[str]:
             "credentials of AWS must be there: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "AWS_PROFILE, or ~/.aws/credentials, got none"
         )
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         yield _refusal(region, error)
 
 
@@ -69,7 +64,8 @@ def newest_image(ec2: Any, region: str, instance_type: str) -> str:
     images = ec2.describe_images(Owners=[_OWNER], Filters=filters)["Images"] if names else []
     if not images:
         raise ConfigError(
-            f"machine_image must be given in {region}, which has no Ubuntu 24.04 for {instance_type}"
+            f"machine_image must be given in {region}, which has no Ubuntu 24.04 for "
+            f"{instance_type}"
         )
     newest: str = max(images, key=lambda image: image["CreationDate"])["ImageId"]
     return newest
@@ -82,6 +78,7 @@ def remove(region: str, name: str, wait: Callable[[], None]) -> None:
         RunError: If some cannot be, or remain.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     deadline = time.monotonic() + _REMOVE_S
     quiet_s = time.monotonic() + _QUIET_S
@@ -97,8 +94,10 @@ def remove(region: str, name: str, wait: Callable[[], None]) -> None:
             if time.monotonic() > deadline:
                 raise RunError(f"{len(left)} machines of {name} are still there: {', '.join(left)}")
             time.sleep(_POLL_S)
-    except (BotoCoreError, ClientError) as error:
-        raise RunError(f"machines of {name} may still be there: {_refusal(region, error)}") from None
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
+        raise RunError(
+            f"machines of {name} may still be there: {_refusal(region, error)}"
+        ) from None
 
 
 def instances(ec2: Any, name: str) -> list[str]:
@@ -106,23 +105,25 @@ def instances(ec2: Any, name: str) -> list[str]:
     filters = [{"Name": _CLUSTER_TAG, "Values": [name]},
                {"Name": "instance-state-name", "Values": _ALIVE}]  # fmt: skip
     pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
-    found = [each for page in pages for group in page["Reservations"] for each in group["Instances"]]
+    found = [
+        each for page in pages for group in page["Reservations"] for each in group["Instances"]
+    ]
     kinds = {each["InstanceId"]: tag["Value"] for each in found for tag in each["Tags"]
              if tag["Key"] == "ray-node-type"}  # fmt: skip
     return sorted(kinds, key=lambda instance: kinds[instance] != "head")
 
 
-def _image_miss(ec2: Any, region: str, image: str) -> Iterator[str]:
+def _found(describe: Callable[..., Any], what: str, names: list[str]) -> bool:
+    """Whether a region has something by its name, which AWS refuses if it has not."""
     from botocore.exceptions import ClientError
 
+    asked = {"InstanceTypes": "InstanceTypes", "Images": "ImageIds"}[what]
     try:
-        there = ec2.describe_images(ImageIds=[image])["Images"]
+        return bool(describe(**{asked: names})[what])
     except ClientError as error:
-        if not error.response["Error"]["Code"].startswith("InvalidAMIID"):
-            raise
-        there = []
-    if not there:
-        yield f"machine_image must be one that {region} has, got {image}"
+        if error.response["Error"]["Code"].startswith(("InvalidInstanceType", "InvalidAMIID")):
+            return False
+        raise
 
 
 def _refusal(region: str, error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Generated files: written to a folder, or shown."""
 
 import shlex
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class LaunchPlan:
     Attributes:
         folder: Folder of the files.
         files: The files.
-        script: Name of the one that starts everything.
+        script: Name of the one that starts everything; None: this program does it.
         tools: Programs that the script needs here.
         after: Commands to inspect and to stop it.
         end: The command that ends what has been started, and is named if this one is interrupted.
@@ -47,7 +48,7 @@ class LaunchPlan:
 
     folder: Path
     files: tuple[File, ...]
-    script: str
+    script: str | None
     tools: tuple[str, ...]
     after: str
     end: str
@@ -56,6 +57,9 @@ class LaunchPlan:
     @property
     def start(self) -> str:
         """The command that starts everything."""
+        if self.script is None:
+            words = [word for word in sys.argv[1:] if word != "--dry-run"]
+            return shlex.join(["crossmesh", *words])
         return shlex.join(["bash", str(self.folder / self.script)])
 
     def write(self) -> None:

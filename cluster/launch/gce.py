@@ -1,4 +1,4 @@
-"""What Google Compute Engine is asked beside ``ray up``: what is there before, what is left after."""
+"""What Compute Engine is asked beside ``ray up``: what is there before, what is left after."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +15,9 @@ _RULES = {404: "one that is there", 403: "one that these credentials may use"}
 
 def compute() -> Any:
     """What talks to Compute Engine."""
-    from googleapiclient import discovery
+    from googleapiclient.discovery import build
 
-    return discovery.build("compute", "v1", cache_discovery=False)
+    return build("compute", "v1", cache_discovery=False)
 
 
 def misses(project: str, zone: str, machine_type: str, image: str) -> Iterator[str]:
@@ -27,12 +27,14 @@ def misses(project: str, zone: str, machine_type: str, image: str) -> Iterator[s
 
     try:
         gce = compute()
-        asked = {
+        asked: dict[str, tuple[str, Any]] = {
             "project_id": (project, lambda: gce.projects().get(project=project)),
             "availability_zone": (zone, lambda: gce.zones().get(project=project, zone=zone)),
             "machine_type": (
                 machine_type,
-                lambda: gce.machineTypes().get(project=project, zone=zone, machineType=machine_type),
+                lambda: gce.machineTypes().get(
+                    project=project, zone=zone, machineType=machine_type
+                ),
             ),
             "source_image": (image, lambda: _image(gce, image)),
         }

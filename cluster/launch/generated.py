@@ -98,6 +98,7 @@ def run_script(plan: LaunchPlan) -> int:
 
     What it says goes where this process says things, so that it is in the launch's log.
     """
+    assert plan.script is not None
     with interrupts.deferred():
         command = ["bash", str(plan.folder / plan.script)]
         reports.share_terminal()  # ssh asks there

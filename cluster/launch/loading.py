@@ -17,7 +17,8 @@ from crossmesh.common.refusals import nearest, sentence
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.config.loading import MOST_FILES, merged
 
-PLACES = ("token", "wheel")  # fields that are paths of this machine
+# Fields that are paths of this machine.
+PLACES = ("token", "wheel", "private_key", "known_hosts")
 
 
 class _ClusterFile(Frozen):
@@ -84,7 +85,8 @@ def _placed(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         for field in PLACES
         if isinstance(value := tree.get(field), str) and not value.startswith("~")
     }
-    return {**tree, **paths}
+    ssh = tree.get("ssh")
+    return {**tree, **paths, **({"ssh": _placed(ssh, folder)} if isinstance(ssh, Mapping) else {})}
 
 
 def _found(source: str, folder: Path, field: str) -> Path:

@@ -11,8 +11,9 @@ from typing import Any
 
 from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.machines import LaunchedCluster
-from crossmesh.cluster.launch.site import Site
-from crossmesh.cluster.launch.ssh import Machine, Ssh, everywhere
+from crossmesh.cluster.launch.site import LaunchSite
+from crossmesh.cluster.launch.ssh import SshMachine, everywhere
+from crossmesh.cluster.launch.ssh_login import Ssh
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.version import VERSION
 
@@ -64,7 +65,7 @@ print("crossmesh-probe " + json.dumps(found))
 
 
 def misses(
-    cluster: LaunchedCluster, site: Site, machines: Sequence[Machine]
+    cluster: LaunchedCluster, site: LaunchSite, machines: Sequence[SshMachine]
 ) -> Iterator[str]:
     """What stands in the way of a launch, a line each."""
     if local := list(key_misses(cluster.ssh)):
@@ -90,7 +91,7 @@ def misses(
     yield from storage.misses(machines[0], found)
 
 
-def check_ready(cluster: LaunchedCluster, site: Site, machines: Sequence[Machine]) -> None:
+def check_ready(cluster: LaunchedCluster, site: LaunchSite, machines: Sequence[SshMachine]) -> None:
     """Refuse machines whose set-up has not given them what runs need.
 
     Raises:
@@ -124,7 +125,7 @@ def key_misses(ssh: Ssh) -> Iterator[str]:
 
 
 def probed(
-    cluster: LaunchedCluster, machine: Machine, asked: Mapping[str, Any]
+    cluster: LaunchedCluster, machine: SshMachine, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Facts about a machine, as seen by the Python that runs will use there."""
     begin = "" if cluster.setup else "\n".join(cluster.activate)  # which setup may be what makes
@@ -140,8 +141,8 @@ def probed(
     return {"failure": f"python3 must run on {machine}, got {answer.last_words}"}
 
 
-_NOTHING = {"packages": [], "room": [], "port": None, "data": None, "write": None, "read": None,
-            "remove": None}  # fmt: skip
+_NOTHING: dict[str, Any] = {"packages": [], "room": [], "port": None, "data": None, "write": None,
+                            "read": None, "remove": None}  # fmt: skip
 
 
 def _asked(cluster: LaunchedCluster) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def _packages(cluster: LaunchedCluster) -> list[str]:
     return ["ray", *([] if cluster.code == "shipped" else ["crossmesh"])]
 
 
-def _refusal(machine: Machine) -> str:
+def _refusal(machine: SshMachine) -> str:
     """Why a machine cannot be reached, or nothing."""
     try:
         machine.connect()
@@ -163,7 +164,7 @@ def _refusal(machine: Machine) -> str:
 
 
 def _misses_of(
-    cluster: LaunchedCluster, machine: Machine, facts: Mapping[str, Any], *, is_head: bool
+    cluster: LaunchedCluster, machine: SshMachine, facts: Mapping[str, Any], *, is_head: bool
 ) -> Iterator[str]:
     if "failure" in facts:
         yield facts["failure"]
@@ -181,7 +182,7 @@ def _misses_of(
 
 
 def version_misses(
-    cluster: LaunchedCluster, machine: Machine, facts: Mapping[str, Any], *, is_prepared: bool
+    cluster: LaunchedCluster, machine: SshMachine, facts: Mapping[str, Any], *, is_prepared: bool
 ) -> Iterator[str]:
     """What is wrong with Python, and with what must be installed there by now."""
     if "failure" in facts:
@@ -199,7 +200,7 @@ def version_misses(
             yield f"{name} must be {wanted[name]} on {machine}, got {got or 'none'}"
 
 
-def _python_miss(found: Mapping[Machine, Mapping[str, Any]]) -> Iterator[str]:
+def _python_miss(found: Mapping[SshMachine, Mapping[str, Any]]) -> Iterator[str]:
     """Ray wants one minor version of Python on all nodes."""
     versions = {tuple(facts["python"][:2]): machine for machine, facts in found.items()
                 if "python" in facts}  # fmt: skip
@@ -212,7 +213,7 @@ def _dotted(numbers: Sequence[int]) -> str:
     return ".".join(map(str, numbers))
 
 
-def _container_miss(cluster: LaunchedCluster, machine: Machine) -> str:
+def _container_miss(cluster: LaunchedCluster, machine: SshMachine) -> str:
     """Whether docker runs there, and has the image or can get it."""
     image = scripts.quoted([str(cluster.image)])
     command = (
@@ -228,28 +229,32 @@ def _container_miss(cluster: LaunchedCluster, machine: Machine) -> str:
                5: "it is neither there nor in its registry"}  # fmt: skip
     if code not in reasons:
         return ""
-    return f"image must be one that docker can run on {machine}, got {cluster.image} ({reasons[code]})"
+    return (
+        f"image must be one that docker can run on {machine}, got {cluster.image} ({reasons[code]})"
+    )
 
 
 class _SharedFolder:
     """Whether all machines see the storage: the head writes a file there, the others read it."""
 
-    def __init__(self, cluster: LaunchedCluster, site: Site) -> None:
+    def __init__(self, cluster: LaunchedCluster, site: LaunchSite) -> None:
         self._cluster = cluster
         self._folder = cluster.shared_folder
         self._name = f".crossmesh-{secrets.token_hex(8)}"
 
-    def written_by(self, head: Machine, asked: Mapping[str, Any]) -> Any:
+    def written_by(self, head: SshMachine, asked: Mapping[str, Any]) -> Any:
         """What asks a machine for facts, and the head to write the file as well."""
         write = {"folder": self._folder, "name": self._name} if self._folder else None
 
-        def facts(machine: Machine) -> dict[str, Any]:
+        def facts(machine: SshMachine) -> dict[str, Any]:
             more = {"write": write} if machine is head else {}
             return probed(self._cluster, machine, {**asked, **more})
 
         return facts
 
-    def misses(self, head: Machine, found: Mapping[Machine, Mapping[str, Any]]) -> Iterator[str]:
+    def misses(
+        self, head: SshMachine, found: Mapping[SshMachine, Mapping[str, Any]]
+    ) -> Iterator[str]:
         """Which machines do not see the file; it is removed."""
         facts = found.get(head)
         if self._folder is None or facts is None or "failure" in facts:
@@ -267,4 +272,5 @@ class _SharedFolder:
         for machine, known in zip(others, seen, strict=True):
             if known.get("read") != self._name:
                 where = PurePosixPath(path).parent
-                yield f"{rule}, got {self._folder}: what {head} writes in {where}, {machine} does not see"
+                yield (f"{rule}, got {self._folder}: what {head} writes in {where}, {machine} does "
+                       "not see")  # fmt: skip

@@ -1,4 +1,4 @@
-"""One training on machines reached by ssh: started, followed, fetched, and the machines given back."""
+"""One training on machines reached by ssh: started, followed, fetched, machines given back."""
 
 import codecs
 import contextlib
@@ -11,8 +11,8 @@ import typer
 
 from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.launched import Launched
-from crossmesh.cluster.launch.site import Site
-from crossmesh.cluster.launch.ssh import BROKEN, Asked, Machine, Unreachable
+from crossmesh.cluster.launch.site import LaunchSite
+from crossmesh.cluster.launch.ssh import BROKEN, Asked, NotReached, SshMachine
 from crossmesh.common.errors import RunError
 from crossmesh.common.supervision import interrupts, reports
 
@@ -27,26 +27,26 @@ class Machinery(ABC):
     """How a kind of cluster gets its machines, and gives them back."""
 
     @abstractmethod
-    def started(self, site: Site) -> Machine:
-        """The head, when Ray runs on it, and when the others have it or will get it by themselves."""
+    def started(self, site: LaunchSite) -> SshMachine:
+        """The head, when Ray runs on it, and on the others or will by itself."""
 
     @abstractmethod
-    def head(self, site: Site) -> Machine:
+    def head(self, site: LaunchSite) -> SshMachine:
         """The head of a launch that has been started, perhaps by another process.
 
         Raises:
-            Unreachable: If there is none any more.
+            NotReached: If there is none any more.
         """
 
     @abstractmethod
-    def given_back(self, site: Site) -> None:
+    def given_back(self, site: LaunchSite) -> None:
         """End what was started, and give back what was taken; what cannot be is said."""
 
 
-class Job:
+class RemoteTraining:
     """The training on a head, which runs apart from any connection."""
 
-    def __init__(self, site: Site, head: Machine) -> None:
+    def __init__(self, site: LaunchSite, head: SshMachine) -> None:
         self._site = site
         self._head = head
         self._written = 0
@@ -59,7 +59,7 @@ class Job:
         self._site.script(self._head, words, "starting the training", within_s=_WORD_S)
 
     def status(self, *, heed: bool = False) -> tuple[str, int | None, bool]:
-        """``none``, ``running`` or ``ended``; then its exit code; and whether the head's Ray lives."""
+        """``none``, ``running`` or ``ended``; its exit code; whether the head's Ray lives."""
         command = self._site.inside(f"bash {self._site.there}/job.sh status")
         words = self._head.run(command, heed=heed, within_s=_WORD_S).out.split()
         if words[:1] == ["ended"]:
@@ -78,13 +78,13 @@ class Job:
         A broken connection is opened again; a signal asks the training to end.
 
         Raises:
-            Unreachable: If the head stays out of reach.
+            NotReached: If the head stays out of reach.
         """
         command = f"bash {self._site.there}/job.sh follow"
         while True:
             words = self._site.inside(f"{command} {self._written + 1}")
             code = self._head.follow(words, self._take, look=self._look)
-            with contextlib.suppress(Unreachable):
+            with contextlib.suppress(NotReached):
                 if code != BROKEN:
                     what, ended, ray_lives = self.status()
                     if what == "ended":
@@ -96,6 +96,14 @@ class Job:
             typer.echo("connection lost; training continues; reconnecting", err=True)
             self._reconnect()
 
+    def show(self, *, to_end: bool) -> None:
+        """Show what it says, with ``to_end`` until it has ended."""
+        if to_end and self.status()[0] == "running":
+            self.followed()
+        else:
+            command = f"tail -c +1 {self._site.there}/train.log"
+            self._take(self._head.run(self._site.inside(command)).out.encode())
+
     def _reconnect(self) -> None:
         deadline = time.monotonic() + LOST_S
         self._head.close()
@@ -103,7 +111,7 @@ class Job:
             reports.renew()
             try:
                 return self._head.connect(heed=False)
-            except Unreachable:
+            except NotReached:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_S)
@@ -111,7 +119,7 @@ class Job:
     def _look(self) -> None:
         reports.renew()
         if interrupts.requested() and not self._is_asked:
-            with contextlib.suppress(Unreachable):  # then once it is back
+            with contextlib.suppress(NotReached):  # then once it is back
                 self.stop()
 
     def _take(self, piece: bytes) -> None:
@@ -131,7 +139,7 @@ class MachineRun:
     """
 
     def __init__(
-        self, machinery: Machinery, site: Site, launched: Launched, relaunches: int
+        self, machinery: Machinery, site: LaunchSite, launched: Launched, relaunches: int
     ) -> None:
         self._machinery = machinery
         self._site = site
@@ -147,6 +155,7 @@ class MachineRun:
             code = 130
         finally:
             if keep:
+                self._launched.remember(kept=True)
                 typer.echo(
                     f"machines are kept; give them back with: crossmesh cancel {self._site.name}",
                     err=True,
@@ -167,11 +176,11 @@ class MachineRun:
                 self._machinery.given_back(self._site)
             head = self._machinery.started(self._site)
             self._launched.remember(phase="running")
-            job = Job(self._site, head)
+            job = RemoteTraining(self._site, head)
             job.start(again=relaunch > 0)
             try:
                 code, ray_lives = job.followed()
-            except Unreachable:
+            except NotReached:
                 if interrupts.requested() or relaunch == self._relaunches:
                     raise
                 continue
@@ -184,16 +193,18 @@ class MachineRun:
         code = 1
         try:
             head = self._machinery.head(self._site)
-            job = Job(self._site, head)
-            if job.status()[0] == "running":
+            job = RemoteTraining(self._site, head)
+            what, ended, _ = job.status()
+            if what == "running":
                 job.stop()
-            if job.status()[0] != "none":
-                code, _ = job.followed()
+                ended, _ = job.followed()
+            code = 1 if ended is None else ended
             self.fetch_what_is_there()
-        except Unreachable as error:
+        except NotReached as error:
             typer.echo(f"warning: {error}", err=True)
         finally:
             self._machinery.given_back(self._site)
+            self._launched.remember(kept=False)
         return code
 
     def fetch_what_is_there(self) -> None:
@@ -210,7 +221,9 @@ class MachineRun:
                 time.sleep(_RETRY_S)
 
 
-def fetched(site: Site, head: Machine, run_dir: str, to: Path, *, whole: bool = True) -> bool:
+def fetched(
+    site: LaunchSite, head: SshMachine, run_dir: str, to: Path, *, whole: bool = True
+) -> bool:
     """Bring a run directory here, with its checkpoints or without; whether there is one."""
     run = scripts.path(run_dir)
     if head.run(site.inside(f"test -e {run}/config.yaml"), heed=False).code:

@@ -1,50 +1,35 @@
-"""Ray's cluster launcher: files for ``ray up`` on machines of one's own, on EC2 and on GCE.
+"""What machines that are reached by ssh have in common: their fields, their files, the launch."""
 
-Keys: docs.ray.io/en/latest/cluster/vms/references/ray-cluster-configuration.html, and the schema
-in Ray's own package, against which every file is checked before it is used.
-"""
-
-import contextlib
 import importlib.metadata
-import io
 import re
-import shlex
+import shutil
+import socket
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from crossmesh.cluster.launch import machine_scripts, scripts
 from crossmesh.cluster.launch.config import Port, Text, Word
-from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
+from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan
 from crossmesh.cluster.launch.generated import GeneratedCluster
+from crossmesh.cluster.launch.launched import JobState, Launched
+from crossmesh.cluster.launch.machine_run import RUN, MachineRun, Machinery, RemoteTraining, fetched
 from crossmesh.cluster.launch.order import Order
+from crossmesh.cluster.launch.site import START_S, LaunchSite, home
+from crossmesh.cluster.launch.ssh import NotReached
+from crossmesh.cluster.launch.ssh_login import Ssh
 from crossmesh.cluster.launch.tokens import checked_token
-from crossmesh.common.errors import ConfigError
-from crossmesh.common.frozen import Frozen, Many
+from crossmesh.common.errors import ConfigError, RunError
+from crossmesh.common.frozen import Many
+from crossmesh.common.supervision import interrupts, reports
 from crossmesh.emulator.data.config import UserPath
-from crossmesh.emulator.executors.ray_internals import check_cluster_file
-
-_START_S = 120  # longest wait for a node's Ray
-
-
-class Ssh(Frozen):
-    """SSH login to the machines.
-
-    Attributes:
-        user: Name of the account.
-        private_key: File with the key; by default what ssh or Ray finds.
-        proxy_command: ssh's ProxyCommand, where machines are reached through another.
-    """
-
-    user: Word = "ubuntu"
-    private_key: Text | None = None
-    proxy_command: Text | None = None
 
 
 class LaunchedCluster(GeneratedCluster):
-    """Machines that Ray's cluster launcher (``ray up``) sets up over ssh.
+    """Machines that are reached over ssh.
 
     Attributes:
         storage: Needed here: nodes have no disk in common otherwise.
@@ -56,161 +41,211 @@ class LaunchedCluster(GeneratedCluster):
         wheel: crossmesh's wheel, copied to each node and installed with pip; by default none.
             With ``code: shipped`` and no image, pip installs what crossmesh depends on, in the
             versions used here.
-        port: Port on which the head listens.
+        port: Port on which the head listens; by default a free one.
         token: File with the token; by default a fresh one beside the generated files.
         timeout_s: Longest wait until all nodes have joined, from when the head is up.
+        relaunches: How often a lost head is replaced, and the run resumed from its last
+            checkpoint.
         ssh: SSH login to the machines.
-        head_setup: What Ray's own defaults install on the head to start workers from there.
     """
 
-    head_setup: ClassVar[tuple[str, ...]] = ()
     storage: Text
     cpus_per_node: int | None = Field(None, ge=1)
     activate: Many[Text] = ()
     setup: Many[Text] = ()
     image: Word | None = None
     wheel: UserPath | None = None
-    port: Port = 6379
+    port: Port | None = None
     token: UserPath | None = None
     timeout_s: float = Field(900.0, gt=0)
+    relaunches: int = Field(1, ge=0)
     ssh: Ssh = Ssh()
+
+    tools: ClassVar[tuple[str, ...]] = ("ssh",)
+    ray: ClassVar[str] = "ray"
 
     @property
     def joining_s(self) -> float:
         """``timeout_s``: the head starts the training while the workers are set up."""
         return self.timeout_s
 
-    @property
     @abstractmethod
-    def launcher_keys(self) -> dict[str, Any]:
-        """What only this kind says in the file for ``ray up``: the provider and its nodes."""
+    def machinery(self, launched: Launched) -> Machinery:
+        """How this kind gets the machines of a launch, and gives them back."""
+
+    def more_files(self, order: Order, folder: Path) -> Iterable[File]:
+        """Files that only this kind has, for this machine.
+
+        Raises:
+            ConfigError: If they cannot be used.
+        """
+        return ()
 
     @property
-    def ending(self) -> str:
-        """The command that gives the machines back."""
-        return "ray down --yes cluster.yaml"
+    def is_prepared(self) -> bool:
+        """Whether the machines have what runs need before they are set up."""
+        return not (self.setup or self.wheel or self.image or self.code == "shipped")
 
     def run_directory(self, order: Order, folder: Path) -> str:
         """On the head, unless cluster or options say where."""
-        return order.run_dir or f"{home(self)}/runs/{order.name}"
+        return order.run_dir or f"{home(order.name)}/run"
 
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
-        """The files that set machines up, train on them, and fetch the run.
-
-        Raises:
-            ConfigError: If Ray's own checks refuse them.
-        """
-        tree = launcher_tree(self, folder)
-        check(tree)
+        """The files that set machines up and train there."""
+        brought(self)
         run_dir = self.run_directory(order, folder)
-        address = f"127.0.0.1:{self.port}"
-        train = scripts.training_script(order, run_dir, address, _prologue(self))
-        files = (
-            File("cluster.yaml", machine_scripts.HEADER + yaml_text(tree)),
-            File("launch.sh", _launch_script(self, order, run_dir), SCRIPT),
+        train = scripts.training_script(order, run_dir, '"$(cat "$here/address")"', _prologue(self))
+        job = machine_scripts.JOB.format(run=scripts.path(run_dir), config=scripts.CONFIG)
+        files = [
+            *self.more_files(order, folder),
             scripts.config_file(order, "node/"),
             scripts.environment_file(self.variables, self.activate),
-            File("node/train.sh", train, SCRIPT),
-            File("node/job.sh", machine_scripts.JOB, SCRIPT),
+            File("node/processes.sh", machine_scripts.PROCESSES),
+            File("node/setup.sh", _setup_script(self, home(order.name)), SCRIPT),
             File("node/ray.sh", _ray_script(self), SCRIPT),
-        )
-        end = f"cd {shlex.quote(str(folder))} && {self.ending}"
+            File("node/train.sh", train, SCRIPT),
+            File("node/job.sh", job, SCRIPT),
+        ]
+        if self.image is not None:
+            files.append(File("node/container.sh", _container_script(self, order, run_dir), SCRIPT))
+        end = f"crossmesh cancel {order.name}"
         return LaunchPlan(
             folder=folder,
-            files=files,
-            script="launch.sh",
-            tools=("ray", "ssh", "rsync"),
-            after=machine_scripts.AFTER.format(folder=shlex.quote(str(folder)), end=end),
+            files=tuple(files),
+            script=None,
+            tools=self.tools,
+            after=f"From any terminal, end it and give the machines back:   {end}",
             end=end,
             token=None if self.token else "node/token",
         )
 
+    def launch(self, order: Order, launched: Launched) -> int:
+        """Set the machines up, train there, fetch the run, and give them back."""
+        self.plan(order, launched.folder).write()
+        again = f"end what may still run with: crossmesh cancel {launched.name}"
+        reports.next_command(again)
+        launched.remember(phase="starting")
+        with interrupts.deferred(), self.site(launched.name, launched.folder) as site:
+            return self._run(site, launched).result(keep=order.keep)
 
-def launcher_tree(machines: LaunchedCluster, folder: Path) -> dict[str, Any]:
-    """The file for ``ray up``."""
-    there = home(machines)
-    ray = f"bash {there}/ray.sh"
-    ssh = machines.ssh
-    auth = {"ssh_user": ssh.user, "ssh_private_key": ssh.private_key,
-            "ssh_proxy_command": ssh.proxy_command}  # fmt: skip
-    tree: dict[str, Any] = {
-        "cluster_name": machines.name,
-        "max_workers": machines.nodes - 1,
-        **machines.launcher_keys,
-        "auth": {key: value for key, value in auth.items() if value is not None},
-        "file_mounts": _mounts(machines, folder),
-        "rsync_exclude": ["**/__pycache__"],
-        "setup_commands": [*machines.setup, *_installing(machines)],
-        "head_setup_commands": list(machines.head_setup),
-        "worker_setup_commands": [],
-        "head_start_ray_commands": [f"{ray} head"],
-        "worker_start_ray_commands": [f'{ray} worker "$RAY_HEAD_IP"'],
-    }
-    if machines.image is not None:
-        tree["docker"] = {"image": machines.image, "container_name": f"crossmesh-{machines.name}"}
-    return tree
+    def state(self, launched: Launched) -> JobState:
+        """How the training stands: what the launch has noted, or what the head says."""
+        if launched.exit_code is not None:
+            return super().state(launched)
+        if launched.process is not None:
+            return JobState("running" if launched.remembered("phase") == "running" else "starting")
+        is_here = launched.record.host == socket.gethostname()
+        gone = "its process has ended" if is_here else f"launched on {launched.record.host}"
+        what_to_do = f"crossmesh cancel {launched.name} ends it and gives the machines back"
+        try:
+            with self.site(launched.name, launched.folder) as site:
+                head = self.machinery(launched).head(site)
+                what, code, _ = RemoteTraining(site, head).status()
+        except NotReached as error:
+            return JobState("lost", f"{gone}; {error}; {what_to_do}")
+        if what == "running":
+            return JobState("running", f"{gone}; {what_to_do}")
+        ended = "" if code is None else f"; the training has ended with {code}"
+        return JobState("lost", f"{gone}{ended}; {what_to_do}", code)
+
+    def follow(self, launched: Launched, *, to_end: bool) -> None:
+        """Print the log; if what launched is gone, what the training says on the head."""
+        if launched.process is not None or launched.exit_code is not None:
+            super().follow(launched, to_end=to_end)
+            return
+        with self.site(launched.name, launched.folder) as site:
+            RemoteTraining(site, self.machinery(launched).head(site)).show(to_end=to_end)
+
+    def cancel(self, launched: Launched) -> None:
+        """Ask for the end; if what launched is gone, do here what it would have done."""
+        if launched.process is not None:
+            super().cancel(launched)
+            return
+        with self.site(launched.name, launched.folder) as site:
+            code = self._run(site, launched).wind_up()
+        if launched.exit_code is None:
+            launched.end(code)
+
+    def fetch(self, launched: Launched, to: Path) -> None:
+        """Bring the run directory here: what the launch has fetched, or else from the head."""
+        here = launched.folder / RUN
+        if (here / "config.yaml").is_file():
+            shutil.copytree(here, to, dirs_exist_ok=True)
+            return
+        with self.site(launched.name, launched.folder) as site:
+            head = self.machinery(launched).head(site)
+            if not fetched(site, head, launched.run_dir, to):
+                raise RunError(f"{launched.name} has left no run directory at {launched.run_dir}")
+
+    def glance(self, launched: Launched) -> Path | None:
+        """The run without its checkpoints, copied from the head; or all that was fetched."""
+        here = launched.folder / RUN
+        if (here / "config.yaml").is_file():
+            return here
+        seen = launched.folder / "seen"
+        with self.site(launched.name, launched.folder) as site:
+            head = self.machinery(launched).head(site)
+            is_there = fetched(site, head, launched.run_dir, seen, whole=False)
+        return seen if is_there else None
+
+    def site(self, name: str, folder: Path) -> LaunchSite:
+        """The machines of a launch."""
+        return LaunchSite(name, self.ssh.options(), self._container(name))
+
+    def _run(self, site: LaunchSite, launched: Launched) -> MachineRun:
+        return MachineRun(self.machinery(launched), site, launched, self.relaunches)
+
+    def _container(self, name: str) -> str | None:
+        return None if self.image is None else f"crossmesh-{name}"
 
 
-def check(tree: dict[str, Any]) -> None:
-    """Have Ray's schema and validator judge a file.
+def sources(machines: LaunchedCluster, folder: Path) -> dict[str, Path]:
+    """What is copied to each machine, by its path in our folder there."""
+    made = {path.name: path for path in sorted((folder / "node").iterdir())}
+    return {**made, **brought(machines)}
+
+
+def brought(machines: LaunchedCluster) -> dict[str, Path]:
+    """What of it is not made for the launch.
 
     Raises:
-        ConfigError: With what they say.
+        ConfigError: If it cannot be copied.
     """
-    # Ray depends on it, so it is there wherever Ray is.
-    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]  # has none
-
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            check_cluster_file(tree)
-    except (ValidationError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"the cluster's file must be one that Ray accepts: {reason}") from None
-
-
-def home(machines: LaunchedCluster) -> str:
-    """The folder of our files on each node."""
-    return f"~/.crossmesh/{machines.name}"
-
-
-def _mounts(machines: LaunchedCluster, folder: Path) -> dict[str, str]:
-    """Remote paths and what is copied there; modes are kept."""
-    there = home(machines)
-    mounts = {there: str(folder / "node")}
+    found = {}
     if machines.token is not None:
-        mounts[f"{there}/token"] = str(checked_token(machines.token, "token"))
+        found["token"] = checked_token(machines.token, "token")
     if machines.wheel is not None:
         if not machines.wheel.is_file():
             raise ConfigError(f"wheel must be an existing file, got {machines.wheel}")
-        mounts[f"{there}/{machines.wheel.name}"] = str(machines.wheel)
+        found[machines.wheel.name] = machines.wheel
     if machines.code == "shipped":
         for source in sorted(Path(__file__).parents[2].glob("[a-z_]*")):  # links in a checkout
             if source.name != "__pycache__":
-                mounts[f"{there}/code/crossmesh/{source.name}"] = str(source.resolve())
-    return mounts
+                found[f"code/crossmesh/{source.name}"] = source.resolve()
+    return found
 
 
-def _installing(machines: LaunchedCluster) -> list[str]:
-    """Commands that install what runs need on a node."""
+def _setup_script(machines: LaunchedCluster, there: str) -> str:
+    install = ""
     if machines.wheel is not None:
-        return [f"python3 -m pip install {scripts.path(f'{home(machines)}/{machines.wheel.name}')}"]
-    if machines.code == "shipped" and machines.image is None:
-        return [f"python3 -m pip install {scripts.quoted(_dependencies())}"]
-    return []
+        install = f"python3 -m pip install {scripts.path(f'{there}/{machines.wheel.name}')}"
+    elif machines.code == "shipped" and machines.image is None:
+        install = f"python3 -m pip install {scripts.quoted(_dependencies(machines.ray))}"
+    return machine_scripts.SETUP.format(setup="\n".join(machines.setup), install=install)
 
 
-def _dependencies() -> list[str]:
+def _dependencies(ray: str) -> list[str]:
     """What crossmesh depends on, in the versions used here, so that all nodes compute the same."""
     required = importlib.metadata.requires("crossmesh") or []
     names = [re.split(r"[^A-Za-z0-9._-]", text)[0] for text in required if "extra ==" not in text]
     versions = {name: importlib.metadata.version(name) for name in names}
-    versions["ray[default]"] = versions.pop("ray")  # which the launcher needs
+    versions[ray] = versions.pop("ray")
     return [f"{name}=={version}" for name, version in versions.items()]
 
 
 def _prologue(machines: LaunchedCluster) -> list[str]:
     begin = ['. "$here/env.sh"']
-    if machines.code == "shipped":  # to the head by ray up, from there to the actors by Ray
+    if machines.code == "shipped":  # to the head by ssh, from there to the actors by Ray
         begin.append('export PYTHONPATH="$here/code${PYTHONPATH:+:$PYTHONPATH}"')
     return begin
 
@@ -218,21 +253,22 @@ def _prologue(machines: LaunchedCluster) -> list[str]:
 def _ray_script(machines: LaunchedCluster) -> str:
     """Starts and ends one node's Ray, and nothing else."""
     cpus = [] if machines.cpus_per_node is None else [f"--num-cpus={machines.cpus_per_node}"]
-    options = scripts.quoted([*cpus, "--include-log-monitor=false"])
+    # Free ports, so that several users can have nodes on one machine.
+    ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
     return machine_scripts.RAY.format(
-        port=machines.port,
+        port=machines.port or 0,
         folder=scripts.PRIVATE_FOLDER,
-        options=options,
-        seconds=_START_S,
+        options=scripts.quoted([*cpus, *ports, "--include-log-monitor=false"]),
+        seconds=START_S,
         version=importlib.metadata.version("ray"),
     )
 
 
-def _launch_script(machines: LaunchedCluster, order: Order, run_dir: str) -> str:
-    return machine_scripts.LAUNCH.format(
-        job=f"bash {home(machines)}/job.sh",
-        here=shlex.quote(f"runs/{order.config.name}"),
-        from_there=shlex.quote(run_dir.rstrip("/") + "/"),
-        to_here=shlex.quote(f"runs/{order.config.name}/"),
-        end=machines.ending,
+def _container_script(machines: LaunchedCluster, order: Order, run_dir: str) -> str:
+    shared = {machines.shared_folder, machines.data_dir, run_dir}
+    folders = sorted(path for path in shared if path is not None and not path.startswith("~"))
+    return machine_scripts.CONTAINER.format(
+        name=f"crossmesh-{order.name}",
+        volumes=scripts.quoted(word for path in folders for word in ("--volume", f"{path}:{path}")),
+        image=machines.image,
     )

@@ -1,7 +1,7 @@
 """Machines that Ray's cluster launcher (``ray up``) makes, and starts the others from the head.
 
-Keys of its file: docs.ray.io/en/latest/cluster/vms/references/ray-cluster-configuration.html, and the
-schema in Ray's own package, against which every file is checked before it is used.
+Keys of its file: docs.ray.io/en/latest/cluster/vms/references/ray-cluster-configuration.html, and
+the schema in Ray's own package, against which every file is checked before it is used.
 """
 
 import contextlib
@@ -27,24 +27,28 @@ from crossmesh.cluster.launch.launched import Launched
 from crossmesh.cluster.launch.machine_run import Machinery
 from crossmesh.cluster.launch.machines import LaunchedCluster, brought
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.site import Site, home
-from crossmesh.cluster.launch.ssh import Asked, Machine, Unreachable
+from crossmesh.cluster.launch.site import LaunchSite, home
+from crossmesh.cluster.launch.ssh import Asked, NotReached, SshMachine
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.emulator.executors.ray_internals import check_cluster_file
 
 FILE = "cluster.yaml"
 PORT = 6379
+_AUTOSCALING = "--autoscaling-config=~/ray_bootstrap_config.yaml"  # by which it makes the others
+_NAME = 35  # longest name of a cluster: GCE takes 63, and Ray adds 28 for names of machines
 _POLL_S = 0.1
 _END_S = 20.0  # so long ray up may take to end after it was asked to
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What ray up says at every start and means for others: how to use Ray, which crossmesh does itself.
 _NOISE = re.compile(
     r"Useful commands|To terminate the cluster|To retrieve the IP|To port-forward|To submit a job|"
-    r"To connect to a terminal|To monitor autoscaling|^\s*(ray|RAY_API_SERVER\S*) (down|get-head-ip|"
-    r"dashboard|job|submit|attach|exec|monitor)|Autoscaler v2 is now enabled|Usage stats|"
-    r"urllib3|^\s*$"
+    r"To connect to a terminal|To monitor autoscaling|^\s*(ray|RAY_API_SERVER\S*) (down|"
+    r"get-head-ip|dashboard|job|submit|attach|exec|monitor)|Autoscaler v2 is now enabled|"
+    r"Shared connection to|Permanently added|\.bashrc: No such|Requirement already satisfied|"
+    r"Usage stats|refers to a file|To ensure this mount updates|urllib3|^\s*(!!!)?\s*$"
 )
+_INSIDE = re.compile(r"Traceback |\s|\^")  # of a traceback, all but its last line
 
 
 class VirtualMachines(LaunchedCluster):
@@ -58,6 +62,11 @@ class VirtualMachines(LaunchedCluster):
     @abstractmethod
     def launcher_keys(self) -> dict[str, Any]:
         """What only this kind says in the file: the provider and its nodes."""
+
+    @property
+    @abstractmethod
+    def rays_keys(self) -> str:
+        """A pattern for the files in ``~/.ssh`` of the keys that Ray makes for this cloud."""
 
     @abstractmethod
     def resolved(self, tree: dict[str, Any]) -> dict[str, Any]:
@@ -79,11 +88,30 @@ class VirtualMachines(LaunchedCluster):
         """What ``ray up`` makes."""
         return _RayUp(self, launched)
 
+    def site(self, name: str, folder: Path) -> LaunchSite:
+        """Its machines are new: their keys are written down for this launch alone.
+
+        An address that another machine had before, with another key, is no reason to refuse it.
+        """
+        options = self.ssh.options(new_keys=folder / "known_hosts")
+        return LaunchSite(name, options, self._container(name))
+
     def more_files(self, order: Order, folder: Path) -> Iterable[File]:
         """The file for ``ray up``, checked by Ray itself."""
         tree = launcher_tree(self, order.name, folder)
         check(tree)
         return [File(FILE, machine_scripts.HEADER + yaml_text(tree))]
+
+
+def cluster_name(name: str) -> str:
+    """A launch's name as Ray can put it into names of machines, which clouds limit.
+
+    >>> cluster_name("aws-digits-ab3x")
+    'aws-digits-ab3x'
+    >>> cluster_name("gcp-" + 38 * "a" + "-ab3x")
+    'gcp-aaaaaaaaaaaaaaaaaaaaaaaaaa-ab3x'
+    """
+    return name if len(name) <= _NAME else name[: _NAME - 5].rstrip("-") + name[-5:]
 
 
 def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str, Any]:
@@ -94,7 +122,7 @@ def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str
             "ssh_proxy_command": ssh.proxy_command}  # fmt: skip
     head_packages = scripts.quoted(cluster.head_packages)
     tree: dict[str, Any] = {
-        "cluster_name": name,
+        "cluster_name": cluster_name(name),
         "max_workers": cluster.nodes - 1,
         **cluster.launcher_keys,
         "auth": {key: value for key, value in auth.items() if value is not None},
@@ -103,12 +131,10 @@ def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str
         "setup_commands": [],
         "head_setup_commands": [f"bash {there}/setup.sh {head_packages}".rstrip()],
         "worker_setup_commands": [f"bash {there}/setup.sh"],
-        # The comments say to ray up what the scripts do; it looks for it in the commands.
-        "head_start_ray_commands": [
-            f"bash {there}/ray.sh head --autoscaling-config=~/ray_bootstrap_config.yaml  # ray start"
-        ],
+        # ray up looks for the last word in the commands, and warns if it is not there.
+        "head_start_ray_commands": [f"bash {there}/ray.sh head {_AUTOSCALING} 'ray start'"],
         "worker_start_ray_commands": [
-            f'bash {there}/ray.sh worker "$RAY_HEAD_IP:{cluster.port or PORT}"  # ray start'
+            f'bash {there}/ray.sh worker "$RAY_HEAD_IP:{cluster.port or PORT}" "ray start"'
         ],
     }
     if cluster.image is not None:
@@ -145,55 +171,56 @@ class _RayUp(Machinery):
         self._launched = launched
         self._file = launched.folder / FILE
 
-    def started(self, site: Site) -> Machine:
+    def started(self, site: LaunchSite) -> SshMachine:
         """The head; it makes the others by itself."""
         tree = self._cluster.resolved(yaml.safe_load(self._file.read_text("utf-8")))
         self._file.write_text(machine_scripts.HEADER + yaml_text(tree), "utf-8")
         typer.echo(f"making {self._cluster.nodes} machines", err=True)
         self._launched.remember(head=None)
-        said = self._ray("up", "--yes", "--no-config-cache", FILE)
-        if said.code:
-            raise RunError(f"ray up has failed: {said.last_words}")
+        self._ray(
+            "up", "--yes", "--no-config-cache", "--log-style=pretty", "--log-color=false", FILE
+        )
         address = self._ray("get-head-ip", FILE, is_shown=False)
-        self._launched.remember(head=address.text.strip().splitlines()[-1])
+        self._launched.remember(head=address.splitlines()[-1].strip())
         return self.head(site)
 
-    def head(self, site: Site) -> Machine:
+    def head(self, site: LaunchSite) -> SshMachine:
         """The head that was made."""
         address = self._launched.remembered("head")
         if address is None:
-            raise Unreachable(f"{site.name} has no head")
-        machine = site.machine(address, "the head")
+            raise NotReached(f"{site.name} has no head")
+        machine = site.machine(address, "the head", *self._key_options())
         machine.connect(heed=False)
         return machine
 
-    def given_back(self, site: Site) -> None:
+    def _key_options(self) -> list[str]:
+        """Options of ssh for the keys that Ray has made, where the file names none."""
+        if self._cluster.ssh.key is not None:
+            return []
+        keys = sorted((Path.home() / ".ssh").glob(self._cluster.rays_keys))
+        return ["-oIdentitiesOnly=yes", *(f"-oIdentityFile={key}" for key in keys)]
+
+    def given_back(self, site: LaunchSite) -> None:
         """Remove the machines."""
         try:
-            self._cluster.removed(site.name, self._launched.folder, reports.renew)
+            self._cluster.removed(cluster_name(site.name), self._launched.folder, reports.renew)
         except RunError as error:
             what = f"crossmesh cancel {site.name} tries again"
             typer.echo(f"warning: {error}; machines cost money: {what}", err=True)
 
-    def _ray(self, *words: str, is_shown: bool = True) -> "Said":
-        return ray(self._launched.folder, *words, is_shown=is_shown)
+    def _ray(self, *words: str, is_shown: bool = True) -> str:
+        code, text = ray(self._launched.folder, *words, is_shown=is_shown)
+        if code:
+            reasons = [line for line in text.splitlines() if line and not _INSIDE.match(line)]
+            raise RunError(f"ray {words[0]} has failed: {reasons[-1] if reasons else code}")
+        return text
 
 
-class Said:
-    """What a command of Ray has said."""
-
-    def __init__(self, code: int, text: str) -> None:
-        self.code = code
-        self.text = text
-
-    @property
-    def last_words(self) -> str:
-        """Its last lines."""
-        return " | ".join(line.strip() for line in self.text.splitlines()[-4:] if line.strip())
-
-
-def ray(folder: Path, *words: str, is_shown: bool = True, heed: bool = True) -> Said:
+def ray(folder: Path, *words: str, is_shown: bool = True) -> tuple[int, str]:
     """Run a command of Ray in a folder; what it says of itself is left out.
+
+    Returns:
+        Its exit code, and all that it said, which is in ``ray.log`` there too.
 
     Raises:
         Asked: If a signal asks for the end, which ends the command.
@@ -222,7 +249,7 @@ def ray(folder: Path, *words: str, is_shown: bool = True, heed: bool = True) -> 
                     written = _show(folder / "ray.log", written, is_over=is_over)
                 if is_over:
                     break
-                if heed and interrupts.requested():
+                if interrupts.requested():
                     is_asked = True
                     break
                 time.sleep(_POLL_S)
@@ -232,7 +259,7 @@ def ray(folder: Path, *words: str, is_shown: bool = True, heed: bool = True) -> 
         raise Asked
     with (folder / "ray.log").open("rb") as log:
         log.seek(begin)
-        return Said(process.returncode, _COLOUR.sub("", log.read().decode(errors="replace")))
+        return process.returncode, _COLOUR.sub("", log.read().decode(errors="replace"))
 
 
 def _show(path: Path, begin: int, *, is_over: bool) -> int:
@@ -241,8 +268,10 @@ def _show(path: Path, begin: int, *, is_over: bool) -> int:
         log.seek(begin)
         text = log.read()
     end = len(text) if is_over else text.rfind(b"\n") + 1
+    is_inside = False  # a traceback: only what it ends with is of use
     for line in _COLOUR.sub("", text[:end].decode(errors="replace")).splitlines():
-        if not _NOISE.search(line):
+        is_inside = "Traceback (most recent" in line or (is_inside and bool(_INSIDE.match(line)))
+        if not is_inside and not _NOISE.search(line):
             typer.echo(line, err=True)
     return begin + end
 

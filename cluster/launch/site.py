@@ -1,12 +1,12 @@
 """The machines of one launch, as they are seen from here, and the folder of our files on each."""
 
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.ssh import Answer, Machine, Ssh
+from crossmesh.cluster.launch.ssh import Answer, SshMachine
 from crossmesh.common.errors import RunError
 from crossmesh.common.private_folders import PrivateFolder
 from crossmesh.common.supervision import reports
@@ -21,7 +21,7 @@ def home(name: str) -> str:
     return f"~/.crossmesh/{name}"
 
 
-class Site:
+class LaunchSite:
     """The machines of a launch; a context manager that closes their connections.
 
     Attributes:
@@ -30,20 +30,20 @@ class Site:
 
     Args:
         name: Of the launch.
-        ssh: How to log in.
+        options: Options of ssh, by which it logs in.
         container: The container in which everything runs on a machine, or None.
     """
 
-    def __init__(self, name: str, ssh: Ssh, container: str | None = None) -> None:
+    def __init__(self, name: str, options: Sequence[str], container: str | None = None) -> None:
         self.name = name
         self.there = home(name)
-        self._ssh = ssh
+        self._options = options
         self._container = container
         self._folder = PrivateFolder()
         reports.made(self._folder.path)
-        self._machines: dict[str, Machine] = {}
+        self._machines: dict[str, SshMachine] = {}
 
-    def __enter__(self) -> "Site":
+    def __enter__(self) -> "LaunchSite":
         return self
 
     def __exit__(
@@ -56,11 +56,11 @@ class Site:
             machine.close()
         self._folder.remove()
 
-    def machine(self, address: str, field: str) -> Machine:
-        """A machine by its address; the same one each time."""
+    def machine(self, address: str, field: str, *options: str) -> SshMachine:
+        """A machine by its address, the same one each time, with more options of ssh."""
         if address not in self._machines:
             socket = self._folder.path / f"m{len(self._machines)}"
-            self._machines[address] = Machine(address, field, self._ssh, socket)
+            self._machines[address] = SshMachine(address, field, [*self._options, *options], socket)
         return self._machines[address]
 
     def packed(self, sources: Mapping[str, Path]) -> Path:
@@ -71,13 +71,13 @@ class Site:
                 archive.add(source, name, filter=_plain)
         return path
 
-    def copy(self, machine: Machine, archive: Path) -> None:
+    def copy(self, machine: SshMachine, archive: Path) -> None:
         """Unpack an archive in our folder on a machine."""
         there = scripts.path(self.there)
         command = f"umask 077 && mkdir -p {there} && exec tar -xf - -C {there}"
         self._demand(machine.run(command, send=archive, within_s=_COPY_S), "copying files", machine)
 
-    def script(self, machine: Machine, words: str, what: str, *, within_s: float) -> str:
+    def script(self, machine: SshMachine, words: str, what: str, *, within_s: float) -> str:
         """Run one of our scripts; what it said.
 
         Raises:
@@ -86,18 +86,20 @@ class Site:
         answer = machine.run(self.inside(f"bash {self.there}/{words}"), within_s=within_s)
         return self._demand(answer, what, machine).out
 
-    def begin_container(self, machine: Machine) -> None:
+    def begin_container(self, machine: SshMachine) -> None:
         """Start the container in which everything runs."""
         answer = machine.run(f"bash {self.there}/container.sh up", within_s=_COPY_S)
         self._demand(answer, "starting the container", machine)
 
-    def set_up(self, machine: Machine) -> None:
+    def set_up(self, machine: SshMachine) -> None:
         """Run the set-up's commands."""
         self.script(machine, "setup.sh", "setup", within_s=_SETUP_S)
 
-    def start_ray(self, machine: Machine, words: str) -> str:
+    def start_ray(self, machine: SshMachine, words: str) -> str:
         """Start Ray by ``ray.sh``; the address of the head."""
-        return self.script(machine, f"ray.sh {words}", "starting Ray", within_s=START_S + 60).strip()
+        return self.script(
+            machine, f"ray.sh {words}", "starting Ray", within_s=START_S + 60
+        ).strip()
 
     def inside(self, command: str) -> str:
         """A command as it is run where Ray runs."""
@@ -106,7 +108,7 @@ class Site:
         return f"docker exec {self._container} bash -c {scripts.quoted([command])}"
 
     @staticmethod
-    def _demand(answer: Answer, what: str, machine: Machine) -> Answer:
+    def _demand(answer: Answer, what: str, machine: SshMachine) -> Answer:
         if answer.code:
             raise RunError(f"{what} failed on {machine}: {answer.last_words}")
         return answer

@@ -11,71 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from pydantic import Field
-
-from crossmesh.cluster.launch.config import Text, Word
+from crossmesh.cluster.launch.ssh_login import CONNECT_S
 from crossmesh.common.errors import RunError, RunLost
-from crossmesh.common.frozen import Frozen
 from crossmesh.common.supervision import interrupts, reports
-from crossmesh.emulator.data.config import UserPath
 
-CONNECT_S = 5  # longest wait for a machine to answer
 BROKEN = 255  # how ssh says that it has no connection
-_ALIVE_S, _ALIVE_TRIES = 5, 3  # so a connection that carries nothing is given up after 15 s
 _POLL_S = 0.05
 _GREETING = b"connected"
 _T = TypeVar("_T")
-
-
-class Ssh(Frozen):
-    """SSH login to the machines. What is not said here, ssh takes from its own configuration.
-
-    Attributes:
-        user: Name of the account.
-        private_key: File with the key; by default what ssh or Ray finds.
-        proxy_command: ssh's ProxyCommand, where machines are reached through another.
-        port: Port of the machines' ssh servers.
-        known_hosts: File with the machines' own keys, besides which none is accepted. By default
-            ssh's own file: a machine that is new is written there, and one whose key has changed
-            is refused.
-    """
-
-    user: Word = "ubuntu"
-    private_key: Text | None = None
-    proxy_command: Text | None = None
-    port: int = Field(22, ge=1, le=65535)
-    known_hosts: UserPath | None = None
-
-    @property
-    def key(self) -> Path | None:
-        """The file with the private key."""
-        return None if self.private_key is None else Path(self.private_key).expanduser()
-
-    @property
-    def options(self) -> list[str]:
-        """Options of ``ssh``: it never asks, and gives up soon."""
-        chosen = {
-            "BatchMode": "yes",
-            "ConnectTimeout": str(CONNECT_S),
-            "ServerAliveInterval": str(_ALIVE_S),
-            "ServerAliveCountMax": str(_ALIVE_TRIES),
-            "StrictHostKeyChecking": "yes" if self.known_hosts else "accept-new",
-            "UserKnownHostsFile": self.known_hosts and f'"{self.known_hosts.absolute()}"',
-            "ProxyCommand": self.proxy_command,
-            "IdentitiesOnly": "yes" if self.key else None,
-            "LogLevel": "ERROR",
-            "Port": str(self.port),
-            "User": self.user,
-        }
-        given = [f"-o{name}={value}" for name, value in chosen.items() if value is not None]
-        return [*given, *(("-i", str(self.key)) if self.key else ())]
 
 
 class Asked(Exception):  # noqa: N818  because it names what happened
     """A signal asks for the end, so what was being done on a machine is given up."""
 
 
-class Unreachable(RunLost):  # noqa: N818  because it names what happened
+class NotReached(RunLost):
     """No connection to a machine; the message says which rule that breaks."""
 
 
@@ -100,20 +50,20 @@ class Answer:
         return " | ".join(line.strip() for line in lines[-3:]) or f"exit code {self.code}"
 
 
-class Machine:
+class SshMachine:
     """One machine; its connection is open until ``close``, or until this process ends.
 
     Args:
         address: Its address or name.
         field: The field of the cluster that names it.
-        ssh: How to log in.
+        options: Options of ssh, by which it logs in.
         socket: Where the connection's socket will be, in a private folder.
     """
 
-    def __init__(self, address: str, field: str, ssh: Ssh, socket: Path) -> None:
+    def __init__(self, address: str, field: str, options: Sequence[str], socket: Path) -> None:
         self.address = address
         self.field = field
-        self._ssh = ssh
+        self._options = options
         self._sockets = socket.parent
         self._socket = socket
         self._master: subprocess.Popen[bytes] | None = None
@@ -133,7 +83,7 @@ class Machine:
             heed: Whether a signal that asks for the end ends the wait.
 
         Raises:
-            Unreachable: With one line that says what was wrong.
+            NotReached: With one line that says what was wrong.
             Asked: If a signal came.
         """
         if self.is_connected:
@@ -142,7 +92,9 @@ class Machine:
         with tempfile.TemporaryFile(dir=self._sockets) as errors:
             # Its end of the pipe closes with this process; then `cat` ends, and ssh with it.
             command = f"echo {_GREETING.decode()}; exec cat > /dev/null"
-            master = self._started(command, subprocess.PIPE, subprocess.PIPE, errors, is_master=True)
+            master = self._started(
+                command, subprocess.PIPE, subprocess.PIPE, errors, is_master=True
+            )
             self._master = master
             assert master.stdout is not None
             with ThreadPoolExecutor(1) as reader:
@@ -156,7 +108,7 @@ class Machine:
             if greeting.result().strip() != _GREETING:
                 _end(master)
                 errors.seek(0)
-                raise Unreachable(self._refusal(errors.read().decode(errors="replace")))
+                raise NotReached(self._refusal(errors.read().decode(errors="replace")))
 
     def close(self) -> None:
         """Close the connection."""
@@ -183,14 +135,13 @@ class Machine:
             heed: Whether a signal that asks for the end ends the wait.
 
         Raises:
-            Unreachable: If there is no connection.
+            NotReached: If there is no connection.
             RunError: If it takes too long.
             Asked: If a signal came.
         """
         with contextlib.ExitStack() as stack:
-            source: IO[bytes]
             if isinstance(send, Path):
-                source = stack.enter_context(send.open("rb"))
+                source: IO[bytes] = stack.enter_context(send.open("rb"))
             else:
                 source = stack.enter_context(tempfile.TemporaryFile(dir=self._sockets))
                 source.write(send)
@@ -210,10 +161,12 @@ class Machine:
             said = (stream.read().decode(errors="replace") for stream in (out, err))
             answer = Answer(process.returncode, *said)
         if answer.code == BROKEN:
-            raise Unreachable(self._refusal(answer.err))
+            raise NotReached(self._refusal(answer.err))
         return answer
 
-    def follow(self, command: str, line: Callable[[bytes], None], *, look: Callable[[], None]) -> int:
+    def follow(
+        self, command: str, line: Callable[[bytes], None], *, look: Callable[[], None]
+    ) -> int:
         """Have a command's output passed on, piece by piece, until it ends.
 
         Args:
@@ -224,9 +177,7 @@ class Machine:
         Returns:
             Its exit code; ``BROKEN`` if the connection broke.
         """
-        process = self._started(
-            command, subprocess.DEVNULL, subprocess.PIPE, subprocess.DEVNULL
-        )
+        process = self._started(command, subprocess.DEVNULL, subprocess.PIPE, subprocess.DEVNULL)
         assert process.stdout is not None
         try:
             with ThreadPoolExecutor(1) as reader:
@@ -242,6 +193,7 @@ class Machine:
                     else:
                         time.sleep(_POLL_S)
         finally:
+            process.stdout.close()
             if process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(1)
@@ -252,7 +204,7 @@ class Machine:
         """Unpack in a folder the archive that a command on the machine writes.
 
         Raises:
-            Unreachable: If the connection breaks.
+            NotReached: If the connection breaks.
             RunError: If the archive cannot be made, or written here.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -272,7 +224,7 @@ class Machine:
             errors.seek(0)
             said = errors.read().decode(errors="replace")
         if code == BROKEN:
-            raise Unreachable(self._refusal(said))
+            raise NotReached(self._refusal(said))
         if code not in {0, 1} or failure:  # 1: a file has changed meanwhile
             reason = said.strip().splitlines()[-1:] or [failure]
             raise RunError(f"nothing could be fetched from {self.address}: {reason[0]}")
@@ -289,11 +241,18 @@ class Machine:
         sharing = ["-oControlMaster=yes" if is_master else "-oControlMaster=no",
                    f"-oControlPath={self._socket}", "-oControlPersist=no"]  # fmt: skip
         return subprocess.Popen(
-            ["ssh", *sharing, *self._ssh.options, "--", self.address, command],
+            ["ssh", *sharing, *self._options, "--", self.address, command],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,
+        )
+
+    def _option(self, name: str) -> str:
+        """The value of an option of ssh, or nothing."""
+        begin = f"-o{name}="
+        return next(
+            (word.removeprefix(begin) for word in self._options if word.startswith(begin)), ""
         )
 
     def _refusal(self, said: str) -> str:
@@ -301,17 +260,17 @@ class Machine:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         reason = lines[-1] if lines else f"no answer within {CONNECT_S} s"
         if "Permission denied" in reason:
-            key = self._ssh.key or "the keys that ssh finds"
-            login = f"{self._ssh.user}@{self.address}"
+            key = self._option("IdentityFile") or "the keys that ssh finds"
+            login = f"{self._option('User')}@{self.address}"
             return f"ssh.private_key must be a key that {login} accepts, got {key}"
         if "Host key verification failed" in reason:
-            known = self._ssh.known_hosts or "~/.ssh/known_hosts"
+            known = self._option("UserKnownHostsFile").strip('"') or "~/.ssh/known_hosts"
             return f"{self.field} must be a machine with the key in {known}, got {self.address}"
         reason = reason.removeprefix("ssh: ").rpartition(": ")[2].lower().rstrip(".")
         return f"{self.field} must be reachable by ssh, got {self.address} ({reason})"
 
 
-def everywhere(machines: Sequence[Machine], work: Callable[[Machine], _T]) -> list[_T]:
+def everywhere(machines: Sequence[SshMachine], work: Callable[[SshMachine], _T]) -> list[_T]:
     """Do some work on all machines at once, and wait for all.
 
     Raises:
