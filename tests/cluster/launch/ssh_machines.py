@@ -1,17 +1,21 @@
 """Machines with ssh servers of their own, and one from which trainings are launched on them."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
-from tests.cluster.machines import HOME, ROOT, Machine, Machines
+from tests.cluster.machines import HOME, ROOT, Machine, Machines, wait_for
 
 LAPTOP = "laptop"
+WITHIN_S = 300
 BIN = Path(sys.executable).parent
 SMALL = ("training.epochs=2", "training.examples=64")
 CONFIG = """\
@@ -118,9 +122,66 @@ class SshMachines:
         for machine in self.nodes:
             found += [f"{machine.name}: {process.command[:100]}" for process in machine.processes()
                       if "sshd" not in process.command]  # fmt: skip
-            folders = [self.home(machine) / ".crossmesh", *(machine.root / "tmp").glob("crossmesh-p-*")]
+            folders = [
+                self.home(machine) / ".crossmesh",
+                *(machine.root / "tmp").glob("crossmesh-p-*"),
+            ]
             found += [f"{machine.name}: {path.name}" for path in folders if path.exists()]
         return found
+
+
+class Launch:
+    """A launch that goes on, with what it says."""
+
+    def __init__(self, hosts, *words):
+        self.hosts = hosts
+        self.process = hosts.crossmesh("launch", *words)
+        self.said = ""
+        self._lock = threading.Lock()
+        streams = (self.process.stdout, self.process.stderr)
+        self._readers = [threading.Thread(target=self._read, args=(stream,)) for stream in streams]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream):
+        with stream:
+            for line in stream:
+                with self._lock:
+                    self.said += line
+
+    def await_word(self, word):
+        wait_for(lambda: word in self.said or self.process.poll() is not None, WITHIN_S)
+        assert word in self.said, self.said
+
+    @property
+    def name(self):
+        self.await_word("from any terminal")
+        return re.search(r"^launch (\S+): ", self.said, re.MULTILINE)[1]
+
+    @property
+    def folder(self):
+        return self.hosts.home(self.hosts.laptop) / "launched" / self.name
+
+    def kill(self):
+        """End it and its parent at once, as a lost laptop would."""
+        self.kill_processes(self.hosts)
+        self.ended()
+
+    @staticmethod
+    def kill_processes(hosts):
+        """End all launches at once."""
+        for process in hosts.laptop.processes():
+            if " launch " in process.command:
+                process.signal(signal.SIGKILL)
+
+    def ended(self):
+        code = self.process.wait(WITHIN_S)
+        for reader in self._readers:
+            reader.join()
+        return code
+
+    def summary(self):
+        return json.loads((self.folder / "run" / "summary.json").read_text())
 
 
 def make_key(path: Path) -> None:

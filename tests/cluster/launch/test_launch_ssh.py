@@ -1,16 +1,13 @@
-"""Trainings on machines that are reached by their own ssh servers: results, ends, and what is left."""
+"""Trainings on machines with ssh servers of their own: results, ends, and what is left."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import threading
-from pathlib import Path
 
 import pytest
 
-from tests.cluster.launch.ssh_machines import ssh_machines
+from tests.cluster.launch.ssh_machines import Launch, ssh_machines
 from tests.cluster.machines import wait_for
 from tests.cluster.parts import need
 
@@ -18,7 +15,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.ray, pytest.mar
 SHORT = ("--set", "training.epochs=2", "--set", "training.baseline=false")
 LONG = ("--set", "training.epochs=4000", "--set", "training.baseline=false",
         "--set", "checkpoint.every_s=1")  # fmt: skip
-WITHIN_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -34,60 +30,12 @@ def nothing_left(hosts):
     wait_for(lambda: hosts.left() == [], 30, f"the end of {hosts.left()}")
 
 
-class Launch:
-    """A launch that goes on, with what it says."""
-
-    def __init__(self, hosts, *words):
-        self.hosts = hosts
-        self.process = hosts.crossmesh("launch", *words)
-        self.said = ""
-        self._lock = threading.Lock()
-        streams = (self.process.stdout, self.process.stderr)
-        self._readers = [threading.Thread(target=self._read, args=(stream,)) for stream in streams]
-        for reader in self._readers:
-            reader.start()
-
-    def _read(self, stream):
-        with stream:
-            for line in stream:
-                with self._lock:
-                    self.said += line
-
-    def await_word(self, word):
-        wait_for(lambda: word in self.said or self.process.poll() is not None, WITHIN_S)
-        assert word in self.said, self.said
-
-    @property
-    def name(self):
-        self.await_word("from any terminal")
-        return re.search(r"^launch (\S+): ", self.said, re.MULTILINE)[1]
-
-    @property
-    def folder(self):
-        return self.hosts.home(self.hosts.laptop) / "launched" / self.name
-
-    def kill(self):
-        """End it and its parent at once, as a lost laptop would."""
-        listed = self.hosts.laptop.processes()
-        for process in listed:
-            if " launch " in process.command and "nsenter" not in process.command:
-                process.signal(signal.SIGKILL)
-        self.ended()
-
-    def ended(self):
-        code = self.process.wait(WITHIN_S)
-        for reader in self._readers:
-            reader.join()
-        return code
-
-    def summary(self):
-        return json.loads((self.folder / "run" / "summary.json").read_text())
-
-
 def digest(hosts, seed, where):
     """What the same training gives in one process."""
     run = hosts.machines.shared / where
-    code, _, errors = hosts.ended("train", "digits", *SHORT, "--seed", seed, "--run-dir", run)
+    code, _, errors = hosts.ended(
+        "train", "digits", "--engine", "local", *SHORT, "--seed", seed, "--run-dir", run
+    )
     assert code == 0, errors
     return json.loads((run / "summary.json").read_text())["state_digest"]
 
@@ -137,7 +85,9 @@ def test_data_that_the_head_lacks_is_the_users_mistake(hosts):
     assert errors.splitlines() == [rule]
 
     (hosts.storage / "empty").mkdir()
-    launch = Launch(hosts, hosts.cluster(data_dir=str(hosts.storage / "empty")), "mnist-2018", *SHORT)
+    launch = Launch(
+        hosts, hosts.cluster(data_dir=str(hosts.storage / "empty")), "mnist-2018", *SHORT
+    )
     assert launch.ended() == 2, launch.said
     assert "data.directory must hold" in launch.said
     assert "giving the machines back" in launch.said
@@ -149,7 +99,7 @@ def test_all_that_is_missing_is_told_at_once_and_nothing_is_started(hosts):
     old.mkdir()
     (old / "python3").write_text("#!/bin/sh\necho Python 2.7 >&2\nexit 1\n")
     (old / "python3").chmod(0o755)
-    n1, n2 = hosts.nodes
+    n1 = hosts.nodes[0]
     server = n1.popen("python3", "-m", "http.server", "7001", stderr=subprocess.DEVNULL,
                       stdout=subprocess.DEVNULL)  # fmt: skip
     wait_for(lambda: "7001" in n1.run("ss", "-Hltn").stdout, 20)
@@ -192,7 +142,9 @@ def test_a_login_that_fails_is_told_for_each_machine(change, rule, hosts):
     files = {name: shared / name for name in ("open", "other", "none")}
     if not files["other"].exists():
         subprocess.run(["cp", hosts.key, files["open"]], check=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", files["other"]], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", files["other"]], check=True
+        )
         files["none"].touch()
     files["open"].chmod(0o644)
     ssh = {"user": "root", "private_key": hosts.key, "known_hosts": hosts.known_hosts}
@@ -212,6 +164,7 @@ def test_a_killed_launch_is_found_ended_and_fetched_by_its_name(hosts):
     state = hosts.status(launch.name)
     assert state["state"] == "running"
     assert f"crossmesh cancel {launch.name}" in state["detail"]
+    assert "epoch 1:" in hosts.ended("logs", launch.name)[1]
     seen = hosts.machines.shared / "seen"
     assert hosts.ended("fetch", launch.name, "--to", seen)[0] == 0
     assert (seen / "config.yaml").is_file()
@@ -247,7 +200,7 @@ def test_a_lost_head_is_started_again_from_the_last_checkpoint(hosts):
     assert launch.ended() == 0, launch.said
     assert "the head is lost; starting again from the last checkpoint (1 of 1)" in launch.said
     run = hosts.machines.shared / "whole"
-    assert hosts.ended("train", "digits", *words, "--run-dir", run)[0] == 0
+    assert hosts.ended("train", "digits", "--engine", "local", *words, "--run-dir", run)[0] == 0
     alone = json.loads((run / "summary.json").read_text())
     assert launch.summary()["state_digest"] == alone["state_digest"]
 
