@@ -8,7 +8,6 @@ import contextlib
 import io
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any, ClassVar
 import typer
 import yaml
 
-from crossmesh.cluster.launch import machine_scripts, scripts
+from crossmesh.cluster.launch import machine_scripts, scripts, sessions
 from crossmesh.cluster.launch.files import File, yaml_text
 from crossmesh.cluster.launch.generated import programs_path
 from crossmesh.cluster.launch.launched import Launched
@@ -38,7 +37,7 @@ PORT = 6379
 _AUTOSCALING = "--autoscaling-config=~/ray_bootstrap_config.yaml"  # by which it makes the others
 _NAME = 35  # longest name of a cluster: GCE takes 63, and Ray adds 28 for names of machines
 _POLL_S = 0.1
-_END_S = 20.0  # so long ray up may take to end after it was asked to
+_END_S = 10.0  # so long ray up may take to end after it was asked to
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # What ray up says at every start and means for others: how to use Ray, which crossmesh does itself.
 _NOISE = re.compile(
@@ -219,6 +218,8 @@ class _RayUp(Machinery):
 def ray(folder: Path, *words: str, is_shown: bool = True) -> tuple[int, str]:
     """Run a command of Ray in a folder; what it says of itself is left out.
 
+    It ends with this process, also if that is killed.
+
     Returns:
         Its exit code, and all that it said, which is in ``ray.log`` there too.
 
@@ -233,7 +234,10 @@ def ray(folder: Path, *words: str, is_shown: bool = True) -> tuple[int, str]:
         "PYTHONWARNINGS": "ignore",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "ray.scripts.scripts", *words]
+    command = [
+        *(sys.executable, "-P", sessions.__file__, str(os.getpid()), str(_END_S)),
+        *(sys.executable, "-m", "ray.scripts.scripts", *words),
+    ]
     with (folder / "ray.log").open("ab") as log:
         begin = log.tell()
         process = subprocess.Popen(
@@ -254,7 +258,7 @@ def ray(folder: Path, *words: str, is_shown: bool = True) -> tuple[int, str]:
                     break
                 time.sleep(_POLL_S)
         finally:
-            _end(process)
+            sessions.end([process], 2 * _END_S)
     if is_asked:
         raise Asked
     with (folder / "ray.log").open("rb") as log:
@@ -274,15 +278,3 @@ def _show(path: Path, begin: int, *, is_over: bool) -> int:
         if not is_inside and not _NOISE.search(line):
             typer.echo(line, err=True)
     return begin + end
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command with all that it has started, which is a session of its own."""
-    for number, within_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, None)):
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(within_s)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
