@@ -45,6 +45,7 @@ HINTS = {
     "cluster/launch/launched.py": "test_jobs.py",
     "cluster/launch/machine_scripts.py": "test_launch_ssh.py, by ssh on machines of namespaces",
     "cluster/launch/machines.py": "test_launch_ssh.py: kept machines, killed launches",
+    "cluster/launch/slurm_scripts.py": "test_slurm_jobs.py, by Slurm's own programs",
     "cluster/launch/slurm.py": "tests of launching, with stand-ins for sbatch",
     "cluster/launch/scripts.py": "tests of launching, which run the script",
     "emulator/cli/main.py": "test_documents.py: the help",
