@@ -29,13 +29,14 @@ from benchmarks.large import large
 from benchmarks.scaling import scaling
 from benchmarks.startup import startup
 from benchmarks.training import on_ray, training
+from benchmarks.wire import wire
 from benchmarks.wires import wires
 from crossmesh.common.errors import DataError
 
 SCHEMA = 1
 SUITES = (
-    "kernels", "wires", "convolution", "cells", "training", "interconnect", "ray", "scaling",
-    "checkpoints", "large", "startup", "actors",
+    "kernels", "wires", "convolution", "cells", "training", "interconnect", "wire", "ray",
+    "scaling", "checkpoints", "large", "startup", "actors",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
@@ -45,6 +46,7 @@ TITLES = {
     "cells": "The 2PCM+3T1C cell and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
     "interconnect": "The interconnect, flit by flit, on one core",
+    "wire": "One hop of a message between two processes that sleep",
     "ray": "Training on Ray, one tile per actor",
     "scaling": "Scaling of 24 tiles of 512 x 512 at batch 64",
     "checkpoints": "Checkpoints of 100 million weights, written and read by two actors",
@@ -98,6 +100,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         "cells": lambda: cells(rounds, data, quick=quick),
         "training": lambda: training(rounds, data, quick=quick),
         "interconnect": lambda: interconnect(rounds, quick=quick),
+        "wire": lambda: wire(rounds),
         "ray": lambda: on_ray(rounds, data, quick=quick),
         "scaling": lambda: scaling(rounds, quick=quick),
         "checkpoints": lambda: checkpoints(5, quick=quick),

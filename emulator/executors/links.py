@@ -9,7 +9,8 @@ CAPACITY = 32  # messages queued per channel, so far may hosts run ahead (assume
 def capacity(job: Job, host_of: tuple[int, ...]) -> int:
     """Messages per channel: room to run ahead, and never fewer than keep hosts going.
 
-    ZeroMQ gives room back by halves of a queue, at both ends, hence the factor of four.
+    Room is given back by halves of a queue, and ZeroMQ has one at each end, hence the factor of
+    four.
     """
     schedules = (job.epoch(0).schedule, job.evaluation(0).schedule)
     needed = max(messages_in_flight(job.program, each, host_of) for each in schedules)

@@ -15,6 +15,7 @@ from crossmesh.common.storage import NotRead, NotWritten
 from crossmesh.common.supervision.reports import RAY_S, made, within
 from crossmesh.emulator.executors.calls import Failure, answers
 from crossmesh.emulator.executors.placement import Placement
+from crossmesh.interconnect.transport import unix
 from crossmesh.interconnect.transport.channels import ChannelLost
 from crossmesh.tiles.runtime.actor import Spot
 from crossmesh.tiles.runtime.measure import HostReport, Progress
@@ -115,10 +116,10 @@ class Members:
             [({peer: spots[peer] for peer in sources[host]},) for host in hosts],
         )
         self._folders |= {
-            Path(address.removeprefix("ipc://")).parent
+            Path(address.removeprefix(unix.SCHEME)).parent
             for answer in addresses
             for address in answer.values()
-            if address.startswith("ipc://")
+            if address.startswith(unix.SCHEME)
         }
         for folder in self._folders:
             made(folder)

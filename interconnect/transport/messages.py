@@ -1,28 +1,31 @@
 """Messages between tile hosts, and their wire format.
 
-A message is two frames: a msgpack header and the raw bytes of the payload in C order. Nothing is
-ever unpickled; everything in a header is checked before the payload is touched.
+A message is a header of fixed fields, little-endian, and the raw bytes of the payload in C order.
+Nothing is ever unpickled; everything in a header is checked before the payload is touched.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
-import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 KINDS = ("activation", "partial_sum", "error", "gradient")
-MAX_HEADER_BYTES = 256
 MAX_PAYLOAD_BYTES = 1 << 31
 MAX_AXES = 8
-_FIELD_TYPES = (int, int, int, str, str, tuple)
 
 DTYPES: dict[str, np.dtype[Any]] = {
     code: np.dtype(code)
     for code in ("<f4", "<f2", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8")
 }
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_CODES = tuple(DTYPES)
+_CODE_NUMBERS = {code: number for number, code in enumerate(_CODES)}
+# By axes: their number, kind, dtype, generation, micro-batch, edge, and the shape.
+_HEADERS = tuple(Struct(f"<BBBx3Q{n_axes}Q") for n_axes in range(MAX_AXES + 1))
+MAX_HEADER_BYTES = _HEADERS[-1].size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +52,7 @@ class Message:
             raise ValueError(
                 f"Message.generation, micro_batch and edge must be >= 0, got {numbers}"
             )
-        if self.kind not in KINDS:
+        if self.kind not in _KIND_NUMBERS:
             raise ValueError(f"Message.kind must be one of {KINDS}, got {self.kind!r}")
         payload = self.payload
         if payload.dtype.str not in DTYPES:
@@ -65,76 +68,49 @@ class Message:
 
 
 def encode(message: Message) -> tuple[bytes, memoryview]:
-    """Header and payload of ``message`` as two frames.
+    """Header and payload of ``message``.
 
     Returns:
-        The msgpack header, and a view of the payload, or of a copy where it is not in C order.
+        The header, and a view of the payload, or of a copy where it is not in C order.
     """
     payload = message.payload
-    header: bytes = msgpack.packb(
-        (
-            message.generation,
-            message.micro_batch,
-            message.edge,
-            message.kind,
-            payload.dtype.str,
-            payload.shape,
-        )
+    header = _HEADERS[payload.ndim].pack(
+        payload.ndim,
+        _KIND_NUMBERS[message.kind],
+        _CODE_NUMBERS[payload.dtype.str],
+        message.generation,
+        message.micro_batch,
+        message.edge,
+        *payload.shape,
     )
     return header, (payload if payload.flags.c_contiguous else payload.copy(order="C")).data
 
 
-def decode(frames: Sequence[bytes | memoryview]) -> Message:
-    """The message in two frames, its payload without a copy.
-
-    Only a payload whose bytes are not aligned for its dtype is copied, since compiled kernels take
-    aligned arrays: ZeroMQ packs the frames below 8 KiB closely into one buffer.
+def decode(header: bytes | memoryview, body: bytearray) -> Message:
+    """The message with this header, whose payload is ``body`` itself.
 
     Args:
-        frames: Header and payload, as ``encode`` made them.
+        header: As ``encode`` made it.
+        body: The bytes of the payload, which nothing else uses.
 
     Raises:
-        ValueError: The frames are not a message; nothing was made of them.
+        ValueError: They are not a message; nothing was made of them.
     """
-    if len(frames) != 2:
-        raise ValueError(f"a message must have 2 frames, got {len(frames)}")
-    header, body = frames
-    generation, micro_batch, edge, kind, code, shape = _unpacked(header)
-    dtype = DTYPES.get(code)
-    if dtype is None:
-        raise ValueError(f"a payload must be of dtype {', '.join(DTYPES)}, got {code!r}")
-    n_bytes = math.prod(shape) * dtype.itemsize
-    if n_bytes > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"a payload must have <= {MAX_PAYLOAD_BYTES} bytes, got {n_bytes}")
-    got_bytes = body.nbytes if isinstance(body, memoryview) else len(body)
-    if got_bytes != n_bytes:
+    n_axes = header[0] if len(header) else 0
+    if n_axes > MAX_AXES or len(header) != _HEADERS[n_axes].size:
+        raise ValueError(f"a header must be that of <= {MAX_AXES} axes, got {bytes(header)!r}")
+    _, kind, code, generation, micro_batch, edge, *shape = _HEADERS[n_axes].unpack(header)
+    if kind >= len(KINDS) or code >= len(_CODES):
         raise ValueError(
-            f"a payload of shape {shape} and dtype {code} must have {n_bytes} bytes,"
-            f" got {got_bytes}"
+            f"a header must have a kind < {len(KINDS)} and a dtype < {len(_CODES)}, "
+            f"got {kind} and {code}"
+        )
+    dtype = DTYPES[_CODES[code]]
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if n_bytes != len(body) or max(shape, default=0) > MAX_PAYLOAD_BYTES:
+        raise ValueError(
+            f"a payload of shape {tuple(shape)} and dtype {dtype.str} must have {n_bytes} bytes, "
+            f"<= {MAX_PAYLOAD_BYTES}, got {len(body)}"
         )
     payload: NDArray[Any] = np.ndarray(shape, dtype, body)
-    if not payload.flags.aligned:
-        payload = payload.copy()
-    return Message(generation, micro_batch, edge, kind, payload)
-
-
-def _unpacked(header: bytes | memoryview) -> tuple[int, int, int, str, str, tuple[int, ...]]:
-    """The fields of a header, each of its own type."""
-    if len(header) > MAX_HEADER_BYTES:
-        raise ValueError(f"a header must have <= {MAX_HEADER_BYTES} bytes, got {len(header)}")
-    try:
-        fields = msgpack.unpackb(header, use_list=False)
-    except ValueError as error:
-        raise ValueError(f"a header must be msgpack, got {bytes(header)!r}: {error}") from error
-    if type(fields) is not tuple or tuple(map(type, fields)) != _FIELD_TYPES:
-        raise ValueError(
-            f"a header must be (generation, micro_batch, edge, kind, dtype, shape), got {fields!r}"
-        )
-    shape = fields[5]
-    if len(shape) > MAX_AXES or not all(
-        type(n) is int and 0 <= n <= MAX_PAYLOAD_BYTES for n in shape
-    ):
-        raise ValueError(
-            f"a shape must be <= {MAX_AXES} whole numbers in [0, {MAX_PAYLOAD_BYTES}], got {shape}"
-        )
-    return fields
+    return Message(generation, micro_batch, edge, KINDS[kind], payload)

@@ -13,7 +13,8 @@ from crossmesh.common.private_folders import PrivateFolder
 from crossmesh.common.storage import Storage
 from crossmesh.common.version import VERSION
 from crossmesh.interconnect.transport.channels import Channels, ChannelStopped
-from crossmesh.interconnect.transport.endpoints import Ipc, Keys, Tcp
+from crossmesh.interconnect.transport.curve import Keys
+from crossmesh.interconnect.transport.endpoints import Tcp, Unix
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.host import Assignment, TileHost
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
@@ -85,7 +86,7 @@ class TileActor:
         return {
             peer: channels.listen(
                 peer,
-                Ipc(folder=self._folder.path)
+                Unix(folder=self._folder.path)
                 if self._folder and spot.node == here
                 else Tcp(host=address, client_key=spot.key),
             )

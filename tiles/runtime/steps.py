@@ -321,8 +321,11 @@ class Binder:
                     payload = message.payload
                 else:
                     self._early[message.edge, message.micro_batch] = message.payload
-            for store, start, stop in targets:
-                store[m] = payload[:, start:stop].copy()
+            if len(targets) == 1:
+                targets[0][0][m] = payload
+            else:  # a view would keep all of the others
+                for store, start, stop in targets:
+                    store[m] = payload[:, start:stop].copy()
             self.channel_s += time.perf_counter() - started
 
         return receive

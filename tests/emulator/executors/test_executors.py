@@ -16,7 +16,7 @@ from crossmesh.common.version import PHYSICS
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.training.training import train
 from crossmesh.interconnect.transport.channels import Channels, ChannelStopped
-from crossmesh.interconnect.transport.endpoints import Ipc
+from crossmesh.interconnect.transport.endpoints import Unix
 from crossmesh.tiles.runtime.host import Assignment, TileHost
 from crossmesh.tiles.runtime.plan import edges, in_order, messages_in_flight
 from tests.jobs import CELLS, SCHEDULES, small_config, small_job
@@ -56,7 +56,7 @@ def connected(job, host_of, folder):
     }
     folder.chmod(0o700)
     for source, target in sorted(pairs):
-        channels[source].connect(target, channels[target].listen(source, Ipc(folder=folder)))
+        channels[source].connect(target, channels[target].listen(source, Unix(folder=folder)))
     return channels
 
 
