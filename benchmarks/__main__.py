@@ -23,6 +23,7 @@ from benchmarks.checkpoints import checkpoints
 from benchmarks.convolution import convolution
 from benchmarks.examples import mnist_or_stand_in
 from benchmarks.figures import Figure
+from benchmarks.growth import growth
 from benchmarks.interconnect import interconnect
 from benchmarks.kernels import kernels
 from benchmarks.large import large
@@ -36,7 +37,7 @@ from crossmesh.common.errors import DataError
 SCHEMA = 1
 SUITES = (
     "kernels", "wires", "convolution", "cells", "training", "interconnect", "wire", "ray",
-    "scaling", "checkpoints", "large", "startup", "actors",
+    "scaling", "growth", "checkpoints", "large", "startup", "actors",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
@@ -49,6 +50,7 @@ TITLES = {
     "wire": "One hop of a message between two processes that sleep",
     "ray": "Training on Ray, one tile per actor",
     "scaling": "Scaling of 24 tiles of 512 x 512 at batch 64",
+    "growth": "A run on one core that gets a node on a second one in the middle",
     "checkpoints": "Checkpoints of 100 million weights, written and read by two actors",
     "large": "Large networks: memory of all processes, start-up, thousands of tiles",
     "startup": "From the command to the first trained example",
@@ -103,6 +105,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         "wire": lambda: wire(rounds),
         "ray": lambda: on_ray(rounds, data, quick=quick),
         "scaling": lambda: scaling(rounds, quick=quick),
+        "growth": lambda: growth(quick=quick),
         "checkpoints": lambda: checkpoints(5, quick=quick),
         "large": lambda: large(quick=quick),
         "startup": lambda: startup(5),

@@ -16,8 +16,8 @@ from benchmarks.figures import Figure, figure
 from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.compiler.activations import activations_of
 from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.config.loading import load_config
-from crossmesh.emulator.config.run import Engine
 from crossmesh.emulator.executors.links import capacity, pairs
 from crossmesh.emulator.executors.placement import Machine, place, tile_sizes
 from crossmesh.tiles.analog.footprint import tile_bytes

@@ -5,11 +5,12 @@ Each node has an address of its own in 127.0.0.0/8, which Linux serves on the lo
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from crossmesh.cluster.launch import sessions
@@ -55,8 +56,13 @@ class LocalNode:
         programs = sessions.members(self.leader.pid)
         return next(pid for pid, program in programs.items() if program.endswith("/raylet"))
 
-    def start(self, options: Mapping[str, object], environment: Mapping[str, str]) -> None:
-        """Begin to start it."""
+    def start(
+        self,
+        options: Mapping[str, object],
+        environment: Mapping[str, str],
+        cores: Sequence[int] | None = None,
+    ) -> None:
+        """Begin to start it, on some cores of this machine or on all."""
         settings = {
             "node-ip-address": self.ip,
             "temp-dir": self.folder,
@@ -68,10 +74,12 @@ class LocalNode:
             **options,
         }
         head = [] if self.number else ["--head"]
+        pinned = [] if cores is None else [_taskset(), "--cpu-list", ",".join(map(str, cores))]
         with interrupts.deferred(), self._log.open("wb") as log:
             self.leader = subprocess.Popen(
                 [
                     *(sys.executable, "-P", sessions.__file__, str(os.getpid()), str(_END_S)),
+                    *pinned,
                     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *head),
                     *(f"--{name}={value}" for name, value in settings.items()),
                 ],
@@ -122,6 +130,7 @@ class LocalNodes:
         token: File with the token; by default a fresh one is made.
         port: Port on which the head listens; by default a free one.
         timeout_s: Longest wait until all nodes have joined.
+        cores: Cores of this machine that these nodes may use, with ``taskset``; by default all.
     """
 
     def __init__(  # noqa: PLR0913  because each is a setting of its own
@@ -134,12 +143,14 @@ class LocalNodes:
         token: Path | None = None,
         port: int | None = None,
         timeout_s: float = 120.0,
+        cores: Sequence[int] | None = None,
     ) -> None:
         self.nodes: list[LocalNode] = []
         self._n = n
         self._options = {"num-cpus": cpus_per_node, "object-store-memory": object_store_bytes}
         self._variables = dict(variables or {})
         self._timeout_s = timeout_s
+        self._cores = cores
         self._port = _free_port() if port is None else checked_port(port)
         self.address = f"127.0.0.{FIRST}:{self._port}"
         if token is not None:
@@ -172,12 +183,25 @@ class LocalNodes:
         deadline = time.monotonic() + self._timeout_s
         head_only = {"port": self._port, "include-dashboard": "false"}
         self.nodes = [LocalNode(0, self._folder.path)]
-        self.nodes[0].start({**self._options, **head_only}, self._node_environment)
+        options = {**self._options, **head_only}
+        self.nodes[0].start(options, self._node_environment, self._cores)
         self._await(self.nodes, deadline)
-        self.nodes += [LocalNode(number, self._folder.path) for number in range(1, self._n)]
-        for node in self.nodes[1:]:
-            node.start({**self._options, "address": self.address}, self._node_environment)
-        self._await(self.nodes[1:], deadline)
+        self._join(self._n - 1, self._cores, deadline)
+
+    def add(self, cores: Sequence[int] | None = None) -> LocalNode:
+        """Have one more node join, on some cores of this machine or on all."""
+        self._n += 1
+        self._join(1, cores, time.monotonic() + self._timeout_s)
+        return self.nodes[-1]
+
+    def _join(self, n: int, cores: Sequence[int] | None, deadline: float) -> None:
+        first = len(self.nodes)
+        nodes = [LocalNode(number, self._folder.path) for number in range(first, first + n)]
+        self.nodes += nodes
+        for node in nodes:
+            options = {**self._options, "address": self.address}
+            node.start(options, self._node_environment, cores)
+        self._await(nodes, deadline)
 
     def _await(self, nodes: list[LocalNode], deadline: float) -> None:
         missing = nodes
@@ -194,6 +218,13 @@ class LocalNodes:
     def _node_environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         return {**kept, **NODE, **self._variables, **self.environment}
+
+
+def _taskset() -> str:
+    found = shutil.which("taskset")
+    if found is None:
+        raise ConfigError("cores must come with the program taskset (util-linux), got none")
+    return found
 
 
 def _private_folder() -> PrivateFolder:

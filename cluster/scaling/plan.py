@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.config.layer import layer_name
 from crossmesh.emulator.config.layers import Layer
-from crossmesh.emulator.config.run import Engine, Imported, RunConfig
+from crossmesh.emulator.config.run import Imported, RunConfig
 
 GROWTH = {
     False: "the same network for every number of actors",

@@ -29,7 +29,7 @@ def headline(live: LiveState) -> str:
 
 
 def figures(live: LiveState) -> Iterator[str]:
-    """Speed, time left, loss, accuracy, age of the checkpoint, and recoveries."""
+    """Speed, time left, loss, accuracy, age of the checkpoint, recoveries, and moves of tiles."""
     if live.examples_per_s is not None:
         yield f"{live.examples_per_s:,.0f} examples/s"
     if live.examples_per_s:
@@ -47,6 +47,8 @@ def figures(live: LiveState) -> Iterator[str]:
         yield f"checkpoint {ago:,} examples ago" + (f" ({duration(ago / rate)})" if rate else "")
     if live.recoveries:
         yield f"{live.recoveries} recover{'y' if live.recoveries == 1 else 'ies'}"
+    if live.moves:
+        yield f"tiles moved {live.moves} time{'' if live.moves == 1 else 's'}"
 
 
 def remark(state: RunState, path: Path) -> str:

@@ -17,10 +17,12 @@ class Executor(Protocol):
         engine: Name of the kind.
         notice: Remarks for the user on placement and memory of the tiles, in lines;
             may be empty.
+        moves: So often tiles were put into other hosts while the executor ran.
     """
 
     engine: str
     notice: str
+    moves: int
 
     @property
     def n_actors(self) -> int:
@@ -41,6 +43,22 @@ class Executor(Protocol):
 
         Raises:
             HostLost: If a tile host, or the way to it, is lost; ``recover`` is due then.
+        """
+        ...
+
+    def rearrange(self, left: int, examples: int, seconds: float) -> str:
+        """Put tiles into other hosts, between two spans and where that pays; bits stay.
+
+        Args:
+            left: Examples that are still to be trained.
+            examples: Examples of the span before.
+            seconds: Seconds that it took.
+
+        Returns:
+            What was done, or why something was not, in a line; empty where nothing was.
+
+        Raises:
+            HostLost: As ``run``.
         """
         ...
 

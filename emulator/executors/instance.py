@@ -15,7 +15,7 @@ from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.supervision import interrupts
 from crossmesh.common.supervision.reports import made, vital, within
 from crossmesh.common.version import VERSION
-from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.executors.private import Enclosure
 from crossmesh.emulator.executors.ray_internals import process_ids, silence_worker_messages
 from crossmesh.emulator.executors.reach import alive_nodes, check_reachable, muted

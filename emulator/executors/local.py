@@ -14,7 +14,8 @@ from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.executor import Watch
 from crossmesh.emulator.executors.placement import most_to_build, tile_sizes
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.runtime.host import Assignment, TileError, TileHost
+from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.host import TileError, TileHost
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, TileReport
 from crossmesh.tiles.runtime.program import Span
 
@@ -28,6 +29,7 @@ class LocalExecutor:
     engine = "local"
     n_actors = 0
     n_nodes = 1
+    moves = 0
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -64,6 +66,10 @@ class LocalExecutor:
             return self.host.run(span, look)
         except TileError as error:
             raise RunError(str(error)) from error
+
+    def rearrange(self, left: int, examples: int, seconds: float) -> str:
+        """There are no other hosts."""
+        return ""
 
     def recover(self) -> None:
         """Nothing can be lost."""

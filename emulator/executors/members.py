@@ -2,8 +2,7 @@
 
 import contextlib
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from crossmesh.common.errors import HostLost
 from crossmesh.common.storage import NotRead, NotWritten
 from crossmesh.common.supervision.reports import RAY_S, made, within
 from crossmesh.emulator.executors.calls import Failure, answers
+from crossmesh.emulator.executors.heart import Heart
 from crossmesh.emulator.executors.placement import Placement
 from crossmesh.interconnect.transport import unix
 from crossmesh.interconnect.transport.channels import ChannelLost
@@ -23,8 +23,6 @@ from crossmesh.tiles.runtime.tile_file import Damaged
 
 CONNECT_S = 10.0  # longest wait for channels to open
 REPLY_S = 3.0  # a host that has not left its span by then counts as lost
-BEAT_S = 0.5  # between two looks whether actors live
-SILENCE_S = 10.0  # an actor that does not say that it lives by then counts as lost
 CLOSE_S = 5.0  # longest wait for actors to close their channels
 
 
@@ -79,6 +77,41 @@ class Members:
         self._generation = generation
         # An actor that is not made yet cannot be asked whether it lives.
         self.spots = list(self.all("join", generation, capacity, beats=False))
+
+    def states(self, tiles: Iterable[int]) -> dict[int, Any]:
+        """References to the states of tiles, which other actors fetch from where they lie."""
+        host_of = self._placement.host_of
+        return {tile: self._actors[host_of[tile]].state.remote(tile) for tile in tiles}
+
+    def take_over(
+        self, placement: Placement, kept: Mapping[int, int], come: Mapping[int, Any]
+    ) -> list[Any]:
+        """Number the actors as another placement does; those that it has no place for.
+
+        Args:
+            placement: The placement, whose tiles the actors do not hold yet.
+            kept: Present number of each actor that stays, by its new one.
+            come: Actors that come, by number.
+        """
+        before, self._placement = self._actors, placement
+        stay = {host: before[old] for host, old in kept.items()}
+        self._actors = [{**stay, **come}[host] for host in range(placement.n_hosts)]
+        self.spots = [None] * placement.n_hosts
+        self.statuses.clear()
+        return [actor for old, actor in enumerate(before) if old not in kept.values()]
+
+    def assign(self, feeds: Callable[[int], list[Any]], states: Mapping[int, Any]) -> None:
+        """Have every actor hold the tiles of the placement.
+
+        Args:
+            feeds: Examples that a host needs, by its number.
+            states: States of some of the tiles; the others must be loaded or written.
+        """
+        host_of, calls = self._placement.host_of, []
+        for host in range(len(self._actors)):
+            mine = [tile for tile in states if host_of[tile] == host]
+            calls.append((host, host_of, mine, *feeds(host), *(states[tile] for tile in mine)))
+        self.each("assign", calls)
 
     def leave(self, generation: int, capacity: int) -> tuple[list[int], list[int]]:
         """Have all actors leave what they do; hosts that are lost, and those that are just silent.
@@ -185,7 +218,7 @@ class Members:
             RunError: If a call fails for another reason.
         """
         timeout_s = timeout_s or self._timeout_s
-        heart = _Heart(self._actors, futures, self.statuses, self.name)
+        heart = Heart(self._actors, futures, self.statuses, self.name)
 
         def look() -> None:
             if beats:
@@ -227,72 +260,23 @@ class Members:
         """End all actors."""
         actors, self._actors = [actor for actor in self._actors if actor is not None], []
         try:
-            if actors and ray.is_initialized():
-                with within(RAY_S, "the end of the actors"):
-                    self._end(actors)
+            if ray.is_initialized():
+                self.end(actors)
         finally:
             for folder in self._folders:  # what an actor that was killed has left
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _end(self, actors: list[Any]) -> None:
-        for actor in actors:
-            with contextlib.suppress(Exception):
-                actor.stop.remote(self._generation)
-        closing = [actor.close.remote() for actor in actors]
-        with contextlib.suppress(Exception):
-            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
-        for actor in actors:
-            with contextlib.suppress(Exception):
-                ray.kill(actor)
-
-
-class _Heart:
-    """Notices actors that no longer answer although their process is there, such as frozen ones.
-
-    Args:
-        actors: All of them.
-        futures: A call of each; those that have answered it are not asked.
-        statuses: Takes what they say.
-        name: What to call an actor.
-    """
-
-    def __init__(
-        self,
-        actors: list[Any],
-        futures: list[Any],
-        statuses: dict[int, tuple[Progress, HostReport]],
-        name: Callable[[int], str],
-    ) -> None:
-        self._actors = actors
-        self._futures = futures
-        self._statuses = statuses
-        self._name = name
-        self._asked: dict[int, tuple[Any, float]] = {}
-        self._due = time.monotonic() + BEAT_S
-
-    def beat(self) -> None:
-        """Ask those that are working, once a second, and hear what they say.
-
-        Raises:
-            HostLost: If one has not answered for too long.
-        """
-        now = time.monotonic()
-        if now < self._due:
+    def end(self, actors: list[Any]) -> None:
+        """End some actors, after they have closed their channels."""
+        if not actors:
             return
-        self._due = now + BEAT_S
-        _, working = ray.wait(self._futures, num_returns=len(self._futures), timeout=0)
-        for host, future in enumerate(self._futures):
-            if future in set(working):
-                self._hear(host, now)
-
-    def _hear(self, host: int, now: float) -> None:
-        if host not in self._asked:
-            self._asked[host] = (self._actors[host].status.remote(), now)
-            return
-        asked, since = self._asked[host]
-        if ray.wait([asked], timeout=0)[0]:
-            del self._asked[host]
-            with contextlib.suppress(RayError):  # the call itself meets the failure and names it
-                self._statuses[host] = ray.get(asked)
-        elif now - since > SILENCE_S:
-            raise HostLost(f"{self._name(host)} has not answered for {SILENCE_S:g} s")
+        with within(RAY_S, "the end of the actors"):
+            for actor in actors:
+                with contextlib.suppress(Exception):
+                    actor.stop.remote(self._generation)
+            closing = [actor.close.remote() for actor in actors]
+            with contextlib.suppress(Exception):
+                ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+            for actor in actors:
+                with contextlib.suppress(Exception):
+                    ray.kill(actor)

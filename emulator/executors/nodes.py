@@ -1,7 +1,9 @@
 """The nodes of the cluster: what they have, and CPUs and memory reserved on them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -33,15 +35,34 @@ def machines() -> list[Machine]:
     return sorted(found, key=lambda machine: (machine.node != here, machine.ip, machine.node))
 
 
-def await_machines(wanted: int | None, timeout_s: float) -> list[Machine]:
-    """``machines``, once there are as many as are wanted.
+def free_machines(held: Callable[[str], Mapping[str, float]]) -> list[Machine]:
+    """``machines``, with what others leave of them.
+
+    Args:
+        held: What a node keeps for us, which counts as free.
+    """
+    found, left = [], free_resources()
+    for machine in machines():
+        free, ours = left.get(machine.node, {}), held(machine.node)
+        there = {name: free.get(name, 0.0) + ours.get(name, 0.0) for name in ("CPU", "memory")}
+        cpus = min(machine.cpus, int(there["CPU"]))
+        memory = min(machine.memory_bytes, int(there["memory"]))
+        if cpus >= 1:
+            found.append(replace(machine, cpus=cpus, memory_bytes=memory))
+    return found
+
+
+def await_machines(
+    wanted: int | None, timeout_s: float, look: Callable[[], list[Machine]] = machines
+) -> list[Machine]:
+    """What ``look`` finds, once there are as many as are wanted.
 
     Raises:
         RunLost: If they do not come in time.
     """
     deadline = time.monotonic() + timeout_s
     with interrupts.deferred(), within(RAY_S, "Ray's list of nodes"):
-        found = machines()
+        found = look()
         while len(found) < (wanted or 1):
             if time.monotonic() > deadline:
                 there = ", ".join(machine.ip for machine in found) or "none"
@@ -52,15 +73,28 @@ def await_machines(wanted: int | None, timeout_s: float) -> list[Machine]:
             time.sleep(POLL_S)
             interrupts.check()
             renew()
-            found = machines()
+            found = look()
     return found
 
 
+class _Reserved(NamedTuple):
+    group: PlacementGroup
+    amounts: Mapping[str, float]
+
+
 class Reservations:
-    """CPUs and memory that are kept for tile hosts, by one placement group on each node."""
+    """CPUs and memory that are kept for tile hosts, by placement groups of one node each."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, PlacementGroup] = {}
+        self._reserved: dict[str, list[_Reserved]] = {}
+
+    def held(self, node: str) -> Mapping[str, float]:
+        """What is kept on a node."""
+        sums: dict[str, float] = {}
+        for reserved in self._reserved.get(node, []):
+            for name, amount in reserved.amounts.items():
+                sums[name] = sums.get(name, 0.0) + amount
+        return sums
 
     def take(self, wanted: Mapping[str, Mapping[str, float]], timeout_s: float) -> None:
         """Reserve resources on nodes; those that have a reservation keep it.
@@ -72,40 +106,64 @@ class Reservations:
         Raises:
             RunLost: If a node does not have them in time; the message says what is missing.
         """
-        new = [node for node in wanted if node not in self._groups]
+        new = {node: amounts for node, amounts in wanted.items() if node not in self._reserved}
         with interrupts.deferred(), within(RAY_S, "a reservation by Ray"):
-            self._reserve(new, wanted, timeout_s)
+            groups = self.ask(new)
+            deadline = time.monotonic() + timeout_s
+            for node, group in groups.items():
+                while not group.wait(POLL_S):
+                    interrupts.check()
+                    renew()
+                    if time.monotonic() > deadline:
+                        raise RunLost(_missing(node, wanted[node], timeout_s))
 
-    def _reserve(
-        self, new: Sequence[str], wanted: Mapping[str, Mapping[str, float]], timeout_s: float
-    ) -> None:
-        for node in new:
-            self._groups[node] = placement_group(
-                [dict(wanted[node])],
-                strategy="PACK",
-                bundle_label_selector=[{"ray.io/node-id": node}],
+    def ask(self, wanted: Mapping[str, Mapping[str, float]]) -> dict[str, PlacementGroup]:
+        """Ask for more resources on nodes than are kept there, and do not wait for them.
+
+        Args:
+            wanted: Amount of each resource by node, with what is kept.
+
+        Returns:
+            What was asked for, by node.
+        """
+        groups = {}
+        for node, amounts in wanted.items():
+            held = self.held(node)
+            more = {name: n - held.get(name, 0.0) for name, n in amounts.items()}
+            more = {name: n for name, n in more.items() if n > 0}
+            if not more:
+                continue
+            group = placement_group(
+                [more], strategy="PACK", bundle_label_selector=[{"ray.io/node-id": node}]
             )
-        deadline = time.monotonic() + timeout_s
-        for node in new:
-            while not self._groups[node].wait(POLL_S):
-                interrupts.check()
-                renew()
-                if time.monotonic() > deadline:
-                    raise RunLost(_missing(node, wanted[node], timeout_s))
+            self._reserved.setdefault(node, []).append(_Reserved(group, more))
+            groups[node] = group
+        return groups
 
     def on(self, node: str) -> PlacementGroupSchedulingStrategy:
         """How an actor is put into the reservation on a node."""
-        return PlacementGroupSchedulingStrategy(self._groups[node], placement_group_bundle_index=0)
+        group = self._reserved[node][0].group
+        return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+
+    def give_back(self, groups: Mapping[str, PlacementGroup]) -> None:
+        """Give back what ``ask`` gave."""
+        for node, group in groups.items():
+            remove_placement_group(group)
+            left = [reserved for reserved in self._reserved[node] if reserved.group is not group]
+            self._reserved[node] = left
+            if not left:
+                del self._reserved[node]
 
     def keep(self, nodes: set[str]) -> None:
         """Give back all but those on some nodes."""
-        for node in set(self._groups) - nodes:
-            remove_placement_group(self._groups.pop(node))
+        for node in set(self._reserved) - nodes:
+            for reserved in self._reserved.pop(node):
+                remove_placement_group(reserved.group)
 
 
 def _missing(node: str, wanted: Mapping[str, float], timeout_s: float) -> str:
     """What a node lacks, in words."""
-    free = free_resources(node)
+    free = free_resources().get(node, {})
     ip = next((machine.ip for machine in machines() if machine.node == node), "that has left")
     parts = [
         _amount(name, amount, free.get(name, 0.0))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.emulator.compiler.activations import Activations
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.tiles.analog.footprint import build_bytes
 from crossmesh.tiles.digital import held_bytes
 
@@ -104,19 +104,55 @@ def place(
     Raises:
         ConfigError: If there are too few tiles, CPUs or bytes; the message says what is missing.
     """
+    needs = Needs(sizes=sizes, process_bytes=process_bytes, activations=activations, units=units)
+    return put(*assigned(sizes, engine, machines), machines, needs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """Memory that the tiles of a job need; see ``place``."""
+
+    sizes: Sequence[int]
+    process_bytes: int = PROCESS_BYTES
+    activations: Callable[[tuple[int, ...]], Activations] | None = None
+    units: Sequence[int] | None = None
+
+
+def assigned(
+    work: Sequence[int], engine: Engine, machines: Sequence[Machine]
+) -> tuple[tuple[int, ...], tuple[str, ...], str]:
+    """Host of each tile, node of each host, and a remark, given the work of each tile.
+
+    Raises:
+        ConfigError: If there are too few tiles or CPUs.
+    """
     n_cpus = sum(machine.cpus for machine in machines)
     if not n_cpus:
         raise ConfigError("no node of the cluster has a CPU for tile hosts")
-    of_tile, notice = packed(sizes, engine, n_cpus)
-    load = [0] * (of_tile[-1] + 1)
+    of_tile, notice = packed(work, engine, n_cpus)
+    numbers = spread(of_tile[-1] + 1, [machine.cpus for machine in machines])
+    return of_tile, tuple(machines[number].node for number in numbers), notice
+
+
+def put(
+    of_tile: tuple[int, ...],
+    nodes: tuple[str, ...],
+    notice: str,
+    machines: Sequence[Machine],
+    needs: Needs,
+) -> Placement:
+    """The placement with given tiles in each host, on given nodes.
+
+    Raises:
+        ConfigError: If a node has too few bytes.
+    """
+    load = [0] * len(nodes)
     for tile, host in enumerate(of_tile):
-        load[host] += sizes[tile]
-    host_of = of_tile if units is None else tuple(of_tile[unit] for unit in units)
-    numbers = spread(len(load), [machine.cpus for machine in machines])
-    stored = activations(host_of) if activations else None
+        load[host] += needs.sizes[tile]
+    host_of = of_tile if needs.units is None else tuple(of_tile[unit] for unit in needs.units)
+    stored = needs.activations(host_of) if needs.activations else None
     parts = {"its tiles": load, "activations": stored.most if stored else [0] * len(load)}
-    _check_memory(parts, numbers, machines, process_bytes)
-    nodes = tuple(machines[number].node for number in numbers)
+    _check_memory(parts, nodes, machines, needs.process_bytes)
     return Placement(host_of=host_of, node_of=nodes, notice=notice, activations=stored)
 
 
@@ -127,11 +163,13 @@ def packed(sizes: Sequence[int], engine: Engine, n_cpus: int) -> tuple[tuple[int
     ((0, 0, 1, 1, 2), '')
     """
     n_tiles, wanted = len(sizes), engine.tiles_per_actor
+    if engine.actors is not None and engine.actors > n_tiles:
+        raise ConfigError(
+            f"engine.actors must be at most {n_tiles}, the number of tiles, got {engine.actors}"
+        )
+    if engine.grow:
+        return balanced(sizes, min(n_tiles, n_cpus, engine.actors or n_tiles)), ""
     if engine.actors is not None:
-        if engine.actors > n_tiles:
-            raise ConfigError(
-                f"engine.actors must be at most {n_tiles}, the number of tiles, got {engine.actors}"
-            )
         return balanced(sizes, engine.actors), ""
     if wanted == "all":
         return (0,) * n_tiles, ""
@@ -236,16 +274,16 @@ def replaced(
 
 def _check_memory(
     parts: Mapping[str, Sequence[int]],
-    numbers: Sequence[int],
+    nodes: Sequence[str],
     machines: Sequence[Machine],
     process_bytes: int,
 ) -> None:
     """Refuse nodes without memory for what is put on them: of each host, by what it is."""
-    on: dict[int, list[int]] = {}
-    for host, its in enumerate(numbers):
-        on.setdefault(its, []).append(host)
-    for number, machine in enumerate(machines):
-        there = on.get(number, [])
+    on: dict[str, list[int]] = {}
+    for host, node in enumerate(nodes):
+        on.setdefault(node, []).append(host)
+    for machine in machines:
+        there = on.get(machine.node, [])
         sums = {what: sum(sizes[host] for host in there) for what, sizes in parts.items()}
         needed = sum(sums.values()) + process_bytes * len(there)
         if needed > machine.memory_bytes:

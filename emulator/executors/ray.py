@@ -7,7 +7,6 @@ pass through this process.
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +14,8 @@ import ray
 
 from crossmesh.common.errors import HostLost, RunError
 from crossmesh.common.supervision import interrupts
-from crossmesh.common.supervision.reports import RAY_S, within
-from crossmesh.emulator.compiler.activations import activations_of, notice
 from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.executors.arrangement import Arranger
 from crossmesh.emulator.executors.executor import Watch
 from crossmesh.emulator.executors.instance import (
     check_version,
@@ -25,26 +23,22 @@ from crossmesh.emulator.executors.instance import (
     different_arithmetic,
     disconnect,
 )
-from crossmesh.emulator.executors.links import capacity, pairs
+from crossmesh.emulator.executors.making import WRITE_BYTES_PER_S, Maker
 from crossmesh.emulator.executors.members import Members, Unreachable
-from crossmesh.emulator.executors.nodes import Reservations, await_machines, machines
-from crossmesh.emulator.executors.placement import (
-    PROCESS_BYTES,
-    Machine,
-    most_to_build,
-    place,
-    replaced,
-    tile_sizes,
+from crossmesh.emulator.executors.nodes import (
+    Reservations,
+    await_machines,
+    free_machines,
+    machines,
 )
+from crossmesh.emulator.executors.placement import Machine, replaced
+from crossmesh.emulator.executors.rearranging import Move, Rearranger, TrainingRate
 from crossmesh.emulator.executors.span_progress import Stall, latest
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.runtime.actor import actor_class
-from crossmesh.tiles.runtime.host import Assignment
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.program import Span
 
 AVOID_S = 600.0  # a node that another could not reach is left alone for so long
-WRITE_BYTES_PER_S = 10e6  # what storage is at least expected to take and give (assumed)
 PATIENCE_S = 10.0  # a signal waits so long for a span that ends soon
 OBJECT_STORE_BYTES = 256 << 20  # besides the examples
 
@@ -53,6 +47,7 @@ class RayExecutor:
     """Actors with tiles, on a private Ray instance unless the config names a cluster."""
 
     engine = "ray"
+    moves = 0
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -75,77 +70,43 @@ class RayExecutor:
     # Starting
 
     def _start(self) -> None:
-        found = await_machines(self._engine.nodes, self._engine.timeout_s)
-        self._sizes = tile_sizes(self._job)
-        self._process_bytes = PROCESS_BYTES + most_to_build(self._job)
-        measure = partial(activations_of, self._job)
-        self._placement = place(
-            self._sizes, self._engine, found, self._process_bytes, measure, self._job.program.units
-        )
-        assert self._placement.activations is not None
-        self._stored = self._placement.activations.most
-        activations = notice(self._job, self._placement.activations)
-        host_of = self._placement.host_of
-        self._capacity = capacity(self._job, host_of)
-        self._pairs = pairs(self._job, host_of)
-        self._give_out()
-        self._members = Members(self._placement, self._engine.timeout_s)
+        engine, arranger = self._engine, Arranger(self._job)
+        look = partial(free_machines, self._reservations.held) if engine.grow else machines
+        found = await_machines(engine.nodes, engine.timeout_s, look)
+        self._arranged = arranged = arranger.fresh(found)
+        placement = arranged.placement
+        self._state_bytes = sum(arranger.sizes)
+        self._maker = Maker(self._job, self._reservations)
+        self._rearranger = Rearranger(self._job, arranger, self._maker, self._reservations)
+        self._members = Members(placement, engine.timeout_s)
         self._reports: dict[int, HostReport] = {}
-        self._make(list(range(self._placement.n_hosts)))
-        self._members.join(self._generation, self._capacity)
+        self._is_settled = True  # all actors hold the tiles that they are placed for
+        self._make(list(range(placement.n_hosts)))
+        self._members.join(self._generation, arranged.capacity)
         check_version(self._members.spots)
         differ = different_arithmetic(self._members.spots)
-        self.notice = "\n".join(filter(None, (self._placement.notice, activations, differ)))
-        self._members.connect(self._pairs)
+        self.notice = "\n".join(filter(None, (arranger.notice(placement), differ)))
+        self._members.connect(arranged.pairs)
 
     @property
     def n_actors(self) -> int:
         """Actors that host tiles."""
-        return self._placement.n_hosts
+        return self._arranged.placement.n_hosts
 
     @property
     def n_nodes(self) -> int:
         """Nodes that they are on."""
-        return len(set(self._placement.node_of))
+        return len(set(self._arranged.placement.node_of))
 
     @property
     def _all(self) -> Members:
         assert self._members is not None
         return self._members
 
-    def _give_out(self) -> None:
-        """Lay what actors need into the object store, once for all of them."""
-        job, host_of = self._job, self._placement.host_of
-        operations = job.program.operations
-        self._fed = {host_of[op.tile] for op in operations if op.kind in ("input", "loss")}
-        assignment = Assignment(
-            program=job.program, seed=job.config.seed, host_of=host_of, host=0,
-            backend=job.backend,
-        )  # fmt: skip
-        with within(RAY_S + job.dataset.n_bytes / WRITE_BYTES_PER_S, "Ray's object store"):
-            self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]
-            self._assignment = ray.put(assignment)
-
     def _make(self, hosts: list[int]) -> None:
         """Make the actors of some hosts on the nodes where they are placed."""
-        node_of = self._placement.node_of
-        cpus = {machine.node: machine.cpus for machine in machines()}
-        wanted: dict[str, dict[str, float]] = {}
-        sizes = self._host_bytes()
-        for node in node_of:
-            there = [host for host, its in enumerate(node_of) if its == node]
-            n_cpus = min(len(there), cpus.get(node, 1))
-            wanted[node] = {"CPU": n_cpus, "memory": sum(sizes[host] for host in there)}
-        self._reservations.take(wanted, self._engine.timeout_s)
-        make = actor_class()
-
-        def create(host: int) -> Any:
-            strategy = self._reservations.on(node_of[host])
-            feeds = self._feeds if host in self._fed else [None, None]
-            placed = make.options(num_cpus=0, scheduling_strategy=strategy)
-            return placed.remote(self._assignment, host, *feeds)
-
-        self._all.make(hosts, create)
+        self._reservations.take(self._arranged.reserved(machines()), self._engine.timeout_s)
+        self._all.make(hosts, partial(self._maker.make, self._arranged))
 
     # Running
 
@@ -155,9 +116,7 @@ class RayExecutor:
 
     def run(self, span: Span, watch: Watch) -> Outcome:
         """Run a span on all actors; on any failure stop them all and raise what caused it."""
-        loss = next(op for op in self._job.program.operations if op.kind == "loss")
-        judge = self._placement.host_of[loss.tile]
-        stalled = Stall(self._engine.timeout_s)
+        judge, stalled = self._arranged.judge, Stall(self._engine.timeout_s)
         statuses = self._all.statuses
         statuses.clear()
 
@@ -180,6 +139,47 @@ class RayExecutor:
         watch(Progress(span.n_examples, *latest(outcome)))
         return outcome
 
+    # Moving tiles
+
+    def rearrange(self, left: int, examples: int, seconds: float) -> str:
+        """Put tiles elsewhere where that pays, between two spans; see ``rearranging``."""
+        with interrupts.deferred():
+            look = self._rearranger.look
+            span = TrainingRate(examples=examples, seconds=seconds)
+            move = look(self._arranged, self._all, self._reports, left, span)
+            if move is not None:
+                return self._move(move)
+        remark, self._rearranger.remark = self._rearranger.remark, ""
+        return remark
+
+    def _move(self, move: Move) -> str:
+        """Have actors hold the tiles of another arrangement; states go from one to the other."""
+        started, before, members = time.monotonic(), self._arranged, self._all
+        placement = move.arranged.placement
+        stays = {(tile, move.kept.get(host)) for tile, host in enumerate(placement.host_of)}
+        goes = [each for each in enumerate(before.placement.host_of) if each not in stays]
+        states = members.states(tile for tile, _ in goes)
+        self._is_settled, self._arranged = False, move.arranged
+        self._generation += 1
+        gone = members.take_over(placement, move.kept, move.come)
+        members.join(self._generation, move.arranged.capacity)
+        self._assign(states)
+        members.end(gone)
+        self._reservations.keep(set(placement.node_of))
+        members.connect(move.arranged.pairs)
+        self._reports = {}
+        self.moves += 1
+        seconds = time.monotonic() - started
+        self._rearranger.taken(seconds)
+        units = self._job.program.units
+        moved = {units[tile] for tile, _ in goes}
+        return f"{move.what}; {len(moved)} of {max(units) + 1} tiles moved in {seconds:.1f} s"
+
+    def _assign(self, states: Mapping[int, Any]) -> None:
+        """Have every actor hold the tiles that it is placed for, some in states that come."""
+        self._all.assign(partial(self._maker.feeds, self._arranged), states)
+        self._is_settled = True
+
     # Recovering
 
     def recover(self) -> None:
@@ -190,25 +190,28 @@ class RayExecutor:
             RunLost: If what is left has no room.
         """
         with interrupts.deferred():
+            self._rearranger.forget()
             self._generation += 1
-            lost, silent = self._all.leave(self._generation, self._capacity)
+            lost, silent = self._all.leave(self._generation, self._arranged.capacity)
             left = self._left(silent)
             there = {machine.node for machine in left}
-            node_of = self._placement.node_of
+            node_of = self._arranged.placement.node_of
             lost = sorted(
                 {*lost, *(host for host, node in enumerate(node_of) if node not in there)}
             )
             if lost:
                 self._replace(lost, left)
+            if not self._is_settled:
+                self._assign({})
             try:
-                self._all.connect(self._pairs)
+                self._all.connect(self._arranged.pairs)
             except Unreachable as error:
                 self._avoid_one_of(error.pair)
                 raise
 
     def _left(self, silent: list[int]) -> list[Machine]:
         """Nodes to resume with: not those that all is silent on, if there are others."""
-        node_of, now = self._placement.node_of, time.monotonic()
+        node_of, now = self._arranged.placement.node_of, time.monotonic()
         self._avoided = {n: since for n, since in self._avoided.items() if now - since < AVOID_S}
         loud = {node for host, node in enumerate(node_of) if host not in silent}
         doubtful = {*self._avoided, *(set(node_of) - loud)}
@@ -217,30 +220,21 @@ class RayExecutor:
 
     def _replace(self, lost: list[int], left: list[Machine]) -> None:
         """Make the actors of lost hosts again, on the nodes that are left."""
-        node_of, sizes = list(self._placement.node_of), self._host_bytes()
-        used: dict[str, int] = {}
+        placement, sizes = self._arranged.placement, self._arranged.host_bytes
+        node_of, used = list(placement.node_of), dict.fromkeys(placement.node_of, 0)
         for host, node in enumerate(node_of):
-            if host not in lost:
-                used[node] = used.get(node, 0) + sizes[host]
+            used[node] += 0 if host in lost else sizes[host]
         for host, node in replaced({h: sizes[h] for h in lost}, node_of, left, used).items():
             node_of[host] = node
-        self._placement = replace(self._placement, node_of=tuple(node_of))
+        self._arranged = self._arranged.on(node_of)
         self._reservations.keep(set(node_of))
         self._make(lost)
-        self._all.join(self._generation, self._capacity)
+        self._all.join(self._generation, self._arranged.capacity)
         check_version(self._all.spots)
-
-    def _host_bytes(self) -> list[int]:
-        """Memory of each actor with its tiles and activations."""
-        total = [self._process_bytes + stored for stored in self._stored]
-        for block in self._job.program.crossbars:
-            host = self._placement.host_of[block.tile]
-            total[host] += self._sizes[self._job.program.units[block.tile]]
-        return total
 
     def _avoid_one_of(self, pair: tuple[int, int]) -> None:
         """Of two nodes that cannot reach each other, leave that with fewer hosts for a while."""
-        here, node_of = ray.get_runtime_context().get_node_id(), self._placement.node_of
+        here, node_of = ray.get_runtime_context().get_node_id(), self._arranged.placement.node_of
         nodes = {node_of[host] for host in pair}
         if len(nodes) > 1:
             worse = min(sorted(nodes - {here}), key=node_of.count)
@@ -260,7 +254,7 @@ class RayExecutor:
     @property
     def _storage_s(self) -> float:
         """Longest wait for the state of all tiles to be written or read."""
-        return self._engine.timeout_s + sum(self._sizes) / WRITE_BYTES_PER_S
+        return self._engine.timeout_s + self._state_bytes / WRITE_BYTES_PER_S
 
     def age(self, aging: Aging | None) -> None:
         """Have every actor read its tiles from programmed memories that have aged."""

@@ -28,11 +28,11 @@ def silence_worker_messages() -> None:
         worker.print_to_stdstream = lambda *arguments, **options: None
 
 
-def free_resources(node: str) -> dict[str, float]:
-    """What is free on one node; ``ray.available_resources`` has the sum of all nodes alone."""
+def free_resources() -> dict[str, dict[str, float]]:
+    """What is free on each node; ``ray.available_resources`` has the sum of all nodes alone."""
     import ray
 
-    free: dict[str, float] = ray._private.state.available_resources_per_node().get(node, {})
+    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
     return free
 
 

@@ -17,9 +17,10 @@ from crossmesh.common.storage import Storage
 from crossmesh.common.summaries import summary_of
 from crossmesh.common.supervision.reports import claimed
 from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.config.engine import CheckpointConfig
 from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.loading import dumped, load_config
-from crossmesh.emulator.config.run import DATA_PATHS, CheckpointConfig, Imported, RunConfig
+from crossmesh.emulator.config.run import DATA_PATHS, Imported, RunConfig
 from crossmesh.emulator.runs.checkpoints import Checkpoints, TileStates, found
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.manifest import digest

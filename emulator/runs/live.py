@@ -18,6 +18,10 @@ class LiveFile:
     Args:
         directory: The run's; None: nothing is written.
         epochs: Epochs of the run.
+
+    Attributes:
+        checkpoint: Examples trained at the newest checkpoint, if there is one.
+        moves: So often tiles were put into other hosts.
     """
 
     def __init__(self, directory: RunDirectory | None, epochs: int) -> None:
@@ -28,6 +32,7 @@ class LiveFile:
         self._before: dict[int, HostReport] = {}
         self._speed = _Speed()
         self.checkpoint: int | None = None
+        self.moves = 0
 
     def phase(self, name: str, total: int) -> None:
         """A part of the run begins."""
@@ -53,6 +58,7 @@ class LiveFile:
             accuracy=_known(progress.accuracy),
             updated=time.time(),
             recoveries=len(history.recoveries),
+            moves=self.moves,
             checkpoint=self.checkpoint,
             hosts=tuple(map(self._shares, hosts)),
         )

@@ -55,6 +55,7 @@ class LiveState(_LiveSection):
         accuracy: Recent training accuracy, once known.
         updated: When, in seconds since 1970.
         recoveries: Losses survived.
+        moves: So often tiles were put into other hosts, to grow or to share evenly.
         checkpoint: Examples trained at the newest checkpoint, if there is one.
         hosts: The tile hosts.
     """
@@ -70,6 +71,7 @@ class LiveState(_LiveSection):
     accuracy: float | None
     updated: float
     recoveries: int
+    moves: int = 0
     checkpoint: int | None
     hosts: tuple[LiveHost, ...]
 

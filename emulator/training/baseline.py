@@ -13,7 +13,8 @@ from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.interconnect.schedule import Sequential
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import EXACT, Digital
-from crossmesh.tiles.runtime.host import Assignment, TileHost
+from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.host import TileHost
 from crossmesh.tiles.runtime.measure import Measurement
 
 # A tile that takes the largest matrices whole.

@@ -3,12 +3,11 @@
 import contextlib
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from crossmesh.common.errors import HostLost, RunLost
+from crossmesh.common.errors import HostLost
 from crossmesh.common.storage import NotWritten
 from crossmesh.common.supervision import interrupts
 from crossmesh.emulator.compiler.job import Job
@@ -18,12 +17,12 @@ from crossmesh.emulator.runs.directory import NotSaved, RunDirectory
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.live import LiveFile
 from crossmesh.emulator.training.estimate import time_line
+from crossmesh.emulator.training.recovery_limit import RecoveryLimit
 from crossmesh.emulator.training.spans import Spans
 from crossmesh.tiles.runtime.measure import Measurement, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.program import Span
 
 T = TypeVar("T")
-_HOUR_S = 3600.0
 TOLD_AFTER_S = 0.5  # of a span, so that its pace says that of the run
 
 
@@ -39,30 +38,6 @@ def test_network(job: Job, executor: Executor, number: int) -> TestFigures:
     """Test a network; ``number`` keys the noise of the reads."""
     rows = executor.run(job.evaluation(number), lambda progress: None).rows
     return TestFigures(loss=rows[-1].loss, accuracy=rows[-1].accuracy)
-
-
-class RecoveryLimit:
-    """Ends a run whose hosts are lost too often.
-
-    Args:
-        per_hour: So many recoveries within an hour are allowed.
-    """
-
-    def __init__(self, per_hour: int) -> None:
-        self._per_hour = per_hour
-        self._times: deque[float] = deque()
-
-    def count(self, error: HostLost) -> None:
-        """One more loss; raises what ends the run if it is one too many."""
-        now = time.monotonic()
-        while self._times and now - self._times[0] > _HOUR_S:
-            self._times.popleft()
-        if len(self._times) >= self._per_hour:
-            raise RunLost(
-                f"{error} (after {len(self._times)} recoveries within an hour; "
-                "engine.recoveries_per_hour allows no more)"
-            )
-        self._times.append(now)
 
 
 class TrainingLoop:
@@ -90,6 +65,7 @@ class TrainingLoop:
         self._live = LiveFile(directory, job.config.training.epochs)
         self._has_accuracy = job.has_accuracy
         self._spans = Spans(job)
+        self._total = job.n_train * job.config.training.epochs
         self._limit = RecoveryLimit(job.config.engine.recoveries_per_hour)
         self._saved = time.monotonic()
         self._is_told = False  # whether the time was said that the training takes
@@ -106,9 +82,8 @@ class TrainingLoop:
 
     def run(self) -> tuple[list[bytes], list[TileReport]]:
         """Train to the end; digest and report of every tile."""
-        total = self._job.n_train * self._job.config.training.epochs
-        self._callbacks.phase("training", total)
-        self._live.phase("training", total)
+        self._callbacks.phase("training", self._total)
+        self._live.phase("training", self._total)
         try:
             return self._surviving(self._trained)
         finally:
@@ -182,6 +157,15 @@ class TrainingLoop:
             is_due = done + span.n_examples == self._spans.boundary(done) or self._is_late
             if is_due or interrupts.requested():
                 self._save()
+            self._rearrange(span.n_examples, seconds)
+
+    def _rearrange(self, examples: int, seconds: float) -> None:
+        """Let the executor put tiles elsewhere after a span of some examples and seconds."""
+        left = self._total - self.history.examples
+        if left and not interrupts.requested():
+            if said := self._executor.rearrange(left, examples, seconds):
+                self._callbacks.note(said)
+            self._live.moves = self._executor.moves
 
     def _tell_time(self, span: Span, seconds: float) -> None:
         """Say once how long the training takes, by the first span that is no warming up."""

@@ -29,8 +29,8 @@ from crossmesh.common.private_folders import (
     PrivateFolder,
     check_unchangeable,
 )
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.config.loading import load_config
-from crossmesh.emulator.config.run import Engine
 from crossmesh.emulator.executors import environment
 from crossmesh.emulator.executors.instance import connect
 from tests.jobs import small_config

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,8 +15,10 @@ from crossmesh.common.version import VERSION
 from crossmesh.interconnect.transport.channels import Channels, ChannelStopped
 from crossmesh.interconnect.transport.curve import Keys
 from crossmesh.interconnect.transport.endpoints import Tcp, Unix
+from crossmesh.tiles.analog.array import State
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.runtime.host import Assignment, TileHost
+from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.host import TileHost
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.processor import arithmetic
 from crossmesh.tiles.runtime.program import Span
@@ -40,16 +42,40 @@ class TileActor:
     Args:
         assignment: Tiles and operations of all hosts.
         host: Which of them this one is.
+        host_of: Host of each tile.
         feeds: Examples to train on and to test on, None where the host needs none.
     """
 
-    def __init__(self, assignment: Assignment, host: int, *feeds: Feed | None) -> None:
+    def __init__(
+        self, assignment: Assignment, host: int, host_of: tuple[int, ...], *feeds: Feed | None
+    ) -> None:
         threadpool_limits(1)  # the same bits however many cores there are
         self._keys = Keys.generate()
         self._folder: PrivateFolder | None = None  # of the sockets within this node
         self._channels: Channels | None = None
-        needed = {name: feed for name, feed in zip(("train", "test"), feeds, strict=True) if feed}
-        self._host = TileHost(replace(assignment, host=host), needed)
+        self._host = TileHost(replace(assignment, host=host, host_of=host_of), _needed(feeds))
+
+    def assign(
+        self,
+        host: int,
+        host_of: tuple[int, ...],
+        tiles: Sequence[int],
+        train: Feed | None,
+        test: Feed | None,
+        *states: State,
+    ) -> None:
+        """Hold other tiles from now on, of which those given are in these states."""
+        self._host.assign(host, host_of, _needed((train, test)))
+        for tile, state in zip(tiles, states, strict=True):
+            self._host.tiles[tile].load(state)
+
+    def state(self, tile: int) -> State:
+        """State of a tile, as in a checkpoint."""
+        return self._host.tiles[tile].state()
+
+    def time_tiles(self, on: bool) -> dict[int, float]:
+        """Begin or end to time operations; seconds of each tile since this began."""
+        return self._host.time_tiles(on)
 
     def join(self, generation: int, capacity: int) -> Spot:
         """Leave all channels, and be ready for others.
@@ -163,6 +189,11 @@ class TileActor:
     def reports(self) -> list[TileReport]:
         """Rows of the tiles table."""
         return self._host.reports()
+
+
+def _needed(feeds: tuple[Feed | None, ...]) -> dict[str, Feed]:
+    """The sources of examples that a host needs, by name."""
+    return {name: feed for name, feed in zip(("train", "test"), feeds, strict=True) if feed}
 
 
 def actor_class() -> Any:

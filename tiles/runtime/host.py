@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +13,18 @@ from numpy.typing import NDArray
 from crossmesh.common.storage import NotShared, Storage
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.interconnect.transport.channels import Channels
-from crossmesh.tiles.analog.backends import EMULATION, Backend
+from crossmesh.tiles.analog.backends import EMULATION
 from crossmesh.tiles.analog.footprint import give_back
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.analog.tile import Block
 from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
+from crossmesh.tiles.runtime.assignment import Assignment
 from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileReport, Trace
 from crossmesh.tiles.runtime.plan import Action, in_order, plans
-from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Program, Span
+from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Span
 from crossmesh.tiles.runtime.steps import Binder, Feed, Holder, Steps
 from crossmesh.tiles.runtime.tile_file import check_arrays, file_name, load_state, save_state
+from crossmesh.tiles.runtime.timing import timed
 
 Array = NDArray[np.float32]
 _FILES_AT_ONCE = 4  # written or read by one host, so that checksums and the disk overlap
@@ -31,25 +32,6 @@ _FILES_AT_ONCE = 4  # written or read by one host, so that checksums and the dis
 
 class TileError(RuntimeError):
     """An operation failed; the message says which, on which tile, and why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """Which tiles a host holds and what it does with them.
-
-    Attributes:
-        program: The whole program; a host performs what its tiles are named for.
-        seed: The run's seed.
-        host_of: Host of each tile.
-        host: Number of this host.
-        backend: Maker of the tiles. What lies in digital units is always emulated.
-    """
-
-    program: Program
-    seed: int
-    host_of: tuple[int, ...]
-    host: int
-    backend: Backend = EMULATION
 
 
 class TileHost:
@@ -71,22 +53,31 @@ class TileHost:
         channels: Channels | None = None,
     ) -> None:
         self.program = program = assignment.program
-        self.host = assignment.host
-        self._host_of = assignment.host_of
         self._seed = assignment.seed
         self._backend = assignment.backend
-        self.tiles = {
-            block.tile: self._holder(block)
-            for block in program.blocks
-            if self._host_of[block.tile] == self.host
-        }
+        self.tiles: dict[int, Holder] = {}
         self._pulsed = {op.tile for op in program.operations if op.kind is Kind.PULSE}
         self.meter = Meter(1)
         self.trace: list[Trace] | None = None
-        self._feeds = feeds
-        self._updates = dict.fromkeys(self.tiles, 0)
+        self._updates: dict[int, int] = {}
         self._updated: dict[int, tuple[int, int]] = {}
-        self.join(channels)
+        self._channels = channels
+        self.assign(assignment.host, assignment.host_of, feeds)
+
+    def assign(self, host: int, host_of: tuple[int, ...], feeds: Mapping[str, Feed]) -> None:
+        """Hold other tiles from now on; those that come must be loaded or written.
+
+        Args:
+            host: Number of this host.
+            host_of: Host of each tile.
+            feeds: Sources of examples, as those of the constructor.
+        """
+        self.host, self._host_of, self._feeds = host, host_of, feeds
+        mine = [block for block in self.program.blocks if host_of[block.tile] == host]
+        self.tiles = {tile: self.tiles[tile] for tile in self.tiles if host_of[tile] == host}
+        self.tiles = {b.tile: self.tiles.get(b.tile) or self._holder(b) for b in mine}
+        self._updates = {tile: self._updates.get(tile, 0) for tile in self.tiles}
+        self.join(self._channels)
 
     def _holder(self, block: Block) -> Holder:
         """The tile or digital memory that holds a block."""
@@ -100,6 +91,7 @@ class TileHost:
 
     def join(self, channels: Channels | None) -> None:
         """Use other channels from now on, forget what is under way, and count time from 0."""
+        self._tile_s: dict[int, float] | None = None  # where operations are timed
         self._channels = channels
         self._binder = Binder(
             self.program, self._seed, self.tiles, self._feeds, channels, self._count
@@ -165,7 +157,13 @@ class TileHost:
             operations = in_order(self.program, schedule)
             plan = plans(operations, self._host_of, (self.host,))[self.host]
             self._bound[schedule] = self._binder.steps(operations, plan)
-        return self._bound[schedule]
+        steps = self._bound[schedule]
+        return steps if self._tile_s is None else timed(steps, self._tile_s)
+
+    def time_tiles(self, on: bool) -> dict[int, float]:
+        """Begin or end to time operations; seconds of each tile since this began."""
+        seconds, self._tile_s = self._tile_s or {}, {} if on else None
+        return seconds
 
     def _count(self, loss: float, correct: int, n: int) -> None:
         self.meter.add(loss, correct, n)

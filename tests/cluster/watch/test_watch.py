@@ -96,6 +96,11 @@ def test_a_line_says_how_far_how_fast_and_who_is_slowest(folder):
     )
 
 
+@pytest.mark.parametrize(("moves", "said"), [(1, "1 time"), (3, "3 times")])
+def test_moves_of_tiles_are_counted(folder, moves, said):
+    assert f", 1 recovery, tiles moved {said}, slowest: " in line(state(moves=moves), folder)
+
+
 def test_what_is_not_known_is_not_told(folder):
     reported = line(
         state(examples_per_s=None, loss=None, accuracy=None, checkpoint=None, recoveries=0,

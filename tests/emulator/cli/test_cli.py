@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from crossmesh.emulator.cli import main
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.config.loading import dumped, load_config, shipped
-from crossmesh.emulator.config.run import Engine
 from tests.emulator.commands.shell import refused
 
 COMMAND = [sys.executable, "-m", "crossmesh"]

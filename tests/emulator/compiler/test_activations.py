@@ -15,7 +15,7 @@ from crossmesh.emulator.compiler.activations import (
     stored_bytes,
     under_way,
 )
-from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.executors import local
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.executors.placement import Machine, place

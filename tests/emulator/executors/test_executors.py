@@ -17,7 +17,8 @@ from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.training.training import train
 from crossmesh.interconnect.transport.channels import Channels, ChannelStopped
 from crossmesh.interconnect.transport.endpoints import Unix
-from crossmesh.tiles.runtime.host import Assignment, TileHost
+from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.host import TileHost
 from crossmesh.tiles.runtime.plan import edges, in_order, messages_in_flight
 from tests.jobs import CELLS, SCHEDULES, small_config, small_job
 from tests.pinned import PINNED, machine_type, pinned

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmesh.common.errors import ConfigError, RunLost
-from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.executors.placement import (
     Machine,

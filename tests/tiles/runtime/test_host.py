@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from crossmesh.tiles.runtime.host import Assignment, TileError, TileHost
+from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.host import TileError, TileHost
 from tests.jobs import small_job
 
 
