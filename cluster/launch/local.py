@@ -131,6 +131,7 @@ class LocalNodes:
         port: Port on which the head listens; by default a free one.
         timeout_s: Longest wait until all nodes have joined.
         cores: Cores of this machine that these nodes may use, with ``taskset``; by default all.
+        metrics_port: Port of the head for Prometheus; by default a free one.
     """
 
     def __init__(  # noqa: PLR0913  because each is a setting of its own
@@ -144,6 +145,7 @@ class LocalNodes:
         port: int | None = None,
         timeout_s: float = 120.0,
         cores: Sequence[int] | None = None,
+        metrics_port: int | None = None,
     ) -> None:
         self.nodes: list[LocalNode] = []
         self._n = n
@@ -151,6 +153,7 @@ class LocalNodes:
         self._variables = dict(variables or {})
         self._timeout_s = timeout_s
         self._cores = cores
+        self._metrics = {} if metrics_port is None else {"metrics-export-port": metrics_port}
         self._port = _free_port() if port is None else checked_port(port)
         self.address = f"127.0.0.{FIRST}:{self._port}"
         if token is not None:
@@ -183,7 +186,7 @@ class LocalNodes:
         deadline = time.monotonic() + self._timeout_s
         head_only = {"port": self._port, "include-dashboard": "false"}
         self.nodes = [LocalNode(0, self._folder.path)]
-        options = {**self._options, **head_only}
+        options = {**self._options, **head_only, **self._metrics}
         self.nodes[0].start(options, self._node_environment, self._cores)
         self._await(self.nodes, deadline)
         self._join(self._n - 1, self._cores, deadline)

@@ -26,6 +26,8 @@ class Engine(Frozen):
         grow: Whether a run takes CPUs that come while it trains: nodes that join the cluster, and
             CPUs that other jobs free. There is one actor per CPU then.
         rebalance: Whether tiles move between actors that are unevenly busy, where that pays.
+        metrics: Whether Ray exports figures of the run for Prometheus, with its own; a private
+            instance exports none.
         recoveries_per_hour: So often may a run recover from lost actors and nodes before it ends.
         backend: Backend that makes the tiles; other packages may add more.
     """
@@ -39,6 +41,7 @@ class Engine(Frozen):
     timeout_s: float = Field(120.0, gt=0)
     grow: bool = False
     rebalance: bool = True
+    metrics: bool = False
     recoveries_per_hour: int = Field(20, ge=0)
     backend: Annotated[str, KindName(BACKENDS)] = EMULATED
 

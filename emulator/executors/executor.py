@@ -1,13 +1,37 @@
 """The protocol of executors, which both engines implement."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.program import Span
 
 Watch = Callable[[Progress], None]
+
+
+class Figures(NamedTuple):
+    """How a run goes.
+
+    Attributes:
+        examples: Examples trained.
+        examples_per_second: Recent rate, once known.
+        loss: Recent training loss, once known.
+        accuracy: Recent training accuracy, once known.
+        recoveries: Losses survived.
+        moves: So often tiles moved.
+        checkpoints: Checkpoints written.
+        checkpoint_seconds: Seconds spent writing them.
+    """
+
+    examples: int
+    examples_per_second: float | None
+    loss: float | None
+    accuracy: float | None
+    recoveries: int
+    moves: int
+    checkpoints: int
+    checkpoint_seconds: float
 
 
 class Executor(Protocol):
@@ -100,6 +124,10 @@ class Executor(Protocol):
 
     def hosts(self) -> list[HostReport]:
         """Latest report of every host, in order: its place, and how its time was spent."""
+        ...
+
+    def export(self, figures: Figures) -> None:
+        """Give figures to what watches the cluster, if the config says so."""
         ...
 
     def close(self) -> None:

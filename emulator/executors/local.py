@@ -11,7 +11,7 @@ from crossmesh.common.storage import Storage
 from crossmesh.common.supervision.reports import renew
 from crossmesh.emulator.compiler.activations import Activations, activations_of, notice
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.emulator.executors.executor import Watch
+from crossmesh.emulator.executors.executor import Figures, Watch
 from crossmesh.emulator.executors.placement import most_to_build, tile_sizes
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.assignment import Assignment
@@ -97,6 +97,9 @@ class LocalExecutor:
     def hosts(self) -> list[HostReport]:
         """Report of the only host."""
         return [self.host.report()]
+
+    def export(self, figures: Figures) -> None:
+        """There is no cluster."""
 
     def close(self) -> None:
         """Give BLAS its threads back."""

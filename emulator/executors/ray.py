@@ -16,7 +16,7 @@ from crossmesh.common.errors import HostLost, RunError
 from crossmesh.common.supervision import interrupts
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.arrangement import Arranger
-from crossmesh.emulator.executors.executor import Watch
+from crossmesh.emulator.executors.executor import Figures, Watch
 from crossmesh.emulator.executors.instance import (
     check_version,
     connect,
@@ -25,6 +25,7 @@ from crossmesh.emulator.executors.instance import (
 )
 from crossmesh.emulator.executors.making import WRITE_BYTES_PER_S, Maker
 from crossmesh.emulator.executors.members import Members, Unreachable
+from crossmesh.emulator.executors.metrics import Exported, remark
 from crossmesh.emulator.executors.nodes import (
     Reservations,
     await_machines,
@@ -78,14 +79,15 @@ class RayExecutor:
         self._state_bytes = sum(arranger.sizes)
         self._maker = Maker(self._job, self._reservations)
         self._rearranger = Rearranger(self._job, arranger, self._maker, self._reservations)
+        self._exported = Exported(self._job.config.name) if engine.metrics else None
         self._members = Members(placement, engine.timeout_s)
         self._reports: dict[int, HostReport] = {}
         self._is_settled = True  # all actors hold the tiles that they are placed for
         self._make(list(range(placement.n_hosts)))
         self._members.join(self._generation, arranged.capacity)
         check_version(self._members.spots)
-        differ = different_arithmetic(self._members.spots)
-        self.notice = "\n".join(filter(None, (arranger.notice(placement), differ)))
+        differ, unseen = different_arithmetic(self._members.spots), remark(engine, self._owns_ray)
+        self.notice = "\n".join(filter(None, (arranger.notice(placement), differ, unseen)))
         self._members.connect(arranged.pairs)
 
     @property
@@ -274,6 +276,11 @@ class RayExecutor:
     def hosts(self) -> list[HostReport]:
         """Latest report of every actor: its place, and how its time was spent."""
         return [HostReport(*report) for _, report in sorted(self._reports.items())]
+
+    def export(self, figures: Figures) -> None:
+        """Have Ray export figures of the run, if the config says so."""
+        if self._exported is not None:
+            self._exported.update(figures, self.n_nodes, self.hosts())
 
     # Ending
 

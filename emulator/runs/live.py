@@ -41,11 +41,15 @@ class LiveFile:
 
     def update(
         self, progress: Progress, history: History, hosts: Sequence[HostReport] = ()
-    ) -> None:
-        """Say how far the run is, if the file is old enough; ``progress`` is that of the run."""
+    ) -> LiveState | None:
+        """Say how far the run is, if the file is old enough; ``progress`` is that of the run.
+
+        Returns:
+            What was said; None: nothing.
+        """
         now = time.monotonic()
-        if self._directory is None or now < self._due:
-            return
+        if now < self._due:
+            return None
         self._due = now + EVERY_S
         live = LiveState(
             phase=self._phase,
@@ -62,7 +66,9 @@ class LiveFile:
             checkpoint=self.checkpoint,
             hosts=tuple(map(self._shares, hosts)),
         )
-        self._directory.write_live(live.model_dump(by_alias=True))
+        if self._directory is not None:
+            self._directory.write_live(live.model_dump(by_alias=True))
+        return live
 
     def close(self) -> None:
         """Remove the file: the run has ended."""

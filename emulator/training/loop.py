@@ -11,7 +11,7 @@ from crossmesh.common.errors import HostLost
 from crossmesh.common.storage import NotWritten
 from crossmesh.common.supervision import interrupts
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.emulator.executors.executor import Executor
+from crossmesh.emulator.executors.executor import Executor, Figures
 from crossmesh.emulator.runs.callbacks import Callbacks
 from crossmesh.emulator.runs.directory import NotSaved, RunDirectory
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
@@ -69,6 +69,7 @@ class TrainingLoop:
         self._limit = RecoveryLimit(job.config.engine.recoveries_per_hour)
         self._saved = time.monotonic()
         self._is_told = False  # whether the time was said that the training takes
+        self._checkpoints_written, self._checkpoint_s = 0, 0.0
         self._is_full = False  # whether the last checkpoint could not be written
 
     def begin(self) -> None:
@@ -183,9 +184,26 @@ class TrainingLoop:
             accuracy = progress.accuracy if self._has_accuracy else math.nan
             state = Progress(before + progress.examples, progress.loss, accuracy)
             self._callbacks.progress(state)
-            self._live.update(state, self.history, self._executor.hosts())
+            self._say(state)
 
         return watch
+
+    def _say(self, progress: Progress) -> None:
+        """Say how far the run is to all who watch it, now and then."""
+        live = self._live.update(progress, self.history, self._executor.hosts())
+        if live is not None:
+            self._executor.export(
+                Figures(
+                    examples=live.examples,
+                    examples_per_second=live.examples_per_s,
+                    loss=live.loss,
+                    accuracy=live.accuracy,
+                    recoveries=live.recoveries,
+                    moves=live.moves,
+                    checkpoints=self._checkpoints_written,
+                    checkpoint_seconds=self._checkpoint_s,
+                )
+            )
 
     def _count(self, span: Span, outcome: Outcome, seconds: float) -> None:
         """Add a span to the history."""
@@ -230,7 +248,7 @@ class TrainingLoop:
         known = math.nan if row.train_accuracy is None else row.train_accuracy
         state = Progress(history.examples, row.loss, known)
         self._callbacks.progress(state)
-        self._live.update(state, history, self._executor.hosts())
+        self._say(state)
 
     # Saving
 
@@ -260,3 +278,5 @@ class TrainingLoop:
                 self._callbacks.note("checkpoints can be written again")
             self._is_full = False
             self._live.checkpoint = self.history.examples
+            self._checkpoints_written += 1
+            self._checkpoint_s += time.monotonic() - self._saved
