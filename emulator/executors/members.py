@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Members:
         self._actors: list[Any] = [None] * placement.n_hosts
         self.spots: list[Spot | None] = [None] * placement.n_hosts
         self._generation = 0
+        self._patience_s = 0.0
         self.statuses: dict[int, tuple[Progress, HostReport]] = {}
         self._folders: set[Path] = set()  # of sockets within this node
 
@@ -167,7 +168,7 @@ class Members:
     def _await_peers(self) -> None:
         futures = [actor.await_peers.remote(CONNECT_S) for actor in self._actors]
         try:
-            answers(futures, CONNECT_S + REPLY_S)
+            answers(futures, CONNECT_S + REPLY_S, patience_s=self._patience_s)
         except TimeoutError as late:
             raise HostLost(f"{late} while channels were opened") from None
         except Failure as failure:
@@ -201,7 +202,7 @@ class Members:
         timeout_s: float | None = None,
         *,
         meanwhile: Callable[[], None] = lambda: None,
-        patience_s: float = 0.0,
+        patience_s: float | None = None,
         beats: bool = True,
     ) -> list[Any]:
         """Answers to one call of every actor; see ``calls.answers``.
@@ -210,7 +211,7 @@ class Members:
             futures: The calls.
             timeout_s: Longest wait, by default that of all calls.
             meanwhile: Called now and then.
-            patience_s: Seconds for which a signal waits for them.
+            patience_s: Seconds for which a signal waits for them, by default see ``patient``.
             beats: Whether actors are asked meanwhile if they live, which updates ``statuses``.
 
         Raises:
@@ -226,6 +227,7 @@ class Members:
             meanwhile()
 
         try:
+            patience_s = self._patience_s if patience_s is None else patience_s
             return answers(futures, timeout_s, look, patience_s)
         except HostLost:
             self.stop()
@@ -247,6 +249,15 @@ class Members:
         name = f"tile {tiles[0]}" if len(tiles) == 1 else f"tiles {tiles[0]} to {tiles[-1]}"
         spot = self.spots[host]
         return f"the actor of {name}" + (f" on {spot.ip}" if spot else "")
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Have a signal wait so long for each answer within the block."""
+        self._patience_s = seconds
+        try:
+            yield
+        finally:
+            self._patience_s = 0.0
 
     # Ending
 

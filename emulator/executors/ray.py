@@ -145,14 +145,10 @@ class RayExecutor:
 
     def rearrange(self, left: int, examples: int, seconds: float) -> str:
         """Put tiles elsewhere where that pays, between two spans; see ``rearranging``."""
-        with interrupts.deferred():
-            look = self._rearranger.look
-            span = TrainingRate(examples=examples, seconds=seconds)
+        look, span = self._rearranger.look, TrainingRate(examples=examples, seconds=seconds)
+        with interrupts.deferred(), self._all.patient(PATIENCE_S):
             move = look(self._arranged, self._all, self._reports, left, span)
-            if move is not None:
-                return self._move(move)
-        remark, self._rearranger.remark = self._rearranger.remark, ""
-        return remark
+            return self._rearranger.take_remark() if move is None else self._move(move)
 
     def _move(self, move: Move) -> str:
         """Have actors hold the tiles of another arrangement; states go from one to the other."""

@@ -86,9 +86,6 @@ class Rearranger:
         arranger: Finder of arrangements.
         maker: Maker of actors.
         reservations: CPUs and memory on the nodes.
-
-    Attributes:
-        remark: Why a run has not grown onto a node; empty where there is nothing to say.
     """
 
     def __init__(
@@ -109,7 +106,7 @@ class Rearranger:
         self._rate = TrainingRate()
         self._before: tuple[Arrangement, float] | None = None  # it grew; and its rate before that
         self._enough: int | None = None  # CPUs with which it was slower than without
-        self.remark = ""
+        self._remark = ""
 
     def look(
         self,
@@ -140,6 +137,11 @@ class Rearranger:
             members.all("time_tiles", True)
             self._is_timing, self._start = True, dict(reports)
         return None
+
+    def take_remark(self) -> str:
+        """Why a run has not grown onto a node, once; empty where there is nothing to say."""
+        remark, self._remark = self._remark, ""
+        return remark
 
     def taken(self, seconds: float) -> None:
         """A move was made, which took so long."""
@@ -194,7 +196,7 @@ class Rearranger:
             coming.drop()
             self._coming = None
             self._avoided |= dict.fromkeys(failure.nodes, time.monotonic())
-            self.remark = f"not growing: {failure}" if str(failure) else ""
+            self._remark = f"not growing: {failure}" if str(failure) else ""
             return None
         if actors is None:
             return None

@@ -156,9 +156,9 @@ class TrainingLoop:
             if span.is_last:
                 self._end_epoch()
             is_due = done + span.n_examples == self._spans.boundary(done) or self._is_late
+            self._rearrange(span.n_examples, seconds)
             if is_due or interrupts.requested():
                 self._save()
-            self._rearrange(span.n_examples, seconds)
 
     def _rearrange(self, examples: int, seconds: float) -> None:
         """Let the executor put tiles elsewhere after a span of some examples and seconds."""
