@@ -21,6 +21,8 @@ from typing import Any
 
 import numba
 from numba import njit, types
+from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic, overload
 
 from crossmesh.common.reached_code import OURS, code_digest, package_of
@@ -101,15 +103,32 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function, _folder_with((function,)))
 
 
+class _KernelCache(FunctionCache):
+    """A cache whose kernels are loaded without all that numba would need to compile others.
+
+    numba imports and registers that first, which takes a process 0.25 s; it does so again before it
+    compiles anything.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kernel for a signature, or None if it is not there."""
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)
+
+
 def _compiled(function: Callable[..., Any], folder: Path | None) -> Any:
     """The folder is given to numba for this function alone: its settings stay as they are."""
+    made = njit(**_OPTIONS)(function)
+    if folder is None or not hasattr(made, "py_func"):  # as where numba is switched off
+        return made
     settings: Any = numba.config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(folder or before)
+    settings.CACHE_DIR = str(folder)
     try:
-        return njit(**_OPTIONS, cache=folder is not None)(function)
+        made._cache = _KernelCache(function)
     finally:
         settings.CACHE_DIR = before
+    return made
 
 
 @functools.cache

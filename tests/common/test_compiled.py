@@ -141,3 +141,15 @@ def test_kernels_run_without_a_cache(home):
 
     assert "kernel cache disabled: each process recompiles" in errors
     assert not list((home / "crossmesh").iterdir())
+
+
+def test_kernels_are_loaded_without_what_compiles_others(tmp_path):
+    """A fifth of a second of imports that numba does before it compiles."""
+    code = (
+        "import sys, numpy as np; from crossmesh.common.random import Purpose, Stream; "
+        "Stream(seed=1, owner=1).normal(Purpose.DEVICE, (2, 2)); "
+        "print('numba.cpython.unicode' in sys.modules, file=sys.stderr)"
+    )
+    cache = {"XDG_CACHE_HOME": str(tmp_path)}
+
+    assert [run(code, **cache).strip() for _ in range(2)] == ["True", "False"]
