@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import IO
 from urllib.request import urlopen
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
 TIMEOUT_S = 30
 CHUNK_BYTES = 1 << 16
 
@@ -58,6 +55,9 @@ def _fetch_one(url: str, sha256: str, path: Path) -> None:
 
 def _download(url: str, file: IO[bytes]) -> str:
     """Copy what an address gives into a file; returns its digest."""
+    from rich.console import Console  # takes a moment to import
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -9,10 +9,17 @@ from crossmesh.emulator.data.digits import load_digits
 from crossmesh.emulator.data.examples import Dataset
 from crossmesh.emulator.data.idx import load_idx
 from crossmesh.emulator.data.npz import load_npz
-from crossmesh.emulator.data.parquet import load_parquet
 from crossmesh.emulator.data.published import load_published
 from crossmesh.emulator.data.synthetic import load_synthetic
 from crossmesh.emulator.data.text import load_text
+
+
+def load_parquet(config: DataConfig) -> Dataset:
+    """Columns of Parquet files."""
+    from crossmesh.emulator.data import parquet  # takes a moment to import
+
+    return parquet.load_parquet(config)
+
 
 _OWN: dict[str, Callable[[DataConfig], Dataset]] = {
     "digits": load_digits,

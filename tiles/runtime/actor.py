@@ -10,7 +10,6 @@ import ray
 from threadpoolctl import threadpool_limits
 
 from crossmesh.common.private_folders import PrivateFolder
-from crossmesh.common.storage import Storage
 from crossmesh.common.version import VERSION
 from crossmesh.interconnect.transport.channels import Channels, ChannelStopped
 from crossmesh.interconnect.transport.curve import Keys
@@ -172,10 +171,14 @@ class TileActor:
 
     def save(self, folder: str) -> dict[str, str]:
         """Write every tile's state to a folder; sha256 of each file by its name."""
+        from crossmesh.common.storage import Storage  # when it is needed: it takes pyarrow
+
         return self._host.save(Storage(folder))
 
     def load(self, folder: str, files: Mapping[str, str]) -> None:
         """Read every tile's state from a folder, given the sha256 of each file by its name."""
+        from crossmesh.common.storage import Storage
+
         self._host.load(Storage(folder), files)
 
     def age(self, aging: Aging | None) -> None:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.common.storage import NotShared, Storage
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.tiles.analog.backends import EMULATION
@@ -23,8 +23,10 @@ from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileRepo
 from crossmesh.tiles.runtime.plan import Action, in_order, plans
 from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Span
 from crossmesh.tiles.runtime.steps import Binder, Feed, Holder, Steps
-from crossmesh.tiles.runtime.tile_file import check_arrays, file_name, load_state, save_state
 from crossmesh.tiles.runtime.timing import timed
+
+if TYPE_CHECKING:  # storage of checkpoints is imported when there is one: it takes pyarrow
+    from crossmesh.common.storage import Storage
 
 Array = NDArray[np.float32]
 _FILES_AT_ONCE = 4  # written or read by one host, so that checksums and the disk overlap
@@ -201,7 +203,7 @@ class TileHost:
             if tile.block.home is None:
                 tile.age(aging)
 
-    def save(self, folder: Storage, watch: Callable[[], None] = lambda: None) -> dict[str, str]:
+    def save(self, folder: "Storage", watch: Callable[[], None] = lambda: None) -> dict[str, str]:
         """Write every tile's state to a folder, and give the sha256 of each file by its name.
 
         Args:
@@ -212,6 +214,9 @@ class TileHost:
             NotWritten: If the folder does not take them.
             NotShared: If it is not there.
         """
+        from crossmesh.common.storage import NotShared
+        from crossmesh.tiles.runtime.tile_file import file_name, save_state
+
         if not folder.is_there:
             raise NotShared(
                 f"checkpoint.storage must be a folder that all nodes share, got {folder}, which is "
@@ -229,7 +234,7 @@ class TileHost:
                 watch()
             return files
 
-    def load(self, folder: Storage, files: Mapping[str, str]) -> None:
+    def load(self, folder: "Storage", files: Mapping[str, str]) -> None:
         """Read every tile's state from a folder.
 
         Args:
@@ -240,6 +245,7 @@ class TileHost:
             Damaged: If a file is not what was written.
             Misfit: If a file was written by another kind of tile.
         """
+        from crossmesh.tiles.runtime.tile_file import check_arrays, file_name, load_state
 
         def read(tile: Holder) -> None:
             name = file_name(tile.block.tile)
