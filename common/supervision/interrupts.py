@@ -76,6 +76,14 @@ def answering(work: Callable[[], T]) -> T:
     A compiler runs for up to a minute without looking at signals, and drops what a handler raises
     in its callbacks. After a signal the thread is left to itself: it ends with the process.
     """
+    return beside(work)()
+
+
+def beside(work: Callable[[], T]) -> Callable[[], T]:
+    """Begin some work in another thread; what is given back waits for its result as ``answering``.
+
+    So this thread can do something else meanwhile.
+    """
     result: Future[T] = Future()
 
     def worked() -> None:
@@ -84,10 +92,13 @@ def answering(work: Callable[[], T]) -> T:
         except BaseException as error:
             result.set_exception(error)
 
+    def waited() -> T:
+        while not result.done():
+            concurrent.futures.wait([result], _LOOK_S)
+        return result.result()
+
     threading.Thread(target=worked, daemon=True).start()
-    while not result.done():
-        concurrent.futures.wait([result], _LOOK_S)
-    return result.result()
+    return waited
 
 
 def _note(number: int, frame: object) -> None:

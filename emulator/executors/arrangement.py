@@ -15,6 +15,7 @@ from crossmesh.emulator.executors.placement import (
     Placement,
     assigned,
     most_to_build,
+    packed,
     put,
     tile_sizes,
 )
@@ -74,6 +75,10 @@ class Arranger:
             activations=partial(activations_of, job),
             units=self.units,
         )
+
+    def n_hosts(self, n_cpus: int) -> int:
+        """Number of hosts on so many CPUs."""
+        return packed(self.sizes, self._job.config.engine, n_cpus)[0][-1] + 1
 
     def fresh(self, machines: Sequence[Machine], work: Sequence[int] | None = None) -> Arrangement:
         """Tiles on as many hosts as the config asks for.

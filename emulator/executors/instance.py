@@ -1,5 +1,6 @@
 """The Ray instance that actors live in: a private one, or a cluster that runs already."""
 
+import contextlib
 import logging
 import os
 import re
@@ -17,24 +18,33 @@ from crossmesh.common.supervision.reports import made, vital, within
 from crossmesh.common.version import VERSION
 from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.executors.private import Enclosure
-from crossmesh.emulator.executors.ray_internals import process_ids, silence_worker_messages
+from crossmesh.emulator.executors.ray_internals import (
+    few_processes,
+    process_ids,
+    silence_worker_messages,
+)
 from crossmesh.emulator.executors.reach import alive_nodes, check_reachable, muted
 from crossmesh.tiles.runtime.actor import Spot
 
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")  # in what Ray says of a mismatch
 START_S = 120.0  # longest wait for Ray, whose start on a busy machine has taken 50 s
+# By workers, while this process does other things. Nothing of ours: it might be another copy, since
+# Ray tells them only with an actor where this process imports from.
+PRELOADED = ["numba", "pydantic", "zmq"]
 SHUTDOWN_S = 10.0  # longest wait for its end
 _enclosure: Enclosure | None = None  # of the instance of this process, as there is one at most
 _LAW = "engine.address must be host:port of a running Ray cluster, or auto"
 
 
-def connect(engine: Engine, object_store_bytes: int) -> bool:
+def connect(engine: Engine, object_store_bytes: int, n_workers: int | None = None) -> bool:
     """Connect this process to the cluster at an address, or start an instance of its own.
 
     Args:
         engine: Its address, ``host:port`` or ``auto``; None for an instance of its own, unless this
             process is connected already. And how the code reaches other nodes.
         object_store_bytes: Memory for objects of an instance of its own.
+        n_workers: Actors that an instance of its own will soon be asked for, whose processes start
+            with it; by default one for each CPU.
 
     Returns:
         Whether the connection is new, so that ``disconnect`` is due.
@@ -54,7 +64,9 @@ def connect(engine: Engine, object_store_bytes: int) -> bool:
     if engine.code == "shipped":
         options["runtime_env"] = {"py_modules": [str(Path(__file__).parents[2])]}
     vital([])  # from here on the end of this process may be Ray's doing
-    _begin(address, options, object_store_bytes)
+    is_lean = address is None and engine.code != "shipped"  # which takes an agent
+    with few_processes(n_workers) if is_lean else contextlib.nullcontext():
+        _begin(address, options, object_store_bytes)
     silence_worker_messages()  # they are reported as errors of ours
     if address is None:
         vital(_daemons())
@@ -97,6 +109,7 @@ def _enclosed(object_store_bytes: int) -> dict[str, Any]:
         "num_cpus": os.cpu_count(),
         "object_store_memory": object_store_bytes,
         "_temp_dir": str(_enclosure.temporary),
+        "_system_config": {"preload_python_modules": PRELOADED},
     }
 
 

@@ -5,8 +5,9 @@ pass through this process.
 """
 
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,6 +39,7 @@ from crossmesh.emulator.executors.span_progress import Stall, latest
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.program import Span
+from crossmesh.tiles.runtime.warm_up import warm_up_program
 
 AVOID_S = 600.0  # a node that another could not reach is left alone for so long
 PATIENCE_S = 10.0  # a signal waits so long for a span that ends soon
@@ -59,8 +61,12 @@ class RayExecutor:
         self._members: Members | None = None
         self._owns_ray = False
         try:
-            self._owns_ray = connect(self._engine, OBJECT_STORE_BYTES + 2 * job.dataset.n_bytes)
-            self._start()
+            kernels = interrupts.beside(partial(warm_up_program, job.program, job.backend))
+            arranger = Arranger(job)
+            store_bytes = OBJECT_STORE_BYTES + 2 * job.dataset.n_bytes
+            n_hosts_here = arranger.n_hosts(os.cpu_count() or 1)
+            self._owns_ray = connect(self._engine, store_bytes, n_hosts_here)
+            self._start(arranger, kernels)
         except Unreachable as error:
             self.close()
             raise RunError(str(error)) from None
@@ -70,8 +76,8 @@ class RayExecutor:
 
     # Starting
 
-    def _start(self) -> None:
-        engine, arranger = self._engine, Arranger(self._job)
+    def _start(self, arranger: Arranger, await_kernels: Callable[[], None]) -> None:
+        engine = self._engine
         look = partial(free_machines, self._reservations.held) if engine.grow else machines
         found = await_machines(engine.nodes, engine.timeout_s, look)
         self._arranged = arranged = arranger.fresh(found)
@@ -83,6 +89,7 @@ class RayExecutor:
         self._members = Members(placement, engine.timeout_s)
         self._reports: dict[int, HostReport] = {}
         self._is_settled = True  # all actors hold the tiles that they are placed for
+        await_kernels()  # else every actor would compile them
         self._make(list(range(placement.n_hosts)))
         self._members.join(self._generation, arranged.capacity)
         check_version(self._members.spots)

@@ -4,8 +4,16 @@ Ray has no public calls for these. A new version that lacks one fails here, in t
 Everything is imported when it is used, after the environment that Ray reads is set.
 """
 
-from collections.abc import Iterable
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
+
+_STAND_IN = Path(__file__).with_name("stand_in.py")
+_SERVICES = ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN", "RUNTIME_ENV_AGENT")
+_NO_PORT = -1  # so Ray's own agents say that there is no such service
 
 
 def process_ids(kinds: Iterable[str]) -> list[int]:
@@ -75,3 +83,69 @@ def check_cluster_file(tree: dict[str, Any]) -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     validate_config(prepare_config(tree))
+
+
+@contextlib.contextmanager
+def few_processes(n_workers: int | None) -> Iterator[None]:
+    """Within this, an instance starts without five processes that actors do not need.
+
+    They are the autoscaler, the server of the dashboard, the reader of logs, and the agents of a
+    node for metrics and for runtime environments: each is a Python process of 40 MB that is busy
+    for half a second, and the start waits for three of them. No public setting leaves them out.
+
+    Args:
+        n_workers: Processes for actors that are started at once; None: one for each CPU.
+    """
+    from ray._private import services
+    from ray._private.node import Node
+
+    started = services.start_ray_process
+
+    def start(command: list[str], kind: str, *arguments: Any, **options: Any) -> Any:
+        words = _without_agents(command, n_workers) if kind == "raylet" else command
+        return started(words, kind, *arguments, **options)
+
+    def skip(self: Any, *arguments: Any, **options: Any) -> None:
+        pass
+
+    with (
+        _replaced(Node, start_monitor=skip, start_log_monitor=skip, start_api_server=skip),
+        _replaced(services, start_ray_process=start),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, **values: Any) -> Iterator[None]:
+    """Attributes have other values within this."""
+    before = {name: getattr(owner, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+def _without_agents(command: list[str], n_workers: int | None) -> list[str]:
+    """The command of a raylet whose agents do nothing, and which does not wait for their ports."""
+    from ray import _raylet
+
+    raylet: Any = _raylet  # compiled, without types
+    given = dict(word.split("=", 1) for word in command if "=" in word)
+    for service in _SERVICES:
+        name = getattr(raylet, f"{service}_PORT_NAME")
+        raylet.persist_port(given["--session_dir"], given["--node_id"], name, _NO_PORT)
+    stand_in = subprocess.list2cmdline([sys.executable, "-IS", str(_STAND_IN)])
+    ours = {
+        "--dashboard_agent_command": stand_in,
+        "--runtime_env_agent_command": stand_in,
+    }
+    if n_workers is not None:
+        ours["--num_prestart_python_workers"] = str(n_workers)
+    names = [word.partition("=")[0] for word in command]
+    return [
+        f"{name}={ours[name]}" if name in ours else word
+        for name, word in zip(names, command, strict=True)
+    ]

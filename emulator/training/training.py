@@ -38,7 +38,6 @@ from crossmesh.emulator.training.baseline import train_baseline
 from crossmesh.emulator.training.estimate import Estimate, estimate
 from crossmesh.emulator.training.loop import TrainingLoop, test_network
 from crossmesh.tiles.runtime.measure import Measurement, Progress, TileReport
-from crossmesh.tiles.runtime.warm_up import warm_up_program
 
 
 def train(
@@ -102,8 +101,8 @@ class _Run:
 
     def result(self) -> RunResult:
         job, directory, callbacks = self._job, self._directory, self._callbacks
-        self._prepare()
-        callbacks.phase("starting", 0)
+        self._estimate().check_disk()  # before hosts are started
+        callbacks.phase("compiling and starting", 0)
         executor = create(job)
         try:
             self._remark(executor)
@@ -130,13 +129,6 @@ class _Run:
                 directory.write_json("trace", trace(chip.time))
             directory.write_summary(result.summary)
         return result
-
-    def _prepare(self) -> None:
-        """Compile kernels, and refuse a disk without room before hosts are started."""
-        job = self._job
-        self._callbacks.phase("compiling", 0)
-        interrupts.answering(lambda: warm_up_program(job.program, job.backend))
-        self._estimate().check_disk()
 
     def _estimate(self, n_actors: int = 0) -> Estimate:
         job, directory = self._job, self._directory
