@@ -1,18 +1,15 @@
 """Large networks: memory per weight in all processes, start-up, and thousands of tiles."""
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 
 from benchmarks.figures import Figure, figure
+from benchmarks.processes import watched
 from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.compiler.activations import activations_of
 from crossmesh.emulator.compiler.job import Job, prepare
@@ -22,8 +19,6 @@ from crossmesh.emulator.executors.links import capacity, pairs
 from crossmesh.emulator.executors.placement import Machine, place, tile_sizes
 from crossmesh.tiles.analog.footprint import tile_bytes
 
-MARK = "CROSSMESH_BENCH"  # in the environment of a run's processes, those of Ray too
-POLL_S = 0.2
 SMALLER = ("data={source: synthetic, inputs: 512, classes: 10, examples: 16, test_examples: 16}",
            "network=[{kind: linear, outputs: 10, activation: softmax}]")  # fmt: skip
 CELLS = {"constant_step": (), "pcm_3t1c": ("tile.cell={kind: pcm_3t1c}",)}
@@ -47,7 +42,7 @@ def _training(*, quick: bool) -> Iterator[Figure]:
         aimed = cell == "constant_step" and not quick
         per_weight = figure(
             "large", f"{weights:,} weights of {cell}, all processes", [peak / weights],
-            "bytes per weight", aim=20.0 if aimed else None,
+            "bytes per weight", aim=18.0 if aimed else None,
         )  # fmt: skip
         yield per_weight
         name = f"{weights:,} weights of {cell}, start-up"
@@ -114,47 +109,11 @@ def _shapes(job: Job) -> list[tuple[int, int]]:
 
 def _trained(name: str, overrides: tuple[str, ...]) -> tuple[int, float]:
     """Most bytes that all processes of a training held at once, and seconds until it started."""
-    mark = token_hex(8)
     with tempfile.TemporaryDirectory(prefix="crossmesh-") as folder:
         run = Path(folder) / "run"
         options = [word for override in overrides for word in ("--set", override)]
         command = (sys.executable, "-m", "crossmesh", "train", name, "--run-dir", str(run),
                    "--quiet", *options)  # fmt: skip
-        peak = 0
-        environment = {**os.environ, MARK: mark}
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as training:
-            while training.poll() is None:
-                peak = max(peak, sum(map(_resident, _family(mark))))
-                time.sleep(POLL_S)
-        if training.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed")
+        seen = watched(command)
         summary = json.loads((run / "summary.json").read_text("utf-8"))
-    return peak, summary["emulation"]["start_s"]
-
-
-def _family(mark: str) -> set[int]:
-    """Processes of a run: those that inherited its mark, and their children.
-
-    A process that changes its title may write over its environment, so neither alone is enough.
-    """
-    parents: dict[int, int] = {}
-    family: set[int] = set()
-    word = f"{MARK}={mark}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is another user's
-            pid = int(folder.name)
-            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if word in (folder / "environ").read_bytes():
-                family.add(pid)
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
-    return family
-
-
-def _resident(pid: int) -> int:
-    """Bytes of a process in memory; what several share, in parts."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return 1024 * int(line.split()[1])
-    return 0
+    return seen.peak(), summary["emulation"]["start_s"]

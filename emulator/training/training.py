@@ -11,7 +11,6 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from crossmesh.common.errors import ConfigError, RunLost
-from crossmesh.common.supervision import interrupts
 from crossmesh.common.supervision.reports import resumable
 from crossmesh.emulator.chip.patience import announcement
 from crossmesh.emulator.chip.report import ChipReport, check_chip, chip_of
