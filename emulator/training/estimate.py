@@ -27,7 +27,8 @@ class Estimate:
     Attributes:
         memory_bytes: Of all processes together.
         checkpoint_bytes: Of a checkpoint.
-        kept: Checkpoints that will be kept at most.
+        kept: Checkpoints that will be kept.
+        there: Of these, how many take the place of one that is there.
         free_memory: Bytes that are free on this machine; None where nothing says so.
         free_disk: Bytes that are free for checkpoints; None where nothing says so, or none are.
     """
@@ -35,6 +36,7 @@ class Estimate:
     memory_bytes: int
     checkpoint_bytes: int
     kept: int
+    there: int
     free_memory: int | None
     free_disk: int | None
 
@@ -53,7 +55,8 @@ class Estimate:
     @property
     def warning(self) -> str:
         """A line about what may not suffice; empty if all does."""
-        if self.free_disk is not None and self.disk_bytes > _NEAR * self.free_disk:
+        more = self.disk_bytes - self.there * self.checkpoint_bytes
+        if self.free_disk is not None and more > _NEAR * self.free_disk:
             return (
                 "the disk may not hold the checkpoints: without room for one, training continues "
                 "with those before; checkpoint.storage and checkpoint.keep say where and how many"
@@ -66,11 +69,11 @@ class Estimate:
         Raises:
             ConfigError: If it cannot.
         """
-        needed = self.kept * self.checkpoint_bytes
+        needed = (self.kept - self.there) * self.checkpoint_bytes
         if self.free_disk is not None and needed > self.free_disk:
             raise ConfigError(
                 f"checkpoint.storage must have {free_memory.in_words(needed)} free for "
-                f"{self.kept} checkpoints (checkpoint.keep), got "
+                f"{self.kept - self.there} checkpoints (checkpoint.keep), got "
                 f"{free_memory.in_words(self.free_disk)}"
             )
 
@@ -96,7 +99,8 @@ def estimate(job: Job, storage: Storage | None, n_actors: int = 0, done: int = 0
     return Estimate(
         memory_bytes=memory,
         checkpoint_bytes=checkpoint_bytes(job) if storage else 0,
-        kept=max(0, kept - done),
+        kept=kept,
+        there=min(done, kept),
         free_memory=free_memory.free_bytes(),
         free_disk=storage.free_bytes() if storage else None,
     )

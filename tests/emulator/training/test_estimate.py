@@ -63,7 +63,7 @@ def test_a_disk_that_is_nearly_full_is_warned_of_and_one_without_room_is_refused
     near.check_disk()
     with pytest.raises(ConfigError, match=r"checkpoint.storage must have .* free for 1 checkpoint"):
         full.check_disk()
-    replace(full, kept=0).check_disk()  # those that are there are replaced
+    replace(full, there=1).check_disk()  # it is replaced
 
 
 def test_a_run_says_what_it_needs_and_how_long_it_takes(tmp_path, monkeypatch):

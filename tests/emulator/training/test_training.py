@@ -203,7 +203,8 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path):
             self.notes = []
 
         def note(self, text):
-            self.notes.append(text)
+            if not text.startswith("needs about "):  # which every run says
+                self.notes.append(text)
 
     notes = Notes()
     resumed = train(config, directory, notes, resume=True)
