@@ -92,7 +92,7 @@ if [ -z "$asked" ]; then
   if [ -n "$asked" ] && [ "$status" = 143 ]; then status=130; fi  # it had only begun to start
 fi
 
-echo end >&8  # which ends Ray on all nodes
+(trap '' PIPE; echo end >&8) 2> /dev/null  # which ends Ray on all nodes
 exec 8>&-
 for _ in {1..150}; do
   kill -0 "$step" 2> /dev/null || break
@@ -106,7 +106,9 @@ case "$status" in
     say "ended as asked; the same job goes on with: sbatch ${here%/node}/job.sbatch"
     scancel "$SLURM_JOB_ID" ;;  # so that its state is CANCELLED
   *)
-    if [ "$requeue" = yes ] && is_node_lost; then queue_again "a node is lost"; fi ;;
+    if [ "$asked" != end ] && [ "$requeue" = yes ] && is_node_lost; then
+      queue_again "a node is lost"
+    fi ;;
 esac
 exit "$status"
 """
@@ -199,7 +201,8 @@ until is_over; do
   kill -0 "$ray" 2> /dev/null && continue
   if [ "$SLURM_NODEID" = 0 ]; then fail "Ray has ended"; fi
   if is_head_lost; then
-    echo "crossmesh: the first node is lost, and the job's script with it; requeue: $requeue"
+    echo "crossmesh: the first node is lost, and the job's script with it; queued again: $requeue" \\
+      >> "${{here%/node}}/log"  # what srun was told is lost too
     if [ "$requeue" = yes ]; then scontrol requeue "$SLURM_JOB_ID"; else scancel "$SLURM_JOB_ID"; fi
   fi
   sleep 5

@@ -1,6 +1,6 @@
 """Launches on a real Slurm, seen as its user sees them, and a page on what became of them.
 
-``CROSSMESH_SLURM_LOG=docs/clusters/slurm.log.md`` has the page written.
+``CROSSMESH_SLURM_LOG=docs/logs/slurm.txt`` has the page written.
 """
 
 import json
@@ -23,13 +23,13 @@ _LONG_S = 180.0  # longest wait for anything on a busy machine
 
 
 HEAD = """\
-# Launches on Slurm, as they went
+Launches on Slurm, as they went
 
-Slurm 22.05 (Debian's) with munge, slurmctld on `login`, slurmd on `n1` and `n2`, on machines of
+Slurm 22.05 (Debian's) with munge, slurmctld on login, slurmd on n1 and n2, on machines of
 namespaces that share two real CPUs; Slurm counts two on each. Each case is a test of
-`tests/cluster/launch/test_slurm_for_real.py`, which also compares `state_digest` with that of the
-local engine. Written by `CROSSMESH_SLURM_LOG=docs/clusters/slurm.log.md python -m pytest -m cluster
-tests/cluster/launch/test_slurm_for_real.py`.
+tests/cluster/launch/test_slurm_for_real.py, which also compares state_digest with that of the
+local engine. Written by CROSSMESH_SLURM_LOG=docs/logs/slurm.txt python -m pytest -m cluster
+tests/cluster/launch/test_slurm_for_real.py
 
 """
 _MOST_LINES = 36  # of a log on the page
@@ -196,10 +196,10 @@ def written(title: str, runs: list[SlurmLaunch], notes: str = "") -> None:
     kept = {case.splitlines()[0]: case for case in cases}
     body = [f"## {title}", "", *([notes, ""] if notes else [])]
     for run in runs:
-        body += ["```", f"$ {run.said_command}", *run.said(), "```", ""]
-    kept[body[0]] = "\n".join(body) + "\n"
+        body += [f"$ {run.said_command}", *run.said(), ""]
+    kept[body[0]] = "\n".join(body)
     page.parent.mkdir(exist_ok=True)
-    page.write_text((before + "".join(kept.values())).rstrip() + "\n")
+    page.write_text("\n\n".join(part.strip() for part in (before, *kept.values())) + "\n")
 
 
 def leftovers(lab: SlurmLab) -> list[str]:
