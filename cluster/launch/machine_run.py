@@ -96,6 +96,11 @@ class RemoteTraining:
             typer.echo("connection lost; training continues; reconnecting", err=True)
             self._reconnect()
 
+    def skip(self) -> None:
+        """Leave out what it has said so far."""
+        command = self._site.inside(f"stat -c %s {self._site.there}/train.log")
+        self._written = int(self._head.run(command).out)
+
     def show(self, *, to_end: bool) -> None:
         """Show what it says, with ``to_end`` until it has ended."""
         if to_end and self.status()[0] == "running":
@@ -196,6 +201,7 @@ class MachineRun:
             job = RemoteTraining(self._site, head)
             what, ended, _ = job.status()
             if what == "running":
+                job.skip()
                 job.stop()
                 ended, _ = job.followed()
             code = 1 if ended is None else ended
