@@ -63,6 +63,7 @@ class LaunchedCluster(GeneratedCluster):
 
     tools: ClassVar[tuple[str, ...]] = ("ssh",)
     ray: ClassVar[str] = "ray"
+    usual_port: ClassVar[int] = 0  # a free one: others may have theirs on the same machine
 
     @property
     def joining_s(self) -> float:
@@ -256,7 +257,7 @@ def _ray_script(machines: LaunchedCluster) -> str:
     # Free ports, so that several users can have nodes on one machine.
     ports = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
     return machine_scripts.RAY.format(
-        port=machines.port or 0,
+        port=machines.port or machines.usual_port,
         folder=scripts.PRIVATE_FOLDER,
         options=scripts.quoted([*cpus, *ports, "--include-log-monitor=false"]),
         seconds=START_S,

@@ -33,7 +33,6 @@ from crossmesh.common.supervision import interrupts, reports
 from crossmesh.emulator.executors.ray_internals import check_cluster_file
 
 FILE = "cluster.yaml"
-PORT = 6379
 _AUTOSCALING = "--autoscaling-config=~/ray_bootstrap_config.yaml"  # by which it makes the others
 _NAME = 35  # longest name of a cluster: GCE takes 63, and Ray adds 28 for names of machines
 _POLL_S = 0.1
@@ -45,6 +44,7 @@ _NOISE = re.compile(
     r"To connect to a terminal|To monitor autoscaling|^\s*(ray|RAY_API_SERVER\S*) (down|"
     r"get-head-ip|dashboard|job|submit|attach|exec|monitor)|Autoscaler v2 is now enabled|"
     r"Shared connection to|Permanently added|\.bashrc: No such|Requirement already satisfied|"
+    r"The output above is from|Commands shown in|or from within the cluster|^-+$|"
     r"Usage stats|refers to a file|To ensure this mount updates|urllib3|^\s*(!!!)?\s*$"
 )
 _INSIDE = re.compile(r"Traceback |\s|\^")  # of a traceback, all but its last line
@@ -55,6 +55,7 @@ class VirtualMachines(LaunchedCluster):
 
     ray: ClassVar[str] = "ray[default]"  # which the head needs to start the others
     tools: ClassVar[tuple[str, ...]] = ("ray", "ssh", "rsync")
+    usual_port: ClassVar[int] = 6379
     head_packages: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -120,6 +121,7 @@ def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str
     auth = {"ssh_user": ssh.user, "ssh_private_key": ssh.private_key and str(ssh.key),
             "ssh_proxy_command": ssh.proxy_command}  # fmt: skip
     head_packages = scripts.quoted(cluster.head_packages)
+    address = f'"$RAY_HEAD_IP:{cluster.port or cluster.usual_port}"'
     tree: dict[str, Any] = {
         "cluster_name": cluster_name(name),
         "max_workers": cluster.nodes - 1,
@@ -132,9 +134,7 @@ def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str
         "worker_setup_commands": [f"bash {there}/setup.sh"],
         # ray up looks for the last word in the commands, and warns if it is not there.
         "head_start_ray_commands": [f"bash {there}/ray.sh head {_AUTOSCALING} 'ray start'"],
-        "worker_start_ray_commands": [
-            f'bash {there}/ray.sh worker "$RAY_HEAD_IP:{cluster.port or PORT}" "ray start"'
-        ],
+        "worker_start_ray_commands": [f'bash {there}/ray.sh worker {address} "ray start"'],
     }
     if cluster.image is not None:
         tree["docker"] = {"image": cluster.image, "container_name": f"crossmesh-{name}"}

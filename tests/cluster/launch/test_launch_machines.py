@@ -26,7 +26,8 @@ def launcher_file(folder):
 
 @pytest.mark.parametrize("name", ["aws", "gcp"])
 def test_ray_accepts_the_launcher_file(name, generate):
-    tree = launcher_file(generate(name, image="registry/image:tag"))
+    folder = generate(name, image="registry/image:tag")
+    tree = launcher_file(folder)
 
     ray_up.check(tree)  # Ray's schema and validator
     there = f"~/.crossmesh/{tree['cluster_name']}"
@@ -35,6 +36,7 @@ def test_ray_accepts_the_launcher_file(name, generate):
         f"bash {there}/ray.sh head --autoscaling-config=~/ray_bootstrap_config.yaml 'ray start'",
         f'bash {there}/ray.sh worker "$RAY_HEAD_IP:6379" "ray start"',
     ]
+    assert "\n  port=6379\n" in (folder / "node" / "ray.sh").read_text()
     assert tree["max_workers"] == 2
     assert tree["docker"]["image"] == "registry/image:tag"
 
