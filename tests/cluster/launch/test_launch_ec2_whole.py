@@ -66,6 +66,7 @@ class Cloud:
 
     @staticmethod
     def _connect(machine):
+        """Let it reach instances."""
         for network in NETWORKS:
             machine.run("ip", "route", "add", network, "dev", "eth0")
 
@@ -76,8 +77,10 @@ class Cloud:
                 keys = self.hosts.machines.shared / "key.pub"
                 keys.write_text(f"{key}\n")
                 self.used[name] = machine = self.free.pop(0)
-                for address in (public, private):
-                    machine.run("ip", "address", "add", f"{address}/32", "dev", "eth0")
+                machine.run("ip", "address", "flush", "dev", "eth0")
+                for address in (f"{private}/16", f"{public}/32"):
+                    machine.run("ip", "address", "add", address, "dev", "eth0")
+                machine.run("ip", "route", "add", "default", "dev", "eth0", "src", private)
             elif name in self.used:
                 machine = self.used.pop(name)
                 machine.kill()
