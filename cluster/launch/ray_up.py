@@ -35,6 +35,7 @@ from crossmesh.emulator.executors.ray_internals import check_cluster_file
 FILE = "cluster.yaml"
 _AUTOSCALING = "--autoscaling-config=~/ray_bootstrap_config.yaml"  # by which it makes the others
 _NAME = 35  # longest name of a cluster: GCE takes 63, and Ray adds 28 for names of machines
+_OWN = ("*.pid", "*.log", "ray.folder", "address", "lock")
 _POLL_S = 0.1
 _END_S = 10.0  # so long ray up may take to end after it was asked to
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -128,7 +129,8 @@ def launcher_tree(cluster: VirtualMachines, name: str, folder: Path) -> dict[str
         **cluster.launcher_keys,
         "auth": {key: value for key, value in auth.items() if value is not None},
         "file_mounts": _mounts(cluster, there, folder),
-        "rsync_exclude": ["**/__pycache__"],
+        # The head copies its folder to the others: not what is its own in it.
+        "rsync_exclude": ["**/__pycache__", "run/", *_OWN],
         "setup_commands": [],
         "head_setup_commands": [f"bash {there}/setup.sh {head_packages}".rstrip()],
         "worker_setup_commands": [f"bash {there}/setup.sh"],
