@@ -229,3 +229,27 @@ def test_the_set_up_of_clouds_gets_past_a_python_that_the_system_manages(name, g
     assert run(f"{shell} command -v python3").stdout == f"{home}/crossmesh/bin/python3\n"
     assert "No matching distribution" in run(shell + nothing).stderr  # so it would install
     assert not (node / "setup.pid").exists()
+
+
+def test_a_container_sees_the_same_paths_as_its_machine(generate, stand_ins, tmp_path):
+    fields = {"image": "registry/image:tag", "storage": "/nfs/a b", "data_dir": "/data"}
+    node = generate("on-premises", **fields) / "node"
+    stand_ins.add("docker")
+    name = container_name(node)
+    for word in ("up", "down"):
+        environment = {**stand_ins.environment, "HOME": str(tmp_path)}
+        subprocess.run(["bash", node / "container.sh", word], env=environment, check=True)
+
+    up, down = stand_ins.calls
+    assert up.startswith(f"docker run --detach --init --name {name} --network host --ipc host ")
+    assert f"--env HOME={tmp_path} " in up
+    assert f"--volume {node}:{node} " in up
+    assert "--volume /nfs/a b:/nfs/a b " in up
+    assert "--volume /data:/data " in up
+    assert up.endswith("registry/image:tag sleep infinity")
+    assert down == f"docker rm --force --volumes {name}"
+
+
+def container_name(node):
+    """The name of the container in a launch's script."""
+    return re.search(r"--name (\S+) ", (node / "container.sh").read_text())[1]
