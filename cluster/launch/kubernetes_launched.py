@@ -11,7 +11,7 @@ import typer
 
 from crossmesh.cluster.launch.files import yaml_text
 from crossmesh.cluster.launch.kubectl import Kubectl, Refused
-from crossmesh.cluster.launch.kubernetes_job import HEAD, fetching_pod
+from crossmesh.cluster.launch.kubernetes_job import HEAD, SUBMITTER, fetching_pod
 from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
 from crossmesh.cluster.launch.launched import JobState, Kind, Launched
 from crossmesh.common.errors import RunError
@@ -87,7 +87,7 @@ def cancel(pods: KubernetesPods, launched: Launched) -> None:
     with launched.log.open("a", encoding="utf-8") as log:
         for pod in _submitters(kubectl, launched):
             try:
-                log.write(kubectl.said("logs", pod["metadata"]["name"]))
+                log.write(kubectl.said("logs", pod["metadata"]["name"], f"--container={SUBMITTER}"))
             except Refused:  # it has said nothing yet
                 continue
     cluster = job.get("status", {}).get("rayClusterName", "")
@@ -207,7 +207,8 @@ def _head(kubectl: Kubectl, launched: Launched) -> str | None:
 
 def _print_log(kubectl: Kubectl, pod: str, flags: list[str], n_written: int) -> int:
     """Print a pod's log from a byte on; how many bytes have been printed of it now."""
-    with subprocess.Popen(kubectl.command("logs", pod, *flags), stdout=subprocess.PIPE) as reading:
+    command = kubectl.command("logs", pod, f"--container={SUBMITTER}", *flags)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as reading:
         try:
             seen = 0
             for line in cast("IO[bytes]", reading.stdout):
@@ -222,7 +223,7 @@ def _print_log(kubectl: Kubectl, pod: str, flags: list[str], n_written: int) -> 
 def _copy(kubectl: Kubectl, pod: str, source: str, to: Path) -> None:
     """Unpack a folder of a pod here; files that change meanwhile come as they were read."""
     make_private(to)
-    command = kubectl.command("exec", pod, "--", "tar", "-C", source, "-cf", "-", ".")
+    command = kubectl.command("exec", pod, "-c", HEAD, "--", "tar", "-C", source, "-cf", "-", ".")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as packing:
         try:
             with tarfile.open(fileobj=packing.stdout, mode="r|") as archive:

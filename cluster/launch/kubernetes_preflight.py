@@ -134,8 +134,10 @@ def _named(pods: KubernetesPods) -> Iterator[tuple[str, str, str]]:
         yield "secret", "secret", pods.secret
     if pods.service_account is not None:
         yield "service_account", "serviceaccount", pods.service_account
-    for entry in pods.pod.get("imagePullSecrets", ()):
-        yield "pod.imagePullSecrets", "secret", str(entry.get("name"))
+    secrets = pods.pod.get("imagePullSecrets", ())
+    for entry in secrets if isinstance(secrets, tuple) else ():
+        if isinstance(entry, Mapping) and "name" in entry:
+            yield "pod.imagePullSecrets", "secret", str(entry["name"])
     if queue := pods.job.get("labels", {}).get(_QUEUE):
         yield f"job.labels.{_QUEUE}", "localqueues.kueue.x-k8s.io", str(queue)
 

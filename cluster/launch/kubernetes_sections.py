@@ -45,6 +45,9 @@ def check_section(name: str, section: Mapping[str, Any]) -> None:
     for field, by in OURS[name].items():
         if field in section:
             raise ValueError(_left_out(f"{name}.{field}", by, section[field]))
+    for field in ("labels", "annotations"):
+        if not isinstance(section.get(field, {}), Mapping):
+            raise ValueError(f"{name}.{field} must be a mapping, got {section[field]!r}")
     resources = section.get("resources") if name == "container" else None
     for kind, sizes in resources.items() if isinstance(resources, Mapping) else ():
         for size, by in _SIZE.items():
@@ -84,8 +87,13 @@ def plain(value: Any) -> Any:
 def _joined(ours: list[Any], theirs: Any, where: str) -> list[Any]:
     if not isinstance(theirs, list | tuple):
         raise ValueError(f"{where} must be a list, got {theirs!r}")
+    if not ours:
+        return plain(theirs)
     taken = {_named(entry) for entry in ours} - {None}
     for entry in theirs:
+        if isinstance(entry, Mapping) != isinstance(ours[0], dict):
+            kind = "mappings" if isinstance(ours[0], dict) else "words"
+            raise ValueError(f"{where} must be a list of {kind}, got {plain(entry)!r} in it")
         if _named(entry) in taken:
             key, name = _named(entry) or ("", "")
             raise ValueError(f"{where} must leave out the {key} {name}, which crossmesh sets")

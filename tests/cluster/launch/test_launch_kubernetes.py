@@ -180,6 +180,8 @@ def test_sections_reach_every_pod_and_the_job(manifest):
         ({"pod": {"volumes": {"name": "a"}}}, "pod.volumes must be a list, got {'name': 'a'}"),
         ({"pod": {"securityContext": True}}, "pod.securityContext must be a mapping, got True"),
         ({"pod": 3}, "pod must be a mapping, got 3"),
+        ({"job": {"labels": 3}}, "job.labels must be a mapping, got 3"),
+        ({"pod": {"volumes": [3]}}, "pod.volumes must be a list of mappings, got 3 in it"),
         ({"container": {"lifecycle": {}}},
          "container.lifecycle must be left out (crossmesh sets it), got {}"),
         ({"container": {"resources": {"limits": {"cpu": 2}}}},
