@@ -88,7 +88,7 @@ def _joined(ours: list[Any], theirs: Any, where: str) -> list[Any]:
     if not isinstance(theirs, list | tuple):
         raise ValueError(f"{where} must be a list, got {theirs!r}")
     if not ours:
-        return plain(theirs)
+        return list(map(plain, theirs))
     taken = {_named(entry) for entry in ours} - {None}
     for entry in theirs:
         if isinstance(entry, Mapping) != isinstance(ours[0], dict):

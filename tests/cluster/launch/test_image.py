@@ -8,19 +8,25 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from crossmesh.cluster.launch.kubernetes import KubernetesCluster
+from crossmesh.cluster.launch.order import Order
 from crossmesh.common.version import VERSION
 from tests.cluster.launch.test_deploy import ROOT
 
 PYTHON = Path(sys.base_prefix)
 missing = [name for name in ("buildah", "mmdebstrap") if shutil.which(name) is None]
 reasons = {
+    "CROSSMESH_IMAGE=1, for it takes minutes and the registries": "CROSSMESH_IMAGE" in os.environ,
     "root": os.geteuid() == 0,
     " and ".join(missing): not missing,
     "a Python in a folder of its own": not Path("/usr").is_relative_to(PYTHON),
 }
 needed = [reason for reason, is_there in reasons.items() if not is_there]
 LIBRARIES = "ca-certificates,libbz2-1.0,libffi8,liblzma5,libreadline8,libsqlite3-0,libssl3,zlib1g"
+APART = ("unshare", "--net", "--pid", "--fork", "--mount-proc")
+TRAINING = ("train", "digits", "--epochs", "40", "--json", "--quiet", "--engine", "local")
 PLACE = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -49,10 +55,12 @@ class Builder:
         self._base = ["buildah", "--root", folder / "store", "--runroot", folder / "run",
                       "--storage-driver", "overlay"]  # fmt: skip
 
-    def __call__(self, *words, **options):
-        done = subprocess.run([*self._base, *words], capture_output=True, text=True, check=False,
-                              **options)  # fmt: skip
-        assert done.returncode == 0, done.stderr[-2000:]
+    def __call__(self, *words, apart=False):
+        """What a command says; ``apart``, in a network and with numbers of processes of its own."""
+        begin = [*APART, "bash", "-c", 'ip link set lo up; exec "$@"', "apart"] if apart else []
+        command = [*begin, *self._base, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout.strip()
 
 
@@ -65,7 +73,8 @@ def builder(tmp_path_factory):
     try:
         subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={LIBRARIES}",
                         "bookworm", root], check=True)  # fmt: skip
-        shutil.copytree(PYTHON, root / "usr" / "local", dirs_exist_ok=True, symlinks=True)
+        shutil.copytree(PYTHON, root / "usr" / "local", dirs_exist_ok=True, symlinks=True,
+                        ignore=_without_packages)  # fmt: skip
         shutil.copy(PLACE, f"{root}{PLACE}")  # by which registries are trusted here
         (root / "etc" / "pip.conf").write_text(f"[global]\ncert = {PLACE}\n")
         subprocess.run(["chroot", root, "ldconfig"], check=True)
@@ -79,29 +88,105 @@ def builder(tmp_path_factory):
         shutil.rmtree(folder)
 
 
-@pytest.mark.cluster
-@pytest.mark.slow
-@pytest.mark.skipif(bool(needed), reason=f"needs {', '.join(needed)}")
-def test_the_image_trains_as_a_user_without_rights_to_the_same_bits(builder, tmp_path):
+def _without_packages(folder, names):
+    """What is not copied of a Python: what has been installed there, but for pip."""
+    is_theirs = Path(folder).name == "site-packages"
+    return [name for name in names if is_theirs and not name.startswith("pip")]
+
+
+@pytest.fixture(scope="module")
+def image(builder):
+    """The configuration of the image, which has been built."""
     builder(
         "build", "--isolation", "chroot", "--network", "host", "--build-arg",
         "PYTHON_IMAGE=localhost/python", "--build-arg", f"VERSION={VERSION}", "--tag", "crossmesh",
         str(ROOT),
     )  # fmt: skip
-    config = json.loads(builder("inspect", "--type", "image", "crossmesh"))["OCIv1"]["config"]
+    return json.loads(builder("inspect", "--type", "image", "crossmesh"))["OCIv1"]["config"]
+
+
+@pytest.fixture
+def digest(tmp_path):
+    """Of the training that is run in the image too."""
+    trained = subprocess.run(
+        [sys.executable, "-m", "crossmesh", *TRAINING, "--run-dir", tmp_path / "run"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return json.loads(trained)["state_digest"]
+
+
+def needs_builder(test):
+    """Mark a test of the image that is built."""
+    skipped = pytest.mark.skipif(bool(needed), reason=f"needs {', '.join(needed)}")
+    return pytest.mark.cluster(pytest.mark.slow(skipped(test)))
+
+
+@needs_builder
+def test_the_image_trains_as_a_user_without_rights_to_the_same_bits(builder, image, digest):
     container = builder("from", "localhost/crossmesh")
 
     def said(*words):
         return builder("run", "--isolation", "chroot", container, "--", *words)
 
-    assert (config["User"], config["WorkingDir"]) == ("1000:1000", "/home/crossmesh")
-    assert config["Labels"]["org.opencontainers.image.version"] == VERSION
+    assert (image["User"], image["WorkingDir"]) == ("1000:1000", "/home/crossmesh")
+    assert image["Labels"]["org.opencontainers.image.version"] == VERSION
     assert said("id", "-u") == "1000"
     assert said("sh", "-c", "command -v ray wget bash tini").count("\n") == 3
-    training = ("train", "digits", "--epochs", "1", "--json", "--quiet", "--engine", "local")
-    there = json.loads(said(*config["Entrypoint"], *training, "--run-dir", "/tmp/run"))
-    here = json.loads(subprocess.run(
-        [sys.executable, "-m", "crossmesh", *training, "--run-dir", tmp_path / "run"],
-        capture_output=True, text=True, check=True,
-    ).stdout)  # fmt: skip
-    assert there["state_digest"] == here["state_digest"]
+    there = json.loads(said(*image["Entrypoint"], *TRAINING, "--run-dir", "/tmp/run"))
+    assert there["state_digest"] == digest
+
+
+# What KubeRay and the kubelet do with a head: start it, submit the job, stop it in the middle (the
+# operator's signal, then the pod's), end the head; then the same again with fresh pods, to the end.
+HEAD = """
+set -e
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=0123456789abcdef0123456789abcdef
+export RAY_JOB_STOP_WAIT_TIME_S=60
+log=/tmp/ray/session_latest/logs/job-driver-first.log
+address=http://127.0.0.1:8265
+begin() {
+  bash -c 'ulimit -n 65536; ray start --head --dashboard-host=0.0.0.0 --num-cpus=2 --block \
+    --node-ip-address=127.0.0.1' > /tmp/head.log 2>&1 & head=$!
+  until ray job list --address $address > /dev/null 2>&1; do kill -0 $head; sleep 1; done
+  ray job submit --address $address --submission-id $1 --no-wait -- bash /etc/crossmesh/job.sh
+}
+begin first
+until grep -q 'epoch 2' $log; do kill -0 $head; sleep 0.2; done
+ray job stop --address $address --no-wait first
+bash /etc/crossmesh/stop.sh
+bash /etc/crossmesh/wait.sh
+cat $log
+kill -TERM $head
+wait $head || true
+begin second
+ray job logs --address $address --follow second
+until ray job status --address $address second 2>&1 | grep -qi succeeded; do sleep 1; done
+kill -TERM $head
+wait $head || true
+"""
+
+
+@needs_builder
+def test_a_job_that_is_stopped_and_begun_again_ends_with_the_same_bits(
+    builder, image, digest, tmp_path
+):
+    mounted, shared = tmp_path / "etc", tmp_path / "shared"
+    mounted.mkdir()
+    shared.mkdir()
+    os.chown(shared, 1000, 1000)
+    fields = {"image": "any", "storage": "/shared", "claim": {"name": "any"}, "nodes": 1}
+    cluster = KubernetesCluster.model_validate(fields)
+    order = Order(cluster, TRAINING[1], TRAINING[2:4], "here")
+    files, _ = yaml.safe_load_all(cluster.manifest(order, tmp_path))
+    for name, text in files["data"].items():
+        (mounted / name).write_text(text)
+    container = builder("from", "localhost/crossmesh")
+
+    said = builder(
+        "run", "--isolation", "chroot", "--volume", f"{mounted}:/etc/crossmesh:ro", "--volume",
+        f"{shared}:/shared", container, "--", "bash", "-c", HEAD, apart=True,
+    )  # fmt: skip
+
+    assert "interrupted; resume with: crossmesh resume /shared/here" in said
+    summary = json.loads((shared / "here" / "summary.json").read_text())
+    assert summary["state_digest"] == digest
