@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, figure
 from crossmesh.common import free_memory
-from crossmesh.emulator.config.run import Engine
+from crossmesh.emulator.config.engine import Engine
 
 COUNTS = {False: (16, 64, 128), True: (2, 4)}  # by --quick
 ACTOR_BYTES = 150 << 20  # that are free for each, or there are fewer
