@@ -201,7 +201,7 @@ until is_over; do
   kill -0 "$ray" 2> /dev/null && continue
   if [ "$SLURM_NODEID" = 0 ]; then fail "Ray has ended"; fi
   if is_head_lost; then
-    echo "crossmesh: the first node is lost, and the job's script with it; queued again: $requeue" \\
+    echo "crossmesh: the first node is lost, with the job's script; queued again: $requeue" \\
       >> "${{here%/node}}/log"  # what srun was told is lost too
     if [ "$requeue" = yes ]; then scontrol requeue "$SLURM_JOB_ID"; else scancel "$SLURM_JOB_ID"; fi
   fi

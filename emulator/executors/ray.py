@@ -1,7 +1,6 @@
 """The Ray executor: every tile in an actor, messages between actors over their own channels.
 
-Ray places the actors, watches them and carries calls; activations, partial sums and errors never
-pass through this process.
+Ray places, watches and calls actors; activations, sums and errors never pass through this process.
 """
 
 import math
@@ -64,8 +63,8 @@ class RayExecutor:
             kernels = interrupts.beside(partial(warm_up_program, job.program, job.backend))
             arranger = Arranger(job)
             store_bytes = OBJECT_STORE_BYTES + 2 * job.dataset.n_bytes
-            n_hosts_here = arranger.n_hosts(os.cpu_count() or 1)
-            self._owns_ray = connect(self._engine, store_bytes, n_hosts_here)
+            here = arranger.n_hosts(os.cpu_count() or 1)
+            self._owns_ray = connect(self._engine, store_bytes, here)
             self._start(arranger, kernels)
         except Unreachable as error:
             self.close()
