@@ -1,28 +1,30 @@
 """What makes a measurement doubtful: a busy machine, one round, an efficiency above 100 %."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from crossmesh.cluster.scaling.measured import Measured
+from crossmesh.common.supervision import processes
 
-_SAMPLE_S = 0.3
+_SAMPLE_S = 0.5
 _BUSY = 0.15  # share of the processors that others may take
 _MOST = 1.03  # of an efficiency, beyond which it is no rounding
 _WORK = (1, 2, 3, 6, 7, 8)  # columns of /proc/stat: user, nice, system, irq, softirq, steal
 _TIMES = slice(1, 9)
+_SPENT = slice(11, 15)  # of /proc/PID/stat behind the name: user, system, and those of children
 
 
-def busy_processors() -> float:
-    """Processors of this machine that are busy just now, for whatever process; 0 if unknown."""
-    before = _times()
+def others_busy() -> float:
+    """Processors of this machine that are busy just now for processes not ours; 0 if unknown."""
+    before, ours = _times(), _our_ticks()
     time.sleep(_SAMPLE_S)
-    busy = 0.0
-    for cpu, (work, total) in _times().items():
-        was, until = before.get(cpu, (0, 0))
-        busy += (work - was) / max(1, total - until)
-    return busy
+    after = _times()
+    elapsed = sum(after[cpu][1] - before[cpu][1] for cpu in after) / max(1, len(after))
+    busy = sum(after[cpu][0] - before[cpu][0] for cpu in after) - (_our_ticks() - ours)
+    return max(0.0, busy / max(1.0, elapsed))
 
 
 def _times() -> dict[int, tuple[int, int]]:
@@ -37,6 +39,16 @@ def _times() -> dict[int, tuple[int, int]]:
             row = [0, *map(int, ticks)]
             found[int(name[3:])] = (sum(row[column] for column in _WORK), sum(row[_TIMES]))
     return found
+
+
+def _our_ticks() -> int:
+    """Ticks of work of this process and of those below it, of which some may have ended."""
+    total = 0
+    for pid in (os.getpid(), *processes.descendants()):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(") ")[2]
+            total += sum(map(int, fields.split()[_SPENT]))
+    return total
 
 
 def doubts(measured: Measured) -> Iterator[str]:

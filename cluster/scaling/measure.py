@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
-from crossmesh.cluster.scaling.doubts import busy_processors
+from crossmesh.cluster.scaling.doubts import others_busy
 from crossmesh.cluster.scaling.measured import Measured
 from crossmesh.cluster.scaling.plan import ScalingPlan, check_room, engine
 from crossmesh.cluster.scaling.turns import Contestant, Turn, enough, takes
@@ -55,7 +55,7 @@ def _rounds(
     for repeat in range(repeats):
         for contestant in contestants:
             callbacks.phase(f"round {repeat + 1} of {repeats}: {contestant.name}", 0)
-            busy = busy_processors()  # of others, as nothing of ours runs just now
+            busy = others_busy()
             for turn in takes(contestant, examples, repeat):
                 yield replace(turn, others_busy=busy)
 

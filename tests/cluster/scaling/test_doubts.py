@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from crossmesh.cluster.scaling import doubts as module
-from crossmesh.cluster.scaling.doubts import busy_processors, doubts
+from crossmesh.cluster.scaling.doubts import doubts, others_busy
 from crossmesh.cluster.scaling.explain import explain
 from crossmesh.cluster.scaling.measured import Measured
 from crossmesh.cluster.scaling.plan import ScalingPlan
@@ -84,6 +84,24 @@ def test_what_is_projected_from_doubtful_figures_is_not_trusted(busy, monkeypatc
     assert len(json.loads(json.dumps(summary(found, explained)))["doubts"]) == bool(busy)
 
 
-def test_the_busy_processors_of_this_machine_are_counted():
-    assert 0 <= busy_processors() <= 4096
+def test_our_own_work_is_not_that_of_others(monkeypatch):
+    """Of two processors, one is busy for us all the time, the other half of it for others."""
+    ticks, sleeps = [0], []
+    monkeypatch.setattr(
+        module.time, "sleep", lambda s: (sleeps.append(s), ticks.__setitem__(0, 50))
+    )
+    monkeypatch.setattr(
+        module, "_times", lambda: {0: (ticks[0], ticks[0]), 1: (ticks[0] // 2, ticks[0])}
+    )
+    monkeypatch.setattr(module, "_our_ticks", lambda: 1000 + ticks[0])
+
+    assert others_busy() == pytest.approx(0.5)
+    assert len(sleeps) == 1
+
+
+def test_the_ticks_of_this_machine_are_read():
+    before = module._our_ticks()
+    assert sum(range(10_000_000)) > 0  # some work
+    assert module._our_ticks() > before
+    assert 0 <= others_busy() <= len(module._times())
     assert replace(measured().turns[0], others_busy=1.5).others_busy == 1.5
