@@ -52,11 +52,11 @@ def _throughput(measured: Measured, explained: Explained) -> Iterator[tuple[str,
         relative = contestant.kind == "ray"
         yield (
             contestant.name + (" (crowded)" if measured.is_crowded(contestant) else ""),
-            f"{rate.median:,.0f}",
-            f"{rate.low:,.0f} to {rate.high:,.0f}",
+            _rate(rate.median),
+            f"{_rate(rate.low)} to {_rate(rate.high)}",
             f"{measured.speed_up(contestant).median:.2f}" if relative else "",
             f"{100 * measured.efficiency(contestant).median:.0f} %" if relative else "",
-            "" if predicted is None else f"{predicted:,.0f}",
+            "" if predicted is None else _rate(predicted),
         )
 
 
@@ -94,6 +94,15 @@ def remarks(measured: Measured, explained: Explained) -> Iterator[str]:
     yield from _errors(explained)
     for doubt in explained.doubts:
         yield f"doubt: {doubt}"
+
+
+def _rate(value: float) -> str:
+    """Examples per second, with three digits where they are few.
+
+    >>> _rate(0.0512), _rate(4.2), _rate(1234.5)
+    ('0.0512', '4.2', '1,234')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _ranged(value: Spread) -> str:
@@ -139,8 +148,8 @@ def _projected(projected: Projected) -> tuple[str, ...]:
     return (
         str(projected.actors),
         str(projected.nodes),
-        f"{projected.examples_per_s:,.0f}",
-        f"{projected.low:,.0f} to {projected.high:,.0f}",
+        _rate(projected.examples_per_s),
+        f"{_rate(projected.low)} to {_rate(projected.high)}",
         f"{projected.speed_up:.2f}",
         f"{100 * projected.efficiency:.0f} %",
         f"{100 * projected.busy:.0f} %",
