@@ -61,17 +61,20 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def lead(parent: int, within_s: float, command: list[str]) -> None:
+def lead(parent: int, within_s: float, command: list[str]) -> int:
     """Run a command in this session until it, or the parent, ends or this process is asked to.
 
     Then the command is asked to end, and what is left of the session after a while is killed:
     ``ray start`` may hang for ever if it is asked while it starts.
+
+    Returns:
+        The command's exit code, as a shell has it.
     """
     awaited = {signal.SIGTERM, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before it could be watched
-        return
+        return 1
     child = os.posix_spawn(command[0], command, os.environ, setsigmask=[])
     while signal.sigwait(awaited) == signal.SIGCHLD and _is_running(child):
         pass
@@ -81,7 +84,8 @@ def lead(parent: int, within_s: float, command: list[str]) -> None:
         if time.monotonic() > deadline:
             _kill(others)
         time.sleep(_POLL_S)
-    os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code if code >= 0 else 128 - code
 
 
 def _is_running(child: int) -> bool:
@@ -90,4 +94,4 @@ def _is_running(child: int) -> bool:
 
 
 if __name__ == "__main__":
-    lead(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])
+    sys.exit(lead(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
