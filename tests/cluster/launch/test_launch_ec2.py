@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ import yaml
 from crossmesh.cluster.launch import ec2
 from tests.hosts import wait_for
 
-pytest.importorskip("moto.server", reason="needs moto")
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"),
+    pytest.mark.skipif(find_spec("moto") is None, reason="needs moto"),
 ]
 ROOT = Path(__file__).parents[3]
 REGION = "us-west-2"
