@@ -41,7 +41,7 @@ class LaunchedCluster(GeneratedCluster):
         wheel: crossmesh's wheel, copied to each node and installed with pip; by default none.
             With ``code: shipped`` and no image, pip installs what crossmesh depends on, in the
             versions used here.
-        port: Port on which the head listens; by default a free one.
+        port: Port on which the head listens; by default a free one, on clouds 6379.
         token: File with the token; by default a fresh one beside the generated files.
         timeout_s: Longest wait until all nodes have joined, from when the head is up.
         relaunches: How often a lost head is replaced, and the run resumed from its last
