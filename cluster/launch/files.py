@@ -69,6 +69,7 @@ class LaunchPlan:
             ConfigError: If that cannot be done.
         """
         try:
+            make_private(self.folder)
             for file in self.files:
                 path = self.folder / file.name
                 make_private(path.parent)

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from crossmesh.cluster.launch.clouds import AwsCluster, GcpCluster
 from crossmesh.cluster.launch.existing import ExistingCluster
-from crossmesh.cluster.launch.kubernetes import KubernetesCluster
+from crossmesh.cluster.launch.kubernetes.cluster import KubernetesCluster
 from crossmesh.cluster.launch.launcher import Launcher
 from crossmesh.cluster.launch.local_cluster import LocalCluster
-from crossmesh.cluster.launch.on_premises import OnPremisesCluster
-from crossmesh.cluster.launch.slurm import SlurmCluster
+from crossmesh.cluster.launch.machines.clouds import AwsCluster, GcpCluster
+from crossmesh.cluster.launch.machines.on_premises import OnPremisesCluster
+from crossmesh.cluster.launch.slurm.cluster import SlurmCluster
 from crossmesh.common.registry import Kinds, Registry, kind_of
 
 _OWN: tuple[type[Launcher], ...] = (

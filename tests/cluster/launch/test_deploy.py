@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossmesh.cluster.launch.kubernetes_preflight import _NEEDED
+from crossmesh.cluster.launch.kubernetes.preflight import _NEEDED
 from crossmesh.common.version import VERSION
 from tests.cluster.launch.kuberay_schema import VERSIONS, cluster_mistakes, definition
 from tests.cluster.launch.kubernetes_server import ApiServer, needs_server

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossmesh.cluster.launch.kubernetes import KubernetesCluster
+from crossmesh.cluster.launch.kubernetes.cluster import KubernetesCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.version import VERSION
 from tests.cluster.launch.test_deploy import ROOT

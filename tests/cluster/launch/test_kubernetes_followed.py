@@ -96,7 +96,7 @@ def test_a_log_that_breaks_off_is_taken_up_where_it_ended(pods, capsys, monkeypa
         log.write_text("epoch 1\nepoch 2\n")
         pods.say("Complete", "SUCCEEDED", [("first", "Succeeded")])
 
-    monkeypatch.setattr("crossmesh.cluster.launch.kubernetes_launched.time.sleep", later)
+    monkeypatch.setattr("crossmesh.cluster.launch.kubernetes.following.time.sleep", later)
     pods.launcher.follow(pods.launched, to_end=True)
 
     assert capsys.readouterr().out == "epoch 1\nepoch 2\n"

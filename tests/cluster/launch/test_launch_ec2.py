@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossmesh.cluster.launch import ec2
+from crossmesh.cluster.launch.machines import ec2
 from tests.hosts import wait_for
 
 pytestmark = [

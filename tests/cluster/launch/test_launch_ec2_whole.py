@@ -23,7 +23,7 @@ NETWORKS = ("54.0.0.0/8", "172.31.0.0/16")  # of moto's public and private addre
 # Prints each instance that begins or ends, and the public half of the key that Ray has made.
 WATCH = """
 import pathlib, subprocess, sys, time
-from crossmesh.cluster.launch import ec2
+from crossmesh.cluster.launch.machines import ec2
 client, known = ec2.client(sys.argv[1]), {}
 while True:
     for group in client.describe_instances()["Reservations"]:

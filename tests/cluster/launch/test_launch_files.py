@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from crossmesh.cluster.launch import generated
-from crossmesh.cluster.launch.clouds import AwsCluster
 from crossmesh.cluster.launch.loading import load_cluster
+from crossmesh.cluster.launch.machines.clouds import AwsCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import load_config
@@ -89,7 +89,7 @@ def test_a_dry_run_shows_every_file_and_leaves_nothing(
                 f"/{path.relative_to(folder)} (mode {stat.S_IMODE(path.stat().st_mode):04o})"
                 in shown
             )
-    assert f"Start with: {'crossmesh' if name in MACHINES else 'bash'} " in shown
+    assert f"Start with: {'crossmesh' if name in MACHINES else 'bash '}" in shown
 
 
 @pytest.mark.parametrize("name", GENERATED)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossmesh.cluster.launch.kubernetes import KubernetesCluster
-from crossmesh.cluster.launch.kubernetes_job import ray_job
+from crossmesh.cluster.launch.kubernetes.cluster import KubernetesCluster
+from crossmesh.cluster.launch.kubernetes.job import ray_job
 from crossmesh.common.errors import ConfigError
 from tests.cluster.launch import kuberay_schema
 from tests.cluster.launch.kuberay_schema import VERSIONS, mistakes
@@ -237,7 +237,7 @@ def test_every_launch_has_a_name_and_a_run_of_its_own(manifest):
 
 
 def test_a_config_too_large_for_a_config_map_is_refused(manifest, monkeypatch):
-    monkeypatch.setattr("crossmesh.cluster.launch.kubernetes._MOST_BYTES", 1000)
+    monkeypatch.setattr("crossmesh.cluster.launch.kubernetes.cluster._MOST_BYTES", 1000)
     rule = r"^CONFIG must fit a ConfigMap \(1000 bytes\), got \d+ bytes$"
     with pytest.raises(ConfigError, match=rule):
         manifest()

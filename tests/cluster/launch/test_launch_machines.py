@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossmesh.cluster.launch import ray_up
 from crossmesh.cluster.launch.loading import load_cluster
+from crossmesh.cluster.launch.machines import ray_up
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import load_config
 from tests.cluster.launch.launch_material import documented
@@ -158,7 +158,7 @@ def test_an_interrupted_launch_gives_machines_back_however_long_it_takes(stand_i
     program = """
 import sys
 from crossmesh.cluster.cli import main
-from crossmesh.cluster.launch.on_premises import OnPremisesCluster
+from crossmesh.cluster.launch.machines.on_premises import OnPremisesCluster
 from crossmesh.common.supervision import reports, parent
 parent.ENDING_S = 4.0
 reports._RENEW_S = 0.1

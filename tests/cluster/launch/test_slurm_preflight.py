@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from crossmesh.cluster.launch import node_python, shared_folders, slurm_preflight, slurm_queue
-from crossmesh.cluster.launch.slurm_queue import SlurmJob, complaint, job_of, records
+from crossmesh.cluster.launch import node_python, shared_folders
+from crossmesh.cluster.launch.slurm import preflight, queue
+from crossmesh.cluster.launch.slurm.queue import SlurmJob, complaint, job_of, records
 from tests.cluster.launch.slurm_jobs import SlurmLaunch
 from tests.cluster.parts import need
 from tests.cluster.slurm_cluster import PROGRAMS, SlurmLab
@@ -111,12 +112,12 @@ def test_limits_of_a_partition(monkeypatch):
     def said(*command, given=None):
         return {"scontrol": ROWS, "sinfo": "8 64000\n16+ 32000+\n" * 4, "sbatch": ""}[command[0]]
 
-    monkeypatch.setattr(slurm_preflight, "said", said)
+    monkeypatch.setattr(preflight, "said", said)
 
     def misses(**changes):
         fields = {"nodes": 1, "cpus_per_node": 1, "memory": None, "time": "1", "partition": "a",
                   "account": None, "qos": None, **changes}  # fmt: skip
-        return list(slurm_preflight.misses(slurm_preflight.Wish(**fields), ""))
+        return list(preflight.misses(preflight.Wish(**fields), ""))
 
     assert misses() == []
     assert misses(partition=None) == ["partition must be given, as Slurm has no default: a, b"]
@@ -144,13 +145,13 @@ def test_states_of_jobs():
 def test_the_accounting_knows_jobs_that_the_controller_has_forgotten(monkeypatch):
     def said(*command):
         if command[0] == "scontrol":
-            raise slurm_queue.SlurmError("Invalid job id specified")
+            raise queue.SlurmError("Invalid job id specified")
         return "other|COMPLETED|0:0\nmine|CANCELLED by 0|0:15\n"
 
-    monkeypatch.setattr(slurm_queue, "said", said)
+    monkeypatch.setattr(queue, "said", said)
 
-    assert slurm_queue.job("7", "mine").is_cancelled
-    assert slurm_queue.job("7", "nobody") is None
+    assert queue.job("7", "mine").is_cancelled
+    assert queue.job("7", "nobody") is None
 
 
 def test_complaints_are_one_line():

@@ -9,12 +9,14 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from crossmesh.cluster.launch import kubernetes_launched, kubernetes_preflight, scripts
+from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
-from crossmesh.cluster.launch.kubectl import options
-from crossmesh.cluster.launch.kubernetes_job import config_map, ray_job, scripts_of
-from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
-from crossmesh.cluster.launch.kubernetes_sections import check_section
+from crossmesh.cluster.launch.kubernetes import following
+from crossmesh.cluster.launch.kubernetes.job import config_map, ray_job, scripts_of
+from crossmesh.cluster.launch.kubernetes.kubectl import options
+from crossmesh.cluster.launch.kubernetes.pods import KubernetesPods
+from crossmesh.cluster.launch.kubernetes.preflight import misses
+from crossmesh.cluster.launch.kubernetes.sections import check_section
 from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.errors import ConfigError, is_secret
@@ -105,36 +107,34 @@ class KubernetesCluster(KubernetesPods):
     def preflight(self, order: Order, folder: Path) -> Iterable[str]:
         """What the cluster lacks, as far as this user may see it."""
         missing = tuple(super().preflight(order, folder))
-        yield from missing or kubernetes_preflight.misses(
-            self, self.manifest(order, folder), order.name
-        )
+        yield from missing or misses(self, self.manifest(order, folder), order.name)
 
     def state(self, launched: Launched) -> JobState:
         """What the RayJob says."""
-        return kubernetes_launched.state(self, launched)
+        return following.state(self, launched)
 
     def follow(self, launched: Launched, *, to_end: bool) -> None:
         """The log of the pod that follows the training, with ``to_end`` until that has ended."""
-        kubernetes_launched.follow(self, launched, to_end=to_end)
+        following.follow(self, launched, to_end=to_end)
 
     def cancel(self, launched: Launched) -> None:
         """Delete the RayJob, and with it all that belongs to it; its log is kept."""
-        kubernetes_launched.cancel(self, launched)
+        following.cancel(self, launched)
 
     def fetch(self, launched: Launched, to: Path) -> None:
         """Copy the run directory out of the claim, through a pod that has it."""
-        kubernetes_launched.fetch(self, launched, to)
+        following.fetch(self, launched, to)
 
     def glance(self, launched: Launched) -> Path | None:
         """Copies of the run's small files, from the head."""
-        return kubernetes_launched.glance(self, launched)
+        return following.glance(self, launched)
 
 
 def _packed_code() -> bytes:
     """This copy of crossmesh; links of a checkout are followed."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz", dereference=True) as archive:
-        archive.add(Path(__file__).parents[2], "crossmesh", filter=_without_caches)
+        archive.add(Path(__file__).parents[3], "crossmesh", filter=_without_caches)
     return packed.getvalue()
 
 

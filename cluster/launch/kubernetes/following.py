@@ -10,9 +10,9 @@ from typing import IO, Any, cast
 import typer
 
 from crossmesh.cluster.launch.files import yaml_text
-from crossmesh.cluster.launch.kubectl import Kubectl, Refused
-from crossmesh.cluster.launch.kubernetes_job import HEAD, SUBMITTER, fetching_pod
-from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
+from crossmesh.cluster.launch.kubernetes.job import HEAD, SUBMITTER, fetching_pod
+from crossmesh.cluster.launch.kubernetes.kubectl import Kubectl, Refused
+from crossmesh.cluster.launch.kubernetes.pods import KubernetesPods
 from crossmesh.cluster.launch.launched import JobState, Kind, Launched
 from crossmesh.common.errors import RunError
 from crossmesh.common.private_folders import make_private

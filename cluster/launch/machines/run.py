@@ -11,8 +11,8 @@ import typer
 
 from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.launched import Launched
-from crossmesh.cluster.launch.site import LaunchSite
-from crossmesh.cluster.launch.ssh import BROKEN, Asked, NotReached, SshMachine
+from crossmesh.cluster.launch.machines.site import LaunchSite
+from crossmesh.cluster.launch.machines.ssh import BROKEN, Asked, NotReached, SshMachine
 from crossmesh.common.errors import RunError
 from crossmesh.common.supervision import interrupts, reports
 

@@ -19,15 +19,16 @@ from typing import Any, ClassVar
 import typer
 import yaml
 
-from crossmesh.cluster.launch import machine_scripts, scripts, sessions
+from crossmesh.cluster.launch import scripts, sessions
 from crossmesh.cluster.launch.files import File, yaml_text
 from crossmesh.cluster.launch.generated import programs_path
 from crossmesh.cluster.launch.launched import Launched
-from crossmesh.cluster.launch.machine_run import Machinery
-from crossmesh.cluster.launch.machines import LaunchedCluster, brought
+from crossmesh.cluster.launch.machines import scripts as machine_scripts
+from crossmesh.cluster.launch.machines.cluster import LaunchedCluster, brought
+from crossmesh.cluster.launch.machines.run import Machinery
+from crossmesh.cluster.launch.machines.site import LaunchSite, home
+from crossmesh.cluster.launch.machines.ssh import Asked, NotReached, SshMachine
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.site import LaunchSite, home
-from crossmesh.cluster.launch.ssh import Asked, NotReached, SshMachine
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.emulator.executors.ray_internals import check_cluster_file

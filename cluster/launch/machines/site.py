@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.ssh import Answer, SshMachine
+from crossmesh.cluster.launch.machines.ssh import Answer, SshMachine
 from crossmesh.common.errors import RunError
 from crossmesh.common.private_folders import PrivateFolder
 from crossmesh.common.supervision import reports

@@ -5,7 +5,7 @@ import re
 import subprocess
 from typing import Any
 
-from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
+from crossmesh.cluster.launch.kubernetes.pods import KubernetesPods
 from crossmesh.common.errors import RunError
 
 _MOST_S = 30.0  # for an answer; the API server's own limits are shorter

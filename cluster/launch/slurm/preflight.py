@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from crossmesh.cluster.launch.slurm_queue import SlurmError, complaint, records, said
+from crossmesh.cluster.launch.slurm.queue import SlurmError, complaint, records, said
 from crossmesh.common.refusals import nearest
 
 _UNITS = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}

@@ -10,12 +10,12 @@ from pydantic import model_validator
 from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.config import Word
 from crossmesh.cluster.launch.launched import Launched
-from crossmesh.cluster.launch.machine_checks import check_ready, misses
-from crossmesh.cluster.launch.machine_run import Machinery
-from crossmesh.cluster.launch.machines import LaunchedCluster, sources
+from crossmesh.cluster.launch.machines.checks import check_ready, misses
+from crossmesh.cluster.launch.machines.cluster import LaunchedCluster, sources
+from crossmesh.cluster.launch.machines.run import Machinery
+from crossmesh.cluster.launch.machines.site import LaunchSite
+from crossmesh.cluster.launch.machines.ssh import SshMachine, everywhere
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.site import LaunchSite
-from crossmesh.cluster.launch.ssh import SshMachine, everywhere
 from crossmesh.common.errors import RunError
 from crossmesh.common.frozen import Many
 

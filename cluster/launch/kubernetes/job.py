@@ -8,8 +8,8 @@ import importlib.metadata
 from typing import Any
 
 from crossmesh.cluster.launch.files import yaml_text
-from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
-from crossmesh.cluster.launch.kubernetes_sections import merged
+from crossmesh.cluster.launch.kubernetes.pods import KubernetesPods
+from crossmesh.cluster.launch.kubernetes.sections import merged
 from crossmesh.cluster.launch.settings import NODE
 
 MOUNTED = "/etc/crossmesh"  # where the pods find the ConfigMap

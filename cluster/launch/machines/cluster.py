@@ -11,16 +11,23 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from crossmesh.cluster.launch import machine_scripts, scripts
+from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.config import Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan
 from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.launched import JobState, Launched
-from crossmesh.cluster.launch.machine_run import RUN, MachineRun, Machinery, RemoteTraining, fetched
+from crossmesh.cluster.launch.machines import scripts as machine_scripts
+from crossmesh.cluster.launch.machines.run import (
+    RUN,
+    MachineRun,
+    Machinery,
+    RemoteTraining,
+    fetched,
+)
+from crossmesh.cluster.launch.machines.site import START_S, LaunchSite, home
+from crossmesh.cluster.launch.machines.ssh import NotReached
+from crossmesh.cluster.launch.machines.ssh_login import Ssh
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.site import START_S, LaunchSite, home
-from crossmesh.cluster.launch.ssh import NotReached
-from crossmesh.cluster.launch.ssh_login import Ssh
 from crossmesh.cluster.launch.tokens import checked_token
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.frozen import Many
@@ -220,7 +227,7 @@ def brought(machines: LaunchedCluster) -> dict[str, Path]:
             raise ConfigError(f"wheel must be an existing file, got {machines.wheel}")
         found[machines.wheel.name] = machines.wheel
     if machines.code == "shipped":
-        for source in sorted(Path(__file__).parents[2].glob("[a-z_]*")):  # links in a checkout
+        for source in sorted(Path(__file__).parents[3].glob("[a-z_]*")):  # links in a checkout
             if source.name != "__pycache__":
                 found[f"code/crossmesh/{source.name}"] = source.resolve()
     return found

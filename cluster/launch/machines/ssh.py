@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from crossmesh.cluster.launch.ssh_login import CONNECT_S
+from crossmesh.cluster.launch.machines.ssh_login import CONNECT_S
 from crossmesh.common.errors import RunError, RunLost
 from crossmesh.common.supervision import interrupts, reports
 

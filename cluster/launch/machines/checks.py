@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.machines import LaunchedCluster
-from crossmesh.cluster.launch.site import LaunchSite
-from crossmesh.cluster.launch.ssh import SshMachine, everywhere
-from crossmesh.cluster.launch.ssh_login import Ssh
+from crossmesh.cluster.launch.machines.cluster import LaunchedCluster
+from crossmesh.cluster.launch.machines.site import LaunchSite
+from crossmesh.cluster.launch.machines.ssh import SshMachine, everywhere
+from crossmesh.cluster.launch.machines.ssh_login import Ssh
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.version import VERSION
 

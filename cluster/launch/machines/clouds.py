@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from crossmesh.cluster.launch import ec2, gce
 from crossmesh.cluster.launch.config import Word
-from crossmesh.cluster.launch.machine_checks import key_misses
-from crossmesh.cluster.launch.machines import LaunchedCluster
+from crossmesh.cluster.launch.machines import ec2, gce
+from crossmesh.cluster.launch.machines.checks import key_misses
+from crossmesh.cluster.launch.machines.cluster import LaunchedCluster
+from crossmesh.cluster.launch.machines.ray_up import VirtualMachines
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.ray_up import VirtualMachines
 
 
 class AwsCluster(VirtualMachines):

@@ -8,13 +8,13 @@ from typing import Any
 import yaml
 
 from crossmesh.cluster.launch.files import yaml_text
-from crossmesh.cluster.launch.kubectl import Kubectl, Refused
-from crossmesh.cluster.launch.kubernetes_job import (
+from crossmesh.cluster.launch.kubernetes.job import (
     head_template,
     submitter_template,
     worker_template,
 )
-from crossmesh.cluster.launch.kubernetes_pods import KubernetesPods
+from crossmesh.cluster.launch.kubernetes.kubectl import Kubectl, Refused
+from crossmesh.cluster.launch.kubernetes.pods import KubernetesPods
 
 _OLDEST_KUBECTL = (1, 25)  # which has the server refuse unknown fields
 _NEEDED = {  # verbs by resource and group

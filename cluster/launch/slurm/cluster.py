@@ -11,21 +11,16 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from crossmesh.cluster.launch import (
-    node_python,
-    scripts,
-    sessions,
-    shared_folders,
-    slurm_preflight,
-    slurm_queue,
-    slurm_scripts,
-)
+from crossmesh.cluster.launch import node_python, scripts, sessions, shared_folders
 from crossmesh.cluster.launch.config import Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines
 from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
-from crossmesh.cluster.launch.slurm_options import SbatchOptions, header
+from crossmesh.cluster.launch.slurm import queue
+from crossmesh.cluster.launch.slurm import scripts as slurm_scripts
+from crossmesh.cluster.launch.slurm.options import SbatchOptions, header
+from crossmesh.cluster.launch.slurm.preflight import Wish, minutes, misses
 from crossmesh.common.frozen import FrozenDict, Many
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
@@ -71,8 +66,8 @@ class SlurmCluster(GeneratedCluster):
 
     @model_validator(mode="after")
     def _there_is_time_before_the_warning(self) -> Self:
-        minutes = slurm_preflight.minutes(self.time)
-        if minutes is not None and self.warning_s > minutes * 60:
+        lasts = minutes(self.time)
+        if lasts is not None and self.warning_s > lasts * 60:
             raise ValueError(f"warning_s must be at most time ({self.time}), got {self.warning_s}")
         return self
 
@@ -116,8 +111,8 @@ class SlurmCluster(GeneratedCluster):
             return super().launch(order, launched)
         except BaseException:
             if (number := _noted(launched.folder / "job")) is not None:
-                with contextlib.suppress(slurm_queue.SlurmError):
-                    slurm_queue.said("scancel", str(number))
+                with contextlib.suppress(queue.SlurmError):
+                    queue.said("scancel", str(number))
             raise
 
     def preflight(self, order: Order, folder: Path) -> Iterator[str]:
@@ -127,15 +122,15 @@ class SlurmCluster(GeneratedCluster):
         if missing:
             return
         script = batch_script(self, order.name, folder.absolute())
-        yield from slurm_preflight.misses(self._wish, script)
+        yield from misses(self._wish, script)
         yield from node_python.misses(self.activate, is_shipped=self.code == "shipped")
         yield from shared_folders.misses("--files", folder.absolute())
         if self.shared_folder is not None:
             yield from shared_folders.misses("storage", Path(self.shared_folder))
 
     @property
-    def _wish(self) -> slurm_preflight.Wish:
-        return slurm_preflight.Wish(
+    def _wish(self) -> Wish:
+        return Wish(
             nodes=self.nodes,
             cpus_per_node=self.cpus_per_node,
             memory=self.memory,
@@ -151,8 +146,8 @@ class SlurmCluster(GeneratedCluster):
         if number is None:
             return super().state(launched)
         try:
-            job = slurm_queue.job(str(number), launched.name)
-        except slurm_queue.SlurmError:
+            job = queue.job(str(number), launched.name)
+        except queue.SlurmError:
             if code is None:
                 raise
             job = None
@@ -168,11 +163,11 @@ class SlurmCluster(GeneratedCluster):
         if number is None:
             super().cancel(launched)
             return
-        slurm_queue.said("scancel", "--state=PENDING", str(number))
-        slurm_queue.said("scancel", "--batch", "--signal=TERM", "--state=RUNNING", str(number))
+        queue.said("scancel", "--state=PENDING", str(number))
+        queue.said("scancel", "--batch", "--signal=TERM", "--state=RUNNING", str(number))
 
 
-def _ended(number: int, code: int | None, job: slurm_queue.SlurmJob | None) -> JobState:
+def _ended(number: int, code: int | None, job: queue.SlurmJob | None) -> JobState:
     """How a job ended: by the exit code that it has noted, or else by what Slurm knows of it."""
     if job is None and code is None:
         return JobState("lost", f"Slurm knows job {number} no longer, which left no exit code")
@@ -216,7 +211,7 @@ def batch_script(nodes: SlurmCluster, name: str, folder: Path) -> str:
 def _launch_script(nodes: SlurmCluster) -> str:
     copy = ""
     if nodes.code == "shipped":  # links of a checkout are followed
-        packages = Path(__file__).parents[2]
+        packages = Path(__file__).parents[3]
         copy = slurm_scripts.COPY.format(packages=shlex.quote(str(packages)))
     return slurm_scripts.LAUNCH.replace("@copy@\n", copy)
 

@@ -1,0 +1,1 @@
+"""Kubernetes: a training as a RayJob of the KubeRay operator, through kubectl."""

@@ -1,0 +1,1 @@
+"""Machines that are reached over ssh: one's own, and those that clouds make."""

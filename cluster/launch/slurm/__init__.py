@@ -1,0 +1,1 @@
+"""Slurm: a training as a batch job."""
