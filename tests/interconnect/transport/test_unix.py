@@ -1,6 +1,8 @@
 """Sockets and shared memory within a node take nothing on trust and hold a queue of any length."""
 
+import multiprocessing
 import os
+import signal
 import socket
 import threading
 from contextlib import ExitStack, closing
@@ -112,6 +114,28 @@ def test_frames_may_arrive_in_any_pieces(stack, destination, address):
     sending.join()
 
     assert all(np.array_equal(each.payload, message().payload) for each in got)
+
+
+def killed_source(address) -> None:
+    """Leave a small message and a large one in the channel, and die without a farewell."""
+    channels = Channels(generation=0, capacity=4)
+    channels.connect(1, address)
+    for n_values in (4, 1 << 16):
+        channels.send(1, message(n_values))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_source_leaves_what_it_sent_and_nothing_else(destination, address, tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=killed_source, args=(address,))
+    process.start()
+    process.join(60)
+
+    for n_values in (4, 1 << 16):
+        np.testing.assert_array_equal(destination.receive(0).payload, message(n_values).payload)
+    with pytest.raises(ChannelLost, match="channel from host 0 is lost"):
+        destination.receive(0)
+    assert process.exitcode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
