@@ -84,7 +84,7 @@ def main() -> None:
     """One run, and the same in this process; prints what was found as JSON."""
     total = int(sys.argv[1])
     settings = [f"data.examples={total}", f"checkpoint.every_examples={EVERY}"]
-    settings += [f"training.log_every={EVERY}", "data.test_examples=64"]
+    settings += [f"training.log_every={EVERY}", "data.test_examples=64", "chip.model=packet"]
     os.sched_setaffinity(0, {0})
     with LocalNodes(1, cores=[0]) as nodes:
         os.environ.update(nodes.environment)  # before Ray is imported
