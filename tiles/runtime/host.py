@@ -1,7 +1,6 @@
 """The tile host: a plain object that holds tiles and performs its part of a program."""
 
 import math
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -214,14 +213,9 @@ class TileHost:
             NotWritten: If the folder does not take them.
             NotShared: If it is not there.
         """
-        from crossmesh.common.storage import NotShared
-        from crossmesh.tiles.runtime.tile_file import file_name, save_state
+        from crossmesh.tiles.runtime.tile_file import check_there, file_name, save_state
 
-        if not folder.is_there:
-            raise NotShared(
-                f"checkpoint.storage must be a folder that all nodes share, got {folder}, which is "
-                f"not there on {socket.gethostname()}"
-            )
+        check_there(folder)
 
         def write(tile: Holder) -> tuple[str, str]:
             name = file_name(tile.block.tile)

@@ -1,6 +1,7 @@
 """A tile's state on disk: one Arrow file per tile, so that no packing of tiles shows in it."""
 
 import hashlib
+import socket
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from crossmesh.common.storage import Storage
+from crossmesh.common.storage import NotShared, Storage
 from crossmesh.tiles.analog.array import State
 
 _SCHEMA = pa.schema(
@@ -49,6 +50,19 @@ def check_arrays(name: str, found: State, wanted: State) -> None:
                 f"{name} has {array} {there.get(array, 'nowhere')}, its tile "
                 f"{here.get(array, 'nowhere')}"
             )
+
+
+def check_there(folder: Storage) -> None:
+    """Refuse a folder that this machine does not see.
+
+    Raises:
+        NotShared: If that is so.
+    """
+    if not folder.is_there:
+        raise NotShared(
+            f"checkpoint.storage must be a folder that all nodes share, got {folder}, which is "
+            f"not there on {socket.gethostname()}"
+        )
 
 
 def file_name(tile: int) -> str:
