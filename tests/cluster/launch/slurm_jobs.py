@@ -135,6 +135,12 @@ class SlurmLaunch:
         """The job's state in Slurm's words; None if it knows none."""
         return self.shown().get("JobState")
 
+    @property
+    def elapsed_s(self) -> int:
+        """How long the job has run."""
+        hours, minutes, seconds = map(int, self.shown()["RunTime"].split(":"))
+        return hours * 3600 + minutes * 60 + seconds
+
     def await_state(self, *states: str | None) -> None:
         """Wait until the job is in one of some states."""
         try:

@@ -83,17 +83,21 @@ def test_an_asked_end_saves_the_state(launch, slurm):
 
 
 def test_a_job_whose_time_is_up_is_queued_again_and_goes_on(launch, slurm):
-    run = launch(*LONG, time="1").start()
+    run = launch("training.epochs=150", *LONG[1:], time="30").start()
+    run.await_log("epoch 2:")
+    minutes = (run.elapsed_s + 31) // 60 + 1  # Slurm looks every 30 s
+    slurm.login.run("scontrol", "update", f"JobId={run.number}", f"TimeLimit={minutes}")
     run.await_log("queued again")
     slurm.login.run("scontrol", "update", f"JobId={run.number}", "TimeLimit=30")
 
     run.await_state("COMPLETED")
     assert run.shown()["Restarts"] == "1"
+    assert "resumed after" in run.log
     assert run.digest == run.expected_digest
     written(
         "Time limit and requeue",
         [run],
-        "The job's limit is a minute, and raised when it waits again.",
+        "The job's limit is lowered after the second epoch, and raised when it waits again.",
     )
 
 
