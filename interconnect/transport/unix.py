@@ -1,9 +1,10 @@
 """Channels within a node: a Unix stream socket, with large payloads in shared memory.
 
-Both ends work in the thread that calls them. A message is one write into the socket, which wakes
-its reader if that sleeps; a small payload is in it, a large one lies in a ring of shared memory and
-passes no kernel. The destination returns credit for what it has taken out, by halves of the queue,
-so the source knows without asking whether there is room.
+Both ends work in the thread that calls them. A message is one write into the socket. Its reader
+looks out for it for a while before it sleeps and must be woken. A small payload is in the socket, a
+large one lies in a ring of shared memory and passes no kernel. The destination returns credit for
+what it has taken out, by halves of the queue, so the source knows without asking whether there is
+room.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import socket
 from collections import deque
 from pathlib import Path
 from struct import Struct
+from time import perf_counter
 
 from crossmesh.interconnect.transport.ends import HANDSHAKE_S, PATIENCE_S, Broken
 from crossmesh.interconnect.transport.messages import (
@@ -35,6 +37,8 @@ _MOST_CREDIT = 255  # of one byte
 _CREDIT_BYTES = 1 << 12  # read at once
 _PEER = Struct("@iII")  # process, user and group
 _TIME = Struct("@ll")  # seconds and microseconds
+# A wake-up from sleep takes longer than most waits; much longer takes time from busy hosts.
+_SPIN_S = 100e-6
 _NOW = socket.MSG_DONTWAIT
 
 
@@ -133,6 +137,7 @@ class UnixReceiver:
         self._bytes = bytearray(_RECEIVE_BYTES)
         self._view = memoryview(self._bytes)
         self._start = self._stop = 0  # of what has been received and not used
+        self._poll = select.poll()
         self._ready: deque[Message] = deque()
         self._half = 1  # of the queue
         self._owed = 0  # credit that the source has not been told of
@@ -185,6 +190,7 @@ class UnixReceiver:
         except (OSError, ValueError):
             connection.close()
             return False
+        self._poll.register(connection, select.POLLIN)
         self._half = min(_MOST_CREDIT, max(1, min(capacity, self._capacity) // 2))
         _be_patient(connection)
         self._socket = connection
@@ -222,6 +228,8 @@ class UnixReceiver:
         if self._start:
             self._bytes[:left] = self._bytes[self._start : self._stop]
             self._start, self._stop = 0, left
+        if wait:
+            self._look_out()
         try:
             n_bytes = self._socket.recv_into(self._view[left:], 0, 0 if wait else _NOW)
         except BlockingIOError:
@@ -232,6 +240,12 @@ class UnixReceiver:
             raise Broken
         self._stop += n_bytes
         return True
+
+    def _look_out(self) -> None:
+        """Spin a little before sleeping, and let whoever wants the processor have it."""
+        until = perf_counter() + _SPIN_S
+        while not self._poll.poll(0) and perf_counter() < until:
+            os.sched_yield()
 
     def _parsed(self) -> Message | None:
         """The next message of what has been received, if that is whole."""
