@@ -46,6 +46,7 @@ def launch(  # noqa: PLR0913, PLR0917  because each is an option of its own
     from crossmesh.cluster.launch.loading import load_cluster  # every kind takes a moment
     from crossmesh.cluster.launch.order import Order
     from crossmesh.common.errors import ConfigError
+    from crossmesh.common.hints import command
     from crossmesh.common.refusals import one_line
 
     chosen = load_cluster(cluster)
@@ -65,8 +66,10 @@ def launch(  # noqa: PLR0913, PLR0917  because each is an option of its own
         return
     launched = Launched.new(order, folder, chosen.run_directory(order, folder.absolute()))
     if not order.given["quiet"]:
+        follow = command("logs", name, "--follow")
         typer.echo(f"launch {name}: files in {folder}, log in {folder / LOG}", err=True)
-        typer.echo(f"from any terminal: crossmesh status|logs|watch|cancel|fetch {name}", err=True)
+        typer.echo(f"follow it from any terminal with: {follow}", err=True)
+        typer.echo(f"end it with: {command('cancel', name)}", err=True)
     with launched.going():
         code = chosen.launch(order, launched)
         if code:

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.transcript import transcribed
 from crossmesh.common.errors import ConfigError, masked
-from crossmesh.common.frozen import Frozen
 from crossmesh.common.private_folders import make_private, write_private
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.common.supervision.processes import started_at
@@ -56,7 +55,7 @@ class JobState:
         return self.kind in OVER
 
 
-class LaunchRecord(Frozen):
+class LaunchRecord(BaseModel):
     """What ``launch.json`` holds.
 
     Attributes:
@@ -71,6 +70,8 @@ class LaunchRecord(Frozen):
         pid_began: When that process started, in ticks of its machine.
         known: What the kind of cluster has noted.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     name: str

@@ -66,8 +66,8 @@ def test_the_machine_is_named(written):
     [
         (
             ("--only", "speed"),
-            "--only must be of kernels, wires, convolution, cells, training, interconnect, ray, "
-            "scaling, checkpoints, large, startup, got speed",
+            "--only must be of kernels, wires, convolution, cells, training, interconnect, wire, "
+            "ray, scaling, growth, checkpoints, large, startup, actors, got speed",
         ),
         (("--output", "/no/such/folder/b.json"), "--output must be in an existing folder"),
     ],

@@ -155,7 +155,7 @@ class Launch:
 
     @property
     def name(self):
-        self.await_word("from any terminal")
+        self.await_word("end it with: ")
         return re.search(r"^launch (\S+): ", self.said, re.MULTILINE)[1]
 
     @property

@@ -85,7 +85,7 @@ class Timed:
     @property
     def name(self) -> str:
         """The launch's name."""
-        self.await_word("from any terminal")
+        self.await_word("end it with: ")
         return re.search(r"launch (\S+): ", "\n".join(self.lines))[1]
 
     def note(self, text: str) -> None:

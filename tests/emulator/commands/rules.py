@@ -17,7 +17,7 @@ from crossmesh.emulator.config.loading import load_config, presets
 DATA = {"DIR", "FOLDER-WITH-MNIST", "~/mnist", "folder"}
 PLACEHOLDERS = {
     "CONFIG": "digits", "RUN": "runs/digits", "CLUSTER": "local", "HOST:PORT": "127.0.0.1:1",
-    "NAME-OR-FILE...": "reram-es-gong-2018",
+    "NAME-OR-FILE...": "reram-es-gong-2018", "NAME": "JOB",
 }  # fmt: skip
 TRAINED = [
     "training.examples=6", "training.test_examples=4", "training.epochs=1",
@@ -34,13 +34,14 @@ ONLY: dict[str, list[str]] = {
     "study": ["--jobs", "2", "--seeds", "0", *FEW, "--quiet"],
     "launch": ["--dry-run"],
     "chip": [], "map": [], "program": [], "export": [], "watch": [], "configs": [], "devices": [],
-    "schema": [],
+    "schema": [], "jobs": [],
 }  # fmt: skip
 # What goes through the parser alone, with where it is run.
 PARSED = {
     r"scale ": "tests/cluster/scaling/test_scaling.py runs it on Ray's actors",
     r"study (?!digits --vary)": "tests/emulator/commands/test_shipped.py trains every row",
     r"export \S+ $": "the options with the files to write are left out",
+    r"(status|logs|watch|cancel|fetch) JOB": "tests/cluster/jobs/test_jobs.py follows a launch",
     r"launch existing": "tests/cluster/launch/test_launch_local.py runs it on a cluster",
 }
 TAKES_DATA = {"train", "resume", "evaluate", "chip", "map", "program", "export", "study"}

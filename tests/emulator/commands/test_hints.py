@@ -45,7 +45,7 @@ HINTS = {
     "cluster/launch/launched.py": "test_jobs.py",
     "cluster/launch/machines/scripts.py": "test_launch_ssh.py, by ssh on machines of namespaces",
     "cluster/launch/machines/cluster.py": "test_launch_ssh.py: kept machines, killed launches",
-    "cluster/launch/slurm/scripts.py": "test_slurm_jobs.py, by Slurm's own programs",
+    "cluster/launch/slurm/scripts.py": "test_slurm_for_real.py, by Slurm's own programs",
     "cluster/launch/slurm/cluster.py": "tests of launching, with stand-ins for sbatch",
     "cluster/launch/scripts.py": "tests of launching, which run the script",
     "emulator/cli/main.py": "test_documents.py: the help",

@@ -44,7 +44,7 @@ def trained(desk, folder, name, *options):
 
 def narrowed(config):
     """The layers of a network too large to train here, so narrow that it can be; else nothing."""
-    if not isinstance(config.network, list):
+    if not isinstance(config.network, list | tuple):
         return None
     layers = [layer.model_dump(mode="json") for layer in config.network]
     wide = [layer for layer in layers if "outputs" in layer]
