@@ -52,7 +52,7 @@ class Page:
 
     def write(self) -> None:
         """Leave the page."""
-        text = self.text
+        text = self.text.replace("/root/", "~/")
         for hidden, shown in self._hidden.items():
             text = text.replace(hidden, shown)
         self.path.parent.mkdir(exist_ok=True)
