@@ -48,4 +48,5 @@ def test_more_weights_take_what_their_config_says_in_all_processes_together(tmp_
     measured = [peak(width, tmp_path / str(width)) for width in WIDTHS]
     grown = measured[1] - measured[0]
 
-    assert large - small - NOISE_BYTES < grown < 1.1 * (large - small) + NOISE_BYTES
+    # A busy machine looks seldom, and may miss the peak; it sees none that was not there.
+    assert 0.6 * (large - small) < grown < 1.1 * (large - small) + NOISE_BYTES

@@ -183,8 +183,8 @@ def test_the_coordinator_never_carries_activations():
     sizes = []
 
     class Weighing(RayExecutor):
-        def _start(self):
-            super()._start()
+        def _start(self, *begun):
+            super()._start(*begun)
             get = self._members.answers
 
             def answers(*arguments, **options):
