@@ -23,7 +23,7 @@ test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others, then 
 	@status=0; \
 	$(PYTEST) -n 3 -m "not (ray or cluster)" || status=1; \
 	$(PYTEST) -n 3 --no-loadscope-reorder -m "ray and not cluster" || status=1; \
-	$(PYTEST) -m cluster || status=1; \
+	$(PYTEST) -n 3 --no-loadscope-reorder -m cluster || status=1; \
 	exit $$status
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes

@@ -10,10 +10,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cluster.machines import wait_for
-from tests.cluster.slurm_cluster import SlurmLab
+from tests.cluster.parts import need
+from tests.cluster.slurm_cluster import PROGRAMS, SlurmLab
 from tests.faults import undisturbed
 
 PAGE = os.environ.get("CROSSMESH_SLURM_LOG")
@@ -27,9 +29,9 @@ Launches on Slurm, as they went
 
 Slurm 22.05 (Debian's) with munge, slurmctld on login, slurmd on n1 and n2, on machines of
 namespaces that share two real CPUs; Slurm counts two on each. Each case is a test of
-tests/cluster/launch/test_slurm_for_real.py, which also compares state_digest with that of the
-local engine. Written by CROSSMESH_SLURM_LOG=docs/logs/slurm.txt python -m pytest -m cluster
-tests/cluster/launch/test_slurm_for_real.py
+tests/cluster/launch/test_slurm_for_real.py or test_slurm_losses.py, which also compares
+state_digest with that of the local engine. Written by CROSSMESH_SLURM_LOG=docs/logs/slurm.txt
+python -m pytest with both.
 
 """
 _MOST_LINES = 36  # of a log on the page
@@ -220,3 +222,39 @@ def leftovers(lab: SlurmLab) -> list[str]:
             if not process.command.startswith(daemons)
         ]
     return left
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """Slurm with a login machine and two nodes."""
+    need(*PROGRAMS)
+    with SlurmLab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def launch(slurm, request):
+    """What makes launches in a folder of the test's own; nothing of them is left at its end."""
+    folder = slurm.machines.shared / request.node.name.replace("[", "-").replace("]", "")
+
+    def made(*options, **changes):
+        return SlurmLaunch(slurm, folder, options, changes)
+
+    yield made
+    slurm.login.run("scancel", "--user=root")
+    for node in slurm.nodes:
+        if node.is_on:
+            node.mend()
+        else:
+            slurm.boot(node)
+    wait_for(lambda: not slurm.jobs(), 90, "the end of all jobs")
+    wait_for(lambda: set(slurm.states()) == {"idle"}, 90, "idle nodes")
+
+
+@pytest.fixture
+def blocker(slurm):
+    """A job that has all nodes, until it is ended."""
+    job = slurm.login.popen("srun", "--nodes=2", "--exclusive", "sleep", "1000")
+    wait_for(lambda: any("RUNNING" in each for each in slurm.jobs()), 30, "the blocker")
+    yield job
+    job.kill()

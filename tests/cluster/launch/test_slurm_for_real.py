@@ -8,48 +8,11 @@ import time
 
 import pytest
 
-from tests.cluster.launch.slurm_jobs import SlurmLaunch, leftovers, written
+from tests.cluster.launch.slurm_jobs import leftovers, written
 from tests.cluster.machines import wait_for
-from tests.cluster.parts import need
-from tests.cluster.slurm_cluster import PROGRAMS, SlurmLab
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 LONG = ("training.epochs=60", "checkpoint.every_s=1")  # about half a minute
-
-
-@pytest.fixture(scope="module")
-def slurm():
-    need(*PROGRAMS)
-    with SlurmLab() as lab:
-        yield lab
-
-
-@pytest.fixture
-def launch(slurm, request):
-    """What makes launches in a folder of the test's own; nothing of them is left at its end."""
-    folder = slurm.machines.shared / request.node.name.replace("[", "-").replace("]", "")
-
-    def made(*options, **changes):
-        return SlurmLaunch(slurm, folder, options, changes)
-
-    yield made
-    slurm.login.run("scancel", "--user=root")
-    for node in slurm.nodes:
-        if node.is_on:
-            node.mend()
-        else:
-            slurm.boot(node)
-    wait_for(lambda: not slurm.jobs(), 90, "the end of all jobs")
-    wait_for(lambda: set(slurm.states()) == {"idle"}, 90, "idle nodes")
-
-
-@pytest.fixture
-def blocker(slurm):
-    """A job that has all nodes, until it is ended."""
-    job = slurm.login.popen("srun", "--nodes=2", "--exclusive", "sleep", "1000")
-    wait_for(lambda: any("RUNNING" in each for each in slurm.jobs()), 30, "the blocker")
-    yield job
-    job.kill()
 
 
 def test_a_launch_trains_to_its_end(launch, slurm):
@@ -80,66 +43,6 @@ def test_an_asked_end_saves_the_state(launch, slurm):
     slurm.login.run("sbatch", "job.sbatch", cwd=run.folder)
     wait_for(lambda: not slurm.jobs(), 180, "the end of the resumed run")
     assert run.digest == run.expected_digest
-
-
-def test_a_job_whose_time_is_up_is_queued_again_and_goes_on(launch, slurm):
-    run = launch("training.epochs=150", *LONG[1:], time="30").start()
-    run.await_log("epoch 2:")
-    minutes = (run.elapsed_s + 31) // 60 + 1  # Slurm looks every 30 s
-    slurm.login.run("scontrol", "update", f"JobId={run.number}", f"TimeLimit={minutes}")
-    run.await_log("queued again")
-    slurm.login.run("scontrol", "update", f"JobId={run.number}", "TimeLimit=30")
-
-    run.await_state("COMPLETED")
-    assert run.shown()["Restarts"] == "1"
-    assert "resumed after" in run.log
-    assert run.digest == run.expected_digest
-    written(
-        "Time limit and requeue",
-        [run],
-        "The job's limit is lowered after the second epoch, and raised when it waits again.",
-    )
-
-
-def test_a_run_goes_on_without_a_node_that_is_lost(launch, slurm):
-    run = launch(*LONG).start()
-    run.await_log("epoch 2:")
-    slurm.nodes[1].kill()
-
-    run.await_state("COMPLETED")
-    assert run.shown()["Restarts"] == "0"
-    assert run.digest == run.expected_digest
-    assert "recover" in run.log
-    written("A lost node", [run], "n2 is switched off after the second epoch.")
-
-
-def test_a_run_that_cannot_go_on_without_a_node_is_queued_again(launch, slurm):
-    run = launch(*LONG, "engine.recoveries_per_hour=0").start()
-    run.await_log("epoch 2:")
-    slurm.nodes[1].cut()
-    run.await_log("queued again")
-    slurm.nodes[1].mend()
-
-    run.await_state("COMPLETED")
-    assert run.digest == run.expected_digest
-    written(
-        "A node that is cut off, from a run that may not recover",
-        [run],
-        "The cable of n2 is pulled after the second epoch, until the job waits again.",
-    )
-
-
-def test_a_job_whose_head_is_lost_is_queued_again_and_goes_on(launch, slurm):
-    run = launch(*LONG).start()
-    run.await_log("epoch 2:")
-    head = next(node for node in slurm.nodes if run.shown()["BatchHost"] == node.name)
-    head.kill()
-    run.await_state("PENDING")
-    slurm.boot(head)
-
-    run.await_state("COMPLETED")
-    assert run.digest == run.expected_digest
-    written("A lost first node", [run], f"{head.name} is switched off after the second epoch.")
 
 
 def test_queued_launches_keep_their_own_files(launch, slurm, blocker):
