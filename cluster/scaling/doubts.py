@@ -23,8 +23,9 @@ def others_busy() -> float:
     time.sleep(_SAMPLE_S)
     after = _times()
     elapsed = sum(after[cpu][1] - before[cpu][1] for cpu in after) / max(1, len(after))
-    busy = sum(after[cpu][0] - before[cpu][0] for cpu in after) - (_our_ticks() - ours)
-    return max(0.0, busy / max(1.0, elapsed))
+    busy = sum(after[cpu][0] - before[cpu][0] for cpu in after)
+    mine = max(0, _our_ticks() - ours)  # less where one of ours has ended and its ticks are gone
+    return max(0.0, (busy - mine) / max(1.0, elapsed))
 
 
 def _times() -> dict[int, tuple[int, int]]:
