@@ -8,6 +8,7 @@ from pydantic import Field
 from crossmesh.common.frozen import Frozen, FrozenDict, Keyed
 
 CLUSTERS = Path(__file__).parent / "shipped"
+PACKAGE = Path(__file__).parents[2]  # this copy of crossmesh; links of a checkout lead to its rooms
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Text = Annotated[str, Field(min_length=1)]

@@ -53,7 +53,7 @@ class Launcher(Cluster):
 
     def run_directory(self, order: Order, folder: Path) -> str:
         """The run directory, as seen from where the training is started."""
-        return str(Path(order.run_dir or Path("runs") / order.name).absolute())
+        return str(Path(order.run_dir_here).absolute())
 
     def state(self, launched: Launched) -> JobState:
         """How the training stands."""
@@ -133,8 +133,8 @@ class ClusterAtHand(Launcher):
     def show(self, order: Order, folder: Path, *, write: bool) -> None:
         """Show the command that trains; there are no files."""
         address, where = self.described
-        arguments = order.arguments(address, order.run_dir or f"runs/{order.name}")
-        typer.echo(f"Would train {where}:\n{shlex.join(['crossmesh', *arguments])}")
+        command = shlex.join(["crossmesh", *order.arguments(address)])
+        typer.echo(f"Would train {where}:\n{command}")
 
     def launch(self, order: Order, launched: Launched) -> int:
         """Train from here."""
@@ -142,5 +142,4 @@ class ClusterAtHand(Launcher):
             for name in ("RAY_ADDRESS", *(("RAY_AUTH_TOKEN",) if environment else ())):
                 os.environ.pop(name, None)  # which would count instead
             os.environ.update(environment)
-            arguments = order.arguments(address, order.run_dir or f"runs/{order.name}")
-            return app(arguments, standalone_mode=False) or 0
+            return app(order.arguments(address), standalone_mode=False) or 0

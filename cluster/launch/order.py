@@ -67,7 +67,7 @@ class Order:
         plain = load_config(source, self._changes())
         return load_config(source, [*overrides(self._settings(plain)), *self._changes()])
 
-    def arguments(self, address: str, run_dir: str) -> list[str]:
+    def arguments(self, address: str) -> list[str]:
         """The command that trains from this machine; where options meet, the user's count."""
         verb = "resume" if self.is_resumed else "train"
         where = ["--engine", "ray", "--address", address]
@@ -76,7 +76,7 @@ class Order:
         if not self.is_resumed:
             settings = overrides(self._settings(self.config))
             where += [word for text in settings for word in ("--set", text)]
-            where += ["--run-dir", run_dir]
+            where += ["--run-dir", self.run_dir_here]
         return [verb, self.source, *where, *self.options]
 
     @property
@@ -90,6 +90,11 @@ class Order:
             return self.cluster.run_dir
         shared = self.cluster.shared_folder
         return None if shared is None else f"{shared.rstrip('/')}/{self.name}"
+
+    @property
+    def run_dir_here(self) -> str:
+        """The run directory of a training that is started on this machine."""
+        return self.run_dir or f"runs/{self.name}"
 
     def _changes(self) -> list[str]:
         """What the user's options, and the cluster's data folder, change in the config."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from crossmesh.cluster.launch import scripts
+from crossmesh.cluster.launch.config import PACKAGE
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
 from crossmesh.cluster.launch.kubernetes import following
 from crossmesh.cluster.launch.kubernetes.job import config_map, ray_job, scripts_of
@@ -134,7 +135,7 @@ def _packed_code() -> bytes:
     """This copy of crossmesh; links of a checkout are followed."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz", dereference=True) as archive:
-        archive.add(Path(__file__).parents[3], "crossmesh", filter=_without_caches)
+        archive.add(PACKAGE, "crossmesh", filter=_without_caches)
     return packed.getvalue()
 
 

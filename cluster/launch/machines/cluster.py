@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from crossmesh.cluster.launch import scripts
-from crossmesh.cluster.launch.config import Port, Text, Word
+from crossmesh.cluster.launch.config import PACKAGE, Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan
 from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.launched import JobState, Launched
@@ -227,7 +227,7 @@ def brought(machines: LaunchedCluster) -> dict[str, Path]:
             raise ConfigError(f"wheel must be an existing file, got {machines.wheel}")
         found[machines.wheel.name] = machines.wheel
     if machines.code == "shipped":
-        for source in sorted(Path(__file__).parents[3].glob("[a-z_]*")):  # links in a checkout
+        for source in sorted(PACKAGE.glob("[a-z_]*")):  # links in a checkout
             if source.name != "__pycache__":
                 found[f"code/crossmesh/{source.name}"] = source.resolve()
     return found

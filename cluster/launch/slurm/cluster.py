@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from crossmesh.cluster.launch import node_python, scripts, sessions, shared_folders
-from crossmesh.cluster.launch.config import Port, Text, Word
+from crossmesh.cluster.launch.config import PACKAGE, Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, lines
 from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.launched import JobState, Launched
@@ -211,7 +211,7 @@ def batch_script(nodes: SlurmCluster, name: str, folder: Path) -> str:
 def _launch_script(nodes: SlurmCluster) -> str:
     copy = ""
     if nodes.code == "shipped":  # links of a checkout are followed
-        packages = Path(__file__).parents[3]
+        packages = PACKAGE
         copy = slurm_scripts.COPY.format(packages=shlex.quote(str(packages)))
     return slurm_scripts.LAUNCH.replace("@copy@\n", copy)
 

@@ -140,7 +140,7 @@ def test_options_go_on_to_the_training_and_count_for_more_than_the_cluster(tmp_p
     )))  # fmt: skip
     order = Order(cluster, "digits", ("--seed", "3", "--set", "engine.code=installed", "--json"))
 
-    assert order.arguments("h:1", "/runs/a") == [
+    assert order.arguments("h:1") == [
         "train", "digits", "--engine", "ray", "--address", "h:1", "--data-dir", "/there",
         "--set", "engine.nodes=3", "--set", 'engine.code="shipped"', "--run-dir", "/runs/a",
         "--seed", "3", "--set", "engine.code=installed", "--json",
