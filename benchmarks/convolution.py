@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Figure, Seconds, figure, ratios, take_turns
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.convolution import Patches, Sliding, Window, at_once
 from crossmesh.tiles.analog.devices import ConstantStep
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 
 Array = NDArray[np.float32]
 EXAMPLES = 32

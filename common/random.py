@@ -8,7 +8,7 @@ cannot change a number. Examples are counted in 64 bits, and the upper half chan
 are the draws of arrays without examples, whose upper half takes the example's place.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -44,6 +44,10 @@ class Purpose(IntEnum):
     DRIFT = 18
     INFERENCE_READ = 19
     DROPOUT = 20
+    TRANSFER_READ = 21
+    CHOPPER = 22
+    ROUNDING = 23
+    CALIBRATION = 24
 
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)
@@ -195,9 +199,11 @@ def _uniforms(
 
 
 @kernel
-def _key(seed_low: np.uint32, seed_high: np.uint32, purpose: int, owner: int, part: int) -> tuple:  # type: ignore[type-arg]
+def _key(  # type: ignore[type-arg]
+    seed_low: np.uint32, seed_high: np.uint32, purpose: int, owner: int, part: int, plane: int
+) -> tuple:
     words = philox(
-        np.uint32(purpose), np.uint32(owner), np.uint32(part), np.uint32(0), seed_low, seed_high
+        np.uint32(purpose), np.uint32(owner), np.uint32(part), np.uint32(plane), seed_low, seed_high
     )
     return words[0], words[1]
 
@@ -209,15 +215,21 @@ class Stream:
     Attributes:
         seed: The run's seed, 0 to 2**64 - 1.
         owner: Number of the tile or layer, 0 to 2**32 - 1.
+        plane: Which of the owner's arrays of cells, where it has several.
     """
 
     seed: int
     owner: int
+    plane: int = 0
+
+    def of_plane(self, plane: int) -> "Stream":
+        """The random numbers of one of the owner's arrays of cells."""
+        return replace(self, plane=plane)
 
     def key(self, purpose: Purpose, part: int = 0) -> NDArray[np.uint32]:
         """The two key words for a purpose; ``part`` separates several users of one purpose."""
         low, high = np.uint32(self.seed & 0xFFFFFFFF), np.uint32(self.seed >> 32)
-        return np.array(_key(low, high, int(purpose), self.owner, part), np.uint32)
+        return np.array(_key(low, high, int(purpose), self.owner, part, self.plane), np.uint32)
 
     def normal(
         self,

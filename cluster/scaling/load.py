@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.runtime.plan import Action, Receive, SendMessage, in_order, plans
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Span
 

@@ -3,7 +3,7 @@
 from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, node_homes, weight_scale
 from crossmesh.emulator.compiler.operations import Compiler
 from crossmesh.emulator.network.graph import Matrix, Network
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import Digital, Loss
 from crossmesh.tiles.runtime.program import Program
 

@@ -187,7 +187,12 @@ def prepare(config: RunConfig) -> Job:
     )
     resolved = resolve(config)
     _check_shape(resolved, dataset, config.data.source)
-    settings = Settings(tile=config.tile, vectors_per_tile=config.mapping.vectors_per_tile)
+    settings = Settings(
+        tile=config.tile,
+        vectors_per_tile=config.mapping.vectors_per_tile,
+        algorithm=config.training.algorithm,
+        batch=config.training.batch,
+    )
     task = _task(config, dataset, resolved)
     try:
         network = build_network(resolved.layers, task, settings)

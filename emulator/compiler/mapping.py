@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.emulator.network.graph import INPUT, Matrix, Network, Node
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 
 # Each takes 2.4 KiB and 0.1 ms before anything is trained, measured; so these take 20 s.
 MOST_TILES = 200_000
@@ -91,7 +91,7 @@ def _tiles(matrix: Matrix) -> Iterator[Block]:
             for copy in range(matrix.replicas):
                 yield Block(
                     tile=0, layer=matrix.name, row=row, col=col, shape=shape,
-                    copy=copy, copies=matrix.replicas,
+                    copy=copy, copies=matrix.replicas, whole=(matrix.lines, matrix.outputs),
                 )  # fmt: skip
 
 

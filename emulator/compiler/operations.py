@@ -7,7 +7,7 @@ from functools import cached_property
 from crossmesh.emulator.compiler.mapping import share
 from crossmesh.emulator.network.graph import INPUT, Network, Node
 from crossmesh.interconnect.schedule import Phase
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import Loss
 from crossmesh.tiles.runtime.program import Kind, Operation, Take, Value
 

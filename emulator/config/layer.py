@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field
 
 from crossmesh.common.frozen import Frozen
+from crossmesh.tiles.analog.algorithms import AnyAlgorithm
 from crossmesh.tiles.analog.tile import TileConfig
 
 # No dot: behind it, the network names the parts of a layer.
@@ -131,12 +132,14 @@ class TileLayer(NamedLayer):
             all; by default as ``mapping.vectors_per_tile`` says.
         digital: Whether its weights lie in digital memory instead: numbers, exact products.
         frozen: Whether its weights stay as they are.
+        algorithm: How its weights are trained, if not as ``training.algorithm`` says.
     """
 
     tile: TileConfig | None = None
     replicas: int | None = Field(None, ge=1)
     digital: bool = False
     frozen: bool = False
+    algorithm: AnyAlgorithm | None = None
 
     @property
     def has_bias(self) -> bool:

@@ -17,6 +17,7 @@ from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.data import DataConfig
 from crossmesh.emulator.data.config import UserPath
 from crossmesh.interconnect.schedule import SCHEDULES
+from crossmesh.tiles.analog.algorithms import AnyAlgorithm, Sgd
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import LOSSES, Loss
 
@@ -32,12 +33,14 @@ class LayerSettings(Frozen):
         replicas: Copies of their tiles.
         digital: Whether their weights lie in digital memory.
         frozen: Whether their weights and numbers stay as they are.
+        algorithm: How their weights are trained, if not as ``training.algorithm`` says.
     """
 
     tile: TileConfig | None = None
     replicas: int | None = Field(None, ge=1)
     digital: bool | None = None
     frozen: bool | None = None
+    algorithm: AnyAlgorithm | None = None
 
 
 class Imported(Frozen):
@@ -92,6 +95,7 @@ class Training(Frozen):
         micro_batch: Examples that move together and see the same weights; by default ``batch``.
         learning_rate: Factor of every example's outer product, or a list of {epoch, value}.
         schedule: Order of forward, backward and update over the stages of the pipeline.
+        algorithm: What updates do to the arrays of the tiles.
         shuffle: Whether every epoch takes the examples in an order of its own, a function of seed
             and epoch; otherwise in file order.
         examples: Train on the first so many examples; by default on all.
@@ -106,6 +110,7 @@ class Training(Frozen):
     micro_batch: int | None = Field(None, ge=1)
     learning_rate: LearningRate = 0.01
     schedule: ScheduleName = "sequential"
+    algorithm: AnyAlgorithm = Sgd()
     shuffle: bool = True
     examples: int | None = Field(None, ge=1)
     test_examples: int | None = Field(None, ge=1)

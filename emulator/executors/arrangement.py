@@ -19,7 +19,7 @@ from crossmesh.emulator.executors.placement import (
     put,
     tile_sizes,
 )
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 
 
 @dataclass(frozen=True, kw_only=True)

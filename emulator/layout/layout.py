@@ -10,7 +10,8 @@ from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.compiler.mapping import is_bias
 from crossmesh.emulator.network.graph import INPUT, Matrix, Node, Shape
 from crossmesh.interconnect.schedule import Phase
-from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.analog.block import Block
+from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.runtime.program import Program, Value
 
 

@@ -23,7 +23,7 @@ from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.layout.layout import Layout
 from crossmesh.emulator.layout.table import MatrixGroup, grouped, total_lines
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.runtime.plan import in_order
 
 _FEW = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#77aadd")

@@ -7,6 +7,8 @@ from crossmesh.emulator.config.layer import AnyLayer, TileLayer
 from crossmesh.emulator.config.layers import kind_of_ours
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
 from crossmesh.emulator.network.task import LearningTask
+from crossmesh.emulator.network.trained_tiles import trained_tile
+from crossmesh.tiles.analog.algorithms import Algorithm, Sgd
 from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import ACTIVATIONS, Digital, Flatten, Function
@@ -34,10 +36,14 @@ class Settings:
     Attributes:
         tile: Configuration of the tiles.
         vectors_per_tile: Vectors of an example beyond which a layer's tiles are replicated.
+        algorithm: How weights on tiles are trained.
+        batch: Examples between two updates.
     """
 
     tile: TileConfig = field(default_factory=TileConfig)
     vectors_per_tile: int | None = None
+    algorithm: Algorithm = field(default_factory=Sgd)
+    batch: int = 1
 
 
 class Assembly:
@@ -148,15 +154,12 @@ class Assembly:
         return self.function(f"{name}.flatten", fed, flatten, shape)
 
     def matrix(self, layer: TileLayer, matrix: Matrix, *, is_split: bool = True) -> Matrix:
-        """Add a matrix with the settings of a layer.
+        """Add a matrix with the settings of a layer, and return it with these.
 
         Args:
             layer: The layer.
             matrix: The matrix; holder, ``frozen`` and ``replicas`` are taken from the layer.
             is_split: Whether replicas can share its vectors.
-
-        Returns:
-            The matrix with the layer's settings.
 
         Raises:
             LayerError: If there are more replicas than vectors.
@@ -173,11 +176,19 @@ class Assembly:
             wanted = -(-most // self._settings.vectors_per_tile)
         self.matrices[matrix.name] = replace(
             matrix,
-            holder=Digital.MATRIX if layer.digital else layer.tile or self._settings.tile,
+            holder=Digital.MATRIX if layer.digital else self._tile_of(layer),
             frozen=layer.frozen,
             replicas=wanted,
         )
         return self.matrices[matrix.name]
+
+    def _tile_of(self, layer: TileLayer) -> TileConfig:
+        settings = self._settings
+        tile = layer.tile or settings.tile
+        try:
+            return trained_tile(tile, layer, settings.algorithm, settings.batch)
+        except ValueError as error:
+            raise LayerError("algorithm", str(error)) from None
 
     def product(self, name: str, matrix: Matrix, fed: Node, group: str = "") -> Node:
         """Add a node that multiplies every vector of another node by a matrix.

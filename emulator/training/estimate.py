@@ -11,7 +11,7 @@ from crossmesh.emulator.compiler.activations import activations_of
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.placement import PROCESS_BYTES, most_to_build, tile_sizes
 from crossmesh.tiles.analog.backends import EMULATION, AnalogTile
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
 
 _FILE_BYTES = 672  # of a tile's file besides its arrays (measured)

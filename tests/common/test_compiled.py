@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from crossmesh.common import compiled
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.devices import DEVICES
 from crossmesh.tiles.analog.read import Converter, ReadConfig
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 from tests.jobs import CELLS
 

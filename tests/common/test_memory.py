@@ -8,9 +8,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from crossmesh.common.random import CHUNK
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, build_bytes, tile_bytes
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from tests.jobs import CELLS
 
 SHAPE = (100, 150)

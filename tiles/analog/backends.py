@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from crossmesh.common.registry import Registry
 from crossmesh.tiles.analog import footprint, tile
 from crossmesh.tiles.analog.array import State
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 
 Array = NDArray[np.float32]
 EMULATED = "emulated"

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from crossmesh.common.frozen import FrozenDict
 
+WORD_BITS = 32  # of digital memory beside a tile; source: assumed, a float32
+
 
 def _one(component: str) -> Mapping[str, int]:
     return field(default_factory=lambda: FrozenDict({component: 1}))
@@ -30,3 +32,24 @@ class CellCosts:
     parts: Mapping[str, int] = _one("crossbar_read")
     reads: int = 1
     slots: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferCosts:
+    """What the transfers of a tile cost, as a mean over the vectors that it is updated with.
+
+    Attributes:
+        lines: Lines that have their turn per vector.
+        are_read: Whether a line is read first: it is driven, its cells are converted.
+        of_outputs: Whether lines are bit lines.
+        slots: Slots of the pulse train that writes a line; 0: it is not written.
+        operations: Operations of the digital unit per weight of a line.
+        words: Words of digital memory that are read or written per weight of a line.
+    """
+
+    lines: float
+    are_read: bool
+    of_outputs: bool
+    slots: int
+    operations: int
+    words: int

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
+from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.readout import driven
 from crossmesh.tiles.analog.update import TrainSettings, UpdateConfig, make_trains
 
@@ -21,13 +22,23 @@ class Site(NamedTuple):
         shape: Rows and columns.
         stream: Random numbers of the tile.
         update: Settings of the update cycle.
-        example_s: Emulated seconds from one example to the next.
+        example_s: Emulated seconds from one vector to the next.
+        read: Periphery of the tile.
+        scale: Weight of the network per unit of normalised conductance.
+        vectors: Vectors of an example that the tile is driven with.
+        first: First word line and bit line of the tile in its layer's matrix.
+        whole: Word lines and bit lines of that matrix; 0: those of the tile.
     """
 
     shape: tuple[int, int]
     stream: Stream
     update: UpdateConfig
     example_s: float
+    read: ReadConfig = ReadConfig()
+    scale: float = 1.0
+    vectors: int = 1
+    first: tuple[int, int] = (0, 0)
+    whole: tuple[int, int] = (0, 0)
 
 
 class Trains(NamedTuple):

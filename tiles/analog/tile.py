@@ -1,7 +1,6 @@
 """The tile: a crossbar with its periphery, and its three cycles in units of the network."""
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -11,11 +10,13 @@ from pydantic import Field, model_validator
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.tiles.analog.array import State, state_digest
-from crossmesh.tiles.analog.cells import Cell
-from crossmesh.tiles.analog.crossbar import EXAMPLE_S, build
+from crossmesh.tiles.analog.block import Block
+from crossmesh.tiles.analog.cells import Cell, Crossbar
+from crossmesh.tiles.analog.crossbar import EXAMPLE_S
 from crossmesh.tiles.analog.devices import ConstantStep
 from crossmesh.tiles.analog.ir_drop import LARGEST_BY_FIRST_ORDER, Wires, largest_loss
 from crossmesh.tiles.analog.nodal import MOST_SOLVES, needed_solves
+from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.read import Cells, ReadConfig, Reader
 from crossmesh.tiles.analog.retention import Aged, Aging, aged
 from crossmesh.tiles.analog.update import UpdateConfig
@@ -81,45 +82,6 @@ class TileConfig(Frozen):
         return self
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
-    """The part of a layer's weight matrix that one tile holds.
-
-    Attributes:
-        tile: Number of the tile in the chip, which also keys its random numbers.
-        layer: Name of the layer.
-        row: First word line in the layer's matrix.
-        col: First bit line in the layer's matrix.
-        shape: Word lines and bit lines used.
-        copy: Number of this copy of the block, which serves a part of the vectors.
-        copies: Copies of the block.
-        home: The tile whose digital unit holds it, if it lies in digital memory.
-    """
-
-    tile: int
-    layer: str
-    row: int
-    col: int
-    shape: tuple[int, int]
-    copy: int = 0
-    copies: int = 1
-    home: int | None = None
-
-    @property
-    def row_range(self) -> tuple[int, int]:
-        """Word lines of the layer, half-open."""
-        return self.row, self.row + self.shape[0]
-
-    @property
-    def col_range(self) -> tuple[int, int]:
-        """Bit lines of the layer, half-open."""
-        return self.col, self.col + self.shape[1]
-
-    def __str__(self) -> str:
-        rows, cols = self.row_range, self.col_range
-        return f"tile {self.tile} ({self.layer} rows {rows[0]}:{rows[1]} cols {cols[0]}:{cols[1]})"
-
-
 class Tile:
     """The state of one tile, and its forward, backward and update cycles.
 
@@ -138,8 +100,8 @@ class Tile:
         self.block = block
         self.scale = scale
         self._stream = Stream(seed=seed, owner=block.tile)
-        self.crossbar = build(
-            config.cell, block.shape, self._stream, config.update, config.example_s / vectors
+        self.crossbar: Crossbar = config.cell.crossbar(
+            site_of(config, block, scale=scale, seed=seed, vectors=vectors)
         )
         self._forward = Reader(config.read, repeats_on_saturation=True)
         self._backward = Reader(config.read, repeats_on_saturation=False)
@@ -270,6 +232,23 @@ class Tile:
         if self.scale != 1.0:
             y *= self._scale
         return y
+
+
+def site_of(
+    config: TileConfig, block: Block, *, scale: float = 1.0, seed: int = 0, vectors: int = 1
+) -> Site:
+    """What a crossbar of a tile needs to know; arguments as those of ``Tile``."""
+    return Site(
+        shape=block.shape,
+        stream=Stream(seed=seed, owner=block.tile),
+        update=config.update,
+        example_s=config.example_s / vectors,
+        read=config.read,
+        scale=scale,
+        vectors=vectors,
+        first=(block.row, block.col),
+        whole=block.whole,
+    )
 
 
 def wires_of(config: TileConfig, shape: tuple[int, int]) -> Wires | None:

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import FLOAT_BYTES, State, state_digest
 from crossmesh.tiles.analog.backends import EMULATION, Backend
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital.base import Array
 
 _KEY = "numbers"  # in a checkpoint

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.tiles.analog.backends import EMULATION
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.footprint import give_back
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block
 from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
 from crossmesh.tiles.runtime.assignment import Assignment
 from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileReport, Trace

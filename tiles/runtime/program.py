@@ -15,8 +15,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from crossmesh.interconnect.schedule import Phase, Schedule
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.convolution import Window
-from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import Digital, Function, Loss
 
 

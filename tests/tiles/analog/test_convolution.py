@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmesh.tiles.analog import convolution as window_module
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.convolution import Patches, Sliding, Window, at_once
 from crossmesh.tiles.analog.devices import ConstantStep
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from crossmesh.tiles.analog.update import GROUP
 
 IDEAL = ReadConfig(dac=None, adc=None, output_noise=0)

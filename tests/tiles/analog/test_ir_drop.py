@@ -14,6 +14,7 @@ from crossmesh.common.random import Stream
 from crossmesh.emulator.cli import main
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.training.training import train
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.crossbar import build
 from crossmesh.tiles.analog.ir_drop import (
@@ -25,7 +26,7 @@ from crossmesh.tiles.analog.ir_drop import (
 )
 from crossmesh.tiles.analog.nodal import WireNetwork
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig, warm_up
+from crossmesh.tiles.analog.tile import Tile, TileConfig, warm_up
 from crossmesh.tiles.analog.update import UpdateConfig
 from tests import naive
 from tests.jobs import CELLS, small_config, small_job

@@ -11,9 +11,10 @@ from crossmesh.common.random import Stream
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.retention import age, parse_times, summed_up, time_text
 from crossmesh.emulator.training.training import evaluate, train
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.programmed import MODELS, ProgrammedPcm
 from crossmesh.tiles.analog.retention import Aging, aged
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from tests.jobs import small_config
 from tests.tiles.analog.reference_material import REFERENCE
 

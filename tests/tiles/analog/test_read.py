@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from crossmesh.common.random import Purpose, Stream
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.read import Cells, Converter, ReadConfig, Reader
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from tests import naive
 
 BOUND = 5  # standard errors

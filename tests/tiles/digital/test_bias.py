@@ -25,10 +25,11 @@ from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.baseline import FloatTwin
 from crossmesh.emulator.training.export import held_weights
 from crossmesh.emulator.training.training import train
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, tile_bytes
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Block, Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from crossmesh.tiles.digital import DigitalMemory, add_bias, learn_bias
 from crossmesh.tiles.runtime.program import Kind
 from tests.emulator.training.test_training import IDEAL_READ

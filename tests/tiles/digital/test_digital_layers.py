@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.array import State
-from crossmesh.tiles.analog.tile import Block
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import (
     ACTIVATIONS,
     LOSSES,

@@ -1,9 +1,10 @@
 """The base class of unit cells, in which several devices hold one weight."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from crossmesh.tiles.analog.array import Array, Factor, State
-from crossmesh.tiles.analog.costs import CellCosts
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.unsupported import Without
 from crossmesh.tiles.analog.pulser import Site
 
@@ -117,6 +118,19 @@ class UnitCell(Without):
     def transfers(self) -> Transfers | None:
         """When a cell writes what it holds into memories; None: never."""
         return None
+
+    @property
+    def words(self) -> int:
+        """Numbers in digital memory beside each cell."""
+        return 0
+
+    def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
+        """What its transfers cost on a tile, one entry for each array that is read.
+
+        Args:
+            site: The tile.
+        """
+        return ()
 
     def crossbar(self, site: Site) -> Crossbar:
         """A crossbar of such cells.

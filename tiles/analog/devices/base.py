@@ -1,5 +1,6 @@
 """The base class of devices."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import Stream
-from crossmesh.tiles.analog.costs import CellCosts
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Seconds, Spread
 
 Array = NDArray[np.float32]
@@ -37,6 +38,7 @@ class Device(Frozen):
         n_arrays: Arrays with wires of their own, if a device alone is the cell.
         holds_anything: Whether it is a number rather than a device.
         transfers: Schedule of transfers to other memories; a device alone has none.
+        words: Numbers in digital memory beside it: none.
         source: Publication of model and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
     """
@@ -45,6 +47,7 @@ class Device(Frozen):
     n_arrays: ClassVar[int] = 2
     holds_anything: ClassVar[bool] = False
     transfers: ClassVar[None] = None
+    words: ClassVar[int] = 0
     source: ClassVar[str]
     has_history: ClassVar[bool] = False
     if TYPE_CHECKING:
@@ -64,6 +67,10 @@ class Device(Frozen):
         from crossmesh.tiles.analog.cells.alone import AloneCrossbar  # which needs our kernels
 
         return AloneCrossbar(self, site)
+
+    def transfer_costs(self, site: Any) -> Sequence[TransferCosts]:
+        """What transfers cost; see ``UnitCell``."""
+        return ()
 
     @property
     def costs(self) -> CellCosts:
