@@ -10,10 +10,11 @@ from benchmarks.figures import Figure, figure, ratios, take_turns
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell, Pair, Pcm3T1C
+from crossmesh.tiles.analog.coincidences import GROUP
 from crossmesh.tiles.analog.devices import ConstantStep, ExpStep, LinearStep, Pcm, SoftBounds
 from crossmesh.tiles.analog.read import Converter, ReadConfig
 from crossmesh.tiles.analog.tile import Tile, TileConfig
-from crossmesh.tiles.analog.update import GROUP, UpdateConfig
+from crossmesh.tiles.analog.update import UpdateConfig
 
 SIZE = 512  # word lines and bit lines
 EXAMPLES = 64

@@ -49,7 +49,7 @@ def uncompiled(tmp_path_factory):
     path = tmp_path_factory.mktemp("uncompiled") / "outcomes.npz"
     code = (
         "import sys; from tests.common.test_compiled import save_outcomes; "
-        "from crossmesh.tiles.analog.update import apply_trains; "
+        "from crossmesh.tiles.analog.coincidences import apply_trains; "
         "assert not hasattr(apply_trains, 'py_func'); save_outcomes(sys.argv[1])"
     )
     run(code, str(path), NUMBA_DISABLE_JIT="1")

@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
+from crossmesh.tiles.analog.coincidences import apply_counts, apply_trains
 from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER, specialised
 from crossmesh.tiles.analog.element import Decay, Element
 from crossmesh.tiles.analog.parameters import Parameters, level_bytes
-from crossmesh.tiles.analog.pulser import Site, Trains
-from crossmesh.tiles.analog.readout import redraw
-from crossmesh.tiles.analog.update import apply_trains
+from crossmesh.tiles.analog.pulser import Counts, Site, Trains
+from crossmesh.tiles.analog.readout import redraw, redraw_counted
 from crossmesh.tiles.analog.write_verify import PairSide, Reset, pulse_to
 
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
 Factor = float | Array  # of an array of conductances in a weight; one, or ``(rows, 1)``
-_SIGN = np.uint32(0x80000000)
 _NONE = np.zeros((0, 0), np.float32)
 FLOAT_BYTES = 4
 
@@ -72,9 +71,9 @@ class _Decay:
         if stuck.any():
             self._factor[stuck] = 1
 
-    def change(self, state: Array, trains: Trains) -> Array | None:
+    def change(self, state: Array, pulses: Trains | Counts) -> Array | None:
         """Change of ``state`` that is due after some examples; None: nothing is due."""
-        times = trains.crossings(self._every)
+        times = pulses.crossings(self._every)
         return (state - self._end) * (self._factor**times - 1) if times else None
 
 
@@ -125,6 +124,7 @@ class DeviceArray:
         values = device.sample(shape, stream, part)
         self.constants = device.constants()
         self._apply = specialised(apply_trains, self.constants)
+        self._apply_counts = specialised(apply_counts, self.constants)
         self.parameters = Parameters.packed(values)
         self.state = np.zeros(shape, np.float32)
         self.history = np.zeros(shape, np.float32) if device.has_history else _NONE
@@ -133,6 +133,7 @@ class DeviceArray:
         self._part = part
         self._stream = stream
         self._noise_key = stream.key(Purpose.CYCLE_NOISE, part)
+        self._counted_key = stream.key(Purpose.COUNTED_PULSES, part)
         self._write_key = stream.key(Purpose.WRITE_NOISE, part)
         self._rewrite_key = stream.key(Purpose.REWRITE, 1 + part)
         self._write_noise = device.write_deviation
@@ -157,8 +158,19 @@ class DeviceArray:
             )
             self.seen += self._write_noise * normal
 
-    def pulse(self, trains: Trains) -> None:
-        """Move every device once per coincidence, and let it decay where it does."""
+    def pulse(self, pulses: Trains | Counts) -> None:
+        """Move every device once per pulse that it gets, and let it decay where it does."""
+        if isinstance(pulses, Counts):
+            self.pulse_counts(pulses)
+        else:
+            self._pulse_trains(pulses)
+        change = self._decay.change(self.state, pulses) if self._decay else None
+        if change is not None:
+            self.state += change
+            if not self._sees_all:
+                self.seen += change
+
+    def _pulse_trains(self, trains: Trains) -> None:
         self._apply(
             self.state, self.history, self.parameters, self.constants, trains.rows, trains.columns,
             trains.first_example, self._noise_key,
@@ -168,11 +180,19 @@ class DeviceArray:
                 self.seen, self.state, self._reference, self._write_noise, trains.rows,
                 trains.columns, trains.last_example, self._write_key,
             )  # fmt: skip
-        change = self._decay.change(self.state, trains) if self._decay else None
-        if change is not None:
-            self.state += change
-            if not self._sees_all:
-                self.seen += change
+
+    def pulse_counts(self, pulses: Counts) -> None:
+        """Move every device by its own number of pulses, in no time."""
+        counts, row, _, example = pulses
+        self._apply_counts(
+            self.state, self.history, self.parameters, self.constants, counts, row, example,
+            self._counted_key,
+        )  # fmt: skip
+        if not self._sees_all:
+            redraw_counted(
+                self.seen, self.state, self._reference, self._write_noise, counts, row, example,
+                self._write_key,
+            )  # fmt: skip
 
     def pulse_to(self, values: Array, example: int, max_pulses: int) -> None:
         """Write the devices pulse by pulse, until half a step or less is missing.

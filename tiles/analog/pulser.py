@@ -1,6 +1,7 @@
 """The pulse generators of a tile, and the trains that they make."""
 
 import threading
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from crossmesh.common.random import CHUNK, Purpose, Stream
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.readout import driven
-from crossmesh.tiles.analog.update import TrainSettings, UpdateConfig, make_trains
+from crossmesh.tiles.analog.update import TrainSettings, UpdateConfig, make_counts, make_trains
 
 Array = NDArray[np.float32]
 _SIGN = np.uint32(0x80000000)
@@ -56,12 +57,21 @@ class Trains(NamedTuple):
 
     def reversed(self) -> Self:
         """The same pulses with up and down exchanged."""
-        return self._replace(rows=np.where(self.rows, self.rows ^ _SIGN, np.uint32(0)))
+        return self.turned(np.ones(self.rows.shape[1], np.bool_))
+
+    def turned(self, lines: NDArray[np.bool_]) -> Self:
+        """The same pulses with up and down exchanged on some word lines, ``(rows,)``."""
+        return self._replace(rows=np.where(lines & (self.rows != 0), self.rows ^ _SIGN, self.rows))
 
     @property
     def driven(self) -> NDArray[np.bool_]:
         """``(rows,)`` word lines that have a pulse in any example."""
         return driven(self.rows)
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples."""
+        return len(self.rows)
 
     @property
     def last_example(self) -> int:
@@ -71,6 +81,52 @@ class Trains(NamedTuple):
     def crossings(self, every: int) -> int:
         """How many multiples of ``every`` examples are completed by these trains."""
         return (self.last_example + 1) // every - self.first_example // every
+
+
+class Counts(NamedTuple):
+    """Pulses of one example, a number for each device, at consecutive word lines.
+
+    Attributes:
+        counts: ``(n, cols)`` pulses, int16: above 0 up, below 0 down.
+        first_row: The first of the n word lines.
+        n_rows: All word lines of the crossbar.
+        first_example: Number of the example, which keys the noise.
+    """
+
+    counts: NDArray[np.int16]
+    first_row: int
+    n_rows: int
+    first_example: int
+
+    def reversed(self) -> Self:
+        """The same pulses with up and down exchanged."""
+        return self._replace(counts=-self.counts)
+
+    def turned(self, lines: NDArray[np.bool_]) -> Self:
+        """The same pulses with up and down exchanged on some word lines, ``(rows,)``."""
+        own = lines[self.first_row : self.first_row + len(self.counts), np.newaxis]
+        return self._replace(counts=np.where(own, -self.counts, self.counts))
+
+    @property
+    def driven(self) -> NDArray[np.bool_]:
+        """``(rows,)`` word lines that have a pulse."""
+        lines = np.zeros(self.n_rows, np.bool_)
+        lines[self.first_row : self.first_row + len(self.counts)] = self.counts.any(axis=1)
+        return lines
+
+    @property
+    def n_examples(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def last_example(self) -> int:
+        """Number of the example."""
+        return self.first_example
+
+    def crossings(self, every: int) -> int:
+        """Whether a multiple of ``every`` examples is completed by these pulses."""
+        return int((self.first_example + 1) % every == 0)
 
 
 class _Words(threading.local):
@@ -105,10 +161,31 @@ class Pulser:
         update, stream = site.update, site.stream
         self.pulses = 0
         self._granularity = granularity
+        self._shape = site.shape
+        self._are_counted = update.trains == "counted"
         self._settings = TrainSettings.of(update)
         self._keys = np.stack([stream.key(Purpose.ROW_TRAIN), stream.key(Purpose.COLUMN_TRAIN)])
 
-    def trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:
+    def draw(
+        self, x: Array, d: Array, rate: float, first_example: int
+    ) -> Iterator[Trains | Counts]:
+        """Pulses of some examples: all at once, or counted, one after the other."""
+        if not self._are_counted:
+            yield self._trains(x, d, rate, first_example)
+            return
+        for e in range(len(x)):
+            counts = np.empty(self._shape, np.int16)
+            self.pulses += make_counts(
+                x[e], d[e], rate, self._granularity, *self._settings[1:], counts
+            )
+            yield Counts(counts, 0, len(counts), first_example + e)
+
+    def counted(self, counts: NDArray[np.int16], rows: slice, example: int) -> Counts:
+        """Pulses of one example whose numbers are given, at some word lines."""
+        self.pulses += int(np.abs(counts).sum(dtype=np.int64))
+        return Counts(counts, rows.start or 0, self._shape[0], example)
+
+    def _trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:
         """Draw the trains of some examples; they hold until any tile's next call."""
         n, lines = x.shape
         rows = _WORDS.room("rows", n, lines, lines)

@@ -59,6 +59,32 @@ def redraw(
 
 
 @kernel
+def redraw_counted(
+    seen: NDArray[np.float32],  # (rows, cols), written where devices were pulsed
+    state: NDArray[np.float32],  # as in redraw, like the rest
+    reference: NDArray[np.float32],
+    deviation: float,
+    counts: NDArray[np.int16],  # (n, cols) pulses
+    first_row: int,  # of the n word lines that they are for
+    example: int,
+    key: NDArray[np.uint32],
+) -> None:
+    """Read devices again that have been pulsed by their own numbers of pulses."""
+    noise = np.zeros(CHUNK, np.float32)
+    words = np.empty(CHUNK // 2, np.uint32)
+    for n in range(counts.shape[0]):
+        i = first_row + n
+        for j in range(counts.shape[1]):
+            if deviation > 0 and j % CHUNK == 0:
+                fill_normals(noise, words, j // CHUNK, i, example, 0, key[0], key[1])
+            if counts[n, j]:
+                value = state[i, j] + np.float32(deviation) * noise[j % CHUNK]
+                if reference.shape[0]:
+                    value -= reference[i, j]
+                seen[i, j] = value
+
+
+@kernel
 def read_pair(
     weights: NDArray[np.float32],  # (rows, cols), written on touched word lines
     variance: NDArray[np.float32],  # (rows, cols) from read to read, written too; (0, 0): none

@@ -1,16 +1,11 @@
-"""The update cycle: pulse trains on both sides, and what coincident pulses do to the devices.
+"""Pulses of the update cycle: trains on word lines and bit lines, or a count for each device.
 
 A train is one 32-bit word per line and example: bit t set means a pulse in slot t, the top bit is
 the sign. Word line and bit line coincide where both words have a bit; the device moves up if their
-signs agree. Examples are applied one after the other, each coincidence by the device's own model.
-
-Cycle noise enters once per ``GROUP`` consecutive examples of a call, as one normal number with the
-summed variance of their coincidences. That is exact where the step does not depend on the state
-and no bound is met within the group, and off by second order in the step otherwise; a lone
-coincidence in a group is always exact. It makes the update about three times as fast.
+signs agree.
 """
 
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +13,8 @@ from pydantic import Field
 
 from crossmesh.common.compiled import inlined, kernel, popcount
 from crossmesh.common.frozen import Frozen
-from crossmesh.common.random import CHUNK, fill_normals, of_example, philox
-from crossmesh.tiles.analog.devices.kernels import (
-    HISTORY,
-    LOWER,
-    UPPER,
-    depends_on_state,
-    has_history,
-    pulse_noise,
-    pulse_step,
-    remembered,
-    train_step,
-)
-from crossmesh.tiles.analog.parameters import Parameters, value
+from crossmesh.common.random import of_example, philox
 
-GROUP = 8
 MAX_PULSES = 31
 _SIGN = np.uint32(0x80000000)
 BITS = np.uint32(0x7FFFFFFF)
@@ -52,12 +34,14 @@ class UpdateConfig(Frozen):
         trains: ``stochastic``: each line draws every bit with a probability proportional to its
             magnitude. ``deterministic``: each line has a pulse count, word lines in one burst,
             bit lines evenly spread, so that n and m pulses coincide round(n * m / length) times.
+            ``counted``: without trains, each device gets the product of both probabilities times
+            ``length`` pulses, rounded [DETERMINISTIC_IMPLICIT].
         length: Slots of a train, or at most so many under length management.
         update_management: Balance the probabilities of both sides by their largest magnitudes.
         length_management: Use no more slots than the largest product needs.
     """
 
-    trains: Literal["stochastic", "deterministic"] = "stochastic"
+    trains: Literal["stochastic", "deterministic", "counted"] = "stochastic"
     length: int = Field(MAX_PULSES, ge=1, le=MAX_PULSES)
     update_management: bool = True
     length_management: bool = True
@@ -188,6 +172,25 @@ def _deterministic(out, values, scale, length, spread):
     return pulses
 
 
+@inlined
+def _drive(x_most, d_most, rate, granularity, longest, update_management, length_management):
+    """Slots of an example's trains, and probability per unit of value on word and bit lines."""
+    needed = np.float64(rate) * x_most * d_most / granularity
+    if not (needed < np.inf and rate / granularity < np.inf):
+        raise ValueError(
+            "inputs, errors and rate of an update must be finite, got infinity or NaN; "
+            "a smaller training.learning_rate may help"
+        )
+    length = longest
+    if length_management:
+        length = int(min(max(np.ceil(needed), 1.0), longest))
+    scale = np.sqrt(rate / (granularity * length))
+    balance = 1.0
+    if update_management and needed > 0:
+        balance = np.sqrt(np.float64(d_most) * max(1.0, needed / longest) ** -1.0 / x_most)
+    return length, scale * balance, scale / balance
+
+
 @kernel
 def make_trains(
     x: NDArray[np.float32],  # (examples, rows) word-line values
@@ -222,101 +225,58 @@ def make_trains(
     )
     for e in range(x.shape[0]):
         x_most, d_most = _largest(x[e]), _largest(d[e])
-        needed = np.float64(rate) * x_most * d_most / granularity
-        if not (needed < np.inf and rate / granularity < np.inf):
-            raise ValueError(
-                "inputs, errors and rate of an update must be finite, got infinity or NaN; "
-                "a smaller training.learning_rate may help"
-            )
+        length, x_scale, d_scale = _drive(
+            x_most, d_most, rate, granularity, longest, update_management, length_management
+        )
         if x_most == np.float32(0) or d_most == np.float32(0):
             row_trains[e] = _ZERO
             column_trains[e] = _ZERO
             continue
-        length = longest
-        if length_management:
-            length = int(min(max(np.ceil(needed), 1.0), longest))
-        scale = np.sqrt(rate / (granularity * length))
-        balance = 1.0
-        if update_management:
-            balance = np.sqrt(np.float64(d_most) * max(1.0, needed / longest) ** -1.0 / x_most)
         example = first_example + e
         rows, cols = row_trains[e], column_trains[e, : d.shape[1]]
         if is_stochastic:
             pulses += _stochastic(
-                rows, x[e], scale * balance, length, example, keys[0, 0], keys[0, 1], scratch
+                rows, x[e], x_scale, length, example, keys[0, 0], keys[0, 1], scratch
             )
             pulses += _stochastic(
-                cols, d[e], scale / balance, length, example, keys[1, 0], keys[1, 1], scratch
+                cols, d[e], d_scale, length, example, keys[1, 0], keys[1, 1], scratch
             )
         else:
-            pulses += _deterministic(rows, x[e], scale * balance, length, False)
-            pulses += _deterministic(cols, d[e], scale / balance, length, True)
+            pulses += _deterministic(rows, x[e], x_scale, length, False)
+            pulses += _deterministic(cols, d[e], d_scale, length, True)
     return pulses
 
 
-# The scratch area of one chunk of columns: the parameters of the devices come first, in the rows
-# that their models name, and these rows last. One array with constant rows, and no views of it, is
-# what lets compilers prove that the loops below can run as vectors.
-_SCRATCH_ROWS = 16  # HISTORY is row 12
-_W, _VARIANCE, _COUNT = 13, 14, 15
+@kernel
+def make_counts(
+    x: NDArray[np.float32],  # (rows,) word-line values
+    d: NDArray[np.float32],  # (cols,) bit-line values
+    rate: float,  # as in make_trains, like the rest
+    granularity: float,
+    longest: int,
+    update_management: bool,
+    length_management: bool,
+    counts: NDArray[np.int16],  # (rows, cols) signed pulses of each device, written
+) -> int:
+    """Count the pulses of one example without trains, half a pulse rounded away from zero.
 
+    Returns:
+        Pulses in all.
 
-@inlined
-def _count(scratch, train, column_trains, e, first):
-    """Signed coincidences of one word line with a chunk of bit lines; returns the largest."""
-    most = np.int32(0)
-    for j in range(CHUNK):
-        other = column_trains[e, first + j]
-        n = np.int32(popcount(np.uint32(train & other & BITS)))
-        most = max(most, n)
-        size = np.float32(n)
-        scratch[_COUNT, j] = size if np.int32(train ^ other) >= np.int32(0) else -size
-    return most
-
-
-@inlined
-def _pulse(scratch, constants, most):
-    """Move a chunk by its coincidences, mean steps only; collect the variance."""
-    one = np.float32(1)
-    for k in range(most if depends_on_state(constants) else 1):
-        for j in range(CHUNK):
-            n = scratch[_COUNT, j]
-            size = abs(n)
-            if depends_on_state(constants):
-                size = min(max(size - np.float32(k), np.float32(0)), one)
-            w = min(max(scratch[_W, j], scratch[LOWER, j]), scratch[UPPER, j])
-            up = n >= np.float32(0)
-            step = pulse_step(constants, scratch, j, w, up)
-            noise = pulse_noise(constants, scratch, j, w, step, up)
-            if depends_on_state(constants):
-                scratch[_W, j] = w + size * step
-            else:
-                scratch[_W, j] = w + train_step(constants, scratch, j, size, step)
-            if has_history(constants) and size > np.float32(0):
-                scratch[HISTORY, j] = remembered(constants, scratch, j, up)
-            scratch[_VARIANCE, j] += size * (noise * noise)
-
-
-@inlined
-def _load(scratch, constants, w, history, parameters, i, first, width):
-    for p in range(parameters.place.shape[0]):
-        place = parameters.place[p]
-        for j in range(width):
-            scratch[p, j] = value(parameters, p, place, i, first + j)
-    for j in range(width):
-        scratch[_W, j] = w[i, first + j]
-        scratch[_VARIANCE, j] = np.float32(0)
-        if has_history(constants):
-            scratch[HISTORY, j] = history[i, first + j]
-
-
-@inlined
-def _settle(scratch, noise):
-    """Add the noise of a group and hold the bounds."""
-    for j in range(CHUNK):
-        w = scratch[_W, j] + np.sqrt(scratch[_VARIANCE, j]) * noise[j]
-        scratch[_W, j] = min(max(w, scratch[LOWER, j]), scratch[UPPER, j])
-        scratch[_VARIANCE, j] = np.float32(0)
+    Raises:
+        ValueError: A value is not finite.
+    """
+    length, x_scale, d_scale = _drive(
+        _largest(x), _largest(d), rate, granularity, longest, update_management, length_management
+    )
+    pulses = 0
+    for i in range(x.shape[0]):
+        row = length * min(1.0, x_scale * abs(x[i]))
+        for j in range(d.shape[0]):
+            n = int(row * min(1.0, d_scale * abs(d[j])) + 0.5)
+            counts[i, j] = n if (x[i] < 0) == (d[j] < 0) else -n
+            pulses += n
+    return pulses
 
 
 @inlined
@@ -326,52 +286,3 @@ def is_driven(row_trains, i):
     for e in range(row_trains.shape[0]):
         pulses |= row_trains[e, i]
     return pulses != _ZERO
-
-
-@kernel
-def apply_trains(
-    w: NDArray[np.float32],  # (rows, cols) normalised conductance, changed in place
-    history: NDArray[np.float32],  # (rows, cols) what else devices remember; (0, 0) if nothing
-    parameters: Parameters,  # of the devices
-    constants: Any,
-    row_trains: NDArray[np.uint32],  # (examples, rows)
-    column_trains: NDArray[np.uint32],  # (examples, cols padded to CHUNK)
-    first_example: int,
-    key: NDArray[np.uint32],  # (2,) of the cycle noise
-) -> None:
-    """Move every device once per coincidence, example after example."""
-    rows, cols = w.shape
-    n_examples = row_trains.shape[0]
-    scratch = np.zeros((_SCRATCH_ROWS, CHUNK), np.float32)
-    noise = np.empty(CHUNK, np.float32)
-    words = np.empty(CHUNK // 2, np.uint32)
-    for i in range(rows):
-        if not is_driven(row_trains, i):
-            continue
-        for chunk in range(column_trains.shape[1] // CHUNK):
-            first = chunk * CHUNK
-            width = min(CHUNK, cols - first)
-            loaded = False
-            for start in range(0, n_examples, GROUP):
-                pulsed = False
-                for e in range(start, min(start + GROUP, n_examples)):
-                    train = row_trains[e, i]
-                    if train == _ZERO:
-                        continue
-                    most = _count(scratch, train, column_trains, e, first)
-                    if most == np.int32(0):
-                        continue
-                    if not loaded:
-                        _load(scratch, constants, w, history, parameters, i, first, width)
-                        loaded = True
-                    pulsed = True
-                    _pulse(scratch, constants, most)
-                if pulsed:
-                    example = first_example + start
-                    fill_normals(noise, words, chunk, i, example, 0, key[0], key[1])
-                    _settle(scratch, noise)
-            if loaded:
-                for j in range(width):
-                    w[i, first + j] = scratch[_W, j]
-                    if has_history(constants):
-                        history[i, first + j] = scratch[HISTORY, j]

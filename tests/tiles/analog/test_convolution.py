@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from crossmesh.tiles.analog import convolution as window_module
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells.ideal import Ideal
+from crossmesh.tiles.analog.coincidences import GROUP
 from crossmesh.tiles.analog.convolution import Patches, Sliding, Window, at_once
 from crossmesh.tiles.analog.devices import ConstantStep
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.tile import Tile, TileConfig
-from crossmesh.tiles.analog.update import GROUP
 
 IDEAL = ReadConfig(dac=None, adc=None, output_noise=0)
 NOISY = ReadConfig(input_noise=0.02, weight_noise=0.01)

@@ -254,7 +254,7 @@ def test_a_pair_is_of_pulsed_devices():
         ("weight_scale", "large", "Input should be 'auto'"),
         ("update", {"length": 0}, "greater than or equal to 1"),
         ("update", {"length": 32}, "less than or equal to 31"),
-        ("update", {"trains": "random"}, "'stochastic' or 'deterministic'"),
+        ("update", {"trains": "random"}, "'stochastic', 'deterministic' or 'counted'"),
     ],
 )
 def test_tiles_refuse_what_they_cannot_be(field, value, rule):

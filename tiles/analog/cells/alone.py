@@ -1,6 +1,7 @@
 """Crossbars of one device per cell, read against nothing or against a shared reference."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import (
     FLOAT_BYTES,
@@ -50,8 +51,14 @@ class AloneCrossbar:
         self._read()
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
-        """Draw pulse trains and apply their coincidences."""
-        self._devices.pulse(self._pulser.trains(x, d, rate, first_example))
+        """Draw pulses and apply them."""
+        for pulses in self._pulser.draw(x, d, rate, first_example):
+            self._devices.pulse(pulses)
+        self._read()
+
+    def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
+        """Send devices as many pulses as ``counts`` says."""
+        self._devices.pulse_counts(self._pulser.counted(counts, rows, example))
         self._read()
 
     def arrays(self) -> list[tuple[Factor, Array]]:

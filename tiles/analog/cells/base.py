@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crossmesh.tiles.analog.array import Array, Factor, State
 from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.unsupported import Without
@@ -37,6 +40,19 @@ class Crossbar(Protocol):
             d: ``(examples, cols)`` bit-line values.
             rate: Learning rate per unit of normalised conductance.
             first_example: Number of the first example, which keys the noise.
+        """
+        ...
+
+    def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
+        """Send every cell of some word lines a number of pulses, one after the other.
+
+        Cells without pulses stay as they are. Examples do not go by: nothing decays or leaks.
+
+        Args:
+            counts: ``(n, cols)`` pulses: above 0 up, so that the weight grows, below 0 down.
+            rows: The n consecutive word lines.
+            example: Number of the example, which keys the noise; no two calls for one word line
+                may share it.
         """
         ...
 

@@ -3,11 +3,14 @@
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State
 from crossmesh.tiles.analog.cells.base import UnitCell
 from crossmesh.tiles.analog.devices.unsupported import FEATURES
 from crossmesh.tiles.analog.pulser import Site
+
+GRANULARITY = 1e-3  # change by a pulse, where pulses are counted; source: assumed
 
 
 class Ideal(UnitCell):
@@ -67,6 +70,11 @@ class IdealCrossbar:
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
         """Add the outer products exactly."""
         self.weights += np.float32(rate) * (x.T @ d)
+
+    def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
+        """Add a fixed step for every pulse, exactly."""
+        self.weights[rows] += np.float32(GRANULARITY) * counts
+        self.pulses += int(np.abs(counts).sum(dtype=np.int64))
 
     def arrays(self) -> list[tuple[Factor, Array]]:
         """Weights above and below zero, as two arrays would hold them."""

@@ -22,7 +22,7 @@ from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep, Device
 from crossmesh.tiles.analog.devices.kernels import specialised
 from crossmesh.tiles.analog.devices.limits import Count, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
-from crossmesh.tiles.analog.pulser import Pulser, Site, Trains
+from crossmesh.tiles.analog.pulser import Counts, Pulser, Site, Trains
 from crossmesh.tiles.analog.readout import read_pair
 from crossmesh.tiles.analog.write_verify import RefreshSettings, rewrite_full
 
@@ -183,20 +183,34 @@ class PairCrossbar:
         return half, -half
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
-        """Draw pulse trains, apply their coincidences, and refresh pairs that are full."""
-        self.pulse(self._pulser.trains(x, d, rate, first_example))
+        """Draw pulses, apply them, and refresh pairs that are full."""
+        for pulses in self._pulser.draw(x, d, rate, first_example):
+            self.pulse(pulses)
 
-    def pulse(self, trains: Trains) -> None:
-        """Apply coincidences, and refresh pairs that are full."""
-        self._plus.pulse(trains)
-        self._minus.pulse(trains.reversed())
-        touched = trains.driven
+    def pulse(self, pulses: Trains | Counts) -> None:
+        """Apply pulses, and refresh pairs that are full."""
+        self._plus.pulse(pulses)
+        self._minus.pulse(pulses.reversed())
+        touched = pulses.driven
         if self._plus.decays:
             touched = self._everywhere
         refresh = self._cell.refresh
-        if refresh and trains.crossings(refresh.every):
-            touched = touched if refresh.every <= len(trains.rows) else self._everywhere
-            self._refresh(touched, trains.last_example)
+        if refresh and pulses.crossings(refresh.every):
+            touched = touched if refresh.every <= pulses.n_examples else self._everywhere
+            self._refresh(touched, pulses.last_example)
+        self._read(touched)
+
+    def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
+        """Send as many pulses as ``counts`` says, and refresh the pairs that they fill."""
+        self.pulse_in_no_time(self._pulser.counted(counts, rows, example))
+
+    def pulse_in_no_time(self, pulses: Counts) -> None:
+        """Apply pulses without an example that goes by, and refresh the pairs that they fill."""
+        self._plus.pulse_counts(pulses)
+        self._minus.pulse_counts(pulses.reversed())
+        touched = pulses.driven
+        if self._cell.refresh:
+            self._refresh(touched, pulses.first_example)
         self._read(touched)
 
     def arrays(self) -> list[tuple[Factor, Array]]:

@@ -4,6 +4,7 @@ import itertools
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Many
@@ -110,10 +111,15 @@ class PairsCrossbar:
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
         """Pulse the least significant pair, and carry when it is time."""
-        trains = self._pulser.trains(x, d, rate, first_example)
-        self._pairs[0].pulse(trains)
-        if trains.crossings(self._cell.carry_every):
-            self._carry(trains.last_example)
+        for pulses in self._pulser.draw(x, d, rate, first_example):
+            self._pairs[0].pulse(pulses)
+            if pulses.crossings(self._cell.carry_every):
+                self._carry(pulses.last_example)
+        self._read()
+
+    def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
+        """Send the least significant pairs as many pulses as ``counts`` says."""
+        self._pairs[0].pulse_in_no_time(self._pulser.counted(counts, rows, example))
         self._read()
 
     def _carry(self, example: int) -> None:

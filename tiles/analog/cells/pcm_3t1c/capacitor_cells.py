@@ -10,7 +10,7 @@ from crossmesh.tiles.analog.cells.pcm_3t1c.readout import SLOPE, THRESHOLD, leak
 from crossmesh.tiles.analog.devices.capacitor import Capacitor
 from crossmesh.tiles.analog.devices.kernels import STEP_DOWN, STEP_UP
 from crossmesh.tiles.analog.parameters import Parameters
-from crossmesh.tiles.analog.pulser import Site, Trains
+from crossmesh.tiles.analog.pulser import Counts, Site, Trains
 
 _CELL, _SHARED = 0, 2  # parts: the cells at the crosspoints, and those that word lines share
 
@@ -48,9 +48,9 @@ class CapacitorCells:
         """``(rows, cols)`` volts, the state."""
         return self._devices.state
 
-    def pulse(self, trains: Trains) -> None:
-        """Apply coincident pulses."""
-        self._devices.pulse(trains)
+    def pulse(self, pulses: Trains | Counts) -> None:
+        """Apply pulses."""
+        self._devices.pulse(pulses)
 
     def leak(self) -> None:
         """Let every cell leak for ``LEAK_EVERY`` examples."""

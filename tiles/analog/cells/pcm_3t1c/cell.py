@@ -21,7 +21,6 @@ from crossmesh.tiles.analog.devices.unsupported import OF_3T1C
 from crossmesh.tiles.analog.parameters import level_bytes
 from crossmesh.tiles.analog.pulser import Pulser, Site
 
-_SIGN = np.uint32(0x80000000)
 _DRAWS = 16  # for one transfer
 _MEASURED, _SETTLED = 0, 1  # draws of a transfer, beside those of the writes
 
@@ -162,7 +161,7 @@ class Pcm3T1CCrossbar:
         self._memories = MemoryPairs(cell.pcm, cell.gain, cell.unit_siemens, site)
         self._pulser = Pulser(site, cell.granularity)
         self._polarity = np.ones(rows, np.float32)
-        self._reversal = np.zeros(rows, np.uint32)
+        self._reversal = np.zeros(rows, np.bool_)
         self._is_reversed = False
         self._count = 0
         self.weights = np.zeros(site.shape, np.float32)
@@ -183,15 +182,22 @@ class Pcm3T1CCrossbar:
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
         """Pulse the capacitors; leak, drift and transfer when they are due."""
         for start, stop in self._clock.pieces(first_example, len(x)):
-            trains = self._pulser.trains(x[start:stop], d[start:stop], rate, first_example + start)
-            if self._is_reversed:
-                np.bitwise_xor(trains.rows, self._reversal, out=trains.rows, where=trains.rows != 0)
-            self._cells.pulse(trains)
+            piece = x[start:stop], d[start:stop]
+            driven = np.zeros(len(self.weights), np.bool_)
+            for pulses in self._pulser.draw(*piece, rate, first_example + start):
+                self._cells.pulse(pulses.turned(self._reversal) if self._is_reversed else pulses)
+                driven |= pulses.driven
             self._count = first_example + stop
-            self._read(self._everywhere if self._wait() else trains.driven)
+            self._read(self._everywhere if self._wait() else driven)
             rows = self._clock.due(self._count)
             if rows is not None:
                 self._transfer(rows)
+
+    def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
+        """Send the capacitors as many pulses as ``counts`` says."""
+        pulses = self._pulser.counted(counts, rows, example)
+        self._cells.pulse(pulses.turned(self._reversal) if self._is_reversed else pulses)
+        self._read(pulses.driven)
 
     def _wait(self) -> bool:
         """What time alone does; whether it did something."""
@@ -261,7 +267,7 @@ class Pcm3T1CCrossbar:
         if self._cell.polarity_inversion:
             odd = self._clock.transfers(self._count) % 2
             self._polarity = (1 - 2 * odd).astype(np.float32)
-            self._reversal = np.where(odd, _SIGN, np.uint32(0)).astype(np.uint32)
+            self._reversal = odd.astype(np.bool_)
             self._is_reversed = bool(odd.any())
         self._cells.share(self._count, self._clock.written(self._count))
 
