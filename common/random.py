@@ -200,9 +200,9 @@ def _uniforms(
 
 
 @kernel
-def _key(  # type: ignore[type-arg]
+def _key(
     seed_low: np.uint32, seed_high: np.uint32, purpose: int, owner: int, part: int, plane: int
-) -> tuple:
+) -> tuple[np.uint32, np.uint32]:
     words = philox(
         np.uint32(purpose), np.uint32(owner), np.uint32(part), np.uint32(plane), seed_low, seed_high
     )

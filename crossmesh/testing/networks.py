@@ -17,7 +17,8 @@ from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.training.training import train
 from crossmesh.testing.runs import check_actors, check_resuming, small_run
 from crossmesh.tiles.analog.backends import BACKENDS, AnalogTile
-from crossmesh.tiles.analog.tile import Block, TileConfig
+from crossmesh.tiles.analog.block import Block
+from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import EXACT
 
 Array = NDArray[np.float32]

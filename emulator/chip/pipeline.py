@@ -7,24 +7,15 @@ in an update, written in a transfer), its ADCs, and its digital unit. Their orde
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from enum import StrEnum
 
+from crossmesh.emulator.chip.line_work import TileResource, line_work
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task
 from crossmesh.interconnect.schedule import Schedule
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.costs import WORD_BITS, TransferCosts
 from crossmesh.tiles.analog.tile import TileConfig, site_of
 from crossmesh.tiles.runtime.plan import edges, in_order
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
-
-
-class TileResource(StrEnum):
-    """Resources of a tile."""
-
-    ARRAY = "array"
-    ADC = "adc"
-    DIGITAL = "digital"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,43 +232,14 @@ class Builder:
                 operation, TileResource.ARRAY, chip.cycles(seconds), after=pulsed, kind=TRANSFER
             )
         site = site_of(tile, block, vectors=self._program.vectors[operation.tile])
-        for transfer_costs in tile.cell.transfer_costs(site):
-            pulsed = self._transfer(operation, block, transfer_costs, pulsed)
-
-    def _transfer(
-        self, operation: Operation, block: Block, costs: TransferCosts, after: int
-    ) -> int:
-        """Read, digital part and write of the lines that have their turn; returns the last task."""
-        chip, phases = self._chip, self._chip.phases
-        events = self._events[self._unit[operation.tile]]
-        width = block.shape[not costs.of_outputs]
-        lines = _vectors(operation) * costs.lines  # per example
-        if costs.are_read:
-            rounds = min(width, self._lines_per_adc)
-            times = (
-                (TileResource.ARRAY, phases.dac_s + phases.integration_s),
-                (TileResource.ADC, rounds * phases.conversion_s),
-            )
-            for part, seconds in times:
-                cycles = chip.cycles(self._n * lines * seconds)
-                after = self._task(operation, part, cycles, after=after, kind=TRANSFER)
-            events["dac"] += math.ceil(lines)
-            for name in ("sample_hold", "adc", "shift_add"):
-                events[name] += math.ceil(lines * width)
-        count = math.ceil(lines * width * costs.operations)
-        if count:
-            cycles = -(-count * self._n // phases.digital_lanes)
-            after = self._task(operation, TileResource.DIGITAL, cycles, after=after, kind=TRANSFER)
-            events["digital"] += count
-            events["buffer"] += math.ceil(lines * width * costs.words * WORD_BITS)
-        if costs.slots:
-            cycles = chip.cycles(self._n * lines * costs.slots * phases.pulse_s)
-            after = self._task(operation, TileResource.ARRAY, cycles, after=after, kind=TRANSFER)
-            pulses = math.ceil(lines * costs.slots * (1 + width))
-            self._pulses[self._unit[operation.tile]] += pulses
-            for name, n in self._tile(operation).cell.costs.pulse.items():
-                events[name] += n * pulses
-        return after
+        for costs_of_link in tile.cell.transfer_costs(site):
+            work = line_work(chip, block.shape, costs_of_link, vectors)
+            for part, cycles in work.cycles(self._n):
+                pulsed = self._task(operation, part, cycles, after=pulsed, kind=TRANSFER)
+            self._events[unit].update(work.events)
+            self._pulses[unit] += work.pulses
+            for name, n in costs.pulse.items():
+                self._events[unit][name] += n * work.pulses
 
     # Messages
 

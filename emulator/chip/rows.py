@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from crossmesh.emulator.chip.pipeline import TileResource
+from crossmesh.emulator.chip.line_work import TileResource
 from crossmesh.emulator.chip.report import ChipReport
 
 

@@ -7,7 +7,8 @@ A track for every resource that does one thing at a time, an arrow for every mes
 from collections.abc import Iterator
 from typing import Any
 
-from crossmesh.emulator.chip.pipeline import TileResource, purpose
+from crossmesh.emulator.chip.line_work import TileResource
+from crossmesh.emulator.chip.pipeline import purpose
 from crossmesh.emulator.chip.timing import ChipTime
 
 _PERIODS_SHOWN = 4  # micro-batches

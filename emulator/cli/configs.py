@@ -60,7 +60,8 @@ def program(
 
     Columns: tick of the schedule, tile, operation and the layer it serves, micro-batch, version
     of the tile's weights (updates seen so far), and the tiles that the result is sent to with the
-    number of columns each takes.
+    number of columns each takes. A transfer moves lines between the arrays of a tile: it is a part
+    of the pulse before it, after whose vectors the lines have their turns.
     """
     fields = [*given({"data.directory": data_dir}), *(set_ or ())]
     job = prepare(load_config(config, fields))

@@ -139,7 +139,7 @@ def record_line(record: Record) -> str:
     more = " ..." if len(record.messages) > _MESSAGES_SHOWN else ""
     return (
         f"{record.tick:6} {operation.tile:5} {operation.kind:10} {operation.node:20} "
-        f"{record.micro_batch:5} {record.version:5}  {sent}{more}"
+        f"{record.micro_batch:5} {record.version:5}  {record.route or sent}{more}"
     )
 
 
@@ -155,6 +155,7 @@ def record_json(record: Record) -> str:
             "micro_batch": record.micro_batch,
             "version": record.version,
             "messages": [list(message) for message in record.messages],
+            **({"route": record.route} if record.route else {}),
         }
     )
 

@@ -1,11 +1,12 @@
 """A program as a flat list, as ``crossmesh program`` prints it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from crossmesh.interconnect.schedule import Phase, Schedule
+from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.runtime.plan import in_order
-from crossmesh.tiles.runtime.program import UPDATES, Operation, Program, Value
+from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Program, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Record:
         micro_batch: For which micro-batch.
         version: Updates that the tile's weights have seen before.
         messages: (tile, columns) that what it makes is sent to; the own tile is left out.
+        route: What moves where, of a transfer.
     """
 
     tick: int
@@ -25,6 +27,7 @@ class Record:
     micro_batch: int
     version: int
     messages: tuple[tuple[int, int], ...]
+    route: str = ""
 
 
 def records(program: Program, schedule: Schedule, n_micro_batches: int) -> Iterator[Record]:
@@ -50,6 +53,23 @@ def records(program: Program, schedule: Schedule, n_micro_batches: int) -> Itera
                 version=version,
                 messages=sent,
             )
+            for route in _routes(program, operation):
+                yield Record(
+                    tick=slot.tick,
+                    operation=replace(operation, kind=Kind.TRANSFER),
+                    micro_batch=slot.micro_batch,
+                    version=version + 1,
+                    messages=(),
+                    route=route,
+                )
+
+
+def _routes(program: Program, operation: Operation) -> Sequence[str]:
+    """What moves between the arrays of a tile within an update."""
+    holder = program.holders[operation.tile]
+    if operation.kind is Kind.PULSE and isinstance(holder, TileConfig):
+        return holder.cell.routes
+    return ()
 
 
 def _messages(operations: list[Operation]) -> dict[Value, tuple[tuple[int, int], ...]]:

@@ -19,6 +19,7 @@ from crossmesh.emulator.chip.trace import trace
 from crossmesh.emulator.compiler.compile import out_of_reach
 from crossmesh.emulator.compiler.ir_drop import wires_notice
 from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.compiler.trained import trained_notice
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.executors.executor import Executor
@@ -142,6 +143,8 @@ class _Run:
         for part in (executor.notice, wires_notice(job.program), str(needed), needed.warning):
             for line in part.splitlines():
                 self._callbacks.note(line)
+        for line in trained_notice(job.program):
+            self._callbacks.note(line)
         for layer, share in out_of_reach(job.network, job.program, job.given).items():
             self._callbacks.note(
                 f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its "

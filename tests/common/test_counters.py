@@ -96,7 +96,7 @@ def rewritten(*, full):
         if full:
             settings = RefreshSettings(
                 saturation=0.1, difference=2.0, reset=0.01, reset_noise=0.1, fresh_history=0.0,
-                max_pulses=31,
+                max_pulses=31, smaller=-1.0, is_exact=False,
             )  # fmt: skip
             rewrite_full(
                 PairSide(plus, none, parameters), PairSide(minus, none, parameters),

@@ -57,6 +57,8 @@ class RefreshSettings(NamedTuple):
         reset_noise: Its standard deviation from reset to reset.
         fresh_history: What a device just reset remembers.
         max_pulses: Pulses of a rewrite at most.
+        smaller: Pairs whose smaller conductance is not above it are left as they are.
+        is_exact: Whether the difference is written as it is, without pulses.
     """
 
     saturation: float
@@ -65,6 +67,8 @@ class RefreshSettings(NamedTuple):
     reset_noise: float
     fresh_history: float
     max_pulses: int
+    smaller: float
+    is_exact: bool
 
 
 @inlined
@@ -154,6 +158,8 @@ def rewrite_full(
             difference = g_plus[i, j] - g_minus[i, j]
             if max(g_plus[i, j], g_minus[i, j]) < saturated or abs(difference) >= largest:
                 continue
+            if min(g_plus[i, j], g_minus[i, j]) <= np.float32(settings.smaller):
+                continue
             count += 1
             for part in range(2):
                 wanted = difference if part == 0 else -difference
@@ -162,7 +168,9 @@ def rewrite_full(
                 spread = np.float32(settings.reset_noise) * _normal(i, j, example, first, key)
                 floor = device[LOWER, 0] + np.float32(settings.reset)
                 g = min(max(floor + spread, device[LOWER, 0]), device[UPPER, 0])
-                if wanted > np.float32(0):
+                if settings.is_exact:
+                    g = min(floor + max(wanted, np.float32(0)), device[UPPER, 0])
+                elif wanted > np.float32(0):
                     g = _pulsed_to(
                         floor + wanted,
                         g,

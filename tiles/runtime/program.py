@@ -33,7 +33,8 @@ class Kind(StrEnum):
     GATHER = "gather"  # add what the consumers of a node send back, in tile order
     DERIVE = "derive"  # error through a function
     READ_BACK = "read_back"  # backward cycle of a tile
-    PULSE = "pulse"  # update cycle of a tile
+    PULSE = "pulse"  # update cycle of a tile, with the transfers that are due between its vectors
+    TRANSFER = "transfer"  # a part of it: lines that move between the arrays of a tile
     LEARN = "learn"  # change the parameters of a digital memory: of a function, or a bias
 
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.chip.components import load_table
-from crossmesh.emulator.chip.pipeline import TileResource, flits_of
+from crossmesh.emulator.chip.line_work import TileResource
+from crossmesh.emulator.chip.pipeline import flits_of
 from crossmesh.emulator.chip.placement import place_tiles
 from crossmesh.emulator.chip.report import chip_of, report_chip
 from crossmesh.emulator.chip.rows import links_table, tile_columns

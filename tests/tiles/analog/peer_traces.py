@@ -74,7 +74,7 @@ def device(given: dict):
     if given["class"] == "LinearStepDevice":
         return LinearStep(
             **common, gamma_up=given["gamma_up"], gamma_down=given["gamma_down"],
-            multiplicative_noise=given["mult_noise"],
+            gamma_device_noise=0.0, multiplicative_noise=given["mult_noise"],
         )  # fmt: skip
     return SoftBounds(**common, symmetry_referenced=given["subtract_symmetry_point"])
 
@@ -136,7 +136,7 @@ def tile_of(case: dict) -> Tile:
             device=device(given["unit_cell_devices"][0]).model_copy(update={"one_way": True}),
             refresh=Refresh(
                 every=given["refresh_every"], saturation=given["refresh_upper_thres"],
-                difference=given["refresh_lower_thres"], reset=0.0,
+                difference=None, smaller=given["refresh_lower_thres"], reset=0.0, exact=True,
             ),
         )  # fmt: skip
     else:
@@ -147,34 +147,35 @@ def tile_of(case: dict) -> Tile:
 
 def arrays(tile: Tile) -> dict[str, np.ndarray]:
     """What the traces record, under their names."""
-    state = tile.crossbar.state()
+    state = {name: array.T for name, array in tile.crossbar.state().items()}
     found = {"W": tile.weights.T}
-    for k in range(8):
-        for name in (f"array{k}_seen_0", f"array{k}_conductance_0"):
-            if name in state:
-                found[f"hidden_weights_{k}"] = state[name].T
-                break
+    if "array0_conductance_0" in state:
+        found |= _of_chain(tile, state)
     if "accumulator" in state:
-        found["hidden_weights_chi"] = -state["accumulator"].T
-    if "link0_buffer" in state:
-        buffer = state["link0_buffer"].T
-        algorithm = tile_algorithm(tile)
-        if not isinstance(algorithm, ChoppedTikiTaka2):
-            buffer = buffer * algorithm.granularity * tile.crossbar._cell.slow.granularity
-        key = "buffered_FP_weight" if isinstance(algorithm, Agad) else "buffered_FP_weight_0"
-        found[key] = buffer
-    if "link0_mean" in state:
-        found["running_mean_weight"] = state["link0_mean"].T
-        found["past_mean_weight"] = state["link0_past"].T
+        found["hidden_weights_chi"] = -state["accumulator"]
     if "conductance_1" in state:
-        found["hidden_weights_0"] = state["conductance_1"].T
-        found["hidden_weights_1"] = state["conductance_0"].T
+        found["hidden_weights_0"] = state["conductance_1"]
+        found["hidden_weights_1"] = state["conductance_0"]
     return found
 
 
-def tile_algorithm(tile: Tile):
-    """The algorithm of a tile with transfers."""
-    return tile.crossbar._cell.algorithm
+def _of_chain(tile: Tile, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    cell = tile.crossbar._cell
+    algorithm = cell.algorithm
+    found = {}
+    for k in range(len(cell.cells)):
+        conductance = state[f"array{k}_conductance_0"]
+        found[f"hidden_weights_{k}"] = state.get(f"array{k}_seen_0", conductance)
+    if isinstance(algorithm, TikiTaka2):
+        buffer = state["link0_buffer"]
+        if not isinstance(algorithm, ChoppedTikiTaka2):  # which count in pulses
+            buffer = buffer * algorithm.granularity * cell.slow.granularity
+        name = "buffered_FP_weight" if isinstance(algorithm, Agad) else "buffered_FP_weight_0"
+        found[name] = buffer
+    if isinstance(algorithm, Agad):
+        found["running_mean_weight"] = state["link0_mean"]
+        found["past_mean_weight"] = state["link0_past"]
+    return found
 
 
 __all__ = ["arrays", "cases", "recorded", "tile_of"]

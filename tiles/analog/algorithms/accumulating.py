@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.common.compiled import kernel
+from crossmesh.common.compiled import kernel, popcount
+from crossmesh.tiles.analog.update import BITS
 
 
 @kernel
@@ -72,3 +73,15 @@ def add_and_count(
             pulsed |= np.int32(n)
         any_pulses |= pulsed != np.int32(0)
     return any_pulses
+
+
+@kernel
+def count_coincidences(
+    train: np.uint32,  # of one line
+    others: NDArray[np.uint32],  # (n,) or more: trains of the lines that cross it
+    counts: NDArray[np.int16],  # (n,) pulses of each device, written: above 0 up, below 0 down
+) -> None:
+    """What the trains of two sides do to the devices of a line."""
+    for j in range(counts.shape[0]):
+        n = np.int32(popcount(np.uint32(train & others[j] & BITS)))
+        counts[j] = np.int16(n if np.int32(train ^ others[j]) >= np.int32(0) else -n)

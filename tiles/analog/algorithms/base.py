@@ -27,11 +27,3 @@ class Algorithm(Frozen):
             ValueError: If such a cell cannot be trained by it: which rule it breaks, and why.
         """
         raise NotImplementedError
-
-    def doubts(self, cell: Cell) -> str:
-        """Why such a cell will hardly learn by it, in one line; empty if nothing speaks against it.
-
-        Args:
-            cell: As for ``cell``.
-        """
-        return ""

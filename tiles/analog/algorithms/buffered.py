@@ -9,7 +9,8 @@ from pydantic import Field
 
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import accumulate
-from crossmesh.tiles.analog.algorithms.chain import ChainCell, Link
+from crossmesh.tiles.analog.algorithms.chain import ChainCell
+from crossmesh.tiles.analog.algorithms.chain_crossbar import Link
 from crossmesh.tiles.analog.algorithms.lines import Turn
 from crossmesh.tiles.analog.algorithms.tiki_taka import AddingLink, TikiTaka
 from crossmesh.tiles.analog.array import Array, State
@@ -135,6 +136,7 @@ class Agad(ChoppedTikiTaka2):
     buffer_cap: Level = 0.0
 
     words: ClassVar[int] = 3
+    needs_symmetry: ClassVar[bool] = False
     operations: ClassVar[int] = 7  # and less the reference, whose mean is moved
     moved_words: ClassVar[int] = 5  # the mean to and fro, the reference too
 

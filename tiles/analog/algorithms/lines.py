@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+ALL = 2**53  # lines that are due together, where all are
+
 
 class LineSettings(NamedTuple):
     """How the turns of lines are counted; see ``TikiTaka``.
@@ -30,6 +32,14 @@ class LineSettings(NamedTuple):
     of_outputs: bool
     in_parallel: bool
     start: int | None = None
+
+    def in_words(self, what: str) -> str:
+        """Which lines have their turn when: ``what: 1 word line every 2 vectors``."""
+        lines = (
+            f"{self.reads if self.reads < 2**53 else 'all'} {'bit' if self.of_outputs else 'word'}"
+        )
+        unit = "examples" if self.counts_examples else "vectors"
+        return f"{what}: {lines} line{'s' * (self.reads > 1)} every {self.every} {unit}"
 
 
 class Turn(NamedTuple):

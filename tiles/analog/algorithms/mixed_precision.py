@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Discriminator, Field
+from pydantic import Field
 
-from crossmesh.common.frozen import Frozen, FrozenDict
-from crossmesh.common.random import Purpose
-from crossmesh.tiles.analog.algorithms.accumulating import add_and_count
+from crossmesh.common.frozen import FrozenDict
+from crossmesh.tiles.analog.algorithms.accumulated_crossbar import AccumulatedCrossbar
 from crossmesh.tiles.analog.algorithms.base import Algorithm
-from crossmesh.tiles.analog.algorithms.chain import LineWriter
-from crossmesh.tiles.analog.algorithms.lines import LineSettings, Turn, lines_of, pieces
-from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State
+from crossmesh.tiles.analog.algorithms.gradient_steps import Optimiser
+from crossmesh.tiles.analog.algorithms.lines import ALL, LineSettings, lines_of
+from crossmesh.tiles.analog.array import FLOAT_BYTES
 from crossmesh.tiles.analog.cells import Cell, UnitCell
 from crossmesh.tiles.analog.costs import WORD_BITS, CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count
@@ -22,71 +19,6 @@ from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.update import MAX_PULSES, UpdateConfig
 
 _MOST = 2**15 - 1  # pulses that a count holds
-
-
-class GradientMomentum(Frozen):
-    """Momentum of what is added to the accumulator, as ``torch.optim.SGD`` has it.
-
-    Attributes:
-        momentum: What stays of the velocity at each step.
-        nesterov: Whether a step looks ahead along the velocity.
-    """
-
-    kind: Literal["momentum"] = "momentum"
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = False
-
-    operations: ClassVar[int] = 4  # per weight and step
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Numbers per weight."""
-        return ("velocity",)
-
-    def step(self, gradient: Array, moments: State, n: int) -> Array:
-        """What is added to the accumulator, per unit of the learning rate."""
-        del n
-        velocity = moments["velocity"]
-        velocity *= np.float32(self.momentum)
-        velocity += gradient
-        step: Array = velocity
-        if self.nesterov:
-            step = gradient + np.float32(self.momentum) * velocity
-        return step
-
-
-class GradientAdam(Frozen):
-    """Adam's steps are what is added to the accumulator, as ``torch.optim.Adam`` has them.
-
-    Attributes:
-        betas: Weight of the past in the means of gradients and of their squares.
-        eps: Added to the root of the second, in units of gradients.
-    """
-
-    kind: Literal["adam"] = "adam"
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    eps: float = Field(1e-8, gt=0)
-
-    operations: ClassVar[int] = 12  # per weight and step
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Numbers per weight."""
-        return ("first", "second")
-
-    def step(self, gradient: Array, moments: State, n: int) -> Array:
-        """What is added to the accumulator, per unit of the learning rate."""
-        first, second = moments["first"], moments["second"]
-        first += np.float32(1 - self.beta1) * (gradient - first)
-        second += np.float32(1 - self.beta2) * (np.square(gradient) - second)
-        of_first = np.float32(1 / (1 - self.beta1**n))
-        of_second = np.float32(1 / (1 - self.beta2**n))
-        step: Array = of_first * first / (np.sqrt(of_second * second) + np.float32(self.eps))
-        return step
-
-
-Optimiser = Annotated[GradientMomentum | GradientAdam, Discriminator("kind")]
 
 
 class MixedPrecision(Algorithm):
@@ -138,6 +70,12 @@ class MixedPrecision(Algorithm):
                 f"must be one for which the cell {cell.kind} will do, got {self.kind}: a "
                 "number takes every update exactly, so nothing adds up"
             )
+        whole = self.granularity or cell.granularity
+        if whole > 2 * cell.reach:
+            raise ValueError(
+                f"granularity must be within the range of the cell {cell.kind} "
+                f"({2 * cell.reach:g}), or nothing is ever written, got {whole:g}"
+            )
         return AccumulatedCell(algorithm=self, below=cell, batch=batch)
 
     @property
@@ -155,7 +93,7 @@ class MixedPrecision(Algorithm):
         return LineSettings(
             every=self.every * (batch if self.every_counts == "batches" else 1),
             counts_examples=self.every_counts != "vectors",
-            reads=self.lines or 2**53,
+            reads=self.lines or ALL,
             of_outputs=self.line == "bit",
             in_parallel=False,
             start=self.start,
@@ -214,6 +152,12 @@ class AccumulatedCell(UnitCell):
         parts = {**below.parts, "buffer": below.parts.get("buffer", 0) + bits}
         return replace(below, parts=FrozenDict(parts))
 
+    @property
+    def routes(self) -> Sequence[str]:
+        """From the numbers to the cells, and what moves within these."""
+        settings = self.algorithm.line_settings(self.batch)
+        return [settings.in_words("accumulator to cells"), *self.below.routes]
+
     def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
         """Every vector is added everywhere, and its lines are written in turn."""
         algorithm, of_outputs = self.algorithm, self.algorithm.line == "bit"
@@ -245,161 +189,6 @@ class AccumulatedCell(UnitCell):
         """Those of the cell."""
         return self.below.transfers
 
-    def crossbar(self, site: Site) -> "AccumulatedCrossbar":
+    def crossbar(self, site: Site) -> AccumulatedCrossbar:
         """A crossbar of such cells."""
         return AccumulatedCrossbar(self, site)
-
-
-class Lit(NamedTuple):
-    """Lines of a tile that are written.
-
-    Attributes:
-        rows: ``(rows,)`` whether a word line is.
-        columns: ``(cols,)`` 1 where a bit line is, and 0.
-    """
-
-    rows: NDArray[np.bool_]
-    columns: Array
-
-
-_KINDS = (np.bool_, np.float32)
-
-
-class AccumulatedCrossbar:
-    """A crossbar whose updates add up in digital memory first.
-
-    Args:
-        cell: Parameters of the cells.
-        site: Shape, random numbers and settings.
-    """
-
-    def __init__(self, cell: AccumulatedCell, site: Site) -> None:
-        algorithm = cell.algorithm
-        self._settings = algorithm
-        update = algorithm.write or site.update
-        self._below = cell.below.crossbar(site._replace(update=update))
-        self._of_outputs = algorithm.line == "bit"
-        self._writer = LineWriter(self._below, site.shape, of_outputs=self._of_outputs)
-        self._lines = lines_of(
-            algorithm.line_settings(cell.batch), site.shape, site.vectors, site.first, site.whole
-        )
-        self._granularity = algorithm.granularity or cell.below.granularity
-        self._stream = site.stream
-        self._shape = site.shape
-        self._all, self._none = (
-            Lit(*(np.full(n, is_lit, kind) for n, kind in zip(site.shape, _KINDS, strict=True)))
-            for is_lit in (True, False)
-        )
-        self._accumulator = np.zeros(site.shape, np.float32)
-        self._counts = np.zeros(site.shape, np.int16)
-        self._moments: dict[str, Array] = {}
-        if algorithm.optimizer is not None:
-            names = ("gradient", *algorithm.optimizer.names)
-            self._moments = {name: np.zeros(site.shape, np.float32) for name in names}
-        self._steps = np.zeros(1, np.int64)
-        self.weights = self._below.weights
-        self.variance = self._below.variance
-
-    @property
-    def pulses(self) -> int:
-        """Pulses sent so far."""
-        return self._below.pulses
-
-    def write(self, weights: Array) -> None:
-        """Write the cells, and clear what has added up."""
-        self._below.write(weights)
-        self._accumulator[:] = 0
-        for moment in self._moments.values():
-            moment[:] = 0
-        self._steps[:] = 0
-
-    def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
-        """Add outer products up; write lines when they are due."""
-        x = self._rounded(x, self._settings.input_bins, first_example, 0)
-        d = self._rounded(d, self._settings.error_bins, first_example, 1)
-        for start, stop in pieces(first_example, len(x), self._lines):
-            turn = self._lines.first_turn(first_example + stop)
-            due = self._due(first_example + stop) if turn is not None else self._none
-            self._below.elapse(first_example + start, stop - start)
-            if self._moments:
-                self._gather(x[start:stop], d[start:stop], rate, is_due=turn is not None)
-                if turn is not None:
-                    self._add(np.zeros_like(x[0]), d[0], 0.0, due, turn)
-            else:
-                before = slice(start, stop - 1)
-                if stop - start > 1:
-                    self._accumulator += np.float32(rate) * (x[before].T @ d[before])
-                self._add(x[stop - 1], d[stop - 1], rate, due, turn or 0)
-
-    def _gather(self, x: Array, d: Array, rate: float, *, is_due: bool) -> None:
-        """Add to the gradient; when lines are due, let the optimiser step with it."""
-        gradient = self._moments["gradient"]
-        gradient += x.T @ d
-        if is_due:
-            optimizer = self._settings.optimizer
-            assert optimizer is not None
-            self._steps += 1
-            step = optimizer.step(gradient, self._moments, int(self._steps[0]))
-            self._accumulator += np.float32(rate) * step
-            gradient[:] = 0
-
-    def _due(self, count: int) -> Lit:
-        """The lines of the tile that are due when ``count`` vectors have been applied."""
-        if self._lines.reads == self._lines.total:
-            return self._all
-        rows, columns = (np.ones(n, kind) for n, kind in zip(self._shape, _KINDS, strict=True))
-        side = (rows, columns)[self._of_outputs]
-        side[:] = 0
-        side[[turn.line for turn in self._lines.due(count)]] = 1
-        return Lit(rows, columns)
-
-    def _add(self, x: Array, d: Array, rate: float, due: Lit, turn: int) -> None:
-        """Add one more outer product, and write the lines that are due."""
-        settings = self._settings
-        any_pulses = add_and_count(
-            self._accumulator, x, d, rate, self._granularity, settings.longest, *due, self._counts
-        )
-        if any_pulses and settings.write is None:
-            self._below.pulse_counts(self._counts, slice(0, self._shape[0]), turn)
-        elif any_pulses:
-            for line in np.flatnonzero(self._counts.any(axis=1 - self._of_outputs)).tolist():
-                counts = self._counts[:, line] if self._of_outputs else self._counts[line]
-                values = counts.astype(np.float32)
-                one = Turn(line, turn + line, 0, is_last=False)
-                self._writer.by_trains(one, values, self._granularity)
-
-    def _rounded(self, values: Array, bins: int, first_example: int, side: int) -> Array:
-        """Vectors on levels between their largest magnitudes."""
-        if not bins:
-            return values
-        half = np.float32(bins // 2)
-        width = np.abs(values).max(axis=1, keepdims=True) / half
-        width[width == 0] = 1
-        steps = values / width
-        if self._settings.rounding == "stochastic":
-            for e, step in enumerate(steps):
-                shape = (1, len(step))
-                number = first_example + e
-                step += self._stream.uniform(Purpose.ROUNDING, shape, draw=number, part=side)[0]
-            steps = np.floor(steps)
-        else:
-            steps = np.trunc(steps + np.copysign(np.float32(0.5), steps))
-        rounded: Array = np.clip(steps, -half, half) * width
-        return rounded
-
-    def arrays(self) -> list[tuple[Factor, Array]]:
-        """Those of the cells."""
-        return self._below.arrays()
-
-    def state(self) -> State:
-        """State of the cells, and what has added up."""
-        below = {f"below_{name}": value for name, value in self._below.state().items()}
-        return {**below, "accumulator": self._accumulator, **self._moments, "steps": self._steps}
-
-    def load(self, state: State) -> None:
-        """Take over a saved state."""
-        self._below.load({name: state[f"below_{name}"] for name in self._below.state()})
-        self._accumulator[:] = state["accumulator"]
-        for name, moment in self._moments.items():
-            moment[:] = state[name]
-        self._steps[:] = state["steps"]

@@ -7,17 +7,12 @@ from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Many
 from crossmesh.tiles.analog.algorithms.base import Algorithm
-from crossmesh.tiles.analog.algorithms.chain import (
-    ChainCell,
-    FastRate,
-    LineReader,
-    LineWriter,
-    Link,
-    factors,
-)
+from crossmesh.tiles.analog.algorithms.chain import ChainCell, factors
+from crossmesh.tiles.analog.algorithms.chain_crossbar import FastRate, Link
+from crossmesh.tiles.analog.algorithms.line_access import LineReader, LineWriter
 from crossmesh.tiles.analog.algorithms.lines import LineSettings, Turn, lines_of
 from crossmesh.tiles.analog.array import Array, State
-from crossmesh.tiles.analog.cells import Cell, Crossbar
+from crossmesh.tiles.analog.cells import Cell, Crossbar, Pair
 from crossmesh.tiles.analog.costs import TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count, Level
 from crossmesh.tiles.analog.pulser import Site
@@ -86,6 +81,7 @@ class TikiTaka(Algorithm):
     words: ClassVar[int] = 0  # digital, per weight and link
     operations: ClassVar[int] = 1  # digital, per weight of a line: it is scaled
     moved_words: ClassVar[int] = 0  # read or written per weight of a line
+    needs_symmetry: ClassVar[bool] = True  # so that the first array forgets
 
     @model_validator(mode="after")
     def _lists_fit_the_arrays(self) -> Self:
@@ -108,11 +104,22 @@ class TikiTaka(Algorithm):
             algorithm=self, cells=cells, factors=tuple(factors(self.visible, self.arrays))
         )
 
-    def doubts(self, cell: Cell) -> str:
-        """Without a symmetry point, nothing leads A back to 0."""
-        fast = self.fast_cell or cell
-        why = getattr(fast, "lacks_symmetry", "")
-        return f"the fast array does not forget by itself where {why}" if why else ""
+    def doubts(self, cells: Sequence[Cell]) -> Sequence[str]:
+        """Why weights on such cells will hardly learn by it."""
+        doubts = []
+        if self.needs_symmetry and (why := symmetry_lacks(cells[0])):
+            doubts.append(
+                f"{self.kind}: old gradients stay on the fast array of cells {cells[0].kind}, as "
+                f"{why}; sgd or mixed_precision do not need them to go"
+            )
+        if self.every_counts == "vectors":
+            doubts += [
+                f"{self.kind}: more lines are transferred (reads: {self.reads}) than vectors go by "
+                f"(every: {every}), which a chip has to wait for"
+                for k in range(len(cells) - 1)
+                if self.reads > (every := self.of_link("every", k))
+            ]
+        return doubts
 
     def fast(self, cells: Sequence[Cell]) -> FastRate:
         """The rate of A in a chain of cells."""
@@ -161,6 +168,13 @@ class TikiTaka(Algorithm):
         return AddingLink(self, k, cell, arrays, site)
 
 
+def symmetry_lacks(cell: Cell) -> str:
+    """Why pulses up and down lead a cell to no point of its own, or nothing."""
+    if isinstance(cell, Pair):
+        return "one of a pair takes each direction" if cell.device.moves_one_way else ""
+    return getattr(cell, "lacks_symmetry", "")
+
+
 def check_moves_both_ways(cell: Cell, kind: str) -> None:
     """Refuse what cannot be a part of a chain, with the reason.
 
@@ -198,7 +212,10 @@ class AddingLink:
         self._reader = LineReader(
             algorithm.read or site.read, arrays[k], site, of_outputs=settings.of_outputs
         )
-        self._writer = LineWriter(arrays[k + 1], site.shape, of_outputs=settings.of_outputs)
+        written = site._replace(update=algorithm.write_update(site.update))
+        self._writer = LineWriter(
+            arrays[k + 1], cell.cells[k + 1].granularity, written, of_outputs=settings.of_outputs
+        )
 
     def move(self, turn: Turn, rate: float, fast_rate: float) -> None:
         """Add the line, times the rate of transfers."""

@@ -41,6 +41,11 @@ class AloneCrossbar:
         self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
 
     @property
+    def ages(self) -> bool:
+        """Whether cells change with time alone."""
+        return self._devices.decays
+
+    @property
     def pulses(self) -> int:
         """Pulses sent so far."""
         return self._pulser.pulses

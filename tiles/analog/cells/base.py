@@ -24,6 +24,11 @@ class Crossbar(Protocol):
     variance: Array | None
 
     @property
+    def ages(self) -> bool:
+        """Whether cells change as vectors go by, also without pulses."""
+        ...
+
+    @property
     def pulses(self) -> int:
         """Pulses sent so far on all word lines and bit lines."""
         ...
@@ -91,8 +96,8 @@ class Transfers(Protocol):
 class UnitCell(Without):
     """The devices at a crosspoint that hold one weight.
 
-    A cell defines ``n_arrays``, ``largest_conductance``, ``reach``, ``cell_bytes`` and
-    ``crossbar``.
+    A cell defines ``n_arrays``, ``largest_conductance``, ``reach``, ``granularity``,
+    ``cell_bytes`` and ``crossbar``.
 
     Attributes:
         holds_anything: Whether it is a number, without bounds, rather than devices.
@@ -121,6 +126,11 @@ class UnitCell(Without):
         raise NotImplementedError
 
     @property
+    def granularity(self) -> float:
+        """Mean change of the weight by one pulse at its middle, for which trains are scaled."""
+        raise NotImplementedError
+
+    @property
     def cell_bytes(self) -> int:
         """Bytes that a crossbar keeps per cell, from which the memory of a run is predicted."""
         raise NotImplementedError
@@ -139,6 +149,16 @@ class UnitCell(Without):
     def words(self) -> int:
         """Numbers in digital memory beside each cell."""
         return 0
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        """Why its training may fail, a line each."""
+        return ()
+
+    @property
+    def routes(self) -> Sequence[str]:
+        """What moves between its arrays and when, in words."""
+        return ()
 
     def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
         """What its transfers cost on a tile, one entry for each array that is read.

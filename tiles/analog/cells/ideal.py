@@ -41,6 +41,11 @@ class Ideal(UnitCell):
         return 1.0
 
     @property
+    def granularity(self) -> float:
+        """Change by a pulse, where pulses are counted."""
+        return GRANULARITY
+
+    @property
     def cell_bytes(self) -> int:
         """The number."""
         return FLOAT_BYTES
@@ -62,6 +67,11 @@ class IdealCrossbar:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.weights = np.zeros(shape, np.float32)
         self.pulses = 0
+
+    @property
+    def ages(self) -> bool:
+        """Whether cells change with time alone."""
+        return False
 
     def write(self, weights: Array) -> None:
         """Set the weights."""

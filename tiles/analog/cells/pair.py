@@ -1,5 +1,6 @@
 """Two devices in differential, and the refresh that pairs of one-way devices need."""
 
+import math
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -35,41 +36,49 @@ class Refresh(Frozen):
     Devices that move one way only fill up. Where one of a pair has passed ``saturation`` while
     the difference is below ``difference``, both in parts of the device's range, both devices are
     reset and the difference is rewritten into one of them, pulse by pulse, until half a step or
-    less is missing. The rule and its thresholds: aihwkit's ``OneSidedUnitCell``, arXiv 2104.02184;
-    Nandakumar et al. 2018 (doi 10.1063/1.5042408) use 0.75 and 0.19.
+    less is missing. Source: Nandakumar et al. 2018 (doi 10.1063/1.5042408), with 0.75 and 0.19.
+    aihwkit's ``OneSidedUnitCell`` (arXiv 2104.02184) asks for the ``smaller`` device instead.
 
     Attributes:
         every: Examples, or vectors where an example has several, between two checks; only pairs
             pulsed since are looked at.
         saturation: Part of the range from which a device counts as full.
-        difference: Pairs whose weight is beyond this part of the range are left as they are.
+        difference: Pairs whose weight is beyond this part of the range are left as they are; null:
+            none are.
+        smaller: Pairs whose smaller device is not above this part of the range are left as they are
+            [refresh_lower_thres].
         max_pulses: Pulses of a rewrite at most.
         reset: Conductance after a reset, above the lower bound, normalised.
         reset_noise: Its spread from reset to reset, absolute.
+        exact: Whether the difference is written as it is, as if by pulses of any size.
     """
 
     every: Count = 1
     saturation: float = Field(0.75, gt=0, le=1)
-    difference: float = Field(0.25, gt=0, le=1)
+    difference: float | None = Field(0.25, gt=0, le=1)
+    smaller: float = Field(0.0, ge=0, lt=1)
     max_pulses: Pulses = 31
     reset: float = Field(0.01, ge=0, le=1e6)
     reset_noise: float = Field(0.0, ge=0, le=1e6)
+    exact: bool = False
 
     def settings(self, device: Device) -> RefreshSettings:
         """The same for devices whose range is known."""
         lower, upper = device.limits
         return RefreshSettings(
             saturation=lower + self.saturation * (upper - lower),
-            difference=self.difference * (upper - lower),
+            difference=math.inf if self.difference is None else self.difference * (upper - lower),
             reset=self.reset,
             reset_noise=self.reset_noise,
             fresh_history=device.fresh_history,
             max_pulses=self.max_pulses,
+            smaller=lower + self.smaller * (upper - lower) if self.smaller else -math.inf,
+            is_exact=self.exact,
         )
 
     @model_validator(mode="after")
     def _there_is_room(self) -> Self:
-        if self.difference >= self.saturation:
+        if self.difference is not None and self.difference >= self.saturation:
             raise ValueError(
                 f"difference must be below saturation ({self.saturation}), got {self.difference}"
             )
@@ -154,6 +163,11 @@ class PairCrossbar:
         self._read_noise = device.read_noise
         self.weights = np.zeros(site.shape, np.float32)
         self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
+
+    @property
+    def ages(self) -> bool:
+        """Whether cells change with time alone."""
+        return self._plus.decays
 
     @property
     def pulses(self) -> int:

@@ -54,6 +54,11 @@ class Pairs(UnitCell):
         return sum(self.significances) * self.pair.reach
 
     @property
+    def granularity(self) -> float:
+        """That of the pair which takes the updates."""
+        return self.significances[0] * self.pair.granularity
+
+    @property
     def n_arrays(self) -> int:
         """The arrays of all pairs."""
         return len(self.significances) * self.pair.n_arrays
@@ -95,6 +100,11 @@ class PairsCrossbar:
         self.weights = np.zeros(site.shape, np.float32)
         noisy = self._pairs[0].variance is not None
         self.variance = np.zeros(site.shape, np.float32) if noisy else None
+
+    @property
+    def ages(self) -> bool:
+        """Whether cells change with time alone."""
+        return True
 
     @property
     def pulses(self) -> int:

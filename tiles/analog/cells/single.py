@@ -67,6 +67,11 @@ class SharedReference(UnitCell):
         return self.device.costs
 
     @property
+    def granularity(self) -> float:
+        """That of the device."""
+        return self.device.granularity
+
+    @property
     def cell_bytes(self) -> int:
         """Bytes that a crossbar keeps per cell: those of a device alone, and the weight."""
         return alone_bytes(self.device) + FLOAT_BYTES

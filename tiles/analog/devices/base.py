@@ -39,6 +39,8 @@ class Device(Frozen):
         holds_anything: Whether it is a number rather than a device.
         transfers: Schedule of transfers to other memories; a device alone has none.
         words: Numbers in digital memory beside it: none.
+        routes: What moves between its arrays: nothing.
+        doubts: Why its training may fail: nothing is known.
         source: Publication of model and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
     """
@@ -48,6 +50,8 @@ class Device(Frozen):
     holds_anything: ClassVar[bool] = False
     transfers: ClassVar[None] = None
     words: ClassVar[int] = 0
+    routes: ClassVar[tuple[str, ...]] = ()
+    doubts: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str]
     has_history: ClassVar[bool] = False
     if TYPE_CHECKING:

@@ -1,13 +1,12 @@
 """The 2PCM+3T1C cell of Ambrogio et al. 2018: its config, and a crossbar of such cells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State, device_bytes
 from crossmesh.tiles.analog.cells.base import UnitCell
@@ -15,33 +14,14 @@ from crossmesh.tiles.analog.cells.pcm_3t1c.capacitor_cells import CapacitorCells
 from crossmesh.tiles.analog.cells.pcm_3t1c.clock import DRIFT_EVERY, LEAK_EVERY, Clock
 from crossmesh.tiles.analog.cells.pcm_3t1c.memory import PcmMemory
 from crossmesh.tiles.analog.cells.pcm_3t1c.memory_pairs import MemoryPairs
+from crossmesh.tiles.analog.cells.pcm_3t1c.transfer import Transfer
 from crossmesh.tiles.analog.devices.capacitor import Capacitor
-from crossmesh.tiles.analog.devices.limits import Count, SiemensOrNone
 from crossmesh.tiles.analog.devices.unsupported import OF_3T1C
 from crossmesh.tiles.analog.parameters import level_bytes
 from crossmesh.tiles.analog.pulser import Pulser, Site
 
 _DRAWS = 16  # for one transfer
 _MEASURED, _SETTLED = 0, 1  # draws of a transfer, beside those of the writes
-
-
-class Transfer(Frozen):
-    """When and how weights go from the capacitors to the phase-change memories.
-
-    Attributes:
-        every: Examples between two transfers; vectors, where an example drives a tile with several.
-            Source: Ambrogio et al. 2018, Extended Data Fig. 2.
-        examples_per_row: Examples that pass between the transfers of two word lines; 0: training
-            waits until the whole array is transferred. Source: assumed.
-        offset_siemens: Taken off the weight before it is written, so that most errors need the
-            capacitor to go up, where it has more room. Source: the same, Extended Data Fig. 9.
-        read_noise_siemens: Deviation of the measured weight. Source: assumed.
-    """
-
-    every: Count = 8000
-    examples_per_row: int = Field(0, ge=0, le=10**9)
-    offset_siemens: SiemensOrNone = 2e-6
-    read_noise_siemens: SiemensOrNone = 0.1e-6
 
 
 class Pcm3T1C(UnitCell):
@@ -101,6 +81,14 @@ class Pcm3T1C(UnitCell):
     def transfers(self) -> Transfer | None:
         """As the config says."""
         return self.transfer
+
+    @property
+    def routes(self) -> Sequence[str]:
+        """Capacitors are read, memories written."""
+        transfer = self.transfer
+        return (
+            [f"capacitors to memories: all word lines every {transfer.every}"] if transfer else []
+        )
 
     @property
     def unit_siemens(self) -> float:
@@ -166,6 +154,11 @@ class Pcm3T1CCrossbar:
         self._count = 0
         self.weights = np.zeros(site.shape, np.float32)
         self.variance = self._memories.variance
+
+    @property
+    def ages(self) -> bool:
+        """Whether cells change with time alone."""
+        return True
 
     @property
     def pulses(self) -> int:
