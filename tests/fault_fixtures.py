@@ -40,7 +40,7 @@ class Row(NamedTuple):
 def hosts():
     if reason := why_not():
         pytest.skip(reason)
-    with Hosts(3) as hosts:
+    with Hosts(3, is_timed=bool(TABLE)) as hosts:
         yield hosts
 
 

@@ -1,5 +1,6 @@
 """Three hosts with an address each: the same bits, and channels that only the hosts can use."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -67,11 +68,12 @@ def test_three_hosts_give_the_same_bits_over_encrypted_channels(hosts, tmp_path)
     wait_for(lambda: not hosts.actors(), 20, "the end of all actors")
 
 
-def names() -> set[str]:
-    """Namespaces and folders of hosts."""
+def names(pid) -> set[str]:
+    """Namespaces and folders of the hosts of a process."""
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
-    folders = Path(tempfile.gettempdir()).glob("crossmesh-[0-9]*")
-    return {line.split()[0] for line in listed.stdout.splitlines()} | {p.name for p in folders}
+    found = {line.split()[0] for line in listed.stdout.splitlines()}
+    found |= {path.name for path in Path(tempfile.gettempdir()).iterdir()}
+    return {name for name in found if name.startswith(f"crossmesh-{pid}-")}
 
 
 def runs(pid) -> bool:
@@ -87,22 +89,21 @@ def fail_while_a_process_is_frozen(before):
         frozen = hosts[1].popen("sleep", "1000", env=hosts.env)
         wait_for(hosts[1].processes, 5)
         frozen.send_signal(signal.SIGSTOP)
-        assert len(names() - before) == 4
+        assert len(names(os.getpid()) - before) == 4
         raise KeyError(frozen)
 
 
 def test_nothing_outlives_hosts_however_they_end():
-    before = names()
+    before = names(os.getpid())
 
     with pytest.raises(KeyError) as raised:
         fail_while_a_process_is_frozen(before)
 
     assert raised.value.args[0].wait(5) == -signal.SIGKILL
-    assert names() == before
+    assert names(os.getpid()) == before
 
 
 def test_what_a_killed_test_has_left_is_swept_away():
-    before = names()
     code = (
         "import os, time; from tests.hosts import Hosts; hosts = Hosts(1, ray=False).__enter__(); "
         "left = hosts[0].popen('sleep', '1000', env=hosts.env); print(left.pid, flush=True); "
@@ -113,9 +114,9 @@ def test_what_a_killed_test_has_left_is_swept_away():
     killed.kill()
     killed.wait()
     killed.stdout.close()
-    assert len(names() - before) == 3
+    assert len(names(killed.pid)) == 3
 
     sweep()
 
-    assert names() == before
+    assert names(killed.pid) == set()
     wait_for(lambda: not runs(left), 5)
