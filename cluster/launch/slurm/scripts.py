@@ -53,8 +53,16 @@ await() {  # wait for a child, whatever signals come; its exit status is in $sta
   done
 }
 
-is_node_lost() {  # a step on all nodes can be had no more
-  ! timeout 60 srun --overlap --nodes="$nodes" --ntasks="$nodes" --mem=0 true 2> /dev/null
+is_node_lost() {  # its Ray was killed, or a step on all nodes can be had no more
+  [ -s "$killed" ] ||
+    ! timeout 60 srun --overlap --nodes="$nodes" --ntasks="$nodes" --mem=0 true 2> /dev/null
+}
+
+heard() {  # pass on what the step says; Slurm may kill a task of it as a rest of an earlier step
+  while IFS= read -r line; do
+    echo "$line" >&2
+    case "$line" in "srun: error: "*": task"*": Killed") echo "$line" >> "$killed" ;; esac
+  done
 }
 
 queue_again() {
@@ -62,7 +70,8 @@ queue_again() {
   scontrol requeue "$SLURM_JOB_ID" && exit "$status"
 }
 
-rm -f "${here%/node}/job.ended"
+killed=$here/killed
+rm -f "${here%/node}/job.ended" "$killed"
 set -e
 . "$here/env.sh"
 found=$(python3 "$here/address.py" $port)
@@ -70,10 +79,12 @@ set +e
 read -r -d '' address head_options <<< "$found"
 say "job $SLURM_JOB_ID on $SLURM_JOB_NODELIST, Ray at $address"
 
+exec 9> >(heard)
 exec 8> >(exec srun --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 \\
   --cpus-per-task="$cpus" --kill-on-bad-exit=0 --no-kill --wait=0 \\
-  bash "$here/node.sh" "$address" "$cpus" "$wait_s" "$requeue" $head_options)
+  bash "$here/node.sh" "$address" "$cpus" "$wait_s" "$requeue" $head_options 2>&9 9>&-)
 step=$!
+exec 9>&-
 until (: < "/dev/tcp/${address%:*}/${address##*:}") 2> /dev/null || [ -n "$asked" ]; do
   if ! kill -0 "$step" 2> /dev/null || [ "$SECONDS" -gt "$wait_s" ]; then
     say "Ray did not start on the first node within $wait_s s"

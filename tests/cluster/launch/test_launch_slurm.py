@@ -3,8 +3,10 @@
 import importlib.metadata
 import re
 import shutil
+import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,45 @@ def test_ray_on_slurm_is_run_with_documented_options(generate):
     assert set(re.findall(r"--([a-z-]+)", "".join(steps))) <= SRUN
     assert {"head", "address", "temp-dir", "min-worker-port"} <= options
     assert options <= documented("start")
+
+
+SRUN_STAND_IN = f"""
+exec {sys.executable} -c '
+import socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[2]))):
+    print(sys.argv[1], file=sys.stderr, flush=True)
+    assert sys.stdin.readline() == "end\\n"
+' "$STEP_SAYS" "$PORT"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "is_queued"),
+    [
+        ("srun: error: n2: task 1: Killed", True),
+        ("srun: error: n[2-3]: tasks 1-2: Killed", True),
+        ("srun: error: n2: task 1: Exited with exit code 1", False),
+    ],
+)
+def test_a_job_whose_ray_slurm_has_killed_on_a_node_is_queued_again(
+    said, is_queued, generate, stand_ins
+):
+    folder = generate("slurm", activate=[])
+    (folder / "node/token").write_text("0" * 64)
+    (folder / "node/train.sh").write_text("sleep 0.5; echo error: too few nodes >&2; exit 1\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    stand_ins.add("python3", f"echo 127.0.0.1:{port}")
+    stand_ins.add("srun", f'[ "${{!#}}" != true ] || exit 0\n{SRUN_STAND_IN}')
+    stand_ins.add("scontrol")
+    environment = {**stand_ins.environment, "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-3]",
+                   "STEP_SAYS": said, "PORT": port}  # fmt: skip
+    done = subprocess.run(["bash", folder / "job.sbatch"], env=environment, check=False,
+                          capture_output=True, text=True, timeout=60)  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [said, "error: too few nodes"]
+    assert ("scontrol requeue 7" in stand_ins.calls) == is_queued, done.stdout
 
 
 @pytest.mark.parametrize("name", GENERATED)

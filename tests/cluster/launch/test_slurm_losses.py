@@ -40,7 +40,7 @@ def test_a_run_goes_on_without_a_node_that_is_lost(launch, slurm):
 
 
 def test_a_run_that_cannot_go_on_without_a_node_is_queued_again(launch, slurm):
-    run = launch(*LONG, "engine.recoveries_per_hour=0").start()
+    run = launch(*LONG, "engine.recoveries_per_hour=0", "engine.timeout_s=90").start()
     run.await_log("epoch 2:")
     slurm.nodes[1].cut()
     run.await_log("queued again")
