@@ -19,11 +19,10 @@ help:  ## list the targets
 train: $(VENV)/.ready  ## train a small network on handwritten digits
 	$(BIN)/crossmesh train digits
 
-test: $(VENV)/.ready-dev  ## run all tests: those on Ray after the others, then those on real parts
+test: $(VENV)/.ready-dev  ## run all tests: those on Ray or on real parts after the others
 	@status=0; \
 	$(PYTEST) -n 3 -m "not (ray or cluster)" || status=1; \
-	$(PYTEST) -n 3 --no-loadscope-reorder -m "ray and not cluster" || status=1; \
-	$(PYTEST) -n 3 --no-loadscope-reorder -m cluster || status=1; \
+	$(PYTEST) -n 3 --no-loadscope-reorder -m "ray or cluster" || status=1; \
 	exit $$status
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes

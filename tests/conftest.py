@@ -13,6 +13,29 @@ settings.load_profile("crossmesh")
 
 collect_ignore = ["plugins"]  # another package, installed and tested by test_plugins.py
 SHARED = Path(__file__).parents[1].parent / "shared"
+# Files whose tests take minutes on two cores, longest first. They begin first, so that no worker is
+# at work long after the others.
+LONGEST = (
+    "test_slurm_for_real.py",
+    "test_slurm_losses.py",
+    "test_launch_ssh.py",
+    "test_faults.py",
+    "test_launch_ec2.py",
+    "test_faults_and_resumes.py",
+    "test_launch_ec2_whole.py",
+    "test_supervision.py",
+    "test_launch_local.py",
+    "test_launch_endings.py",
+    "test_memory.py",
+    "test_growth.py",
+    "test_executors.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files; `make test` hands them out in this order."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope="session", autouse=True)

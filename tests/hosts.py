@@ -444,10 +444,11 @@ def _shell(*command: str, lenient: bool = False) -> str:
 
 
 def wait_for(condition: Callable[[], object], within_s: float, what: str = "") -> float:
-    """Wait until a condition holds; the seconds it took."""
+    """Wait until a condition holds; the seconds it took. It is asked seldom after a while."""
     start = time.monotonic()
     while not condition():
-        if time.monotonic() - start > within_s:
+        waited_s = time.monotonic() - start
+        if waited_s > within_s:
             raise TimeoutError(f"not within {within_s} s: {what or condition}")
-        time.sleep(0.02)
+        time.sleep(min(0.25, max(0.02, waited_s / 20)))
     return time.monotonic() - start

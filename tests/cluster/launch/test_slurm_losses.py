@@ -15,11 +15,12 @@ def test_a_job_whose_time_is_up_is_queued_again_and_goes_on(launch, slurm):
     slurm.login.run("scontrol", "update", f"JobId={run.number}", f"TimeLimit={minutes}")
     run.await_log("queued again")
     slurm.login.run("scontrol", "update", f"JobId={run.number}", "TimeLimit=30")
+    expected = run.expected_digest
 
     run.await_state("COMPLETED")
     assert run.shown()["Restarts"] == "1"
     assert "resumed after" in run.log
-    assert run.digest == run.expected_digest
+    assert run.digest == expected
     written(
         "Time limit and requeue",
         [run],
@@ -45,9 +46,10 @@ def test_a_run_that_cannot_go_on_without_a_node_is_queued_again(launch, slurm):
     slurm.nodes[1].cut()
     run.await_log("queued again")
     slurm.nodes[1].mend()
+    expected = run.expected_digest
 
     run.await_state("COMPLETED")
-    assert run.digest == run.expected_digest
+    assert run.digest == expected
     written(
         "A node that is cut off, from a run that may not recover",
         [run],
@@ -62,7 +64,8 @@ def test_a_job_whose_head_is_lost_is_queued_again_and_goes_on(launch, slurm):
     head.kill()
     run.await_state("PENDING")
     slurm.boot(head)
+    expected = run.expected_digest
 
     run.await_state("COMPLETED")
-    assert run.digest == run.expected_digest
+    assert run.digest == expected
     written("A lost first node", [run], f"{head.name} is switched off after the second epoch.")
