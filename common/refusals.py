@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from crossmesh.common.registry import Kinds
 
-# Tags of a union of a list and a model, which its errors carry in their location.
-AS_LIST, AS_MAPPING = "[list]", "[mapping]"
+# Tags of a union of a number, a list and a model, which its errors carry in their location.
+AS_NUMBER, AS_LIST, AS_MAPPING = "[number]", "[list]", "[mapping]"
 
 _MOST_LETTERS = 3000  # of a message
 _RULES = {
@@ -116,7 +116,7 @@ def _place(
     owner = root
     here: list[Any] = [root]  # what the value at the path may be
     for key in location:
-        if key in {AS_LIST, AS_MAPPING}:
+        if key in {AS_NUMBER, AS_LIST, AS_MAPPING}:
             here = [kind for kind in here if (typing.get_origin(kind) is tuple) == (key == AS_LIST)]
             continue
         models = [kind for kind in here if isinstance(kind, type) and issubclass(kind, BaseModel)]

@@ -15,8 +15,8 @@ Networks and studies
     load_study, run_study, Study  configs and seeds side by side
 
 Kinds, by the names that configs use; packages add theirs through entry points
-    devices, cells, layers, losses, sources, topologies, schedules, launchers,
-    backends
+    devices, cells, layers, losses, sources, topologies, schedules, learning_rates,
+    launchers, backends
     kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crossmesh.emulator.chip.report import chip_report as chip
     from crossmesh.emulator.config.layers import LAYERS as layers
     from crossmesh.emulator.config.loading import load_config
+    from crossmesh.emulator.config.rates import RATES as learning_rates
     from crossmesh.emulator.config.run import RunConfig
     from crossmesh.emulator.data import SOURCES as sources
     from crossmesh.emulator.onnx_io.torch_path import from_torch
@@ -72,6 +73,7 @@ _WHERE = {
     "from_torch": "emulator.onnx_io.torch_path",
     "launchers": "cluster.launch.kinds:LAUNCHERS",
     "layers": "emulator.config.layers:LAYERS",
+    "learning_rates": "emulator.config.rates:RATES",
     "load_config": "emulator.config.loading",
     "load_study": "emulator.study",
     "losses": "tiles.digital:LOSSES",
@@ -100,6 +102,7 @@ __all__ = [
     "kinds",
     "launchers",
     "layers",
+    "learning_rates",
     "load_config",
     "load_study",
     "losses",

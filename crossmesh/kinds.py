@@ -4,6 +4,7 @@ Devices        Device, StepDevice, Retention; Functions, register_model, rows of
 Unit cells     UnitCell; what it takes and returns: Site, Crossbar; CellCosts, also of devices
 Layers         AnyLayer, NamedLayer with one input, ImageLayer, SequenceLayer, TileLayer
 Functions      Function and Learned of digital units, and the Call that they get; Loss
+Learning       RateSchedule with the Moment that it gets
 Chips          Topology with its FloorPlan, Schedule of Slots with a Phase, Backend of AnalogTiles
 Data           a function of DataConfig that gives a Dataset of Examples
 Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
@@ -19,6 +20,7 @@ from crossmesh.emulator.config.layer import (
     SequenceLayer,
     TileLayer,
 )
+from crossmesh.emulator.config.rates import Moment, RateSchedule
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.interconnect.noc import FloorPlan, Topology
@@ -78,9 +80,11 @@ __all__ = [
     "LaunchPlan",
     "Learned",
     "Loss",
+    "Moment",
     "NamedLayer",
     "Order",
     "Phase",
+    "RateSchedule",
     "Retention",
     "Schedule",
     "SequenceLayer",

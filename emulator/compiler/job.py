@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -15,6 +16,7 @@ from crossmesh.emulator.compiler.feed import ShuffledFeed
 from crossmesh.emulator.compiler.mapping import Weights, initial_weights
 from crossmesh.emulator.compiler.resolving import ResolvedNetwork, resolve
 from crossmesh.emulator.config.layers import Layer
+from crossmesh.emulator.config.rates import EpochLoss, rates_of
 from crossmesh.emulator.config.run import Imported, RunConfig
 from crossmesh.emulator.data import Dataset, load
 from crossmesh.emulator.network.assembly import Settings
@@ -119,11 +121,18 @@ class Job:
         """``weights`` without the data, fit to be sent to other processes."""
         return partial(initial_weights, self.network, self.config.seed, self.given)
 
-    def epoch(self, number: int) -> Span:
-        """The span that trains a whole epoch."""
-        return self.span(number, 0, self.n_train, NOTHING)
+    def epoch(self, number: int, losses: Sequence[EpochLoss] = ()) -> Span:
+        """The span that trains a whole epoch, after epochs with some losses."""
+        return self.span(number, 0, self.n_train, NOTHING, losses)
 
-    def span(self, epoch: int, start: int, stop: int, measured: Sums) -> Span:
+    def span(
+        self,
+        epoch: int,
+        start: int,
+        stop: int,
+        measured: Sums,
+        losses: Sequence[EpochLoss] = (),
+    ) -> Span:
         """The span that trains the examples from ``start`` to ``stop`` of an epoch.
 
         Args:
@@ -131,11 +140,14 @@ class Job:
             start: First position in the epoch's order.
             stop: One past the last.
             measured: What was measured since the last row of the metrics, before this span.
+            losses: Losses of the epochs before, where the learning rate depends on them.
         """
         training = self.config.training
         together = min(training.examples_together, self.n_train)
         per_update = training.batch // training.examples_together
         per_update = min(per_update, -(-self.n_train // together))  # a batch beyond the data
+        updates = range(start, stop, together * per_update)
+        rates = rates_of(training.learning_rate, epoch, self.n_train, updates, losses)
         return Span(
             schedule=schedule(training.schedule, per_update),
             micro_batch=together,
@@ -143,11 +155,12 @@ class Job:
             epoch=epoch,
             first=start,
             first_example=epoch * self.n_train + start,
-            learning_rate=training.rate(epoch),
+            learning_rate=rates[0],
             evaluation=None,
             log_every=training.log_every or max(1, self.n_train // 10),
             measured=measured,
             is_last=stop == self.n_train,
+            rates=rates if len(set(rates)) > 1 else (),
         )
 
     def evaluation(self, number: int) -> Span:

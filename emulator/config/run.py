@@ -14,6 +14,7 @@ from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.config.engine import CheckpointConfig, Engine
 from crossmesh.emulator.config.layer import TileLayer
 from crossmesh.emulator.config.layers import Layer
+from crossmesh.emulator.config.rates import LearningRate, RateSchedule, check_epochs
 from crossmesh.emulator.data import DataConfig
 from crossmesh.emulator.data.config import UserPath
 from crossmesh.interconnect.schedule import SCHEDULES
@@ -75,16 +76,6 @@ class Mapping(Frozen):
     vectors_per_tile: int | None = Field(None, ge=1)
 
 
-class RatePoint(Frozen):
-    """A learning rate that holds from an epoch on (counted from 0)."""
-
-    epoch: int = Field(ge=0)
-    value: float = Field(gt=0)
-
-
-LearningRate = Annotated[float, Field(gt=0)] | Annotated[Many[RatePoint], Field(min_length=1)]
-
-
 class Training(Frozen):
     """Training settings.
 
@@ -93,7 +84,8 @@ class Training(Frozen):
         batch: Examples between two updates under ``synchronous``; under the other schedules it
             equals ``micro_batch``.
         micro_batch: Examples that move together and see the same weights; by default ``batch``.
-        learning_rate: Factor of every example's outer product, or a list of {epoch, value}.
+        learning_rate: Factor of every example's outer product: a number, a list of {epoch, value},
+            or a schedule by its ``kind``.
         schedule: Order of forward, backward and update over the stages of the pipeline.
         algorithm: What updates do to the arrays of the tiles.
         shuffle: Whether every epoch takes the examples in an order of its own, a function of seed
@@ -134,12 +126,7 @@ class Training(Frozen):
 
     @model_validator(mode="after")
     def _rates_follow_the_epochs(self) -> Self:
-        if isinstance(self.learning_rate, tuple):
-            epochs = [point.epoch for point in self.learning_rate]
-            if epochs[0] != 0 or epochs != sorted(set(epochs)):
-                raise ValueError(
-                    f"learning_rate must list increasing epochs from 0, got epochs {epochs}"
-                )
+        check_epochs(self.learning_rate)
         return self
 
     @property
@@ -147,11 +134,10 @@ class Training(Frozen):
         """Examples per micro-batch."""
         return self.micro_batch or self.batch
 
-    def rate(self, epoch: int) -> float:
-        """Learning rate in an epoch."""
-        if isinstance(self.learning_rate, float):
-            return self.learning_rate
-        return [point.value for point in self.learning_rate if point.epoch <= epoch][-1]
+    @property
+    def watches_losses(self) -> bool:
+        """Whether the learning rate depends on losses, and so on how they are measured."""
+        return isinstance(self.learning_rate, RateSchedule) and self.learning_rate.watches
 
 
 def _form(network: object) -> str:

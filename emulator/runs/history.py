@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from crossmesh.emulator.config.rates import EpochLoss
 from crossmesh.tiles.runtime.program import NOTHING, Sums
 
 
@@ -73,6 +74,17 @@ class History:
         """Accuracy when the network was last tested; None if that is unknown."""
         tested = (row.test_accuracy for row in reversed(self.rows) if row.test_loss is not None)
         return next(tested, None)
+
+    def losses(self) -> list[EpochLoss]:
+        """Losses of the epochs that are finished."""
+        found, total, before, begun = [], 0.0, 0, 0
+        for row in self.rows:
+            total += row.loss * (row.examples - before)
+            before = row.examples
+            if row.test_loss is not None:
+                found.append(EpochLoss(total / (before - begun), row.test_loss))
+                total, begun = 0.0, before
+        return found
 
     def restored(self, earlier: "History") -> None:
         """Go back to an earlier state, but for the time that was spent and what was survived."""

@@ -80,7 +80,10 @@ def digest(config: RunConfig, exclude: dict[str, Any]) -> str:
 
 def lineage(config: RunConfig) -> str:
     """sha256 of what decides the chip's state after a number of examples."""
-    return digest(config, _FREE)
+    free = dict(_FREE)
+    if config.training.watches_losses:  # as they are measured, they decide the learning rate
+        free["training"] = free["training"] - {"log_every", "test_examples", "evaluation_batch"}
+    return digest(config, free)
 
 
 def read_manifest(folder: Storage) -> Manifest:

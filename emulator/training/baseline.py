@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.compiler.mapping import join
+from crossmesh.emulator.config.rates import EpochLoss
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.interconnect.schedule import Sequential
 from crossmesh.tiles.analog.tile import TileConfig
@@ -29,6 +30,9 @@ class FloatTwin:
 
     Args:
         job: The job whose network, loss, examples and initial weights to take.
+
+    Attributes:
+        losses: Of each epoch, where the learning rate depends on them.
     """
 
     def __init__(self, job: Job) -> None:
@@ -51,6 +55,7 @@ class FloatTwin:
         )
         self._host = TileHost(assignment, job.feeds)
         self._host.write(job.initial())
+        self.losses: list[EpochLoss] = []
 
     @property
     def weights(self) -> dict[str, NDArray[np.float32]]:
@@ -65,7 +70,7 @@ class FloatTwin:
             epoch: Its number.
             watch: Called after every batch with the examples of the epoch done so far.
         """
-        span = self._job.epoch(epoch)
+        span = self._job.epoch(epoch, self.losses)
         if span.schedule.round is None:  # a pipeline that never drains is what a chip adds
             span = replace(span, schedule=Sequential())
         done = 0
@@ -76,7 +81,11 @@ class FloatTwin:
             if watch is not None:
                 watch(done)
 
-        self._host.run(span, count)
+        rows = self._host.run(span, count).rows
+        if self._job.config.training.watches_losses:
+            sizes = np.diff([row.examples for row in rows], prepend=0)
+            loss = float(np.dot(sizes, [row.loss for row in rows])) / span.n_examples
+            self.losses.append(EpochLoss(loss, self.test().loss))
 
     def test(self) -> Measurement:
         """Loss and accuracy on the test set."""

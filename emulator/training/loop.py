@@ -142,7 +142,7 @@ class TrainingLoop:
         """Train a span; test and save where that is due."""
         history = self.history
         done = history.examples - history.epoch * self._job.n_train
-        span = self._spans.next(history.epoch, done, history.measured)
+        span = self._spans.next(history)
         with contextlib.ExitStack() as stack:
             if span.schedule.round is not None:  # it ends soon: a signal waits for the checkpoint
                 stack.enter_context(interrupts.deferred())

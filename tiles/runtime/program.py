@@ -198,6 +198,7 @@ class Span:
         first: Position of the span's first example in the epoch's order.
         first_example: Number of the first example over all epochs, which keys the noise.
         learning_rate: For every example's outer product.
+        rates: The same for each update of the span, where they are not all alike.
         evaluation: Number of the evaluation, or None for training.
         log_every: Examples between two rows of the metrics.
         measured: What was measured since the last row, before this span.
@@ -215,6 +216,7 @@ class Span:
     log_every: int
     measured: Sums = NOTHING
     is_last: bool = True
+    rates: tuple[float, ...] = ()
 
     @property
     def n_micro_batches(self) -> int:
@@ -225,6 +227,12 @@ class Span:
     def examples_per_update(self) -> int:
         """Examples between two updates of a tile, at most."""
         return self.micro_batch * self.schedule.micro_batches_per_update
+
+    def rate(self, micro_batch: int) -> float:
+        """Learning rate of the update that a micro-batch is a part of."""
+        if not self.rates:
+            return self.learning_rate
+        return self.rates[micro_batch // self.schedule.micro_batches_per_update]
 
     def examples(self, micro_batch: int) -> tuple[int, int]:
         """First and one past the last example of a micro-batch, counted from the span's start."""

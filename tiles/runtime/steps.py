@@ -185,7 +185,7 @@ class Binder:
     def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
         update, number = self._array(op).update, self._numbering(op)
         x, d = (_contiguous(part.get) for part in parts)
-        return lambda m, first, span: update(x(m), d(m), span.learning_rate, number(m, first, span))
+        return lambda m, first, span: update(x(m), d(m), span.rate(m), number(m, first, span))
 
     def _array(self, op: Operation) -> AnalogTile | Sliding:
         """What performs the cycles of a tile for an operation."""
@@ -276,14 +276,14 @@ class Binder:
     def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
         if self._program.has_digital_bias(op):
             parameters, error = self._memory(op).parameters, _contiguous(parts[0].get)
-            return lambda m, first, span: learn_bias(parameters, error(m), span.learning_rate)
+            return lambda m, first, span: learn_bias(parameters, error(m), span.rate(m))
         function, call = self._program.functions[op.node], self._call(op)
         assert isinstance(function, Learned)
         d, *rest = (_contiguous(part.get) for part in parts)
 
         def learn(m: int, first: int, span: Span) -> None:
             inputs = [get(m) for get in rest]
-            function.learn(d(m), inputs, call(first, span), span.learning_rate)
+            function.learn(d(m), inputs, call(first, span), span.rate(m))
 
         return learn
 
