@@ -8,6 +8,7 @@ from benchmarks.figures import Figure, Seconds, figure, ratios, take_turns
 from benchmarks.plain import PlainNetwork
 from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.loading import load_config
+from crossmesh.emulator.config.rates import first_rate
 from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.executors.executor import Executor
 
@@ -79,7 +80,8 @@ def turn_of(executor: Executor, job: Job) -> Callable[[], object]:
 def _numpy(job: Job) -> Callable[[], None]:
     """The same examples in the same batches through a float32 network."""
     network, feed = PlainNetwork(job), job.feeds["train"]
-    epochs, batch, rate = count(), job.config.training.batch, job.config.training.rate(0)
+    epochs, batch = count(), job.config.training.batch
+    rate = first_rate(job.config.training.learning_rate)
 
     def turn() -> None:
         epoch = next(epochs)

@@ -16,7 +16,7 @@ Networks and studies
 
 Kinds, by the names that configs use; packages add theirs through entry points
     devices, cells, layers, losses, sources, topologies, schedules, learning_rates,
-    launchers, backends
+    optimizers, launchers, backends
     kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from crossmesh.tiles.analog.cells import CELLS as cells
     from crossmesh.tiles.analog.devices import DEVICES as devices
     from crossmesh.tiles.digital import LOSSES as losses
+    from crossmesh.tiles.digital import OPTIMIZERS as optimizers
 
 # Where each name is, and what it is called there if otherwise.
 _WHERE = {
@@ -77,6 +78,7 @@ _WHERE = {
     "load_config": "emulator.config.loading",
     "load_study": "emulator.study",
     "losses": "tiles.digital:LOSSES",
+    "optimizers": "tiles.digital:OPTIMIZERS",
     "run_study": "emulator.study",
     "schedules": "interconnect.schedule:SCHEDULES",
     "sources": "emulator.data:SOURCES",
@@ -106,6 +108,7 @@ __all__ = [
     "load_config",
     "load_study",
     "losses",
+    "optimizers",
     "run_study",
     "schedules",
     "sources",

@@ -4,7 +4,7 @@ Devices        Device, StepDevice, Retention; Functions, register_model, rows of
 Unit cells     UnitCell; what it takes and returns: Site, Crossbar; CellCosts, also of devices
 Layers         AnyLayer, NamedLayer with one input, ImageLayer, SequenceLayer, TileLayer
 Functions      Function and Learned of digital units, and the Call that they get; Loss
-Learning       RateSchedule with the Moment that it gets
+Learning       RateSchedule with the Moment that it gets; Optimizer
 Chips          Topology with its FloorPlan, Schedule of Slots with a Phase, Backend of AnalogTiles
 Data           a function of DataConfig that gives a Dataset of Examples
 Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
@@ -40,7 +40,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     register_model,
 )
 from crossmesh.tiles.analog.pulser import Site
-from crossmesh.tiles.digital import Call, Function, Learned, Loss
+from crossmesh.tiles.digital import Call, Function, Learned, Loss, Optimizer
 
 if TYPE_CHECKING:
     from crossmesh.cluster.launch.files import LaunchPlan
@@ -82,6 +82,7 @@ __all__ = [
     "Loss",
     "Moment",
     "NamedLayer",
+    "Optimizer",
     "Order",
     "Phase",
     "RateSchedule",

@@ -173,6 +173,7 @@ class LearnedTests(FunctionTests):
         for array, old in zip(inputs, kept, strict=True):
             np.testing.assert_array_equal(array, old, "learn must leave its inputs")
         change = (call.parameters - before)[self.follow] / rate
+        error = self.function.parameter_error(_view(d), given, call)
 
         def total(parameters: Array) -> float:
             moved = call._replace(parameters=parameters)
@@ -181,6 +182,10 @@ class LearnedTests(FunctionTests):
         np.testing.assert_allclose(
             change, _slopes(total, before)[self.follow], atol=self.tolerance,
             err_msg="learn must add the rate times the gradient by the parameters",
+        )  # fmt: skip
+        np.testing.assert_allclose(
+            change[: len(error)], error, atol=self.tolerance,
+            err_msg="learn must add the rate times parameter_error",
         )  # fmt: skip
         call.parameters[:] = before
         self.function.learn(np.zeros_like(d), given, call, rate)

@@ -1,15 +1,22 @@
 """Compilation: from a network to a program."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, node_homes, weight_scale
 from crossmesh.emulator.compiler.operations import Compiler
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.digital import Digital, Loss
+from crossmesh.tiles.digital import Digital, Loss, Rule
 from crossmesh.tiles.runtime.program import Program
 
 
 def compile_program(
-    network: Network, loss: Loss, given: Weights | None = None, outputs: int | None = None
+    network: Network,
+    loss: Loss,
+    given: Weights | None = None,
+    outputs: int | None = None,
+    rules: Mapping[str, Rule] = MappingProxyType({}),
 ) -> Program:
     """Map a network to tiles and list what is done for each micro-batch.
 
@@ -18,6 +25,7 @@ def compile_program(
         loss: The loss.
         given: Initial weights that are not drawn, by matrix.
         outputs: Outputs of an example that are right or wrong; by default one per position.
+        rules: What is changed by more than the rate times the error, by matrix or node.
     """
     blocks = cut(network)
     matrices: list[Matrix | None] = []  # of each block, but for a bias by itself
@@ -41,6 +49,11 @@ def compile_program(
         windows={node.name: node.window for node in network.nodes if node.window},
         loss=loss,
         outputs=outputs or network.output.positions,
+        rules={
+            block.tile: rules[block.layer]
+            for block in blocks
+            if block.home is not None and block.layer in rules
+        },
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from crossmesh.common.frozen import Frozen
 from crossmesh.tiles.analog.algorithms import AnyAlgorithm
 from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.digital import AnyOptimizer
 
 # No dot: behind it, the network names the parts of a layer.
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -133,6 +134,8 @@ class TileLayer(NamedLayer):
         digital: Whether its weights lie in digital memory instead: numbers, exact products.
         frozen: Whether its weights stay as they are.
         algorithm: How its weights are trained, if not as ``training.algorithm`` says.
+        optimizer: What changes its weights or bias in digital memory; by default as
+            ``training.optimizer``.
     """
 
     tile: TileConfig | None = None
@@ -140,11 +143,24 @@ class TileLayer(NamedLayer):
     digital: bool = False
     frozen: bool = False
     algorithm: AnyAlgorithm | None = None
+    optimizer: AnyOptimizer | None = None
 
     @property
     def has_bias(self) -> bool:
         """Whether it adds a bias, on a word line or digital as its tiles say."""
         return bool(getattr(self, "bias", False))
+
+
+class ParameterLayer(NamedLayer):
+    """A layer of digital units with parameters of its own.
+
+    Attributes:
+        frozen: Whether they stay as they are.
+        optimizer: What changes them; by default as ``training.optimizer``.
+    """
+
+    frozen: bool = False
+    optimizer: AnyOptimizer | None = None
 
 
 def layer_name(layer: AnyLayer, number: int) -> str:

@@ -10,6 +10,7 @@ from crossmesh.emulator.config.layer import (
     AnyLayer,
     ImageLayer,
     NamedLayer,
+    ParameterLayer,
     SequenceLayer,
     TileLayer,
 )
@@ -134,15 +135,10 @@ class EmbeddingLayer(TileLayer):
         return "tokens"
 
 
-class PositionLayer(NamedLayer, SequenceLayer):
-    """Adds a learned vector to every step of a sequence.
-
-    Attributes:
-        frozen: Whether they stay as they are.
-    """
+class PositionLayer(ParameterLayer, SequenceLayer):
+    """Adds a learned vector to every step of a sequence."""
 
     kind: Literal["position"] = "position"
-    frozen: bool = False
 
 
 class PoolLayer(NamedLayer, ImageLayer):
@@ -192,7 +188,7 @@ class PlainLayer(NamedLayer):
         return self.kind in ACTIVATIONS
 
 
-class NormLayer(NamedLayer):
+class NormLayer(ParameterLayer):
     """Normalisation, with a learned factor and offset for every feature.
 
     Attributes:
@@ -201,12 +197,12 @@ class NormLayer(NamedLayer):
         epsilon: Added to the variance.
         momentum: Weight of the newest micro-batch in the running means; ``batch_norm`` only.
         frozen: Whether nothing of it changes; ``batch_norm`` then uses its running means.
+        optimizer: What changes factors and offsets; by default as ``training.optimizer``.
     """
 
     kind: Literal["batch_norm", "layer_norm"]
     epsilon: float = Field(1e-5, gt=0)
     momentum: float = Field(0.1, gt=0, le=1)
-    frozen: bool = False
 
     @property
     def takes(self) -> Literal["image"] | None:

@@ -22,8 +22,9 @@ from crossmesh.tiles.analog.devices import PRESETS
 MOST_FILES = 16  # that extend each other in a row
 MOST_OPENED = 500  # device files of one config
 MOST_PARTS = 50  # of a field's path
-# Sections whose kind decides which other fields they have; each may extend a device file.
-VARIANTS = frozenset({"cell", "device"})
+EXTENDING = frozenset({"cell", "device"})  # sections that may extend a device file
+# Sections whose kind decides which other fields they have.
+VARIANTS = EXTENDING | {"algorithm", "learning_rate", "optimizer"}
 
 
 def shipped() -> dict[str, Path]:
@@ -177,7 +178,7 @@ def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[st
         if not isinstance(value, Mapping):
             continue
         result[key] = _anchored(value, folder, f"{place}{key}.")
-        if key in VARIANTS and "extends" in value:
+        if key in EXTENDING and "extends" in value:
             field, base = f"{place}{key}.extends", value["extends"]
             if not isinstance(base, str):
                 raise ConfigError(f"{field} must be a file or a shipped name, got {base!r}")
@@ -215,7 +216,7 @@ def _filled(tree: Mapping[str, Any], trail: _Trail | None = None) -> dict[str, A
     trail = trail or _Trail()
     result = dict(tree)
     for key, value in tree.items():
-        if key in VARIANTS and isinstance(value, Mapping) and "extends" in value:
+        if key in EXTENDING and isinstance(value, Mapping) and "extends" in value:
             result[key] = _inherited(key, value, trail)
         elif isinstance(value, Mapping):
             result[key] = _filled(value, trail)

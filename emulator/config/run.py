@@ -20,7 +20,7 @@ from crossmesh.emulator.data.config import UserPath
 from crossmesh.interconnect.schedule import SCHEDULES
 from crossmesh.tiles.analog.algorithms import AnyAlgorithm, Sgd
 from crossmesh.tiles.analog.tile import TileConfig
-from crossmesh.tiles.digital import LOSSES, Loss
+from crossmesh.tiles.digital import LOSSES, AnyOptimizer, Clip, GradientDescent, Loss
 
 LOSS = KindName(LOSSES, Loss)
 ScheduleName = Annotated[str, KindName(SCHEDULES)]
@@ -35,6 +35,7 @@ class LayerSettings(Frozen):
         digital: Whether their weights lie in digital memory.
         frozen: Whether their weights and numbers stay as they are.
         algorithm: How their weights are trained, if not as ``training.algorithm`` says.
+        optimizer: What changes their numbers in digital memory.
     """
 
     tile: TileConfig | None = None
@@ -42,6 +43,7 @@ class LayerSettings(Frozen):
     digital: bool | None = None
     frozen: bool | None = None
     algorithm: AnyAlgorithm | None = None
+    optimizer: AnyOptimizer | None = None
 
 
 class Imported(Frozen):
@@ -86,6 +88,10 @@ class Training(Frozen):
         micro_batch: Examples that move together and see the same weights; by default ``batch``.
         learning_rate: Factor of every example's outer product: a number, a list of {epoch, value},
             or a schedule by its ``kind``.
+        optimizer: What changes the numbers in digital memory: of layers with ``digital: true``,
+            digital biases, norms and embeddings. Tiles learn by pulses.
+        clip: Limits of their gradients, which are sums over the examples of a batch; by default
+            none.
         schedule: Order of forward, backward and update over the stages of the pipeline.
         algorithm: What updates do to the arrays of the tiles.
         shuffle: Whether every epoch takes the examples in an order of its own, a function of seed
@@ -101,6 +107,8 @@ class Training(Frozen):
     batch: int = Field(1, ge=1)
     micro_batch: int | None = Field(None, ge=1)
     learning_rate: LearningRate = 0.01
+    optimizer: AnyOptimizer = GradientDescent()
+    clip: Clip | None = None
     schedule: ScheduleName = "sequential"
     algorithm: AnyAlgorithm = Sgd()
     shuffle: bool = True

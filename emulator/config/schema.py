@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crossmesh.emulator.config.loading import VARIANTS
+from crossmesh.emulator.config.loading import EXTENDING
 from crossmesh.emulator.config.run import RunConfig
 
 _PART = "Part"  # ends the names of definitions of which a file need not give all
@@ -45,7 +45,7 @@ def _extends(what: str) -> dict[str, str]:
 def _sections(definitions: dict[str, Any]) -> list[dict[str, Any]]:
     """The fields that a device file can fill."""
     fields = (field for schema in definitions.values() for field in schema["properties"].items())
-    return [field for name, field in fields if name in VARIANTS and "oneOf" in field]
+    return [field for name, field in fields if name in EXTENDING and "oneOf" in field]
 
 
 def _name(reference: dict[str, str]) -> str:

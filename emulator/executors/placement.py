@@ -13,7 +13,7 @@ from crossmesh.emulator.compiler.activations import Activations
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.engine import Engine
 from crossmesh.tiles.analog.footprint import build_bytes
-from crossmesh.tiles.digital import held_bytes
+from crossmesh.tiles.runtime.holders import holder_bytes
 
 # Tiles are packed where there would be more actors than this: each costs 60-180 MB of memory and
 # 0.4 s of start-up (measured with Ray 2.60 on two cores).
@@ -68,11 +68,11 @@ def tile_sizes(job: Job) -> list[int]:
     """
     program = job.program
     sizes = [0] * len(program.crossbars)
-    known: dict[tuple[int, tuple[int, int]], int] = {}  # most tiles are alike
+    known: dict[tuple[object, ...], int] = {}  # most tiles are alike
     for holder, block in zip(program.holders, program.blocks, strict=True):
-        kind = (id(holder), block.shape)
+        kind = (id(holder), block.shape, id(program.rule(block.tile)))
         if kind not in known:
-            known[kind] = held_bytes(holder, block.shape, job.backend)
+            known[kind] = holder_bytes(program, block.tile, job.backend)
         sizes[program.units[block.tile]] += known[kind]
     return sizes
 

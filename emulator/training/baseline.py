@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.compiler.mapping import join
+from crossmesh.emulator.compiler.optimizing import rules_of
 from crossmesh.emulator.config.rates import EpochLoss
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.interconnect.schedule import Sequential
@@ -23,10 +24,11 @@ WHOLE = EXACT.model_copy(update={"rows": 65536, "cols": 65536})
 
 
 class FloatTwin:
-    """The network of a job with numbers for weights, trained by plain SGD.
+    """The network of a job with numbers for weights.
 
     It runs the same program, on tiles as large as each matrix, whose products and updates are
-    exact, with the same micro-batches, without stale weights.
+    exact, with the same micro-batches, without stale weights. What is digital anyway learns by its
+    optimisers, all else by plain SGD.
 
     Args:
         job: The job whose network, loss, examples and initial weights to take.
@@ -41,11 +43,13 @@ class FloatTwin:
             name: replace(matrix, holder=_exact(matrix), replicas=1)
             for name, matrix in job.network.matrices.items()
         }
+        network = Network(job.network.nodes, matrices)
         program = compile_program(
-            Network(job.network.nodes, matrices),
+            network,
             job.program.loss,
             job.given,
             job.program.outputs,
+            rules_of(network, job.layers, job.config.training),
         )
         assignment = Assignment(
             program=program,

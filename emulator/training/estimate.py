@@ -10,9 +10,7 @@ from crossmesh.common.storage import Storage
 from crossmesh.emulator.compiler.activations import activations_of
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.placement import PROCESS_BYTES, most_to_build, tile_sizes
-from crossmesh.tiles.analog.backends import EMULATION, AnalogTile
-from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
+from crossmesh.tiles.runtime.holders import make_holder
 
 _FILE_BYTES = 672  # of a tile's file besides its arrays (measured)
 _ARRAY_BYTES = 480  # of each array besides its values (measured)
@@ -119,10 +117,11 @@ def checkpoint_bytes(job: Job) -> int:
     kinds: dict[object, tuple[int, int, int, int]] = {}
     total = 0
     for number, (holder, block) in enumerate(zip(program.holders, program.blocks, strict=True)):
-        if holder not in kinds:
-            kinds[holder] = _state_bytes(job, number)
+        kind = holder, program.rule(number)
+        if kind not in kinds:
+            kinds[kind] = _state_bytes(job, number)
         rows, cols = block.shape
-        fixed, per_row, per_column, per_cell = kinds[holder]
+        fixed, per_row, per_column, per_cell = kinds[kind]
         total += fixed + per_row * rows + per_column * cols + per_cell * rows * cols
     return total
 
@@ -142,19 +141,9 @@ def _state_bytes(job: Job, number: int) -> tuple[int, int, int, int]:
 
 def _file_bytes(job: Job, number: int, shape: tuple[int, int]) -> int:
     program = job.program
-    holder, block = program.holders[number], replace(program.blocks[number], shape=shape)
-    state = (
-        DigitalMemory(block) if holder is Digital.PARAMETERS else _tile(job, number, block)
-    ).state()
+    block = replace(program.blocks[number], shape=shape)
+    state = make_holder(program, number, job.config.seed, job.backend, block).state()
     return _FILE_BYTES + sum(_ARRAY_BYTES + array.nbytes for array in state.values())
-
-
-def _tile(job: Job, number: int, block: Block) -> AnalogTile:
-    program = job.program
-    holder = program.holders[number]
-    backend = EMULATION if holder is Digital.MATRIX else job.backend
-    config = EXACT if isinstance(holder, Digital) else holder
-    return backend.make(config, block, 1.0, job.config.seed, program.vectors[number])
 
 
 def time_line(left_s: float) -> str:

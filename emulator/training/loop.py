@@ -142,7 +142,8 @@ class TrainingLoop:
         """Train a span; test and save where that is due."""
         history = self.history
         done = history.examples - history.epoch * self._job.n_train
-        span = self._spans.next(history)
+        losses = history.losses() if self._job.config.training.watches_losses else ()
+        span = self._spans.next(history.epoch, done, history.measured, losses)
         with contextlib.ExitStack() as stack:
             if span.schedule.round is not None:  # it ends soon: a signal waits for the checkpoint
                 stack.enter_context(interrupts.deferred())

@@ -1,8 +1,10 @@
 """Spans of micro-batches between two moments at which the pipeline is empty."""
 
+from collections.abc import Sequence
+
 from crossmesh.emulator.compiler.job import Job
-from crossmesh.emulator.runs.history import History
-from crossmesh.tiles.runtime.program import Span
+from crossmesh.emulator.config.rates import EpochLoss
+from crossmesh.tiles.runtime.program import Span, Sums
 
 SPAN_S = 1.0  # aimed at, of wall clock: so soon are signals, time-outs and the live view served
 
@@ -24,18 +26,15 @@ class Spans:
         self._job = job
         self._round = training.examples_together * (n_round or 1)  # examples
         self._drains = n_round is not None
-        self._watches = training.watches_losses
         self._stop_every = job.config.checkpoint.every_examples
         self._next = self._round
 
-    def next(self, history: History) -> Span:
-        """The span that follows what was trained so far."""
-        done = history.examples - history.epoch * self._job.n_train
+    def next(self, epoch: int, done: int, measured: Sums, losses: Sequence[EpochLoss] = ()) -> Span:
+        """The span that follows ``done`` examples of an epoch, after epochs with some losses."""
         stop = self.boundary(done)
         if self._drains:
             stop = min(stop, done + self._next)
-        losses = history.losses() if self._watches else ()
-        return self._job.span(history.epoch, done, stop, history.measured, losses)
+        return self._job.span(epoch, done, stop, measured, losses)
 
     def boundary(self, done: int) -> int:
         """The next checkpoint by examples, or end of the epoch, after ``done``."""

@@ -16,6 +16,7 @@ import crossmesh
 from crossmesh.common.bounded_yaml import parsed
 from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many, frozen
 from crossmesh.emulator.config.loading import dumped, load_config, shipped, validated
+from crossmesh.emulator.config.rates import first_rate
 from crossmesh.emulator.study.config import Study, load_study, shipped_studies
 from crossmesh.emulator.study.plan import trials
 from crossmesh.interconnect.noc import Topology
@@ -148,5 +149,5 @@ def test_a_study_varies_lists_and_sections(tmp_path):
     )
 
     assert hash(study) == hash(study.changed())
-    rates = [trial.config.training.rate(0) for trial in trials(study, tmp_path)]
+    rates = [first_rate(trial.config.training.learning_rate) for trial in trials(study, tmp_path)]
     assert rates == [0.1, 0.2]

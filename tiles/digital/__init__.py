@@ -3,10 +3,11 @@
 from crossmesh.tiles.digital.attention import Scores
 from crossmesh.tiles.digital.base import NO_PARAMETERS, Array, Call, Function, Learned
 from crossmesh.tiles.digital.batch_norm import BatchNorm
-from crossmesh.tiles.digital.bias import add_bias, learn_bias
+from crossmesh.tiles.digital.bias import add_bias, bias_error, learn_bias
 from crossmesh.tiles.digital.constant import Zeros
 from crossmesh.tiles.digital.dropout import Dropout
 from crossmesh.tiles.digital.layer_norm import LayerNorm
+from crossmesh.tiles.digital.learner import Learner, learner_bytes
 from crossmesh.tiles.digital.losses import (
     LOSSES,
     BinaryCrossEntropy,
@@ -14,7 +15,16 @@ from crossmesh.tiles.digital.losses import (
     Loss,
     MeanSquaredError,
 )
+from crossmesh.tiles.digital.matrix import DigitalMatrix
 from crossmesh.tiles.digital.memory import EXACT, Digital, DigitalMemory, held_bytes
+from crossmesh.tiles.digital.optimizers import (
+    OPTIMIZERS,
+    AnyOptimizer,
+    Clip,
+    GradientDescent,
+    Optimizer,
+    Rule,
+)
 from crossmesh.tiles.digital.pointwise import (
     ACTIVATIONS,
     Gelu,
@@ -34,13 +44,17 @@ __all__ = [
     "EXACT",
     "LOSSES",
     "NO_PARAMETERS",
+    "OPTIMIZERS",
+    "AnyOptimizer",
     "Array",
     "AveragePool",
     "BatchNorm",
     "BinaryCrossEntropy",
     "Call",
+    "Clip",
     "CrossEntropy",
     "Digital",
+    "DigitalMatrix",
     "DigitalMemory",
     "Dropout",
     "Embedding",
@@ -48,23 +62,29 @@ __all__ = [
     "Function",
     "Gelu",
     "GlobalPool",
+    "GradientDescent",
     "GruCell",
     "Identity",
     "LayerNorm",
     "Learned",
+    "Learner",
     "Loss",
     "LstmCell",
     "MaxPool",
     "MeanSquaredError",
     "OneHot",
+    "Optimizer",
     "Position",
     "Relu",
+    "Rule",
     "Scores",
     "Sigmoid",
     "Softmax",
     "Tanh",
     "Zeros",
     "add_bias",
+    "bias_error",
     "held_bytes",
     "learn_bias",
+    "learner_bytes",
 ]

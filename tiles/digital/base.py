@@ -89,7 +89,13 @@ class Function(ABC):
 
 
 class Learned(Function):
-    """A function with parameters, held in a digital memory and learned by plain SGD."""
+    """A function with parameters, held in a digital memory and changed by an optimiser.
+
+    Attributes:
+        decays: Whether its parameters are weights, which decay whatever ``decay_biases`` says.
+    """
+
+    decays: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -107,13 +113,34 @@ class Learned(Function):
             Float32 array of shape ``shape``.
         """
 
+    @property
+    def learned_rows(self) -> int:
+        """The first so many rows of its parameters follow the gradient."""
+        return self.shape[0]
+
     @abstractmethod
-    def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """One step of SGD: add ``rate`` times the error of the parameters to ``call.parameters``.
+    def parameter_error(
+        self, d: Array, inputs: Sequence[Array], call: Call
+    ) -> NDArray[np.floating]:
+        """Error of the parameters: minus the gradient of the loss with respect to them.
 
         Args:
             d: ``(examples * positions, features)`` error at the output, as in ``backward``.
             inputs: As in ``forward``, whatever ``needs_inputs`` says.
-            call: Holds the parameters, of shape ``shape``, to be changed in place.
-            rate: Learning rate, per example: errors are summed over the examples, not averaged.
+            call: Holds the parameters, of shape ``shape``.
+
+        Returns:
+            ``(learned_rows, columns)``, summed over the examples, not averaged.
         """
+
+    def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
+        """One step of plain SGD: add ``rate`` times the error to ``call.parameters``.
+
+        Args:
+            d: As in ``parameter_error``.
+            inputs: As there.
+            call: Holds the parameters, to be changed in place.
+            rate: Learning rate.
+        """
+        learned = call.parameters[: self.learned_rows]
+        learned[:] = learned + rate * self.parameter_error(d, inputs, call)

@@ -89,6 +89,7 @@ class BatchNorm(Learned):
     """
 
     needs_inputs: ClassVar[bool] = True
+    decays: ClassVar[bool] = False
 
     features: int
     epsilon: float = 1e-5
@@ -135,14 +136,15 @@ class BatchNorm(Learned):
         _scale_errors(x, np.ascontiguousarray(d), terms, result)
         return result
 
-    def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """Change factors and offsets."""
-        if self.frozen:
-            return
+    @property
+    def learned_rows(self) -> int:
+        """Factors and offsets, unless it is frozen."""
+        return 0 if self.frozen else 2
+
+    def parameter_error(self, d: Array, inputs: Sequence[Array], call: Call) -> Sums:
+        """Of factors and offsets."""
         _, total, product = self._error_sums(inputs[0], d, call)
-        parameters = call.parameters
-        parameters[_FACTOR] = parameters[_FACTOR] + rate * product
-        parameters[_OFFSET] = parameters[_OFFSET] + rate * total
+        return np.stack([product, total])[: self.learned_rows]
 
     def _measures(self, call: Call) -> bool:
         """Whether mean and variance are the micro-batch's own."""

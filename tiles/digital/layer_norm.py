@@ -111,6 +111,7 @@ class LayerNorm(Learned):
     """
 
     needs_inputs: ClassVar[bool] = True
+    decays: ClassVar[bool] = False
 
     features: int
     epsilon: float = 1e-5
@@ -136,9 +137,8 @@ class LayerNorm(Learned):
         _derive_rows(inputs[0], np.ascontiguousarray(d), call.parameters, self.epsilon, result)
         return result
 
-    def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """Change factors and offsets."""
+    def parameter_error(self, d: Array, inputs: Sequence[Array], call: Call) -> Sums:
+        """Of factors and offsets."""
         sums = np.zeros(self.shape)
         _add_up_rows(inputs[0], np.ascontiguousarray(d), self.epsilon, sums)
-        parameters = call.parameters
-        parameters[:] = parameters + rate * sums
+        return sums

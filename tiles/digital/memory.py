@@ -14,6 +14,8 @@ from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital.base import Array
+from crossmesh.tiles.digital.learner import Learner
+from crossmesh.tiles.digital.optimizers import Rule
 
 _KEY = "numbers"  # in a checkpoint
 EXACT = TileConfig(  # computes what a digital unit does
@@ -55,9 +57,11 @@ class DigitalMemory:
 
     Args:
         block: Its number, the layer that it serves, and how many parameters it holds.
+        rule: What they learn by; None: the rate times the error, added at once.
 
     Attributes:
         parameters: Changed in place, never replaced.
+        learner: The optimiser's state, if it has a rule.
         scale: Weight per number.
         pulses: None are ever sent.
     """
@@ -65,8 +69,9 @@ class DigitalMemory:
     scale = 1.0
     pulses = 0
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, rule: Rule | None = None) -> None:
         self.block = block
+        self.learner = None if rule is None else Learner(rule, block.shape)
         self.parameters: Array = np.zeros(block.shape, np.float32)
 
     @property
@@ -84,14 +89,22 @@ class DigitalMemory:
         """Set the parameters."""
         self.parameters[:] = weights
 
+    def step(self, rate: float) -> None:
+        """Make a step of the errors of a batch, at a learning rate of the tiles."""
+        assert self.learner is not None
+        self.learner.step(self.parameters, rate)
+
     def state(self) -> State:
-        """Arrays of a checkpoint."""
-        return {_KEY: self.parameters}
+        """Arrays of a checkpoint: the parameters, and what an optimiser keeps."""
+        kept = {} if self.learner is None else self.learner.state()
+        return {_KEY: self.parameters, **kept}
 
     def load(self, state: State) -> None:
         """Take over what ``state`` gave."""
         self.parameters[:] = state[_KEY]
+        if self.learner is not None:
+            self.learner.load(state)
 
     def digest(self) -> bytes:
-        """sha256 of the parameters, with name and shape."""
+        """sha256 of the state, with names and shapes."""
         return state_digest(self.state())

@@ -71,8 +71,14 @@ class Embedding(Learned):
         """There is none."""
         raise AssertionError("a token has no error")
 
+    def parameter_error(self, d: Array, inputs: Sequence[Array], call: Call) -> Array:
+        """The errors of each token's examples and steps, in their order."""
+        error = np.zeros(self.shape, np.float32)
+        _add_rows(error, _rows(inputs[0]), np.ascontiguousarray(d), 1.0)
+        return error
+
     def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """Add the errors in the order of examples and steps."""
+        """Only the rows of tokens that there are."""
         _add_rows(call.parameters, _rows(inputs[0]), np.ascontiguousarray(d), rate)
 
 
@@ -138,8 +144,7 @@ class Position(Learned):
         """The same error."""
         return d
 
-    def learn(self, d: Array, inputs: Sequence[Array], call: Call, rate: float) -> None:
-        """Add the errors of each step, over the examples."""
-        total = np.add.reduce(d.reshape(-1, self.steps, self.features), axis=0)
-        total *= np.float32(rate)
-        np.add(call.parameters, total, out=call.parameters)
+    def parameter_error(self, d: Array, inputs: Sequence[Array], call: Call) -> Array:
+        """The errors of each step, over the examples."""
+        total: Array = np.add.reduce(d.reshape(-1, self.steps, self.features), axis=0)
+        return total

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.interconnect.transport.channels import Channels
-from crossmesh.tiles.analog.backends import EMULATION
-from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.footprint import give_back
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.digital import EXACT, Digital, DigitalMemory
 from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.holders import Holder, make_holder
 from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileReport, Trace
 from crossmesh.tiles.runtime.plan import Action, in_order, plans
 from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Span
-from crossmesh.tiles.runtime.steps import Binder, Feed, Holder, Steps
+from crossmesh.tiles.runtime.steps import Binder, Feed, Steps
 from crossmesh.tiles.runtime.timing import timed
 
 if TYPE_CHECKING:  # storage of checkpoints is imported when there is one: it takes pyarrow
@@ -74,21 +72,14 @@ class TileHost:
             feeds: Sources of examples, as those of the constructor.
         """
         self.host, self._host_of, self._feeds = host, host_of, feeds
-        mine = [block for block in self.program.blocks if host_of[block.tile] == host]
+        mine = [block.tile for block in self.program.blocks if host_of[block.tile] == host]
         self.tiles = {tile: self.tiles[tile] for tile in self.tiles if host_of[tile] == host}
-        self.tiles = {b.tile: self.tiles.get(b.tile) or self._holder(b) for b in mine}
+        self.tiles = {tile: self.tiles.get(tile) or self._holder(tile) for tile in mine}
         self._updates = {tile: self._updates.get(tile, 0) for tile in self.tiles}
         self.join(self._channels)
 
-    def _holder(self, block: Block) -> Holder:
-        """The tile or digital memory that holds a block."""
-        program, number = self.program, block.tile
-        holder, scale = program.holders[number], program.scales[number]
-        if holder is Digital.PARAMETERS:
-            return DigitalMemory(block)
-        if holder is Digital.MATRIX:
-            return EMULATION.make(EXACT, block, scale, self._seed, program.vectors[number])
-        return self._backend.make(holder, block, scale, self._seed, program.vectors[number])
+    def _holder(self, number: int) -> Holder:
+        return make_holder(self.program, number, self._seed, self._backend)
 
     def join(self, channels: Channels | None) -> None:
         """Use other channels from now on, forget what is under way, and count time from 0."""

@@ -9,7 +9,8 @@ channels for an image, a step's features for a sequence. An ``x`` that drives a 
 more column, which is 1.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import TileConfig
-from crossmesh.tiles.digital import Digital, Function, Loss
+from crossmesh.tiles.digital import Digital, Function, Loss, Rule
 
 
 class Kind(StrEnum):
@@ -134,6 +135,8 @@ class Program:
         windows: Window of each convolution.
         loss: The loss.
         outputs: Positions of the output, each with a target of its own.
+        rules: What blocks in digital memory learn by, by number, where a step is more than the
+            rate times the error.
     """
 
     n_stages: int
@@ -146,6 +149,7 @@ class Program:
     windows: dict[str, Window]
     loss: Loss
     outputs: int = 1
+    rules: Mapping[int, Rule] = field(default_factory=dict)
 
     @cached_property
     def crossbars(self) -> tuple[Block, ...]:
@@ -162,6 +166,10 @@ class Program:
         """Which of the ``crossbars`` each block is, or is placed beside."""
         place = {block.tile: i for i, block in enumerate(self.crossbars)}
         return tuple(place[b.tile if b.home is None else b.home] for b in self.blocks)
+
+    def rule(self, number: int) -> Rule | None:
+        """What a block in digital memory learns by."""
+        return self.rules.get(number)
 
     def has_digital_bias(self, operation: Operation) -> bool:
         """Whether an operation adds a digital bias to sums, or changes one."""
@@ -233,6 +241,12 @@ class Span:
         if not self.rates:
             return self.learning_rate
         return self.rates[micro_batch // self.schedule.micro_batches_per_update]
+
+    def ends_update(self, micro_batch: int) -> bool:
+        """Whether a micro-batch is the last of those whose updates are applied together."""
+        after = micro_batch + 1
+        n = self.schedule.micro_batches_per_update
+        return after % n == 0 or after == self.n_micro_batches
 
     def examples(self, micro_batch: int) -> tuple[int, int]:
         """First and one past the last example of a micro-batch, counted from the span's start."""

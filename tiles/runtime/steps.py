@@ -17,10 +17,19 @@ from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.interconnect.transport.messages import Message
 from crossmesh.tiles.analog.backends import AnalogTile
 from crossmesh.tiles.analog.convolution import Patches, Sliding
-from crossmesh.tiles.digital import Call, DigitalMemory, Learned, add_bias, learn_bias
+from crossmesh.tiles.digital import (
+    Call,
+    DigitalMatrix,
+    DigitalMemory,
+    Learned,
+    add_bias,
+    bias_error,
+    learn_bias,
+)
 from crossmesh.tiles.digital.base import NO_PARAMETERS
+from crossmesh.tiles.runtime.holders import Holder
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
-from crossmesh.tiles.runtime.program import Operation, Program, Span, Value
+from crossmesh.tiles.runtime.program import UPDATES, Operation, Program, Span, Value
 
 Array = NDArray[np.float32]
 Store = dict[int, Array]  # a value by micro-batch
@@ -29,7 +38,6 @@ Step = Callable[[int, int, Span], None]
 Compute = Callable[[int, int, Span], Array]  # a step before what it makes is stored
 Steps = list[list[list[tuple[Action, Step]]]]  # by phase and stage
 Count = Callable[[float, int, int], None]
-Holder = AnalogTile | DigitalMemory
 
 
 class Feed(Protocol):
@@ -93,6 +101,7 @@ class Binder:
         self.channel_s = 0.0
         self._stores: dict[Value, Store] = {}
         self._early: dict[tuple[int, int], Array] = {}
+        self._last_updates: dict[int, Operation] = {}  # of a micro-batch, by tile
 
     def steps(self, operations: Sequence[Operation], plan: Sequence[tuple[Place, Action]]) -> Steps:
         """The steps of a plan.
@@ -108,6 +117,7 @@ class Binder:
         }
         columns = _columns(operations, plan)
         heights = {op.gives: op.positions for op in operations if op.gives}
+        self._last_updates = {op.tile: op for op in operations if op.kind in UPDATES}
         steps: Steps = [[[] for _ in range(self._program.n_stages)] for _ in Phase]
         for i, (place, action) in enumerate(plan):
             parts = []
@@ -185,7 +195,27 @@ class Binder:
     def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
         update, number = self._array(op).update, self._numbering(op)
         x, d = (_contiguous(part.get) for part in parts)
-        return lambda m, first, span: update(x(m), d(m), span.rate(m), number(m, first, span))
+        return self._stepping(
+            op,
+            lambda m, first, span: update(x(m), d(m), span.rate(m), number(m, first, span)),
+        )
+
+    def _stepping(self, op: Operation, update: Step) -> Step:
+        """An update with the step of the optimiser behind the last one of a batch, if there is one.
+
+        Until then, updates only add to the error of the batch.
+        """
+        holder = self._tiles[op.tile]
+        if self._program.rule(op.tile) is None or op is not self._last_updates[op.tile]:
+            return update
+        assert isinstance(holder, DigitalMatrix | DigitalMemory)
+
+        def step(m: int, first: int, span: Span) -> None:
+            update(m, first, span)
+            if span.ends_update(m):
+                holder.step(span.rate(m))
+
+        return step
 
     def _array(self, op: Operation) -> AnalogTile | Sliding:
         """What performs the cycles of a tile for an operation."""
@@ -274,18 +304,25 @@ class Binder:
         return derive
 
     def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
+        memory = self._memory(op)
+        learner = memory.learner
         if self._program.has_digital_bias(op):
-            parameters, error = self._memory(op).parameters, _contiguous(parts[0].get)
+            parameters, error = memory.parameters, _contiguous(parts[0].get)
+            if learner is not None:
+                return self._stepping(op, lambda m, first, span: learner.add(bias_error(error(m))))
             return lambda m, first, span: learn_bias(parameters, error(m), span.rate(m))
         function, call = self._program.functions[op.node], self._call(op)
         assert isinstance(function, Learned)
         d, *rest = (_contiguous(part.get) for part in parts)
 
         def learn(m: int, first: int, span: Span) -> None:
-            inputs = [get(m) for get in rest]
-            function.learn(d(m), inputs, call(first, span), span.rate(m))
+            inputs, made = [get(m) for get in rest], call(first, span)
+            if learner is not None:
+                learner.add(function.parameter_error(d(m), inputs, made))
+            else:
+                function.learn(d(m), inputs, made, span.rate(m))
 
-        return learn
+        return self._stepping(op, learn)
 
     # Messages
 

@@ -1,7 +1,7 @@
 """Whole networks on ideal tiles: as PyTorch trains them, and down the slope of their loss."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,7 +73,7 @@ class Ideal:
         for holder in holders:
             block = holder.block
             matrix = self.job.network.matrices.get(block.layer)
-            shape = (matrix.lines, matrix.outputs) if matrix else block.shape
+            shape = (matrix.rows, matrix.outputs) if matrix else block.shape
             array = whole.setdefault(block.layer, np.full(shape, np.nan, np.float32))
             array[slice(*block.row_range), slice(*block.col_range)] = holder.weights
         return whole
@@ -121,19 +121,22 @@ def on_tiles(job):
         )
 
 
+def examples_of(torch, name, job, part, numbers):
+    """Inputs and targets as PyTorch takes them."""
+    x = torch.tensor(part.inputs[numbers]).reshape(-1, *job.dataset.shape)
+    x = x.long() if job.dataset.tokens else x
+    targets = torch.tensor(part.targets[numbers], dtype=torch.long)
+    return x.unsqueeze(1) if name in IMAGES else x, targets
+
+
 def in_pytorch(torch, name, layers, job, first):
     """What the same steps make of the same weights by plain SGD in PyTorch."""
     from tests.torch_nets import TorchNet
 
-    def examples(part, numbers):
-        x = torch.tensor(part.inputs[numbers]).reshape(-1, *job.dataset.shape)
-        x = x.long() if job.dataset.tokens else x
-        targets = torch.tensor(part.targets[numbers], dtype=torch.long)
-        return x.unsqueeze(1) if name in IMAGES else x, targets
-
+    examples = partial(examples_of, torch, name, job)
     net = TorchNet(layers, first)
     learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    sgd = torch.optim.SGD(learned, lr=job.config.training.rate(0))
+    sgd = torch.optim.SGD(learned, lr=job.config.training.learning_rate)
     losses, after_one = [], None
     for batch in order(job.config.seed, 0, job.n_train).reshape(-1, BATCH):
         sgd.zero_grad()
