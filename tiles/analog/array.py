@@ -138,11 +138,26 @@ class DeviceArray:
         self._rewrite_key = stream.key(Purpose.REWRITE, 1 + part)
         self._write_noise = device.write_deviation
         reference = device.references(values, stream, part)
+        if reference is not None and device.calibration:
+            reference = reference + self._found_points() - device.symmetry_points(values)
         self._reference = _NONE if reference is None else reference
         self._sees_all = not self._write_noise and reference is None
         self.seen = self.state if self._sees_all else np.zeros(shape, np.float32)
         bounds = values[LOWER], values[UPPER]
         self._decay = _Decay(device.decay, site, part, bounds) if device.decay else None
+
+    def _found_points(self) -> Array:
+        """``(rows, cols)`` where pulses up and down in turn have led fresh devices."""
+        lower, upper = self.parameters.values(LOWER), self.parameters.values(UPPER)
+        state = np.clip(np.zeros_like(self.state), lower, upper)
+        history = self.history.copy()
+        key = self._stream.key(Purpose.CALIBRATION, self._part)
+        turns = [np.full(state.shape, sign, np.int16) for sign in (1, -1)]
+        for n in range(self._device.calibration):
+            self._apply_counts(
+                state, history, self.parameters, self.constants, turns[n % 2], 0, n, key
+            )
+        return state
 
     def write(self, values: Array) -> None:
         """Set the devices so that ``values`` would be seen without noise, within their bounds."""
@@ -238,3 +253,17 @@ class DeviceArray:
         """Take over a saved state."""
         for name, array in self.saved(suffix).items():
             array[:] = state[name]
+
+
+def reference_error(device: Element, site: Site) -> float:
+    """How far the references of such devices are from their symmetry points.
+
+    Args:
+        device: Devices whose references are to stand there.
+        site: Shape and random numbers of an array of them.
+
+    Returns:
+        Root of the mean square, normalised.
+    """
+    points = device.symmetry_points(device.sample(site.shape, site.stream, 0))
+    return float(np.sqrt(np.mean(np.square(DeviceArray(device, site).reference - points))))

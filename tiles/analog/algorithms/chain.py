@@ -90,6 +90,11 @@ class ChainCell(UnitCell):
         )
 
     @property
+    def devices(self) -> Sequence[Any]:
+        """Those of all cells."""
+        return [device for cell in self.cells for device in cell.devices]
+
+    @property
     def doubts(self) -> Sequence[str]:
         """Those of the algorithm."""
         doubts: Sequence[str] = self.algorithm.doubts(self.cells)

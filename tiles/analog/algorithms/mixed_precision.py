@@ -153,6 +153,11 @@ class AccumulatedCell(UnitCell):
         return replace(below, parts=FrozenDict(parts))
 
     @property
+    def devices(self) -> Sequence[Any]:
+        """Those of the cell."""
+        return self.below.devices
+
+    @property
     def routes(self) -> Sequence[str]:
         """From the numbers to the cells, and what moves within these."""
         settings = self.algorithm.line_settings(self.batch)

@@ -151,6 +151,11 @@ class UnitCell(Without):
         return 0
 
     @property
+    def devices(self) -> Sequence[Any]:
+        """The kinds of devices that it is made of."""
+        return ()
+
+    @property
     def doubts(self) -> Sequence[str]:
         """Why its training may fail, a line each."""
         return ()

@@ -1,7 +1,8 @@
 """Two devices in differential, and the refresh that pairs of one-way devices need."""
 
 import math
-from typing import ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,11 @@ class Pair(UnitCell):
         """Largest weight that a typical cell holds in both directions."""
         lower, upper = self.device.limits
         return upper - lower if self.is_one_sided else 2 * min(upper, -lower)
+
+    @property
+    def devices(self) -> Sequence[Any]:
+        """Those of its arrays."""
+        return (self.device,)
 
     @property
     def n_arrays(self) -> int:

@@ -1,7 +1,8 @@
 """Several pairs of rising significance: ``w = sum_k F_k * (g_plus_k - g_minus_k)``."""
 
 import itertools
-from typing import ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,11 @@ class Pairs(UnitCell):
     def granularity(self) -> float:
         """That of the pair which takes the updates."""
         return self.significances[0] * self.pair.granularity
+
+    @property
+    def devices(self) -> Sequence[Any]:
+        """Those of its arrays."""
+        return (self.pair.device,)
 
     @property
     def n_arrays(self) -> int:

@@ -1,6 +1,7 @@
 """A device as a unit cell that is read against a shared reference."""
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -36,6 +37,11 @@ class SharedReference(UnitCell):
     device: AnyDevice = ConstantStep()
     reference: Level | None = None
     reference_noise: float = Field(0.0, ge=0, le=1e6)
+
+    @property
+    def devices(self) -> Sequence[Any]:
+        """Those of its arrays."""
+        return (self.device,)
 
     @property
     def n_arrays(self) -> int:

@@ -72,6 +72,11 @@ class Device(Frozen):
 
         return AloneCrossbar(self, site)
 
+    @property
+    def devices(self) -> Sequence[Any]:
+        """Itself, if it is a cell alone."""
+        return (self,)
+
     def transfer_costs(self, site: Any) -> Sequence[TransferCosts]:
         """What transfers cost; see ``UnitCell``."""
         return ()
@@ -131,6 +136,15 @@ class Device(Frozen):
     def has_references(self) -> bool:
         """Whether each device is read against a reference of its own."""
         return False
+
+    @property
+    def calibration(self) -> int:
+        """Pulses by which each device finds its symmetry point; 0: it is known."""
+        return 0
+
+    def symmetry_points(self, values: Array) -> Array:
+        """``(rows, cols)`` conductance at which up and down steps are equal; see ``sample``."""
+        raise NotImplementedError
 
     @property
     def largest_reference(self) -> float:

@@ -27,6 +27,8 @@ class CommonDevice(Device):
         symmetry_referenced: Whether the reference stands at the device's symmetry point, where up
             and down steps are equal, so that random pulses lead what is seen to 0
             [subtract_symmetry_point].
+        zero_shift_pulses: Pulses, up and down in turn, by which each device finds that point before
+            training; 0: it is known exactly.
         reference_mean: Mean offset of the reference from that [reference_mean].
         reference_noise: Its spread between devices, absolute [reference_std].
     """
@@ -35,6 +37,7 @@ class CommonDevice(Device):
     retention: Retention | None = None
     stuck: Stuck | None = None
     symmetry_referenced: bool = False
+    zero_shift_pulses: int = Field(0, ge=0, le=10**6)
     reference_mean: Level = 0.0
     reference_noise: float = Field(0.0, ge=0, le=1e6)
 
@@ -42,6 +45,15 @@ class CommonDevice(Device):
     def _has_a_symmetry_point(self) -> Self:
         if self.symmetry_referenced and (why := self.lacks_symmetry):
             raise ValueError(f"symmetry_referenced must be false where {why}, got true")
+        return self
+
+    @model_validator(mode="after")
+    def _pulses_find_a_point(self) -> Self:
+        if self.zero_shift_pulses and not self.symmetry_referenced:
+            raise ValueError(
+                "zero_shift_pulses must be 0 where the reference does not stand at the symmetry "
+                f"point (symmetry_referenced), got {self.zero_shift_pulses}"
+            )
         return self
 
     @property
@@ -77,6 +89,11 @@ class CommonDevice(Device):
     def symmetry_points(self, values: Array) -> Array:
         """``(rows, cols)`` conductance at which up and down steps are equal, within the bounds."""
         raise NotImplementedError
+
+    @property
+    def calibration(self) -> int:
+        """As the config says."""
+        return self.zero_shift_pulses
 
     def references(self, values: Array, stream: Stream, part: int) -> Array | None:
         """``(rows, cols)`` conductance that each device is read against."""
