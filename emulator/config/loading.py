@@ -16,15 +16,19 @@ from crossmesh.common.frozen import Frozen
 from crossmesh.common.refusals import nearest, sentence
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.config.run import DATA_PATHS, SHIPPED, RunConfig
+from crossmesh.tiles.analog.algorithms import PRESETS as ALGORITHM_PRESETS
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.devices import PRESETS
 
 MOST_FILES = 16  # that extend each other in a row
 MOST_OPENED = 500  # device files of one config
 MOST_PARTS = 50  # of a field's path
-EXTENDING = frozenset({"cell", "device"})  # sections that may extend a device file
+# Sections that may extend a file, and the folder of those that are shipped.
+EXTENDING = {
+    "cell": PRESETS, "device": PRESETS, "fast_cell": PRESETS, "algorithm": ALGORITHM_PRESETS,
+}  # fmt: skip
 # Sections whose kind decides which other fields they have.
-VARIANTS = EXTENDING | {"algorithm", "learning_rate", "optimizer"}
+VARIANTS = EXTENDING.keys() | {"learning_rate", "optimizer"}
 
 
 def shipped() -> dict[str, Path]:
@@ -32,9 +36,9 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
 
 
-def presets() -> dict[str, Path]:
-    """The files of the shipped devices by name."""
-    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+def presets(section: str = "cell") -> dict[str, Path]:
+    """The shipped files that a section may extend, by name: devices or algorithms."""
+    return {path.stem: path for path in sorted(EXTENDING[section].glob("*.yaml"))}
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -124,7 +128,7 @@ def merged(
 ) -> dict[str, Any]:
     """``base`` with ``over`` laid on top, key by key.
 
-    A variant of another ``kind``, or that extends a device file, starts afresh.
+    A variant of another ``kind``, or that extends a file, starts afresh.
     """
     result = dict(base)
     for key, value in over.items():
@@ -160,7 +164,7 @@ def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[str, Any]:
-    """``tree`` with full paths for the device files that its sections extend.
+    """``tree`` with full paths for the files that its sections extend.
 
     Args:
         tree: As it stands in a file of the folder ``folder``.
@@ -182,7 +186,7 @@ def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[st
             field, base = f"{place}{key}.extends", value["extends"]
             if not isinstance(base, str):
                 raise ConfigError(f"{field} must be a file or a shipped name, got {base!r}")
-            result[key]["extends"] = _find(base, folder, presets(), field)
+            result[key]["extends"] = _find(base, folder, presets(key), field)
     return result
 
 
@@ -212,7 +216,7 @@ class _Trail:
 
 
 def _filled(tree: Mapping[str, Any], trail: _Trail | None = None) -> dict[str, Any]:
-    """``tree`` with what its sections inherit from device files."""
+    """``tree`` with what its sections inherit from the files that they extend."""
     trail = trail or _Trail()
     result = dict(tree)
     for key, value in tree.items():

@@ -20,12 +20,13 @@ def file_schema() -> dict[str, Any]:
     parts = {f"{name}{_PART}": _part(schema) for name, schema in definitions.items()}
     part = _part(whole)
     part["properties"] = {"extends": _extends("config"), **part["properties"]}
-    for field in _sections(definitions):
+    for name, field in _sections(definitions):
+        what = "algorithm" if name == "algorithm" else "device"
         choices = field.pop("oneOf")
         named = {"discriminator": field.pop("discriminator"), "oneOf": choices}
         field |= {"if": _EXTENDS, "then": {"anyOf": _part(choices)}, "else": named}
         for choice in choices:
-            parts[f"{_name(choice)}{_PART}"]["properties"]["extends"] = _extends("device")
+            parts[f"{_name(choice)}{_PART}"]["properties"]["extends"] = _extends(what)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": whole["title"],
@@ -42,10 +43,16 @@ def _extends(what: str) -> dict[str, str]:
     return {"type": "string", "description": meaning}
 
 
-def _sections(definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields that a device file can fill."""
+def _sections(definitions: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The fields that a file can fill, with their names."""
     fields = (field for schema in definitions.values() for field in schema["properties"].items())
-    return [field for name, field in fields if name in EXTENDING and "oneOf" in field]
+    return [
+        (name, part)
+        for name, field in fields
+        if name in EXTENDING
+        for part in (field, *field.get("anyOf", ()))
+        if "oneOf" in part
+    ]
 
 
 def _name(reference: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Training algorithms: what an update does to the arrays of a tile, by the names of configs."""
 
+from pathlib import Path
 from typing import Annotated
 
 from crossmesh.common.registry import Kinds, Registry, kind_of
@@ -20,10 +21,12 @@ def _check(kind: type[Algorithm]) -> None:
 
 
 ALGORITHMS = Registry("crossmesh.algorithms", {kind_of(cls): cls for cls in _OWN}, _check)
+PRESETS = Path(__file__).parent / "shipped"  # an algorithm each
 AnyAlgorithm = Annotated[Algorithm, Kinds(Algorithm, ALGORITHMS)]
 
 __all__ = [
     "ALGORITHMS",
+    "PRESETS",
     "Agad",
     "Algorithm",
     "AnyAlgorithm",
