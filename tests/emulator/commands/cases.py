@@ -71,6 +71,8 @@ class Case:
 # Choices that hold only beside others.
 BESIDE: dict[str, Tree] = {
     "training.micro_batch": {"training.schedule": "synchronous"},
+    "training.optimizer=sgd, nesterov": {"training.optimizer.momentum": 0.5},
+    "training.algorithm": {"tile.cell": {"kind": "soft_bounds"}},
     "training.schedule=synchronous": {"training.batch": 4, "training.micro_batch": 2},
     "tile.cell=pcm_3t1c, transfer.examples_per_row": {"tile.rows": 5},
     "tile.read.wire_model": {"tile.read.wire_resistance": 1e-5},
@@ -99,6 +101,14 @@ def of_named_devices() -> Iterator[Case]:
     for name in presets():
         fields: Tree = {"tile.cell": {"extends": name}}
         yield Case(name=f"tile.cell.extends={name}", fields=fields)
+
+
+def of_named_algorithms() -> Iterator[Case]:
+    """Every shipped training algorithm, by its name, on devices that find their symmetry point."""
+    cell = {"kind": "soft_bounds", "symmetry_referenced": True, "zero_shift_pulses": 20}
+    for name in presets("algorithm"):
+        fields: Tree = {"training.algorithm": {"extends": name}, "tile.cell": cell}
+        yield Case(name=f"training.algorithm.extends={name}", fields=fields)
 
 
 # Where a layer stands: what feeds it, itself, what it feeds, and other data than digits.
@@ -272,5 +282,5 @@ def imported_fields() -> set[str]:
 
 
 CASES: list[Case] = [
-    *of_sections(), *of_named_devices(), *of_layers(), *of_data(), *of_losses(), *of_imports(),
+    *of_sections(), *of_named_devices(), *of_named_algorithms(), *of_layers(), *of_data(), *of_losses(), *of_imports(),
 ]  # fmt: skip

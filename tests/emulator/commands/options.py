@@ -9,11 +9,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from crossmesh.common.registry import KindName, Kinds
+from crossmesh.tiles.analog.devices import DEVICES
 from tests.jobs import TABLES
 
 Tree = dict[str, Any]
 Choice = tuple[str, Tree]  # what a test calls it, and what it lays on the object it is a choice of
 
+TRANSFERS = ("TikiTaka", "TikiTaka2", "ChoppedTikiTaka2", "Agad")
 # Values where the class alone does not tell one: of a class's fields, or of a whole class.
 FIELDS: dict[str, Any] = {
     "Chip.height": 9,
@@ -29,6 +31,17 @@ FIELDS: dict[str, Any] = {
     "Mapping.vectors_per_tile": 16,
     "Phases.dac_s": 1e-9,
     "PoolLayer.stride": [1, 2],
+    **{f"{kind}.learning_rate": 0.02 for kind in ("GradientDescent", "Adam", "AdamW")},
+    "Clip.norm": 1.0,
+    "Clip.value": 0.5,
+    "MixedPrecision.granularity": 0.002,
+    "MixedPrecision.input_bins": 30,
+    "MixedPrecision.error_bins": 20,
+    "MixedPrecision.lines": 2,
+    "MixedPrecision.start": 3,
+    **{f"{kind}.fast_cell": {"kind": "linear_step"} for kind in TRANSFERS},
+    **{f"{kind}.read": {"output_noise": 0.1} for kind in TRANSFERS},
+    **{f"{kind}.write": {"length": 3} for kind in (*TRANSFERS, "MixedPrecision")},
     "ReadConfig.wire_resistance": 1e-5,
     "SharedReference.reference": 0.1,
     "Stuck.devices": [
@@ -59,6 +72,8 @@ OBJECTS: dict[str, Tree] = {
 }
 # Devices that have no symmetry point, which test_device_matrix.py holds against their words.
 REFUSED = {"ConstantStep.symmetry_referenced", "Pcm.symmetry_referenced"}
+# Pulses that find it go with symmetry_referenced only, as cases.py has them.
+REFUSED |= {f"{kind.__name__}.zero_shift_pulses" for kind in DEVICES.values()}
 # Names, and where a layer's input comes from, are no kinds.
 NO_KINDS = {"kind", "name", "input", "inputs"}
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import FrozenDict
 from crossmesh.tiles.analog.algorithms.accumulated_crossbar import AccumulatedCrossbar
@@ -62,6 +62,13 @@ class MixedPrecision(Algorithm):
     rounding: Literal["stochastic", "nearest"] = "stochastic"
     optimizer: Optimiser | None = None
     write: UpdateConfig | None = None
+
+    @model_validator(mode="after")
+    def _bins_are_several(self) -> Self:
+        for name in ("input_bins", "error_bins"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"{name} must be 0, or at least 2 for levels of both signs, got 1")
+        return self
 
     def cell(self, cell: Cell, batch: int = 1) -> "AccumulatedCell":
         """The cell, and a number beside it."""
