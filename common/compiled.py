@@ -21,7 +21,7 @@ from typing import Any
 
 import numba
 from numba import njit, types
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
 from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic, overload
 
@@ -103,12 +103,27 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function, _folder_with((function,)))
 
 
+class _Locator(UserProvidedCacheLocator):
+    """Kernels are found by the name of their module: copies of the same sources share them."""
+
+    def __init__(self, function: Callable[..., Any], source: str) -> None:
+        super().__init__(function, source)
+        settings: Any = numba.config
+        self._cache_path = str(Path(settings.CACHE_DIR) / function.__module__)
+
+
+class _KernelCacheImpl(CompileResultCacheImpl):
+    _locator_classes: list[type[object]] = [_Locator]  # noqa: RUF012  because numba's is one
+
+
 class _KernelCache(FunctionCache):
     """A cache whose kernels are loaded without all that numba would need to compile others.
 
     numba imports and registers that first, which takes a process 0.25 s; it does so again before it
     compiles anything.
     """
+
+    _impl_class = _KernelCacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The kernel for a signature, or None if it is not there."""

@@ -1,6 +1,7 @@
 """Kernels do the same uncompiled, and their cache is used only where no other user can write."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import crossmesh
 from crossmesh.common import compiled
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.devices import DEVICES
@@ -144,13 +146,31 @@ def test_kernels_run_without_a_cache(home):
     assert not list((home / "crossmesh").iterdir())
 
 
+COMPILES = """
+import sys, numpy as np
+from crossmesh.common.random import Purpose, Stream
+Stream(seed=1, owner=1).normal(Purpose.DEVICE, (2, 2))
+print("numba.np.linalg" in sys.modules, file=sys.stderr)
+"""
+
+
 def test_kernels_are_loaded_without_what_compiles_others(tmp_path):
     """A fifth of a second of imports that numba does before it compiles."""
-    code = (
-        "import sys, numpy as np; from crossmesh.common.random import Purpose, Stream; "
-        "Stream(seed=1, owner=1).normal(Purpose.DEVICE, (2, 2)); "
-        "print('numba.np.linalg' in sys.modules, file=sys.stderr)"
-    )
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
 
-    assert [run(code, **cache).strip() for _ in range(2)] == ["True", "False"]
+    assert [run(COMPILES, **cache).strip() for _ in range(2)] == ["True", "False"]
+
+
+@pytest.mark.slow
+def test_copies_of_the_sources_share_kernels(tmp_path):
+    """As those that launches ship, each to a folder of its own."""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(crossmesh.__file__).parent, copy / "crossmesh")
+    cache = {"XDG_CACHE_HOME": str(tmp_path)}
+    there = {"PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1"}
+
+    assert run(COMPILES, **cache).strip() == "True"
+    assert run(COMPILES, **cache, **there).strip() == "False"
+    with (copy / "crossmesh/common/random.py").open("a") as source:
+        source.write("# edited\n")
+    assert run(COMPILES, **cache, **there).strip() == "True"
