@@ -26,6 +26,7 @@ LONGEST = (
     "test_supervision.py",
     "test_launch_local.py",
     "test_launch_endings.py",
+    "test_soak.py",
     "test_memory.py",
     "test_growth.py",
     "test_executors.py",

@@ -15,7 +15,7 @@ import yaml
 from tests.cluster.machines import HOME, ROOT, Machine, Machines, wait_for
 
 LAPTOP = "laptop"
-WITHIN_S = 300
+WITHIN_S = 600
 BIN = Path(sys.executable).parent
 SMALL = ("training.epochs=2", "training.examples=64")
 CONFIG = """\
@@ -91,7 +91,7 @@ class SshMachines:
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, **options,
         )  # fmt: skip
 
-    def ended(self, *words: object, timeout_s: float = 240.0):
+    def ended(self, *words: object, timeout_s: float = 480.0):
         """Run the command on the laptop to its end: exit code, standard output, standard error."""
         process = self.crossmesh(*words)
         try:
