@@ -49,6 +49,7 @@ class Purpose(IntEnum):
     CHOPPER = 23
     ROUNDING = 24
     CALIBRATION = 25
+    AWARE_NOISE = 26
 
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)

@@ -137,7 +137,7 @@ class Builder:
         block = self._program.blocks[operation.tile]
         first = len(self._tasks)
         is_cycle = operation.kind in CYCLES
-        if is_cycle and block.home is not None:
+        if is_cycle and self._is_digital(operation, block):
             self._digital(operation, math.prod(block.shape) * _vectors(operation))
         elif operation.kind is Kind.PULSE:
             self._pulse(operation, block)
@@ -154,6 +154,11 @@ class Builder:
         if operation.gives is not None:
             self._maker[operation.gives] = len(self._tasks) - 1
         return first
+
+    def _is_digital(self, operation: Operation, block: Block) -> bool:
+        """Whether a digital unit performs a cycle: of hardware-aware training, all but reads."""
+        is_aware = self._program.rule(operation.tile) is not None
+        return block.home is not None or (is_aware and operation.kind is not Kind.READ)
 
     def _values(self, take: Take) -> int:
         """Numbers per example."""

@@ -1,13 +1,11 @@
 """Compilation: from a network to a program."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, node_homes, weight_scale
 from crossmesh.emulator.compiler.operations import Compiler
+from crossmesh.emulator.compiler.optimizing import NO_RULES, Rules
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.digital import Digital, Loss, Rule
+from crossmesh.tiles.digital import Digital, Loss
 from crossmesh.tiles.runtime.program import Program
 
 
@@ -16,7 +14,7 @@ def compile_program(
     loss: Loss,
     given: Weights | None = None,
     outputs: int | None = None,
-    rules: Mapping[str, Rule] = MappingProxyType({}),
+    rules: Rules = NO_RULES,
 ) -> Program:
     """Map a network to tiles and list what is done for each micro-batch.
 
@@ -49,11 +47,7 @@ def compile_program(
         windows={node.name: node.window for node in network.nodes if node.window},
         loss=loss,
         outputs=outputs or network.output.positions,
-        rules={
-            block.tile: rules[block.layer]
-            for block in blocks
-            if block.home is not None and block.layer in rules
-        },
+        rules=rules.by_number(blocks),
     )
 
 

@@ -222,7 +222,7 @@ def prepare(config: RunConfig) -> Job:
     by_value = config.loss_function.counts_values and not dataset.has_classes
     judged = output.width if by_value else output.positions
     if not isinstance(config.network, Imported):
-        check_optimizers(network, resolved.layers)
+        check_optimizers(network, resolved.layers, training)
     rules = rules_of(network, resolved.layers, training)
     program = compile_program(network, config.loss_function, given, judged, rules)
     return Job(

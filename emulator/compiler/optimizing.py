@@ -1,49 +1,108 @@
 """Which optimiser changes what: rules of the arrays in digital memory, from a config."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import AnyLayer, layer_name
 from crossmesh.emulator.config.rates import first_rate
 from crossmesh.emulator.config.run import Training
 from crossmesh.emulator.network.graph import Network
+from crossmesh.tiles.analog.algorithms import HardwareAware
+from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import Optimizer, Rule
 
-Rules = dict[str, Rule]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What learns by more than the rate times the error.
+
+    Attributes:
+        digital: Rules of what lies in digital memory, by matrix or node.
+        tiles: Rules of tiles in hardware-aware training, by matrix.
+    """
+
+    digital: Mapping[str, Rule] = field(default_factory=dict)
+    tiles: Mapping[str, Rule] = field(default_factory=dict)
+
+    def by_number(self, blocks: Iterable[Block]) -> dict[int, Rule]:
+        """The rules of blocks, by number; rows of a tile are those that it has of its matrix."""
+        found = {}
+        for block in blocks:
+            rule = (self.tiles if block.home is None else self.digital).get(block.layer)
+            if rule is not None:
+                rows = max(0, rule.decayed_rows - block.row) if block.home is None else None
+                found[block.tile] = rule if rows is None else replace(rule, decayed_rows=rows)
+        return found
+
+    def without_noise(self) -> "Rules":
+        """The same for weights that are read exactly."""
+        tiles = {name: replace(rule, aware=None) for name, rule in self.tiles.items()}
+        return Rules(digital=self.digital, tiles=tiles)
+
+
+NO_RULES = Rules()
 
 
 def rules_of(network: Network, layers: Sequence[AnyLayer], training: Training) -> Rules:
-    """Rules by matrix or node, where a step is more than the rate times the error.
+    """The rules of a network.
 
     Args:
         network: The network.
         layers: Its layers, whose names its parts begin with.
         training: Settings.
     """
-    own = _own(layers)
-    rules = {}
-    for name, (learned, decaying) in _rows(network).items():
-        optimizer = own.get(_layer(name), training.optimizer)
-        if optimizer.is_plain and training.clip is None:
-            continue
+    own = _own(layers, "optimizer")
+
+    def rule(name: str, learned: int, decaying: int) -> Rule:
+        optimizer: Optimizer = own.get(_layer(name), training.optimizer)
         rate = optimizer.learning_rate
-        rules[name] = Rule(
+        return Rule(
             optimizer=optimizer,
             clip=training.clip,
             factor=1.0 if rate is None else rate / first_rate(training.learning_rate),
             learned_rows=learned,
             decayed_rows=learned if optimizer.decay_biases else decaying,
         )
-    return rules
+
+    digital = {name: rule(name, *rows) for name, rows in _rows(network).items()}
+    aware = _aware(network, layers, training)
+    return Rules(
+        digital={
+            name: one
+            for name, one in digital.items()
+            if training.clip is not None or not one.optimizer.is_plain
+        },
+        tiles={
+            name: replace(rule(name, matrix.lines, matrix.inputs), aware=aware[name])
+            for name, matrix in network.matrices.items()
+            if name in aware
+        },
+    )
 
 
-def check_optimizers(network: Network, layers: Sequence[AnyLayer]) -> None:
+def _aware(
+    network: Network, layers: Sequence[AnyLayer], training: Training
+) -> dict[str, HardwareAware]:
+    """How the tiles of each matrix are trained that hold numbers in training."""
+    own = _own(layers, "algorithm")
+    algorithms = {
+        name: own.get(_layer(name), training.algorithm)
+        for name, matrix in network.matrices.items()
+        if not matrix.digital and not matrix.frozen
+    }
+    return {name: one for name, one in algorithms.items() if isinstance(one, HardwareAware)}
+
+
+def check_optimizers(network: Network, layers: Sequence[AnyLayer], training: Training) -> None:
     """Refuse an optimiser of a layer without anything that it changes.
 
     Raises:
         ConfigError: If there is one.
     """
-    without = _own(layers).keys() - {_layer(name) for name in _rows(network)}
+    changed = {_layer(name) for name in [*_rows(network), *_aware(network, layers, training)]}
+    without = _own(layers, "optimizer").keys() - changed
     for i, layer in enumerate(layers):
         if (name := layer_name(layer, i)) in without:
             raise ConfigError(
@@ -52,12 +111,10 @@ def check_optimizers(network: Network, layers: Sequence[AnyLayer]) -> None:
             )
 
 
-def _own(layers: Sequence[AnyLayer]) -> dict[str, Optimizer]:
-    """The optimisers of single layers."""
-    own = {
-        layer_name(layer, i): getattr(layer, "optimizer", None) for i, layer in enumerate(layers)
-    }
-    return {name: optimizer for name, optimizer in own.items() if optimizer is not None}
+def _own(layers: Sequence[AnyLayer], setting: str) -> dict[str, Any]:
+    """A setting of single layers, by name."""
+    own = {layer_name(layer, i): getattr(layer, setting, None) for i, layer in enumerate(layers)}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def _layer(name: str) -> str:

@@ -49,7 +49,7 @@ class FloatTwin:
             job.program.loss,
             job.given,
             job.program.outputs,
-            rules_of(network, job.layers, job.config.training),
+            rules_of(network, job.layers, job.config.training).without_noise(),
         )
         assignment = Assignment(
             program=program,

@@ -211,9 +211,14 @@ class Tile:
         if self._wires is not None:
             self._wires.forget()
 
+    @property
+    def _held(self) -> Crossbar | Aged:
+        """What reads see: the devices, or programmed memories that have aged."""
+        return self._aged or self.crossbar
+
     def _cells(self, *, backward: bool = False) -> Cells:
         """Normalised weights as the lines see them, and their variance from read to read."""
-        read = self._aged or self.crossbar
+        read = self._held
         if self._wires is None:
             return Cells(read.weights, read.variance)
         seen = self._wires.behind(read.weights, read.arrays, backward=backward)

@@ -1,6 +1,7 @@
 """Functions of digital units: activations, pooling, normalisation, attention, losses and others."""
 
 from crossmesh.tiles.digital.attention import Scores
+from crossmesh.tiles.digital.aware import AwareTile
 from crossmesh.tiles.digital.base import NO_PARAMETERS, Array, Call, Function, Learned
 from crossmesh.tiles.digital.batch_norm import BatchNorm
 from crossmesh.tiles.digital.bias import add_bias, bias_error, learn_bias
@@ -48,6 +49,7 @@ __all__ = [
     "AnyOptimizer",
     "Array",
     "AveragePool",
+    "AwareTile",
     "BatchNorm",
     "BinaryCrossEntropy",
     "Call",

@@ -65,5 +65,8 @@ class Learner:
 
 def learner_bytes(rule: Rule | None, shape: tuple[int, int]) -> int:
     """Bytes of the arrays that are kept beside parameters of a shape."""
-    arrays = 0 if rule is None else 1 + len(rule.optimizer.moments)
+    if rule is None:
+        return 0
+    noisy = rule.aware is not None and rule.aware.weight_noise > 0
+    arrays = 1 + len(rule.optimizer.moments) + noisy
     return arrays * shape[0] * shape[1] * FLOAT_BYTES

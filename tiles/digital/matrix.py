@@ -5,17 +5,18 @@ from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import State, state_digest
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile import Tile, TileConfig
 from crossmesh.tiles.digital.learner import Learner
-from crossmesh.tiles.digital.memory import EXACT
 from crossmesh.tiles.digital.optimizers import Rule
 
 
 class DigitalMatrix(Tile):
-    """Numbers that multiply vectors exactly, and learn by an optimiser.
+    """Numbers that multiply vectors, and learn by an optimiser.
 
     Args:
-        block: The matrix of a layer.
+        config: What it computes: exactly, or as a tile of numbers.
+        block: The matrix of a layer, or a part of it.
+        scale: Weight of the network per unit of the numbers.
         seed: The run's seed.
         rule: What it learns by.
         vectors: Vectors of an example that it is driven with.
@@ -24,8 +25,16 @@ class DigitalMatrix(Tile):
         learner: The optimiser's state.
     """
 
-    def __init__(self, block: Block, seed: int, rule: Rule, vectors: int = 1) -> None:
-        super().__init__(EXACT, block, 1.0, seed, vectors)
+    def __init__(
+        self,
+        config: TileConfig,
+        block: Block,
+        scale: float,
+        seed: int,
+        rule: Rule,
+        vectors: int = 1,
+    ) -> None:
+        super().__init__(config, block, scale, seed, vectors)
         self.learner = Learner(rule, block.shape)
 
     def update(
@@ -36,18 +45,24 @@ class DigitalMatrix(Tile):
 
     def step(self, rate: float) -> None:
         """Make a step of the errors of a batch, at a learning rate of the tiles."""
-        self.learner.step(self.crossbar.weights, rate)
+        weights = self.weights
+        self.learner.step(weights, rate)
+        self.crossbar.write(weights / self._scale)
+
+    @property
+    def _kept(self) -> State:
+        return self.learner.state()
 
     def state(self) -> State:
         """Arrays of a checkpoint: the matrix, and what the optimiser keeps."""
-        return {**super().state(), **self.learner.state()}
+        return {**super().state(), **self._kept}
 
     def load(self, state: State) -> None:
         """Restore what ``state`` returned."""
-        kept = self.learner.state()
+        kept = self._kept
         super().load({name: array for name, array in state.items() if name not in kept})
         self.learner.load(state)
 
     def digest(self) -> bytes:
         """sha256 of the matrix, and of what the optimiser keeps."""
-        return state_digest({**self.crossbar.state(), **self.learner.state()})
+        return state_digest({**self.crossbar.state(), **self._kept})

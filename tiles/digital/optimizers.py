@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Frozen, Many
 from crossmesh.common.registry import Kinds, Registry
+from crossmesh.tiles.analog.algorithms.hardware_aware import HardwareAware
 from crossmesh.tiles.digital.base import Array
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -218,6 +219,7 @@ class Rule:
         factor: Its learning rate relative to that of the tiles.
         learned_rows: The first so many rows learn.
         decayed_rows: The first so many rows decay.
+        aware: How a tile of such numbers is trained for the memories to come.
     """
 
     optimizer: Optimizer
@@ -225,3 +227,4 @@ class Rule:
     factor: float = 1.0
     learned_rows: int
     decayed_rows: int
+    aware: HardwareAware | None = None

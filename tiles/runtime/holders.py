@@ -4,6 +4,7 @@ from crossmesh.tiles.analog.backends import EMULATION, AnalogTile, Backend
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import (
     EXACT,
+    AwareTile,
     Digital,
     DigitalMatrix,
     DigitalMemory,
@@ -35,9 +36,11 @@ def make_holder(
     block, scale = block or program.blocks[number], program.scales[number]
     if holder is Digital.PARAMETERS:
         return DigitalMemory(block, rule)
+    if rule is not None:
+        kind = DigitalMatrix if rule.aware is None else AwareTile
+        config = EXACT if isinstance(holder, Digital) else holder
+        return kind(config, block, scale, seed, rule, vectors)
     if holder is Digital.MATRIX:
-        if rule is not None:
-            return DigitalMatrix(block, seed, rule, vectors)
         return EMULATION.make(EXACT, block, scale, seed, vectors)
     return backend.make(holder, block, scale, seed, vectors)
 

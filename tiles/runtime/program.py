@@ -135,8 +135,8 @@ class Program:
         windows: Window of each convolution.
         loss: The loss.
         outputs: Positions of the output, each with a target of its own.
-        rules: What blocks in digital memory learn by, by number, where a step is more than the
-            rate times the error.
+        rules: What blocks of numbers learn by, by number, where a step is more than the rate times
+            the error.
     """
 
     n_stages: int
@@ -247,6 +247,11 @@ class Span:
         after = micro_batch + 1
         n = self.schedule.micro_batches_per_update
         return after % n == 0 or after == self.n_micro_batches
+
+    def first_of_update(self, micro_batch: int) -> int:
+        """Number of the first example of the update that a micro-batch is a part of."""
+        per_update = self.schedule.micro_batches_per_update
+        return self.first_example + micro_batch // per_update * per_update * self.micro_batch
 
     def examples(self, micro_batch: int) -> tuple[int, int]:
         """First and one past the last example of a micro-batch, counted from the span's start."""

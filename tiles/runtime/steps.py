@@ -7,7 +7,7 @@ in stores, one per value, and the last use frees a value, so memory follows the 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from crossmesh.interconnect.transport.messages import Message
 from crossmesh.tiles.analog.backends import AnalogTile
 from crossmesh.tiles.analog.convolution import Patches, Sliding
 from crossmesh.tiles.digital import (
+    AwareTile,
     Call,
     DigitalMatrix,
     DigitalMemory,
@@ -31,6 +32,7 @@ from crossmesh.tiles.runtime.holders import Holder
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
 from crossmesh.tiles.runtime.program import UPDATES, Operation, Program, Span, Value
 
+T = TypeVar("T")
 Array = NDArray[np.float32]
 Store = dict[int, Array]  # a value by micro-batch
 Get = Callable[[int], Array]
@@ -186,19 +188,34 @@ class Binder:
 
     def _bind_read(self, op: Operation, parts: Sequence[_Part]) -> Compute:
         read, number, x = self._array(op).forward, self._numbering(op), _contiguous(parts[0].get)
-        return lambda m, first, span: read(x(m), number(m, first, span))
+        return self._seeing(op, lambda m, first, span: read(x(m), number(m, first, span)))
 
     def _bind_read_back(self, op: Operation, parts: Sequence[_Part]) -> Compute:
         read, number, d = self._array(op).backward, self._numbering(op), _contiguous(parts[0].get)
-        return lambda m, first, span: read(d(m), number(m, first, span))
+        return self._seeing(op, lambda m, first, span: read(d(m), number(m, first, span)))
 
     def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
         update, number = self._array(op).update, self._numbering(op)
         x, d = (_contiguous(part.get) for part in parts)
         return self._stepping(
             op,
-            lambda m, first, span: update(x(m), d(m), span.rate(m), number(m, first, span)),
+            self._seeing(
+                op,
+                lambda m, first, span: update(x(m), d(m), span.rate(m), number(m, first, span)),
+            ),
         )
+
+    def _seeing(self, op: Operation, cycle: Callable[[int, int, Span], T]) -> Callable[..., T]:
+        """A cycle of a tile, which in hardware-aware training has the noise of the update."""
+        tile = self._tiles[op.tile]
+        if not isinstance(tile, AwareTile):
+            return cycle
+
+        def seeing(m: int, first: int, span: Span) -> T:
+            tile.see(span.first_of_update(m))
+            return cycle(m, first, span)
+
+        return seeing
 
     def _stepping(self, op: Operation, update: Step) -> Step:
         """An update with the step of the optimiser behind the last one of a batch, if there is one.

@@ -6,12 +6,13 @@ from typing import Annotated
 from crossmesh.common.registry import Kinds, Registry, kind_of
 from crossmesh.tiles.analog.algorithms.base import Algorithm
 from crossmesh.tiles.analog.algorithms.buffered import Agad, ChoppedTikiTaka2, TikiTaka2
+from crossmesh.tiles.analog.algorithms.hardware_aware import HardwareAware
 from crossmesh.tiles.analog.algorithms.mixed_precision import MixedPrecision
 from crossmesh.tiles.analog.algorithms.sgd import Sgd
 from crossmesh.tiles.analog.algorithms.tiki_taka import TikiTaka
 
 _OWN: tuple[type[Algorithm], ...] = (
-    Sgd, MixedPrecision, TikiTaka, TikiTaka2, ChoppedTikiTaka2, Agad,
+    Sgd, MixedPrecision, TikiTaka, TikiTaka2, ChoppedTikiTaka2, Agad, HardwareAware,
 )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ __all__ = [
     "Algorithm",
     "AnyAlgorithm",
     "ChoppedTikiTaka2",
+    "HardwareAware",
     "MixedPrecision",
     "Sgd",
     "TikiTaka",
