@@ -18,6 +18,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.actors import actors
+from benchmarks.algorithms import algorithms
 from benchmarks.cells import cells
 from benchmarks.checkpoints import checkpoints
 from benchmarks.convolution import convolution
@@ -36,8 +37,8 @@ from crossmesh.common.errors import DataError
 
 SCHEMA = 1
 SUITES = (
-    "kernels", "wires", "convolution", "cells", "training", "interconnect", "wire", "ray",
-    "scaling", "growth", "checkpoints", "large", "startup", "actors",
+    "kernels", "wires", "convolution", "cells", "training", "algorithms", "interconnect", "wire",
+    "ray", "scaling", "growth", "checkpoints", "large", "startup", "actors",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
@@ -46,6 +47,7 @@ TITLES = {
     "convolution": "Convolutions of 3 x 3 pixels on one tile, 32 examples, one thread",
     "cells": "The 2PCM+3T1C cell and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
+    "algorithms": "Training algorithms on soft-bounds devices, 528-250-125-10 in one process",
     "interconnect": "The interconnect, flit by flit, on one core",
     "wire": "One hop of a message between two processes that sleep",
     "ray": "Training on Ray, one tile per actor",
@@ -101,6 +103,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         "convolution": lambda: convolution(rounds),
         "cells": lambda: cells(rounds, data, quick=quick),
         "training": lambda: training(rounds, data, quick=quick),
+        "algorithms": lambda: algorithms(rounds, data, quick=quick),
         "interconnect": lambda: interconnect(rounds, quick=quick),
         "wire": lambda: wire(rounds),
         "ray": lambda: on_ray(rounds, data, quick=quick),

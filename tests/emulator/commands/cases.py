@@ -282,5 +282,6 @@ def imported_fields() -> set[str]:
 
 
 CASES: list[Case] = [
-    *of_sections(), *of_named_devices(), *of_named_algorithms(), *of_layers(), *of_data(), *of_losses(), *of_imports(),
+    *of_sections(), *of_named_devices(), *of_named_algorithms(), *of_layers(), *of_data(),
+    *of_losses(), *of_imports(),
 ]  # fmt: skip
