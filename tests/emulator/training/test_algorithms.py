@@ -21,7 +21,9 @@ def is_refused(cell, algorithm):
 
 
 def test_every_kind_is_tested():
-    assert {given["kind"] for given in KINDS.values()} | {"sgd"} == set(ALGORITHMS)
+    assert {given["kind"] for given in KINDS.values()} | {"sgd", "hardware_aware"} == set(
+        ALGORITHMS
+    )
 
 
 @pytest.mark.parametrize("algorithm", KINDS)

@@ -103,19 +103,22 @@ class ChainCrossbar:
         self._train = site.update.length * cell.cells[0].granularity
         self._scale = site.scale
         self._means = np.zeros(2)  # of the largest input and error
+        self._seen = [
+            (np.float32(factor), array)
+            for factor, array in zip(cell.factors, self._arrays, strict=True)
+            if factor
+        ]
+        self._sees_last = cell.is_hidden and cell.factors[-1] == 1
+        self._aging = [array for array in self._arrays if array.ages]
         last = self._arrays[-1]
         self.weights = last.weights if self._sees_last else np.zeros(site.shape, np.float32)
         varies = [a.variance is not None for a in self._arrays]
         self.variance = np.zeros(site.shape, np.float32) if any(varies) else None
 
     @property
-    def _sees_last(self) -> bool:
-        return self._cell.is_hidden and self._cell.factors[-1] == 1
-
-    @property
     def ages(self) -> bool:
         """Whether an array changes with time alone."""
-        return any(array.ages for array in self._arrays)
+        return bool(self._aging)
 
     @property
     def pulses(self) -> int:
@@ -146,8 +149,9 @@ class ChainCrossbar:
                 driving = some if signs is None else some * signs
                 share = fast_rate * self._fast.share
                 self._arrays[0].update(driving, errors, share, first_example + start)
-            for array in self._arrays[bool(fast_rate) :]:
-                let_pass(array, self._shape, first_example + start, stop - start)
+            for array in self._aging:
+                if array is not self._arrays[0] or not fast_rate:
+                    let_pass(array, self._shape, first_example + start, stop - start)
             for link in self._links:
                 for turn in link.lines.due(first_example + stop):
                     link.move(turn, rate * self._scale, fast_rate)
@@ -173,16 +177,11 @@ class ChainCrossbar:
 
     def _read(self) -> None:
         """What all arrays make together."""
-        pairs = [
-            (np.float32(factor), array)
-            for factor, array in zip(self._cell.factors, self._arrays, strict=True)
-            if factor
-        ]
         if not self._sees_last:
-            self.weights[:] = sum(factor * array.weights for factor, array in pairs)
+            self.weights[:] = sum(factor * array.weights for factor, array in self._seen)
         if self.variance is not None:
             self.variance[:] = 0
-            for factor, array in pairs:
+            for factor, array in self._seen:
                 if array.variance is not None:
                     self.variance += factor * factor * array.variance
 
