@@ -10,7 +10,6 @@ from benchmarks.figures import Figure, figure, ratios, take_turns
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell, Pair, Pcm3T1C
-from crossmesh.tiles.analog.coincidences import GROUP
 from crossmesh.tiles.analog.devices import ConstantStep, ExpStep, LinearStep, Pcm, SoftBounds
 from crossmesh.tiles.analog.read import Converter, ReadConfig
 from crossmesh.tiles.analog.tile import Tile, TileConfig
@@ -117,4 +116,4 @@ def tile_of(cell: Cell, weights: NDArray[np.float32]) -> Tile:
 
 def _normals() -> None:
     """As many normal numbers as an update needs where every device moves in every group."""
-    Stream(seed=0, owner=0).normal(Purpose.CYCLE_NOISE, (SIZE * EXAMPLES // GROUP, SIZE))
+    Stream(seed=0, owner=0).normal(Purpose.CYCLE_NOISE, (SIZE * EXAMPLES, SIZE))

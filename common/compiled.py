@@ -170,6 +170,29 @@ part = njit(**_UNCOUNTED, nogil=True, forceinline=True, fastmath=FAST, error_mod
 
 
 @intrinsic
+def _full_width(context):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # llvmlite checks names against those that it knows; this one has a value.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+def use_full_width() -> None:
+    """In a kernel: use the widest vectors that the processor has.
+
+    LLVM keeps to 256 bits on processors that once slowed down for 512. Kernels that draw normal
+    numbers take a third to a half of the time with them, and the same values come out.
+    """
+
+
+@overload(use_full_width, inline="always")
+def _use_full_width():
+    return lambda: _full_width()  # type: ignore[call-arg]  # numba gives the context
+
+
+@intrinsic
 def _population(context, x):
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])

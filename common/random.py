@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.common.compiled import inlined, kernel
+from crossmesh.common.compiled import inlined, kernel, use_full_width
 
 LANES = 8  # counters drawn together; each gives 4 words, i.e. 8 normals
 CHUNK = 8 * LANES  # columns that share one draw of noise
@@ -64,19 +64,24 @@ _LOW_WORD = np.uint64(0xFFFFFFFF)
 
 @inlined
 def philox(c0, c1, c2, c3, k0, k1):
-    """One block: four uint32 words from four counter words and two key words, all uint32."""
+    """One block: four uint32 words from four counter words and two key words, all uint32.
+
+    Words stand in the lower halves of 64 bits throughout, whatever stands above them: processors
+    multiply these halves as vectors, and nothing is moved between lanes of different width.
+    """
+    c0, c1, c2, c3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
+    k0, k1 = np.uint64(k0), np.uint64(k1)
     for _ in range(_ROUNDS):
-        p0 = np.uint64(c0) * _MULTIPLIER_0
-        p1 = np.uint64(c2) * _MULTIPLIER_1
-        c0, c1, c2, c3 = (
-            np.uint32(np.uint32(p1 >> _U32) ^ c1 ^ k0),
-            np.uint32(p1 & _LOW_WORD),
-            np.uint32(np.uint32(p0 >> _U32) ^ c3 ^ k1),
-            np.uint32(p0 & _LOW_WORD),
-        )
-        k0 = np.uint32((np.uint64(k0) + _WEYL_0) & _LOW_WORD)
-        k1 = np.uint32((np.uint64(k1) + _WEYL_1) & _LOW_WORD)
-    return c0, c1, c2, c3
+        p0 = (c0 & _LOW_WORD) * _MULTIPLIER_0
+        p1 = (c2 & _LOW_WORD) * _MULTIPLIER_1
+        c0, c1, c2, c3 = (p1 >> _U32) ^ c1 ^ k0, p1, (p0 >> _U32) ^ c3 ^ k1, p0
+        k0, k1 = k0 + _WEYL_0, k1 + _WEYL_1
+    return (
+        np.uint32(c0 & _LOW_WORD),
+        np.uint32(c1 & _LOW_WORD),
+        np.uint32(c2 & _LOW_WORD),
+        np.uint32(c3 & _LOW_WORD),
+    )
 
 
 @inlined
@@ -170,6 +175,7 @@ def _normals(
     draw: int,
     first: tuple[int, int],  # row and column of out[0, 0] in the array that is drawn from
 ) -> None:
+    use_full_width()
     buffer = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
     upper, lower = draw >> 32, draw & 0xFFFFFFFF

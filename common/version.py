@@ -4,7 +4,7 @@ VERSION = "0.1.0"
 
 # Rises where the same config and seed begin to train another chip: other defaults, noise or
 # generators. A run can be resumed only under the physics that it was started with.
-PHYSICS = 3
+PHYSICS = 4
 
 # What changed with each version, one clause for each change; they end up in error messages.
 CHANGES: dict[int, tuple[str, ...]] = {
@@ -18,6 +18,10 @@ CHANGES: dict[int, tuple[str, ...]] = {
         "wires are solved exactly where the first order errs by more than 0.5 % of what they take",
         "currents through references count for the wires of devices that are read against them",
         "tiles that are never updated are read as whole matrices",
+    ),
+    4: (
+        "every pulse has cycle noise of its own however examples are batched",
+        "write noise and retention and refreshes follow the examples rather than the micro-batches",
     ),
 }
 

@@ -61,20 +61,19 @@ class _Decay:
         stuck = bounds[0] == bounds[1]
         self._end = _ends(*bounds)
         examples = retention.time_s / site.example_s
-        self._every = int(min(max(examples / 100, 1), 32))
+        self.every = int(min(max(examples / 100, 1), 32))
         spread = np.ones((1, 1), np.float32)  # of all devices, where they are alike
         if retention.device_noise or stuck.any():
             normal = site.stream.normal(Purpose.RETENTION, site.shape, part=part)
             spread = np.abs(1 + np.float32(retention.device_noise) * normal)
         with np.errstate(divide="ignore"):  # a time constant of 0 keeps nothing
-            self._factor = np.exp(-np.float32(self._every / examples) / spread)
+            self._factor = np.exp(-np.float32(self.every / examples) / spread)
         if stuck.any():
             self._factor[stuck] = 1
 
-    def change(self, state: Array, pulses: Trains | Counts) -> Array | None:
-        """Change of ``state`` that is due after some examples; None: nothing is due."""
-        times = pulses.crossings(self._every)
-        return (state - self._end) * (self._factor**times - 1) if times else None
+    def change(self, state: Array) -> Array:
+        """Change of ``state`` by ``every`` examples."""
+        return (state - self._end) * (self._factor - 1)
 
 
 def device_bytes(device: Element) -> int:
@@ -175,15 +174,22 @@ class DeviceArray:
 
     def pulse(self, pulses: Trains | Counts) -> None:
         """Move every device once per pulse that it gets, and let it decay where it does."""
+        if self._decay is None:
+            self._move(pulses)
+            return
+        for piece in pulses.pieces(self._decay.every):
+            self._move(piece)
+            if piece.completes(self._decay.every):
+                change = self._decay.change(self.state)
+                self.state += change
+                if not self._sees_all:
+                    self.seen += change
+
+    def _move(self, pulses: Trains | Counts) -> None:
         if isinstance(pulses, Counts):
             self.pulse_counts(pulses)
         else:
             self._pulse_trains(pulses)
-        change = self._decay.change(self.state, pulses) if self._decay else None
-        if change is not None:
-            self.state += change
-            if not self._sees_all:
-                self.seen += change
 
     def _pulse_trains(self, trains: Trains) -> None:
         self._apply(
@@ -193,7 +199,7 @@ class DeviceArray:
         if not self._sees_all:
             redraw(
                 self.seen, self.state, self._reference, self._write_noise, trains.rows,
-                trains.columns, trains.last_example, self._write_key,
+                trains.columns, trains.first_example, self._write_key,
             )  # fmt: skip
 
     def pulse_counts(self, pulses: Counts) -> None:

@@ -1,11 +1,6 @@
 """What pulses do to devices: coincidences of trains, or numbers of pulses that are given.
 
 Examples are applied one after the other, each pulse by the device's own model.
-
-Cycle noise enters once per ``GROUP`` consecutive examples of a call, as one normal number with the
-summed variance of their coincidences. That is exact where the step does not depend on the state
-and no bound is met within the group, and off by second order in the step otherwise; a lone
-coincidence in a group is always exact. It makes the update about three times as fast.
 """
 
 from typing import Any
@@ -13,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.common.compiled import inlined, kernel, popcount
+from crossmesh.common.compiled import inlined, kernel, part, popcount, use_full_width
+from crossmesh.common.expand import expand
 from crossmesh.common.random import CHUNK, fill_normals
 from crossmesh.tiles.analog.devices.kernels import (
     HISTORY,
@@ -21,59 +17,64 @@ from crossmesh.tiles.analog.devices.kernels import (
     UPPER,
     depends_on_state,
     has_history,
+    is_smooth,
     pulse_noise,
     pulse_step,
     remembered,
-    train_step,
 )
 from crossmesh.tiles.analog.parameters import Parameters, value
-from crossmesh.tiles.analog.update import BITS, is_driven
+from crossmesh.tiles.analog.update import BITS
 
-GROUP = 8
 _ZERO = np.uint32(0)
 _NOTHING = np.float32(0)
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
+_FAR = np.float32(4)  # standard deviations
+_SMALL = np.float32(0.1)
+_CURVED = np.float32(0.02)
+_SPAN = 128  # examples whose normal numbers are kept at a time
 
 # The scratch area of one chunk of columns: the parameters of the devices come first, in the rows
 # that their models name, and these rows last. One array with constant rows, and no views of it, is
 # what lets compilers prove that the loops below can run as vectors.
 _SCRATCH_ROWS = 16  # HISTORY is row 12
-_W, _VARIANCE, _COUNT = 13, 14, 15
+_W, _COUNT, _NOISE = 13, 14, 15
 
 
 @inlined
-def _count(scratch, train, column_trains, e, first):
-    """Signed coincidences of one word line with a chunk of bit lines; returns the largest."""
-    most = np.int32(0)
+def _coinciding(train, chunks, chunk, e):
+    """How many devices of a word line coincide with a chunk of bit lines."""
+    devices = np.int32(0)
     for j in range(CHUNK):
-        other = column_trains[e, first + j]
+        pulses = np.uint32(train & chunks[chunk, e, j] & BITS)
+        devices = np.int32(devices + np.int32(pulses != _ZERO))
+    return devices
+
+
+@inlined
+def _count(scratch, train, chunks, chunk, e):
+    """Signed coincidences of one word line with a chunk of bit lines.
+
+    Returns:
+        How many devices have any, and how many have several.
+    """
+    devices, several = np.int32(0), np.int32(0)
+    for j in range(CHUNK):
+        other = chunks[chunk, e, j]
         n = np.int32(popcount(np.uint32(train & other & BITS)))
-        most = max(most, n)
+        devices = np.int32(devices + np.int32(n != np.int32(0)))
+        several = np.int32(several + np.int32(n > np.int32(1)))
         size = np.float32(n)
         scratch[_COUNT, j] = size if np.int32(train ^ other) >= np.int32(0) else -size
-    return most
+    return devices, several
 
 
 @inlined
-def _pulse(scratch, constants, most):
-    """Move a chunk by its coincidences, mean steps only; collect the variance."""
-    one = np.float32(1)
-    for k in range(most if depends_on_state(constants) else 1):
-        for j in range(CHUNK):
-            n = scratch[_COUNT, j]
-            size = abs(n)
-            if depends_on_state(constants):
-                size = min(max(size - np.float32(k), np.float32(0)), one)
-            w = min(max(scratch[_W, j], scratch[LOWER, j]), scratch[UPPER, j])
-            up = n >= np.float32(0)
-            step = pulse_step(constants, scratch, j, w, up)
-            noise = pulse_noise(constants, scratch, j, w, step, up)
-            if depends_on_state(constants):
-                scratch[_W, j] = w + size * step
-            else:
-                scratch[_W, j] = w + train_step(constants, scratch, j, size, step)
-            if has_history(constants) and size > np.float32(0):
-                scratch[HISTORY, j] = remembered(constants, scratch, j, up)
-            scratch[_VARIANCE, j] += size * (noise * noise)
+def _root(n):
+    """Square root of a whole number, to 7e-4 of itself: a guess at 1 / root, improved once."""
+    guess = np.int32(np.int32(0x5F1FFFF9) - (np.float32(n).view(np.int32) >> np.int32(1)))
+    y = np.int32(guess).view(np.float32)
+    return n * y * (np.float32(1.6819134) - np.float32(0.703952253) * (n * y * y))
 
 
 @inlined
@@ -84,7 +85,6 @@ def _load(scratch, constants, w, history, parameters, i, first, width):
             scratch[p, j] = value(parameters, p, place, i, first + j)
     for j in range(width):
         scratch[_W, j] = w[i, first + j]
-        scratch[_VARIANCE, j] = np.float32(0)
         if has_history(constants):
             scratch[HISTORY, j] = history[i, first + j]
 
@@ -97,13 +97,95 @@ def _store(scratch, constants, w, history, i, first, width):
             history[i, first + j] = scratch[HISTORY, j]
 
 
-@inlined
-def _settle(scratch, noise):
-    """Add the noise of a group and hold the bounds."""
+@part
+def _change(scratch, constants, j, w, up):
+    """Mean and deviation of what one pulse does to a device at ``w``."""
+    step = pulse_step(constants, scratch, j, w, up)
+    return step, pulse_noise(constants, scratch, j, w, step, up)
+
+
+@part
+def _pulse_once(scratch, constants):
+    """Move every device of a chunk by one of its pulses; returns how many have more."""
+    pulsed = np.int32(0)
     for j in range(CHUNK):
-        w = scratch[_W, j] + np.sqrt(scratch[_VARIANCE, j]) * noise[j]
-        scratch[_W, j] = min(max(w, scratch[LOWER, j]), scratch[UPPER, j])
-        scratch[_VARIANCE, j] = np.float32(0)
+        n, w = scratch[_COUNT, j], scratch[_W, j]
+        size, up = abs(n), n > _NOTHING
+        step, noise = _change(scratch, constants, j, w, up)
+        moved = w + (step + noise * scratch[_NOISE, j])
+        moved = min(max(moved, scratch[LOWER, j]), scratch[UPPER, j])
+        moves = size > _NOTHING
+        scratch[_W, j] = moved if moves else w
+        if has_history(constants):
+            memory = remembered(constants, scratch, j, up)
+            scratch[HISTORY, j] = memory if moves else scratch[HISTORY, j]
+        left = max(size - _ONE, _NOTHING)
+        pulsed = np.int32(pulsed + np.int32(left > _NOTHING))
+        scratch[_COUNT, j] = left if up else -left
+    return pulsed
+
+
+@part
+def _pulse_all(scratch, constants):
+    """Move every device of a chunk by all of its pulses at once, or by one of them.
+
+    Pulses go together where mean and spread then stay within 1 % of what pulse after pulse gives,
+    in units of the spread: where no bound is within ``_FAR`` deviations, and where step and noise
+    change by less than ``_SMALL`` from the first pulse to the last. That change is accounted for
+    to first order; what is left of the mean, of second order, is below ``_CURVED`` spreads.
+
+    Returns:
+        How many devices have more.
+    """
+    pulsed = np.int32(0)
+    for j in range(CHUNK):
+        n, w = scratch[_COUNT, j], scratch[_W, j]
+        size, up = abs(n), n > _NOTHING
+        step, noise = _change(scratch, constants, j, w, up)
+        more = size - _ONE
+        root = _root(size)
+        way, spread = size * step, root * abs(noise)
+        reach = abs(way) + _FAR * spread
+        together = (w + reach < scratch[UPPER, j]) & (w - reach > scratch[LOWER, j])
+        if depends_on_state(constants):
+            probe = abs(more * step) + spread
+            probe = probe if up else -probe
+            probe = probe if probe != _NOTHING else _ONE
+            there, noise_there = _change(scratch, constants, j, w + probe, up)
+            change = more * (there - step) / probe  # of a small distance, by the other pulses
+            noise_change = noise_there - noise
+            together &= abs(change) < _SMALL
+            together &= abs(way) * change * change <= _CURVED * spread
+            together &= abs(noise_change) <= _SMALL * abs(noise)
+            bend = _ONE + _HALF * change
+            way = way * bend
+            spread = root * bend * (noise + noise_change * (_HALF * more * step / probe))
+        together |= more <= _NOTHING
+        way = way if together else step
+        spread = spread if together else noise
+        moved = w + (way + spread * scratch[_NOISE, j])
+        moved = min(max(moved, scratch[LOWER, j]), scratch[UPPER, j])
+        scratch[_W, j] = moved if size > _NOTHING else w
+        left = _NOTHING if together else more
+        pulsed = np.int32(pulsed + np.int32(left > _NOTHING))
+        scratch[_COUNT, j] = left if up else -left
+    return pulsed
+
+
+@inlined
+def _pulse(scratch, constants, several):
+    """Move a chunk; returns how many devices have more pulses."""
+    if several == np.int32(0) or not is_smooth(constants):
+        return _pulse_once(scratch, constants)
+    return _pulse_all(scratch, constants)
+
+
+@inlined
+def _draw(scratch, noise, words, chunk, i, example, draw, key):
+    """Give every device of a chunk a normal number of its own."""
+    fill_normals(noise, words, chunk, i, example, draw, key[0], key[1])
+    for j in range(CHUNK):
+        scratch[_NOISE, j] = noise[j]
 
 
 @kernel
@@ -118,54 +200,67 @@ def apply_trains(
     key: NDArray[np.uint32],  # (2,) of the cycle noise
 ) -> None:
     """Move every device once per coincidence, example after example."""
+    use_full_width()
     rows, cols = w.shape
     n_examples = row_trains.shape[0]
     scratch = np.zeros((_SCRATCH_ROWS, CHUNK), np.float32)
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
-    for i in range(rows):
-        if not is_driven(row_trains, i):
-            continue
-        for chunk in range(column_trains.shape[1] // CHUNK):
-            first = chunk * CHUNK
-            width = min(CHUNK, cols - first)
-            loaded = False
-            for start in range(0, n_examples, GROUP):
-                pulsed = False
-                for e in range(start, min(start + GROUP, n_examples)):
-                    train = row_trains[e, i]
+    span = min(n_examples, _SPAN)
+    n_chunks = column_trains.shape[1] // CHUNK
+    chunks = np.empty((n_chunks, span, CHUNK), np.uint32)
+    drawn = np.empty(span * (column_trains.shape[1] + CHUNK), np.float32)
+    begin = np.empty(span + 1, np.int64)
+    for start in range(0, n_examples, _SPAN):
+        n = min(_SPAN, n_examples - start)
+        for chunk in range(n_chunks):
+            for e in range(n):
+                for j in range(CHUNK):
+                    chunks[chunk, e, j] = column_trains[start + e, chunk * CHUNK + j]
+        for i in range(rows):
+            # Normal numbers of a word line and an example go to its devices in order, each to one
+            # that coincides.
+            begin[:] = 0
+            for chunk in range(n_chunks):
+                for e in range(n):
+                    train = row_trains[start + e, i]
+                    if train != _ZERO:
+                        begin[e + 1] += _coinciding(train, chunks, chunk, e)
+            for e in range(n):
+                begin[e + 1] = begin[e] + (begin[e + 1] + CHUNK - 1) // CHUNK * CHUNK
+            at = begin[n]
+            if at == 0:
+                continue
+            for e in range(n):
+                for block in range((begin[e + 1] - begin[e]) // CHUNK):
+                    example = first_example + start + e
+                    fill_normals(noise, words, block, i, example, 0, key[0], key[1])
+                    for j in range(CHUNK):
+                        drawn[begin[e] + block * CHUNK + j] = noise[j]
+            for chunk in range(n_chunks):
+                first = chunk * CHUNK
+                width = min(CHUNK, cols - first)
+                loaded = False
+                for e in range(n):
+                    train = row_trains[start + e, i]
                     if train == _ZERO:
                         continue
-                    most = _count(scratch, train, column_trains, e, first)
-                    if most == np.int32(0):
+                    devices, several = _count(scratch, train, chunks, chunk, e)
+                    if devices == np.int32(0):
                         continue
                     if not loaded:
                         _load(scratch, constants, w, history, parameters, i, first, width)
                         loaded = True
-                    pulsed = True
-                    _pulse(scratch, constants, most)
-                if pulsed:
-                    example = first_example + start
-                    fill_normals(noise, words, chunk, i, example, 0, key[0], key[1])
-                    _settle(scratch, noise)
-            if loaded:
-                _store(scratch, constants, w, history, i, first, width)
-
-
-@inlined
-def _move(scratch, constants, noise, k):
-    """Move every device of a chunk that has more than ``k`` pulses by the next of them."""
-    for j in range(CHUNK):
-        n, before = scratch[_COUNT, j], scratch[_W, j]
-        up, moves = n > np.float32(0), abs(n) > np.float32(k)
-        step = pulse_step(constants, scratch, j, before, up)
-        deviation = pulse_noise(constants, scratch, j, before, step, up)
-        w = before + (step + deviation * noise[j])
-        w = min(max(w, scratch[LOWER, j]), scratch[UPPER, j])
-        scratch[_W, j] = w if moves else before
-        if has_history(constants):
-            memory = remembered(constants, scratch, j, up)
-            scratch[HISTORY, j] = memory if moves else scratch[HISTORY, j]
+                    example = first_example + start + e
+                    begin[e] = expand(scratch, _NOISE, scratch, _COUNT, drawn, begin[e], CHUNK)
+                    draw = 0
+                    while devices > np.int32(0):
+                        if draw:
+                            _draw(scratch, noise, words, chunk, i, example, draw, key)
+                        devices = _pulse(scratch, constants, several)
+                        draw += 1
+                if loaded:
+                    _store(scratch, constants, w, history, i, first, width)
 
 
 @kernel
@@ -180,6 +275,7 @@ def apply_counts(
     key: NDArray[np.uint32],  # (2,) of the cycle noise
 ) -> None:
     """Move every device by its own number of pulses, one after the other."""
+    use_full_width()
     cols = w.shape[1]
     scratch = np.zeros((_SCRATCH_ROWS, CHUNK), np.float32)
     noise = np.empty(CHUNK, np.float32)
@@ -195,9 +291,10 @@ def apply_counts(
                 continue
             _load(scratch, constants, w, history, parameters, i, first, width)
             for j in range(CHUNK):
-                is_device = j < width
-                scratch[_COUNT, j] = np.float32(counts[n, first + j]) if is_device else _NOTHING
-            for k in range(most):
-                fill_normals(noise, words, first // CHUNK, i, example, k, key[0], key[1])
-                _move(scratch, constants, noise, k)
+                scratch[_COUNT, j] = np.float32(counts[n, first + j]) if j < width else _NOTHING
+            devices, several, draw = np.int32(1), np.int32(1), 0
+            while devices > np.int32(0):
+                _draw(scratch, noise, words, first // CHUNK, i, example, draw, key)
+                devices = _pulse(scratch, constants, several)
+                draw += 1
             _store(scratch, constants, w, history, i, first, width)

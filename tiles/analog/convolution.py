@@ -18,7 +18,7 @@ from crossmesh.tiles.analog.patches import PatchGeometry, fold, unroll
 
 Array = NDArray[np.float32]
 # Vectors in work at a time: as many as fit into so many bytes, a part of a core's caches, within
-# bounds, and a multiple of ``_STEP``, so that the groups of an update stay whole.
+# bounds, and a multiple of ``_STEP``.
 _BYTES = 1 << 20
 _FEWEST, _MOST, _STEP = 256, 512, 64
 

@@ -1,5 +1,6 @@
 """The pulse generators of a tile, and the trains that they make."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple, Self
@@ -63,24 +64,30 @@ class Trains(NamedTuple):
         """The same pulses with up and down exchanged on some word lines, ``(rows,)``."""
         return self._replace(rows=np.where(lines & (self.rows != 0), self.rows ^ _SIGN, self.rows))
 
+    def pieces(self, every: int) -> Iterator[Self]:
+        """The same pulses, each piece up to the next multiple of ``every`` examples."""
+        n, first = len(self.rows), self.first_example
+        stops = [*range(every - first % every, n, every), n]
+        for start, stop in itertools.pairwise([0, *stops]):
+            yield self._replace(
+                rows=self.rows[start:stop],
+                columns=self.columns[start:stop],
+                first_example=first + start,
+            )
+
     @property
     def driven(self) -> NDArray[np.bool_]:
         """``(rows,)`` word lines that have a pulse in any example."""
         return driven(self.rows)
 
     @property
-    def n_examples(self) -> int:
-        """Number of examples."""
-        return len(self.rows)
-
-    @property
     def last_example(self) -> int:
         """Number of the last example."""
         return self.first_example + len(self.rows) - 1
 
-    def crossings(self, every: int) -> int:
-        """How many multiples of ``every`` examples are completed by these trains."""
-        return (self.last_example + 1) // every - self.first_example // every
+    def completes(self, every: int) -> bool:
+        """Whether a multiple of ``every`` examples is completed by the last of these."""
+        return (self.last_example + 1) % every == 0 and len(self.rows) > 0
 
 
 class Counts(NamedTuple):
@@ -102,6 +109,10 @@ class Counts(NamedTuple):
         """The same pulses with up and down exchanged."""
         return self._replace(counts=-self.counts)
 
+    def pieces(self, every: int) -> Iterator[Self]:
+        """One piece."""
+        yield self
+
     def turned(self, lines: NDArray[np.bool_]) -> Self:
         """The same pulses with up and down exchanged on some word lines, ``(rows,)``."""
         own = lines[self.first_row : self.first_row + len(self.counts), np.newaxis]
@@ -115,18 +126,13 @@ class Counts(NamedTuple):
         return lines
 
     @property
-    def n_examples(self) -> int:
-        """One."""
-        return 1
-
-    @property
     def last_example(self) -> int:
         """Number of the example."""
         return self.first_example
 
-    def crossings(self, every: int) -> int:
-        """Whether a multiple of ``every`` examples is completed by these pulses."""
-        return int((self.first_example + 1) % every == 0)
+    def completes(self, every: int) -> bool:
+        """Whether a multiple of ``every`` examples is completed by this one."""
+        return (self.first_example + 1) % every == 0
 
 
 class _Words(threading.local):

@@ -11,12 +11,12 @@ _NEVER = np.uint32(0)
 
 
 @inlined
-def _coincides(row_trains, column_trains, i, column):
-    """Whether a device has had a pulse in any example."""
-    pulses = _NEVER
-    for e in range(row_trains.shape[0]):
-        pulses |= row_trains[e, i] & column_trains[e, column] & BITS
-    return pulses != _NEVER
+def _last(row_trains, column_trains, i, column):
+    """The last example in which a device has had a pulse; -1: none."""
+    for e in range(row_trains.shape[0] - 1, -1, -1):
+        if row_trains[e, i] & column_trains[e, column] & BITS != _NEVER:
+            return e
+    return -1
 
 
 @kernel
@@ -36,26 +36,37 @@ def redraw(
     deviation: float,  # of the write noise
     row_trains: NDArray[np.uint32],  # (examples, rows)
     column_trains: NDArray[np.uint32],  # (examples, cols padded to CHUNK)
-    example: int,  # which keys the noise
+    first_example: int,  # numbers of examples key the noise
     key: NDArray[np.uint32],  # (2,)
 ) -> None:
-    """Read pulsed devices again: state less reference, and write noise."""
+    """Read pulsed devices again: state less reference, and write noise of the last pulses."""
     rows, cols = state.shape
     noise = np.zeros(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
+    last = np.empty(CHUNK, np.int64)
     for i in range(rows):
         if not is_driven(row_trains, i):
             continue
-        for chunk in range(column_trains.shape[1] // CHUNK):
-            first = chunk * CHUNK
-            if deviation > 0:
-                fill_normals(noise, words, chunk, i, example, 0, key[0], key[1])
-            for j in range(min(CHUNK, cols - first)):
-                if _coincides(row_trains, column_trains, i, first + j):
-                    value = state[i, first + j] + np.float32(deviation) * noise[j]
-                    if reference.shape[0]:
-                        value -= reference[i, first + j]
-                    seen[i, first + j] = value
+        for first in range(0, cols, CHUNK):
+            width = min(CHUNK, cols - first)
+            latest = np.int64(-1)
+            for j in range(width):
+                last[j] = _last(row_trains, column_trains, i, first + j)
+                latest = max(latest, last[j])
+            while latest >= 0:
+                if deviation > 0:
+                    example = first_example + latest
+                    fill_normals(noise, words, first // CHUNK, i, example, 0, key[0], key[1])
+                before = np.int64(-1)
+                for j in range(width):
+                    if last[j] == latest:
+                        value = state[i, first + j] + np.float32(deviation) * noise[j]
+                        if reference.shape[0]:
+                            value -= reference[i, first + j]
+                        seen[i, first + j] = value
+                    elif last[j] < latest:
+                        before = max(before, last[j])
+                latest = before
 
 
 @kernel

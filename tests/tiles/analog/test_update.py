@@ -375,7 +375,7 @@ def test_nothing_is_added_for_zero_vectors_or_no_examples(cell):
 @given(config=configs, seed=st.integers(0, 1000), split=st.integers(0, 20))
 @settings(max_examples=15)
 def test_a_micro_batch_may_be_split(device, config, seed, split):
-    """Without cycle noise; with it, splits at multiples of eight examples change nothing either."""
+    """Anywhere; ``test_pulse_noise.py`` has the same with noise."""
     x, d = draw(seed, 20, 5), draw(seed + 1, 20, 70)
     whole, parts = (build(device, (5, 70), Stream(seed=seed, owner=0), config) for _ in range(2))
 
@@ -385,22 +385,6 @@ def test_a_micro_batch_may_be_split(device, config, seed, split):
 
     np.testing.assert_array_equal(whole.weights, parts.weights)
     assert whole.pulses == parts.pulses
-
-
-@every_cell
-@pytest.mark.parametrize("split", [8, 16])
-def test_a_noisy_micro_batch_may_be_split_at_multiples_of_eight(cell, split):
-    x, d = draw(0, 20, 5), draw(1, 20, 70)
-    whole, parts = (build(cell, (5, 70), Stream(seed=0, owner=0), UpdateConfig()) for _ in range(2))
-
-    whole.update(x, d, 0.05, 100)
-    parts.update(x[:split], d[:split], 0.05, 100)
-    parts.update(x[split:], d[split:], 0.05, 100 + split)
-
-    if isinstance(cell, Ideal):  # a matrix product adds in an order of its own
-        np.testing.assert_allclose(whole.weights, parts.weights, atol=1e-6)
-    else:
-        np.testing.assert_array_equal(whole.weights, parts.weights)
 
 
 @every_cell

@@ -209,16 +209,24 @@ class PairCrossbar:
 
     def pulse(self, pulses: Trains | Counts) -> None:
         """Apply pulses, and refresh pairs that are full."""
+        refresh = self._cell.refresh
+        if refresh is None:
+            self._pulse(pulses)
+            self._read(self._everywhere if self._plus.decays else pulses.driven)
+            return
+        touched = pulses.driven
+        for piece in pulses.pieces(refresh.every):
+            self._pulse(piece)
+            if piece.completes(refresh.every):
+                all_may = self._plus.decays or refresh.every > 1
+                lines = self._everywhere if all_may else piece.driven
+                self._refresh(lines, piece.last_example)
+                touched = touched | lines
+        self._read(self._everywhere if self._plus.decays else touched)
+
+    def _pulse(self, pulses: Trains | Counts) -> None:
         self._plus.pulse(pulses)
         self._minus.pulse(pulses.reversed())
-        touched = pulses.driven
-        if self._plus.decays:
-            touched = self._everywhere
-        refresh = self._cell.refresh
-        if refresh and pulses.crossings(refresh.every):
-            touched = touched if refresh.every <= pulses.n_examples else self._everywhere
-            self._refresh(touched, pulses.last_example)
-        self._read(touched)
 
     def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:
         """Send as many pulses as ``counts`` says, and refresh the pairs that they fill."""

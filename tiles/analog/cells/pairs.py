@@ -128,9 +128,10 @@ class PairsCrossbar:
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
         """Pulse the least significant pair, and carry when it is time."""
         for pulses in self._pulser.draw(x, d, rate, first_example):
-            self._pairs[0].pulse(pulses)
-            if pulses.crossings(self._cell.carry_every):
-                self._carry(pulses.last_example)
+            for piece in pulses.pieces(self._cell.carry_every):
+                self._pairs[0].pulse(piece)
+                if piece.completes(self._cell.carry_every):
+                    self._carry(piece.last_example)
         self._read()
 
     def pulse_counts(self, counts: NDArray[np.int16], rows: slice, example: int) -> None:

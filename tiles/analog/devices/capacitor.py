@@ -44,14 +44,7 @@ def _noise(constants, device, j, w, step, up):
     return constants.cycle_noise * step
 
 
-def _train(constants, device, j, n, step):
-    """To second order: what is left out is below 1e-5 of the train at the default step."""
-    up = step > np.float32(0)
-    fade = constants.loss * (device[STEP_UP, j] if up else device[STEP_DOWN, j])
-    return n * step * (np.float32(1) - np.float32(0.5) * (n - np.float32(1)) * fade)
-
-
-register_model(CapacitorConstants, Functions(_step, _noise, depends_on_state=False, train=_train))
+register_model(CapacitorConstants, Functions(_step, _noise, depends_on_state=True, is_smooth=True))
 
 
 class Capacitor(Without, Device):

@@ -23,7 +23,9 @@ def _noise(constants, device, j, w, step, up):
     return constants.cycle_noise * step
 
 
-register_model(ConstantStepConstants, Functions(_step, _noise, depends_on_state=False))
+register_model(
+    ConstantStepConstants, Functions(_step, _noise, depends_on_state=False, is_smooth=True)
+)
 
 
 class ConstantStep(StepDevice):

@@ -79,7 +79,7 @@ def _noise(constants, device, j, w, step, up):
     return noise if moves else np.float32(0)
 
 
-register_model(ExpStepConstants, Functions(_step, _noise, depends_on_state=True))
+register_model(ExpStepConstants, Functions(_step, _noise, depends_on_state=True, is_smooth=True))
 
 
 class ExpStep(StepDevice):

@@ -33,19 +33,19 @@ class Functions(NamedTuple):
         step: ``(constants, device, j, w, up) -> float``: mean change of device ``j`` by one pulse
             when its normalised conductance is ``w``; positive for ``up``, negative otherwise.
         noise: ``(constants, device, j, w, step, up) -> float``: standard deviation of that change.
-        depends_on_state: Whether pulses are taken one by one, because either depends on ``w``; if
-            not, a train moves at once.
+        depends_on_state: Whether either depends on ``w``.
         remember: ``(constants, device, j, up) -> float``: what a device remembers after a pulse,
             given ``device[HISTORY, j]``; None if its conductance is all that it remembers.
-        train: ``(constants, device, j, n, step) -> float``: mean change by a train of n pulses that
-            moves at once, ``step`` being that of the first; None: ``n * step``.
+        is_smooth: Whether step and noise have no kinks in ``w``, so that several pulses may go
+            together where they change little; if not, pulses are always taken one by one. A device
+            that remembers more than its conductance is not.
     """
 
     step: Callable[..., Any]
     noise: Callable[..., Any]
     depends_on_state: bool
     remember: Callable[..., Any] | None = None
-    train: Callable[..., Any] | None = None
+    is_smooth: bool = False
 
 
 def register_model(constants: Any, functions: Functions) -> None:
@@ -86,6 +86,11 @@ def depends_on_state(constants: Any) -> bool:
     return _known(constants).depends_on_state
 
 
+def is_smooth(constants: Any) -> bool:
+    """Whether several pulses may go together; see ``Functions.is_smooth``."""
+    return _known(constants).is_smooth
+
+
 def has_history(constants: Any) -> bool:
     """Whether devices remember more of their pulses than their conductance."""
     return _known(constants).remember is not None
@@ -96,15 +101,6 @@ def remembered(constants: Any, device: Any, j: int, up: bool) -> float:
     remember = _known(constants).remember
     assert remember is not None
     return remember(constants, device, j, up)
-
-
-def train_step(constants: Any, device: Any, j: int, n: float, step: float) -> float:
-    """Mean change of device ``j`` by a train of ``n`` pulses; see ``Functions.train``."""
-    return (_known(constants).train or _alike)(constants, device, j, n, step)
-
-
-def _alike(constants, device, j, n, step):
-    return n * step
 
 
 def noise_of_step(constants, device, j, w, step, up):
@@ -135,6 +131,13 @@ def _depends_on_state(constants):
     return lambda constants: False
 
 
+@overload(is_smooth)
+def _is_smooth(constants):
+    if _known(constants).is_smooth:
+        return lambda constants: True
+    return lambda constants: False
+
+
 @overload(has_history)
 def _has_history(constants):
     if _known(constants).remember is not None:
@@ -149,8 +152,3 @@ def _forgetful(constants, device, j, up):
 @overload(remembered, inline="always")
 def _remembered(constants, device, j, up):
     return _known(constants).remember or _forgetful
-
-
-@overload(train_step, inline="always")
-def _train_step(constants, device, j, n, step):
-    return _known(constants).train or _alike

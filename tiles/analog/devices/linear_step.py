@@ -38,7 +38,9 @@ def _step(constants, device, j, w, up):
     return rise if up else fall
 
 
-register_model(LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True))
+register_model(
+    LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True, is_smooth=True)
+)
 
 
 class LinearStep(StepDevice):

@@ -34,7 +34,9 @@ def _step(constants, device, j, w, up):
     return step if bound != np.float32(0) else np.float32(0)
 
 
-register_model(SoftBoundsConstants, Functions(_step, noise_of_step, depends_on_state=True))
+register_model(
+    SoftBoundsConstants, Functions(_step, noise_of_step, depends_on_state=True, is_smooth=True)
+)
 
 
 class SoftBounds(StepDevice):

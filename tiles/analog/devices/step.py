@@ -20,8 +20,6 @@ class StepDevice(CommonDevice):
     Parameters mean what they mean in aihwkit (Rasch et al., 2021, arXiv 2104.02184), whose names
     are given in brackets, so that published parameters carry over. A spread "between devices" is
     a standard deviation, drawn once per device; draws that would turn a sign are folded back.
-    Unlike aihwkit, the cycle noise of the coincidences of up to eight consecutive examples enters
-    as one draw of the same variance (see ``tiles/analog/update.py``).
 
     Attributes:
         step: Mean change per pulse at ``w == 0`` [dw_min].
