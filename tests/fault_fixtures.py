@@ -3,6 +3,8 @@
 ``CROSSMESH_FAULTS_TABLE=docs/faults.md`` has the times written into that page's table.
 """
 
+import contextlib
+import functools
 import os
 import time
 from pathlib import Path
@@ -48,6 +50,25 @@ def hosts():
 def cluster(hosts):
     yield hosts
     hosts.repair()
+
+
+def while_the_head_lives(test):
+    """Try a test once more where the head's Ray has ended by itself, which no run survives."""
+
+    @functools.wraps(test)
+    def tried(*arguments, cluster, tmp_path, **others):
+        try:
+            test(*arguments, cluster=cluster, tmp_path=tmp_path, **others)
+        except (AssertionError, RuntimeError, TimeoutError):
+            with contextlib.suppress(TimeoutError):
+                wait_for(lambda: cluster[0].is_over, 5)
+            if not cluster[0].is_over:
+                raise
+            cluster.repair()  # which says why
+            (tmp_path / "again").mkdir()
+            test(*arguments, cluster=cluster, tmp_path=tmp_path / "again", **others)
+
+    return tried
 
 
 @pytest.fixture(scope="module")

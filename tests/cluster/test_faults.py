@@ -17,6 +17,7 @@ from tests.fault_fixtures import (
     nothing_is_left,
     table,
     training,
+    while_the_head_lives,
 )
 from tests.faults import FAULTS, undisturbed
 
@@ -41,6 +42,7 @@ def test_every_fault_befalls_a_run():
 
 
 @pytest.mark.parametrize(("schedule", "names"), LOSSES)
+@while_the_head_lives
 def test_losses_change_nothing(schedule, names, cluster, table, tmp_path):
     run = training(cluster, tmp_path, schedule)
     run.wait_until_it_trains()
@@ -91,6 +93,7 @@ LAYERS = [
 ]
 
 
+@while_the_head_lives
 def test_a_loss_changes_nothing_in_a_network_of_other_layers(cluster, tmp_path):
     network = f"network={json.dumps(LAYERS)}"
     run = training(cluster, tmp_path, "asynchronous", network, "training.epochs=4")

@@ -15,6 +15,7 @@ from tests.fault_fixtures import (
     interrupted,
     table,
     training,
+    while_the_head_lives,
 )
 from tests.faults import DRAINED_EVERY, actor_of
 from tests.hosts import DISK_BYTES, wait_for
@@ -24,6 +25,7 @@ __all__ = ["cluster", "hosts", "table"]  # fixtures
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
 
 
+@while_the_head_lives
 def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table, tmp_path):
     """From the newest checkpoint; from the one before where a byte of the newest was flipped."""
     run = training(cluster, tmp_path, "synchronous")
@@ -63,6 +65,7 @@ def flip(path):
     path.write_bytes(body)
 
 
+@while_the_head_lives
 def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluster, tmp_path):
     run = training(cluster, tmp_path, "sequential", "checkpoint.every_s=600")
     run.wait_until_it_trains()
@@ -81,6 +84,7 @@ def test_a_recovery_from_a_damaged_checkpoint_goes_back_to_the_one_before(cluste
     ended_alike(run)
 
 
+@while_the_head_lives
 def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):
     storage = f"checkpoint.storage={cluster.disk}/run"
     run = training(cluster, tmp_path, "sequential", storage)
@@ -102,6 +106,7 @@ def test_a_full_disk_costs_checkpoints_and_nothing_else(cluster, tmp_path):
     shutil.rmtree(run.storage)
 
 
+@while_the_head_lives
 def test_an_interrupted_run_loses_nothing(cluster, table, tmp_path):
     run = training(cluster, tmp_path, "asynchronous", "checkpoint.every_s=600")
     run.wait_until_it_trains()
@@ -117,6 +122,7 @@ def test_an_interrupted_run_loses_nothing(cluster, table, tmp_path):
     assert f"resumed after {newest} examples" in run.notes
 
 
+@while_the_head_lives
 def test_an_interrupt_during_a_recovery_is_in_order(cluster, tmp_path):
     run = training(cluster, tmp_path, "synchronous")
     run.wait_until_it_trains()
