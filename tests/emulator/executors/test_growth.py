@@ -44,7 +44,7 @@ class Running:
                 cwd=cwd, env=environment(**variables), stdout=said, stderr=said,
             )  # fmt: skip
 
-    def wait_for(self, words, within_s=180):
+    def wait_for(self, words, within_s=400):
         deadline = time.monotonic() + within_s
         while words not in self.said.read_text():
             assert self._run.poll() is None, self.said.read_text()
