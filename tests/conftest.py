@@ -17,19 +17,21 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 # at work long after the others.
 LONGEST = (
     "test_slurm_for_real.py",
-    "test_slurm_losses.py",
     "test_launch_ssh.py",
+    "test_slurm_losses.py",
+    "test_launch_ec2_whole.py",
+    "test_growth.py",
+    "test_supervision.py",
     "test_faults.py",
     "test_launch_ec2.py",
-    "test_faults_and_resumes.py",
-    "test_launch_ec2_whole.py",
-    "test_supervision.py",
+    "test_ray.py",
+    "test_plugins.py",
     "test_launch_local.py",
-    "test_launch_endings.py",
-    "test_soak.py",
-    "test_memory.py",
-    "test_growth.py",
+    "test_jobs.py",
+    "test_faults_and_resumes.py",
     "test_executors.py",
+    "test_soak.py",
+    "test_scaling.py",
 )
 
 
