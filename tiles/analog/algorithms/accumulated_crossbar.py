@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import add_and_count
 from crossmesh.tiles.analog.algorithms.line_access import LineWriter, let_pass
-from crossmesh.tiles.analog.algorithms.lines import Turn, lines_of, pieces
+from crossmesh.tiles.analog.algorithms.lines import Due, lines_of, pieces
 from crossmesh.tiles.analog.array import Array, Factor, State
 from crossmesh.tiles.analog.pulser import Site
 
@@ -150,7 +150,7 @@ class AccumulatedCrossbar:
             for line in np.flatnonzero(self._counts.any(axis=1 - self._of_outputs)).tolist():
                 counts = self._counts[:, line] if self._of_outputs else self._counts[line]
                 values = counts.astype(np.float32)
-                one = Turn(line, turn + line, 0, is_last=False)
+                one = Due(line, turn + line, 0, is_last=False)
                 self._writer.by_trains(one, values, self._granularity)
 
     def _rounded(self, values: Array, bins: int, first_example: int, side: int) -> Array:

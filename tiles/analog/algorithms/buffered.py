@@ -11,7 +11,7 @@ from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import accumulate
 from crossmesh.tiles.analog.algorithms.chain import ChainCell
 from crossmesh.tiles.analog.algorithms.chain_crossbar import Link
-from crossmesh.tiles.analog.algorithms.lines import Turn
+from crossmesh.tiles.analog.algorithms.lines import Due
 from crossmesh.tiles.analog.algorithms.tiki_taka import AddingLink, TikiTaka
 from crossmesh.tiles.analog.array import Array, State
 from crossmesh.tiles.analog.cells import Crossbar
@@ -161,7 +161,7 @@ class BufferedLink(AddingLink):
         visible, seen = cell.factors[k], cell.factors[k + 1]
         self._share = visible / seen if visible else 1.0
 
-    def move(self, turn: Turn, rate: float, fast_rate: float) -> None:
+    def move(self, turn: Due, rate: float, fast_rate: float) -> None:
         """Add the line to the buffer, and write what makes whole pulses."""
         self._take(turn, self._reader.read(turn), self._scale(rate, fast_rate))
 
@@ -171,7 +171,7 @@ class BufferedLink(AddingLink):
         return self._rate(rate) * self._share / self._threshold
 
     def _take(
-        self, turn: Turn, values: Array, scale: float, *, cap: float = 0.0, write: bool = True
+        self, turn: Due, values: Array, scale: float, *, cap: float = 0.0, write: bool = True
     ) -> None:
         settings = self._settings
         line = self._line(self.buffer, turn)
@@ -185,7 +185,7 @@ class BufferedLink(AddingLink):
             else:
                 self._writer.by_trains(turn, counts.astype(np.float32), self._step)
 
-    def _line(self, values: Array, turn: Turn) -> Array:
+    def _line(self, values: Array, turn: Due) -> Array:
         """A view of a line."""
         return values[:, turn.line] if self._of_outputs else values[turn.line]
 
@@ -215,7 +215,7 @@ class ChoppedLink(BufferedLink):
         self.choppers = np.ones(self.lines.own, np.float32)
         self.signs = self.choppers
 
-    def move(self, turn: Turn, rate: float, fast_rate: float) -> None:
+    def move(self, turn: Due, rate: float, fast_rate: float) -> None:
         """Add the line with its sign, write what makes whole pulses, and perhaps change the sign.
 
         The sign changes after the write, so that the next updates have the new one.
@@ -230,7 +230,7 @@ class ChoppedLink(BufferedLink):
         follows = self._chopping.follows_fast_rate and fast_rate
         return scale / fast_rate if follows else scale
 
-    def _changes(self, turn: Turn) -> bool:
+    def _changes(self, turn: Due) -> bool:
         chopping = self._chopping
         if not chopping.chop_at_random:
             return (turn.passes + 1) % chopping.period == 0
@@ -261,7 +261,7 @@ class FollowingLink(ChoppedLink):
         self.past = np.zeros(site.shape, np.float32)
         self.changed = np.zeros(self.lines.own, np.bool_)
 
-    def move(self, turn: Turn, rate: float, fast_rate: float) -> None:
+    def move(self, turn: Due, rate: float, fast_rate: float) -> None:
         """Add the line less its reference; a sign that changes makes its mean the reference."""
         values = self._reader.read(turn)
         mean, past = self._line(self.mean, turn), self._line(self.past, turn)

@@ -6,27 +6,64 @@ arrays of a block, and what lies between them, are in one tile, so nothing is se
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from crossmesh.common.frozen import FrozenDict, Many
-from crossmesh.tiles.analog.algorithms.chain_crossbar import ChainCrossbar
+from crossmesh.tiles.analog.algorithms.base import Algorithm
+from crossmesh.tiles.analog.algorithms.chain_crossbar import ChainCrossbar, FastRate, Link
+from crossmesh.tiles.analog.algorithms.lines import LineSettings
 from crossmesh.tiles.analog.array import FLOAT_BYTES
-from crossmesh.tiles.analog.cells import Cell, UnitCell
+from crossmesh.tiles.analog.cells import Cell, Crossbar, UnitCell
 from crossmesh.tiles.analog.costs import WORD_BITS, CellCosts, TransferCosts
 from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.update import UpdateConfig
+
+
+class ChainAlgorithm(Algorithm):
+    """Base class of algorithms that train a chain of cells.
+
+    Attributes:
+        words: Digital numbers per weight and link.
+    """
+
+    words: ClassVar[int] = 0
+
+    def doubts(self, cells: Sequence[Cell]) -> Sequence[str]:
+        """Why weights on such cells will hardly learn by it."""
+        raise NotImplementedError
+
+    def line_settings(self, k: int) -> LineSettings:
+        """How the lines of array ``k`` take turns."""
+        raise NotImplementedError
+
+    def costs_of_link(self, k: int, site: Site) -> TransferCosts:
+        """What the transfers from array ``k`` cost on a tile."""
+        raise NotImplementedError
+
+    def fast(self, cells: Sequence[Cell]) -> FastRate:
+        """The rate of the first array of a chain of cells."""
+        raise NotImplementedError
+
+    def write_update(self, update: UpdateConfig) -> UpdateConfig:
+        """Trains of the arrays that are written, given those of the tile."""
+        raise NotImplementedError
+
+    def link(self, k: int, cell: Any, arrays: Sequence[Crossbar], site: Site) -> Link:
+        """What lies between array ``k`` and the next."""
+        raise NotImplementedError
 
 
 class ChainCell(UnitCell):
     """A chain of cells at each crosspoint, trained by an algorithm with transfers.
 
     Attributes:
-        algorithm: What moves weights along the chain: a ``TikiTaka``.
+        algorithm: What moves weights along the chain.
         cells: The cells, from the one that takes the updates to the one that holds the weight.
         factors: What each counts in the weight.
     """
 
     kind: Literal["chain"] = "chain"
-    algorithm: Any
+    algorithm: ChainAlgorithm
     cells: Many[Cell]
     factors: Many[float]
 
@@ -97,8 +134,7 @@ class ChainCell(UnitCell):
     @property
     def doubts(self) -> Sequence[str]:
         """Those of the algorithm."""
-        doubts: Sequence[str] = self.algorithm.doubts(self.cells)
-        return doubts
+        return self.algorithm.doubts(self.cells)
 
     @property
     def routes(self) -> Sequence[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.algorithms.line_access import let_pass
-from crossmesh.tiles.analog.algorithms.lines import Lines, Turn, pieces
+from crossmesh.tiles.analog.algorithms.lines import Due, Lines, pieces
 from crossmesh.tiles.analog.array import Array, Factor, State
 from crossmesh.tiles.analog.cells import Crossbar
 from crossmesh.tiles.analog.pulser import Site
@@ -43,7 +43,7 @@ class Link(Protocol):
     lines: Lines
     signs: Array | None
 
-    def move(self, turn: Turn, rate: float, fast_rate: float) -> None:
+    def move(self, turn: Due, rate: float, fast_rate: float) -> None:
         """Read a line of an array and write the next one.
 
         Args:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import count_coincidences
-from crossmesh.tiles.analog.algorithms.lines import Turn
+from crossmesh.tiles.analog.algorithms.lines import Due
 from crossmesh.tiles.analog.array import Array
 from crossmesh.tiles.analog.cells import Crossbar
 from crossmesh.tiles.analog.pulser import Pulser, Site, Trains
@@ -33,7 +33,7 @@ class LineReader:
         self._keys = np.stack(keys)
         self._one = np.ones((1, 1), np.float32)
 
-    def read(self, turn: Turn) -> Array:
+    def read(self, turn: Due) -> Array:
         """The weights of a line, as they are read."""
         weights, variance = self._array.weights, self._array.variance
         cells = Cells(
@@ -42,7 +42,7 @@ class LineReader:
         line: Array = self._reader.product(self._one, cells, turn.number, self._keys)[0]
         return line
 
-    def _line(self, values: Array, turn: Turn) -> Array:
+    def _line(self, values: Array, turn: Due) -> Array:
         line = values[:, turn.line] if self._of_outputs else values[turn.line]
         return np.ascontiguousarray(line).reshape(1, -1)
 
@@ -66,7 +66,7 @@ class LineWriter:
         self._pulser = Pulser(site, granularity)
         self._counts = np.zeros(site.shape[not of_outputs], np.int16)
 
-    def by_trains(self, turn: Turn, values: Array, rate: float) -> None:
+    def by_trains(self, turn: Due, values: Array, rate: float) -> None:
         """Add ``rate * values``, by trains in which the line alone is driven."""
         one = np.zeros((1, self._shape[self._of_outputs]), np.float32)
         one[0, turn.line] = 1
@@ -81,7 +81,7 @@ class LineWriter:
                 every = pulses.counts.T if self._of_outputs else pulses.counts
                 self.by_counts(turn, every[turn.line])
 
-    def by_counts(self, turn: Turn, counts: NDArray[np.int16]) -> None:
+    def by_counts(self, turn: Due, counts: NDArray[np.int16]) -> None:
         """Add so many pulses of each device."""
         if self._of_outputs:
             every = np.zeros(self._shape, np.int16)

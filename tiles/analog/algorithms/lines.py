@@ -42,7 +42,7 @@ class LineSettings(NamedTuple):
         return f"{what}: {lines} line{'s' * (self.reads > 1)} every {self.every} {unit}"
 
 
-class Turn(NamedTuple):
+class Due(NamedTuple):
     """A line that is due.
 
     Attributes:
@@ -78,7 +78,7 @@ class Lines:
     reads: int
     start: int
 
-    def due(self, count: int) -> Iterator[Turn]:
+    def due(self, count: int) -> Iterator[Due]:
         """Lines of the tile that are due when ``count`` vectors have been applied.
 
         >>> lines = Lines(total=5, first=2, own=3, every=2, reads=2, start=2)
@@ -91,7 +91,7 @@ class Lines:
         for number in range(first, first + self.reads):
             passes, line = divmod(number, self.total)
             if self.first <= line < self.first + self.own:
-                yield Turn(line - self.first, number, passes, line == self.total - 1)
+                yield Due(line - self.first, number, passes, line == self.total - 1)
 
     @property
     def per_vector(self) -> float:

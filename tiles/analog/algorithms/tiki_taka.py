@@ -6,11 +6,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Many
-from crossmesh.tiles.analog.algorithms.base import Algorithm
-from crossmesh.tiles.analog.algorithms.chain import ChainCell, factors
+from crossmesh.tiles.analog.algorithms.chain import ChainAlgorithm, ChainCell, factors
 from crossmesh.tiles.analog.algorithms.chain_crossbar import FastRate, Link
 from crossmesh.tiles.analog.algorithms.line_access import LineReader, LineWriter
-from crossmesh.tiles.analog.algorithms.lines import LineSettings, Turn, lines_of
+from crossmesh.tiles.analog.algorithms.lines import Due, LineSettings, lines_of
 from crossmesh.tiles.analog.array import Array, State
 from crossmesh.tiles.analog.cells import Cell, Crossbar, Pair
 from crossmesh.tiles.analog.costs import TransferCosts
@@ -22,7 +21,7 @@ from crossmesh.tiles.analog.update import UpdateConfig
 _MOST_ARRAYS = 16
 
 
-class TikiTaka(Algorithm):
+class TikiTaka(ChainAlgorithm):
     """Gradients on an array A, which is read line by line and added to the array C of the weights.
 
     Asymmetric devices pull A towards their symmetry point, which must be 0 and then forgets old
@@ -217,7 +216,7 @@ class AddingLink:
             arrays[k + 1], cell.cells[k + 1].granularity, written, of_outputs=settings.of_outputs
         )
 
-    def move(self, turn: Turn, rate: float, fast_rate: float) -> None:
+    def move(self, turn: Due, rate: float, fast_rate: float) -> None:
         """Add the line, times the rate of transfers."""
         del fast_rate
         self._writer.by_trains(turn, self._reader.read(turn), self._rate(rate))
