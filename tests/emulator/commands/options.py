@@ -32,8 +32,6 @@ FIELDS: dict[str, Any] = {
     "Phases.dac_s": 1e-9,
     "PoolLayer.stride": [1, 2],
     **{f"{kind}.learning_rate": 0.02 for kind in ("GradientDescent", "Adam", "AdamW")},
-    "Clip.norm": 1.0,
-    "Clip.value": 0.5,
     "MixedPrecision.granularity": 0.002,
     "MixedPrecision.input_bins": 30,
     "MixedPrecision.error_bins": 20,
@@ -48,10 +46,19 @@ FIELDS: dict[str, Any] = {
         {"row": i, "col": 0, "at": at} for i, at in enumerate(("on", "off", "random"))
     ],
     "Training.examples": 8,
-    "Training.learning_rate": [{"epoch": 0, "value": 0.1}, {"epoch": 1, "value": 0.01}],
+    "Training.learning_rate": {
+        "kind": "cosine", "value": 0.1, "t_max": 2, "eta_min": 0.01, "warm_up": {"examples": 4},
+    },
     "Training.log_every": 3,
     "Training.micro_batch": 1,
     "Training.test_examples": 5,
+    # Every kind and its fields are tried in the section ``training``.
+    **{f"{layer}Layer.optimizer": {"kind": "adam"}
+       for layer in ("Linear", "Conv", "Recurrent", "Attention", "Embedding", "Position", "Norm")},
+    **{f"{layer}Layer.algorithm": {"kind": kind}
+       for layer, kind in (("Linear", "hardware_aware"), ("Conv", "hardware_aware"),
+                           ("Recurrent", "hardware_aware"), ("Attention", "mixed_precision"),
+                           ("Embedding", "mixed_precision"))},
     "LinearLayer.replicas": 1,  # more only of what has several vectors,
     "RecurrentLayer.replicas": 1,  # whose steps do not wait for each other
     "ConvLayer.replicas": 2,
@@ -61,7 +68,10 @@ FIELDS: dict[str, Any] = {
        for layer in ("Linear", "Conv", "Recurrent", "Attention", "Embedding")},
 }  # fmt: skip
 OBJECTS: dict[str, Tree] = {
+    "Clip": {"norm": 1.0},
     "Crop": {"rows": [1, 7], "columns": [1, 7]},
+    "GradientDescent": {"momentum": 0.5},
+    "HardwareAware": {"weight_noise": 0.1},
     "Pair": {"refresh": {"difference": 0.5}},
     "Pairs": {"carry_every": 3},
     "Pcm3T1C": {"transfer": {"every": 5}},
@@ -69,11 +79,16 @@ OBJECTS: dict[str, Tree] = {
     "Retention": {"time_s": 1e-6},
     "Stuck": {"fraction": 0.1},
     "Transfer": {"every": 5},
+    "WeightClip": {"value": 0.5},
 }
 # Devices that have no symmetry point, which test_device_matrix.py holds against their words.
 REFUSED = {"ConstantStep.symmetry_referenced", "Pcm.symmetry_referenced"}
 # Pulses that find it go with symmetry_referenced only, as cases.py has them.
 REFUSED |= {f"{kind.__name__}.zero_shift_pulses" for kind in DEVICES.values()}
+# One of two limits, of which only one may be given.
+REFUSED |= {
+    f"{clip}.{limit}" for clip in ("Clip", "WeightClip") for limit in ("norm", "value", "sigma")
+}
 # Names, and where a layer's input comes from, are no kinds.
 NO_KINDS = {"kind", "name", "input", "inputs"}
 
