@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from crossmesh.emulator.training.training import evaluate, train
     from crossmesh.interconnect.noc import TOPOLOGIES as topologies
     from crossmesh.interconnect.schedule import SCHEDULES as schedules
+    from crossmesh.tiles.analog.algorithms import ALGORITHMS as algorithms
     from crossmesh.tiles.analog.backends import BACKENDS as backends
     from crossmesh.tiles.analog.cells import CELLS as cells
     from crossmesh.tiles.analog.devices import DEVICES as devices
@@ -65,6 +66,7 @@ _WHERE = {
     "RunResult": "emulator.runs.result",
     "Study": "emulator.study",
     "age": "emulator.training.retention",
+    "algorithms": "tiles.analog.algorithms:ALGORITHMS",
     "backends": "tiles.analog.backends:BACKENDS",
     "cells": "tiles.analog.cells:CELLS",
     "chip": "emulator.chip.report:chip_report",
@@ -94,6 +96,7 @@ __all__ = [
     "RunResult",
     "Study",
     "age",
+    "algorithms",
     "backends",
     "cells",
     "chip",

@@ -4,7 +4,7 @@ Devices        Device, StepDevice, Retention; Functions, register_model, rows of
 Unit cells     UnitCell; what it takes and returns: Site, Crossbar; CellCosts, also of devices
 Layers         AnyLayer, NamedLayer with one input, ImageLayer, SequenceLayer, TileLayer
 Functions      Function and Learned of digital units, and the Call that they get; Loss
-Learning       RateSchedule with the Moment that it gets; Optimizer
+Learning       RateSchedule with the Moment that it gets; Optimizer; Algorithm, which makes a cell
 Chips          Topology with its FloorPlan, Schedule of Slots with a Phase, Backend of AnalogTiles
 Data           a function of DataConfig that gives a Dataset of Examples
 Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
@@ -25,6 +25,7 @@ from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.interconnect.noc import FloorPlan, Topology
 from crossmesh.interconnect.schedule import Phase, Schedule, Slot
+from crossmesh.tiles.analog.algorithms import Algorithm
 from crossmesh.tiles.analog.backends import AnalogTile, Backend
 from crossmesh.tiles.analog.cells import Crossbar, UnitCell
 from crossmesh.tiles.analog.costs import CellCosts
@@ -61,6 +62,7 @@ __all__ = [
     "STEP_DOWN",
     "STEP_UP",
     "UPPER",
+    "Algorithm",
     "AnalogTile",
     "AnyLayer",
     "Backend",

@@ -18,12 +18,13 @@ if find_spec("pytest"):  # which then shows the values in a failing assertion, a
         *(f"{__name__}.{suite}" for suite in ("cells", "digital", "interconnect", "networks"))
     )
 
-from crossmesh.testing.cells import CellTests, DeviceTests
+from crossmesh.testing.cells import AlgorithmTests, CellTests, DeviceTests
 from crossmesh.testing.digital import FunctionTests, LearnedTests, LossTests
 from crossmesh.testing.interconnect import ScheduleTests, TopologyTests
 from crossmesh.testing.networks import BackendTests, LayerTests, SourceTests
 
 __all__ = [
+    "AlgorithmTests",
     "BackendTests",
     "CellTests",
     "DeviceTests",

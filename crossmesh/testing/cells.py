@@ -12,7 +12,7 @@ from crossmesh.emulator.config.run import RunConfig
 from crossmesh.testing.runs import check_actors, check_resuming, small_run
 from crossmesh.tiles.analog.cells import Cell, Crossbar
 from crossmesh.tiles.analog.crossbar import build
-from crossmesh.tiles.analog.devices import Device
+from crossmesh.tiles.analog.devices import Device, SoftBounds
 from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, tile_bytes
 from crossmesh.tiles.analog.parameters import Parameters
@@ -230,3 +230,75 @@ class DeviceTests(CellTests):
         assert self.device.granularity > 0, "granularity must be above 0"
         if not self.moves_one_way:
             assert self.device.reach > 0, "reach must be above 0"
+
+
+class AlgorithmTests:
+    """Rules of training algorithms.
+
+    Needs ``algorithm`` and nothing else; a network on handwritten digits is trained by it.
+
+    Attributes:
+        algorithm: The algorithm.
+        below: The cell that it trains.
+        learning_rate: At which a small network learns by it.
+    """
+
+    algorithm: ClassVar[Any]
+    below: ClassVar[Any] = SoftBounds(step=0.01)
+    learning_rate: ClassVar[float] = 0.05
+
+    def config(self, epochs: int) -> RunConfig:
+        """A small network on handwritten digits."""
+        training = {"algorithm": self.algorithm, "learning_rate": self.learning_rate}
+        return small_run(
+            epochs, tile={"cell": self.below, "rows": 20, "cols": 10}, training=training
+        )
+
+    def test_vectors_do_the_same_in_one_call_and_in_many(self) -> None:
+        """What is due follows from the number of a vector, never from how the work is split."""
+        draw = np.random.default_rng(0)
+        x = draw.uniform(-1, 1, (40, _SHAPE[0])).astype(np.float32)
+        d = draw.uniform(-1, 1, (40, _SHAPE[1])).astype(np.float32)
+        whole, parts = self._crossbar(), self._crossbar()
+        whole.update(x, d, 0.05, 0)
+        for first in range(0, 40, 8):
+            parts.update(x[first : first + 8], d[first : first + 8], 0.05, first)
+
+        np.testing.assert_allclose(
+            whole.weights, parts.weights, atol=1e-5,
+            err_msg="40 vectors must do the same in one call and in five",
+        )  # fmt: skip
+
+    def test_a_saved_crossbar_goes_on_as_if_it_had_not_been_saved(self) -> None:
+        """The state is all that is not in config and seed."""
+        one, two = self._crossbar(), self._crossbar()
+        x, d = np.full((9, _SHAPE[0]), 0.3, np.float32), np.full((9, _SHAPE[1]), 0.4, np.float32)
+        one.update(x, d, 0.05, 0)
+        two.load({name: array.copy() for name, array in one.state().items()})
+        for crossbar in (one, two):
+            crossbar.update(x, -d, 0.05, 9)
+
+        for name, array in one.state().items():
+            np.testing.assert_array_equal(
+                two.state()[name], array, f"{name} must go on after load as without it"
+            )
+
+    def test_a_network_trains_and_resumes_with_the_same_bits(self, tmp_path: Path) -> None:
+        """In one process: one run of two epochs, and one that is resumed after the first."""
+        check_resuming(self.config(1), self.config(2), tmp_path / "run")
+
+    def test_actors_give_the_same_bits(self) -> None:
+        """On Ray, with two actors."""
+        check_actors(self.config(1))
+
+    def test_a_chip_that_trains_by_it_has_a_price(self) -> None:
+        """Time, energy and area are known, and above 0."""
+        chip: dict[str, Any] = chip_of(prepare(self.config(1))).summary
+        for name in ("interval_s", "energy_j_per_example", "area_mm2"):
+            assert chip[name] > 0, f"{name} of a chip must be above 0"
+
+    def _crossbar(self) -> Crossbar:
+        cell = self.algorithm.cell(self.below)
+        crossbar = build(cell, _SHAPE, Stream(seed=0, owner=1), UpdateConfig())
+        crossbar.write(np.zeros(_SHAPE, np.float32))
+        return crossbar

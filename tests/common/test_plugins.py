@@ -29,7 +29,12 @@ CONFIG = {
     "loss": "example.huber",
     "tile": {"rows": 40, "cols": 10, "cell": {"kind": "example.curved_step", "step": 0.01}},
     "chip": {"topology": "example.line"},
-    "training": {"epochs": 1, "examples": 48, "learning_rate": 0.05},
+    "training": {
+        "epochs": 1,
+        "examples": 48,
+        "learning_rate": 0.05,
+        "algorithm": {"kind": "example.partners"},
+    },
 }
 
 
@@ -79,7 +84,7 @@ def installed(tmp_path_factory):
 def test_the_example_passes_the_shipped_suites(installed):
     """Also on Ray."""
     test = installed.folder / "example" / "test_example.py"
-    assert len(test.read_text().splitlines()) < 40
+    assert len(test.read_text().splitlines()) < 55
     out = installed.run("-m", "pytest", "-q", "-p", "no:cacheprovider", test)
     assert " passed" in out
     assert "skipped" not in out
@@ -102,7 +107,8 @@ def test_a_network_of_another_packages_kinds_trains_on_actors_and_resumes(instal
 @pytest.mark.slow
 def test_what_a_package_brings_is_listed(installed):
     schema = installed.crossmesh("schema")
-    for name in ("example.curved_step", "example.scale", "example.huber", "example.line"):
+    ours = ("curved_step", "partners", "scale", "huber", "line")
+    for name in (f"example.{kind}" for kind in ours):
         assert f'"{name}"' in schema
     device = next(
         entry for entry in json.loads(installed.crossmesh("devices", "list", "--json"))

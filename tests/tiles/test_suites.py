@@ -1,11 +1,14 @@
 """Our own kinds of tiles, held to the rules that kinds of other packages are held to."""
 
 import pytest
+from pydantic import TypeAdapter
 
-from crossmesh.testing import CellTests, DeviceTests, LossTests
+from crossmesh.testing import AlgorithmTests, CellTests, DeviceTests, LossTests
+from crossmesh.tiles.analog.algorithms import AnyAlgorithm
 from crossmesh.tiles.analog.cells import CELLS as UNIT_CELLS
 from crossmesh.tiles.analog.devices import DEVICES, Device, LinearStep, Pcm, SoftBounds
 from crossmesh.tiles.digital import LOSSES
+from tests.emulator.training.algorithm_kinds import KINDS
 from tests.tiles.analog.test_conformance import EVERY
 
 ALONE = {name: cell for name, cell in EVERY.items() if isinstance(cell, Device)} | {
@@ -38,6 +41,15 @@ class TestCells(CellTests):
         self.cell = IN_CELLS[request.param]
         # A short retention acts at the end of a call.
         self.ignores_calls = request.param != "shared_reference"
+
+
+class TestAlgorithms(AlgorithmTests):
+    # tests/emulator/training/test_algorithms.py compares actors for every algorithm.
+    test_actors_give_the_same_bits = None
+
+    @pytest.fixture(autouse=True, params=KINDS)
+    def example(self, request):
+        self.algorithm = TypeAdapter(AnyAlgorithm).validate_python(KINDS[request.param])
 
 
 class TestLosses(LossTests):

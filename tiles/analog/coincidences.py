@@ -130,8 +130,8 @@ def _pulse_all(scratch, constants):
     """Move every device of a chunk by all of its pulses at once, or by one of them.
 
     Pulses go together where mean and spread then stay within 1 % of what pulse after pulse gives,
-    in units of the spread: where no bound is within ``_FAR`` deviations, and where step and noise
-    change by less than ``_SMALL`` from the first pulse to the last. That change is accounted for
+    in units of the spread, so never without noise: where no bound is within ``_FAR`` deviations,
+    and where step and noise change by less than ``_SMALL`` from the first pulse to the last. That change is accounted for
     to first order; what is left of the mean, of second order, is below ``_CURVED`` spreads.
 
     Returns:
@@ -147,6 +147,7 @@ def _pulse_all(scratch, constants):
         way, spread = size * step, root * abs(noise)
         reach = abs(way) + _FAR * spread
         together = (w + reach < scratch[UPPER, j]) & (w - reach > scratch[LOWER, j])
+        together &= (spread > _NOTHING) | (way == _NOTHING)
         if depends_on_state(constants):
             probe = abs(more * step) + spread
             probe = probe if up else -probe

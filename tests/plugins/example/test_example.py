@@ -1,15 +1,27 @@
 """Kinds of this package, held to the rules of crossmesh: see ``crossmesh.testing``."""
 
+from crossmesh_example.algorithm import Partners
 from crossmesh_example.device import CurvedStep
 from crossmesh_example.layer import Scale, ScaleLayer
 from crossmesh_example.loss import HUBER
 from crossmesh_example.topology import Line
 
-from crossmesh.testing import DeviceTests, FunctionTests, LayerTests, LossTests, TopologyTests
+from crossmesh.testing import (
+    AlgorithmTests,
+    DeviceTests,
+    FunctionTests,
+    LayerTests,
+    LossTests,
+    TopologyTests,
+)
 
 
 class TestCurvedStep(DeviceTests):
     device = CurvedStep(step=0.01)
+
+
+class TestPartners(AlgorithmTests):
+    algorithm = Partners()
 
 
 class TestScale(FunctionTests):

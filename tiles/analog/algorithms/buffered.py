@@ -259,7 +259,7 @@ class FollowingLink(ChoppedLink):
         self._cap = algorithm.longest * algorithm.buffer_cap
         self.mean = np.zeros(site.shape, np.float32)
         self.past = np.zeros(site.shape, np.float32)
-        self.changed = np.zeros(self.lines.own, np.bool_)
+        self.changed = np.zeros(self.lines.own, np.int64)
 
     def move(self, turn: Due, rate: float, fast_rate: float) -> None:
         """Add the line less its reference; a sign that changes makes its mean the reference."""
@@ -267,7 +267,7 @@ class FollowingLink(ChoppedLink):
         mean, past = self._line(self.mean, turn), self._line(self.past, turn)
         if self.changed[turn.line]:
             past[:] = mean
-            self.changed[turn.line] = False
+            self.changed[turn.line] = 0
         scale = self._scale(rate, fast_rate) * float(self.choppers[turn.line])
         is_known = turn.passes > self._chopping.period
         self._take(turn, values - past, scale, cap=self._cap, write=is_known)
@@ -275,7 +275,7 @@ class FollowingLink(ChoppedLink):
         mean += self._tail * values
         if self._changes(turn):
             self.choppers[turn.line] *= -1
-            self.changed[turn.line] = True
+            self.changed[turn.line] = 1
 
     def reset(self) -> None:
         """Forget the references as well."""

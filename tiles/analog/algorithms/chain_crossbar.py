@@ -102,7 +102,7 @@ class ChainCrossbar:
         self._fast: FastRate = algorithm.fast(cell.cells)
         self._train = site.update.length * cell.cells[0].granularity
         self._scale = site.scale
-        self._means = np.zeros(2)  # of the largest input and error
+        self._means = np.zeros(2, np.float32)  # of the largest input and error
         self._seen = [
             (np.float32(factor), array)
             for factor, array in zip(cell.factors, self._arrays, strict=True)
