@@ -1,4 +1,7 @@
-"""Giving values out in order to the lanes of a vector that want one."""
+"""Giving values out in order to the lanes of a vector that want one, in kernels.
+
+Kernels are kept for these sources too, as for all that name ``crossmesh.common.compiled``.
+"""
 
 from typing import Any
 

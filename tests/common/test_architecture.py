@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("cluster", "emulator", "tiles", "interconnect", "common")
 PLACES = {
     "ray": ("tiles/runtime/actor.py", "emulator/executors/", "cluster/"),
-    "numba": ("tiles/", "common/compiled.py"),
+    "numba": ("tiles/", "common/compiled.py", "common/expand.py"),
 }
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNSAFE_YAML = {"load", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all"}

@@ -1,7 +1,4 @@
-"""What pulses do to devices: coincidences of trains, or numbers of pulses that are given.
-
-Examples are applied one after the other, each pulse by the device's own model.
-"""
+"""What pulses do to devices: coincidences of trains, or numbers of pulses that are given."""
 
 from typing import Any
 
@@ -107,16 +104,18 @@ def _change(scratch, constants, j, w, up):
 @part
 def _pulse_once(scratch, constants):
     """Move every device of a chunk by one of its pulses; returns how many have more."""
+    use_full_width()
     pulsed = np.int32(0)
     for j in range(CHUNK):
         n, w = scratch[_COUNT, j], scratch[_W, j]
         size, up = abs(n), n > _NOTHING
         step, noise = _change(scratch, constants, j, w, up)
-        moved = w + (step + noise * scratch[_NOISE, j])
-        moved = min(max(moved, scratch[LOWER, j]), scratch[UPPER, j])
-        moves = size > _NOTHING
-        scratch[_W, j] = moved if moves else w
+        # Devices without pulses move by 0: a store that left them out would keep the next example
+        # from taking the others from where they were just written.
+        moved = w + min(size, _ONE) * (step + noise * scratch[_NOISE, j])
+        scratch[_W, j] = min(max(moved, scratch[LOWER, j]), scratch[UPPER, j])
         if has_history(constants):
+            moves = size > _NOTHING
             memory = remembered(constants, scratch, j, up)
             scratch[HISTORY, j] = memory if moves else scratch[HISTORY, j]
         left = max(size - _ONE, _NOTHING)
@@ -137,6 +136,7 @@ def _pulse_all(scratch, constants):
     Returns:
         How many devices have more.
     """
+    use_full_width()
     pulsed = np.int32(0)
     for j in range(CHUNK):
         n, w = scratch[_COUNT, j], scratch[_W, j]
@@ -165,8 +165,7 @@ def _pulse_all(scratch, constants):
         way = way if together else step
         spread = spread if together else noise
         moved = w + (way + spread * scratch[_NOISE, j])
-        moved = min(max(moved, scratch[LOWER, j]), scratch[UPPER, j])
-        scratch[_W, j] = moved if size > _NOTHING else w
+        scratch[_W, j] = min(max(moved, scratch[LOWER, j]), scratch[UPPER, j])
         left = _NOTHING if together else more
         pulsed = np.int32(pulsed + np.int32(left > _NOTHING))
         scratch[_COUNT, j] = left if up else -left
