@@ -20,7 +20,7 @@ EXAMPLES = 64
 RATE = 0.01
 CALLS = {"product": 50, "forward": 20, "backward": 20}  # per turn, so that it takes some 20 ms
 UPDATES = 4  # the same for the rest
-AIMS = {"forward": 2.5, "constant_step": 20.0, "exp_step": 150.0}
+AIMS = {"forward": 2.5, "constant_step": 13.0, "soft_bounds": 30.0, "exp_step": 60.0}
 CELLS: dict[str, Cell] = {
     "constant_step": ConstantStep(),
     "linear_step": LinearStep(),
@@ -115,5 +115,5 @@ def tile_of(cell: Cell, weights: NDArray[np.float32]) -> Tile:
 
 
 def _normals() -> None:
-    """As many normal numbers as an update needs where every device moves in every group."""
-    Stream(seed=0, owner=0).normal(Purpose.CYCLE_NOISE, (SIZE * EXAMPLES, SIZE))
+    """As many normal numbers as an update needs where one device in four coincides."""
+    Stream(seed=0, owner=0).normal(Purpose.CYCLE_NOISE, (SIZE * EXAMPLES // 4, SIZE))
