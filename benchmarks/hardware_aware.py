@@ -29,15 +29,21 @@ EXACT = [
     "tile.read.adc=null", "tile.read.output_noise=0",
 ]  # fmt: skip
 OF = "training.algorithm"
-PLAIN = [f"{OF}.weight_noise=0", f"{OF}.clip=null", f"{OF}.input_range=null"]
+MANAGED = f"{OF}.input_range=null"  # inputs are scaled by noise management
+PLAIN = [f"{OF}.weight_noise=0", f"{OF}.clip=null", MANAGED]
+PROGRAMMING = [f"{OF}.noise_kind=programming", f"{OF}.memory=reram", f"{OF}.weight_noise=1.5"]
 VARIANTS = {  # what the shipped config becomes
     "plain digital": [*PLAIN, *EXACT],
     "periphery": PLAIN,
-    "periphery, clipping": PLAIN[:1],
-    "weight noise": [],
-    "programming noise": [f"{OF}.noise_kind=programming", f"{OF}.weight_noise=2"],
+    "weight noise": PLAIN[1:],
+    "weight noise, clipping": [MANAGED],
+    "and input ranges": [],
+    "programming noise, clipping": [*PROGRAMMING, MANAGED],
 }
-CONFIGS = {"digits": "digits-hardware-aware", "MNIST": "mnist-hardware-aware"}
+CONFIGS = {
+    "Digits": ("digits-hardware-aware", []),
+    "MNIST": ("mnist-hardware-aware", ["training.examples=20000", "training.test_examples=2000"]),
+}
 
 
 class Row(NamedTuple):
@@ -112,10 +118,10 @@ def main() -> None:
     folder = parser.parse_args().data_dir
     parts = []
     with threadpool_limits(1):
-        for title, name in CONFIGS.items():
+        for title, (name, few) in CONFIGS.items():
             if title == "MNIST" and folder is None:
                 continue
-            data = [f"data.directory={folder}"] if title == "MNIST" else []
+            data = [*few, f"data.directory={folder}"] if title == "MNIST" else few
             rows = []
             for seed in SEEDS:
                 for variant, settings in VARIANTS.items():

@@ -49,6 +49,7 @@ class AwareTile(DigitalMatrix):
         self._is_training = True
         self._update, self._noisy_of = 0, -1
         self._noisy = IdealCrossbar(block.shape)
+        self._clipped: dict[int, NDArray[np.bool_]] = {}  # inputs under way, by number of the first
         settings = rule.aware.input_range
         self._range = None if settings is None else LearnedRange(settings, rule, vectors)
 
@@ -86,10 +87,23 @@ class AwareTile(DigitalMatrix):
         if self._range is None:
             return super().forward(x, first_example)
         limit = self._range.limit
+        clipped = np.abs(x) > limit
+        if self._is_training and clipped.any():
+            self._clipped[first_example] = clipped
         return limit * super().forward(np.clip(x, -limit, limit) / limit, first_example)
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
-        """Product with the weights that the forward cycle saw, without a periphery."""
+        """Product with the weights that the forward cycle saw, without a periphery.
+
+        Inputs that the range had clipped have no error.
+        """
+        z = self._errors(d)
+        clipped = self._clipped.get(first_example)
+        if clipped is not None:
+            z[clipped] = 0
+        return z
+
+    def _errors(self, d: Array) -> Array:
         return self._scaled(d @ self._held.weights.T)
 
     def update(
@@ -98,9 +112,11 @@ class AwareTile(DigitalMatrix):
         """Add the outer products to the error of the batch."""
         if self._range is not None:
             limit = self._range.limit
-            z = self.backward(d, first_example) if self._range.learns else None
-            self._range.add(x, z)
+            self._range.add(x, self._errors(d) if self._range.learns else None)
             x = np.clip(x, -limit, limit)
+            done = [number for number in self._clipped if number < first_example + len(x)]
+            for number in done:  # all vectors up to these have been back
+                del self._clipped[number]
         super().update(x, d, rate, first_example)
 
     def step(self, rate: float) -> None:

@@ -129,6 +129,17 @@ def test_inputs_fill_the_dac_within_the_range():
     np.testing.assert_allclose(y[1:], 2.0, rtol=1e-5)
 
 
+def test_clipped_inputs_have_no_error():
+    tile = tile_of(input_range=InputRange(init_value=1.0))
+    x, d = drawn(8, 20), drawn(8, 9)
+    tile.forward(x, 32)
+    z = tile.backward(d, 32)
+
+    np.testing.assert_array_equal(z, np.where(abs(x) > 1, 0, d @ tile.weights.T))
+    tile.update(x, d, 0.1, 32)
+    assert (tile.backward(d, 32) != 0).all()
+
+
 def test_a_range_begins_as_standard_deviations_of_the_inputs():
     tile = tile_of(input_range=InputRange(init_from_data=2, init_std_alpha=2.0))
     deviations = []
