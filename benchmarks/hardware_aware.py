@@ -41,8 +41,12 @@ VARIANTS = {  # what the shipped config becomes
     "programming noise, clipping": [*PROGRAMMING, MANAGED],
 }
 CONFIGS = {
-    "Digits": ("digits-hardware-aware", []),
-    "MNIST": ("mnist-hardware-aware", ["training.examples=20000", "training.test_examples=2000"]),
+    "Digits": ("digits-hardware-aware", "", []),
+    "MNIST": (
+        "mnist-hardware-aware",
+        ", on 20,000 examples, tested on 2,000",
+        ["training.examples=20000", "training.test_examples=2000"],
+    ),
 }
 
 
@@ -118,7 +122,7 @@ def main() -> None:
     folder = parser.parse_args().data_dir
     parts = []
     with threadpool_limits(1):
-        for title, (name, few) in CONFIGS.items():
+        for title, (name, how, few) in CONFIGS.items():
             if title == "MNIST" and folder is None:
                 continue
             data = [*few, f"data.directory={folder}"] if title == "MNIST" else few
@@ -127,7 +131,7 @@ def main() -> None:
                 for variant, settings in VARIANTS.items():
                     rows.append(run(name, [variant, *settings], seed, data))
                     print(title, seed, rows[-1], flush=True)  # noqa: T201  it takes minutes
-            parts.append(f"## {title}\n\n`{name}`\n\n{table(rows)}\n")
+            parts.append(f"## {title}\n\n`{name}`{how}\n\n{table(rows)}\n")
     head = PAGE.read_text("utf-8").partition("## ")[0]
     PAGE.write_text(head + "\n".join(parts), "utf-8")
 
