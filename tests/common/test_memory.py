@@ -8,10 +8,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from crossmesh.common.random import CHUNK
+from crossmesh.tiles.analog.algorithms import AnyAlgorithm
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, build_bytes, tile_bytes
 from crossmesh.tiles.analog.tile import Tile, TileConfig
+from tests.emulator.training.algorithm_kinds import KINDS
 from tests.jobs import CELLS
 
 SHAPE = (100, 150)
@@ -96,6 +98,21 @@ def test_a_tile_keeps_what_its_config_says(cell, wires):
 
     assert counted == SHAPE[0] * SHAPE[1] * (config.cell.cell_bytes + 4 * bool(wires))
     assert counted <= kept <= counted + 24 * SHAPE[0] + 1024  # numbers per line, and keys
+
+
+@pytest.mark.parametrize("cell", ["soft_bounds", "pcm", "pcm_3t1c"])
+@pytest.mark.parametrize("algorithm", KINDS)
+def test_a_tile_that_is_trained_by_an_algorithm_keeps_what_its_config_says(algorithm, cell):
+    plain, kind = config_of(cell), TypeAdapter(AnyAlgorithm).validate_python(KINDS[algorithm])
+    if cell == "pcm_3t1c" and kind.kind != "mixed_precision":
+        pytest.skip("refused")
+    config = plain.model_copy(update={"cell": kind.cell(plain.cell)})
+    one, two = used(tile_of(config)), used(tile_of(config, number=1))
+    kept = sum(a.nbytes for a in arrays(one, two)) - sum(a.nbytes for a in arrays(two))
+
+    counted = tile_bytes(config, SHAPE) - OBJECT_BYTES
+
+    assert counted <= kept <= counted + 64 * sum(SHAPE) + 4096  # numbers per line, and keys
 
 
 @pytest.mark.parametrize("cell", ALL)

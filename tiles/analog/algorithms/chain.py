@@ -110,7 +110,8 @@ class ChainCell(UnitCell):
     @property
     def cell_bytes(self) -> int:
         """Bytes of all cells, of the numbers beside them, and of the weight they make."""
-        words = self.algorithm.words * len(self.links) + (not self.is_hidden)
+        varies = any(any(device.read_noise) for device in self.devices)
+        words = self.algorithm.words * len(self.links) + (not self.is_hidden) + varies
         return sum(cell.cell_bytes for cell in self.cells) + FLOAT_BYTES * words
 
     @property
