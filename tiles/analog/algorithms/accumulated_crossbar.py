@@ -1,6 +1,7 @@
 """A crossbar whose updates add up in digital memory first."""
 # ruff: noqa: D102  because AccumulatedCell says what each member of Accumulated is
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -60,6 +61,9 @@ class AccumulatedCrossbar:
         self._lines = lines_of(
             algorithm.line_settings(cell.batch), site.shape, site.vectors, site.first, site.whole
         )
+        self._cuts = self._lines  # an optimiser steps also when lines of other tiles are due
+        if algorithm.optimizer is not None:
+            self._cuts = replace(self._lines, first=0, own=self._lines.total)
         self._granularity = algorithm.granularity or cell.below.granularity
         self._stream = site.stream
         self._shape = site.shape
@@ -98,7 +102,7 @@ class AccumulatedCrossbar:
         """Add outer products up; write lines when they are due."""
         x = self._rounded(x, self._settings.input_bins, first_example, 0)
         d = self._rounded(d, self._settings.error_bins, first_example, 1)
-        for start, stop in pieces(first_example, len(x), self._lines):
+        for start, stop in pieces(first_example, len(x), self._cuts):
             turn = self._lines.first_turn(first_example + stop)
             due = self._due(first_example + stop) if turn is not None else self._none
             let_pass(self._below, self._shape, first_example + start, stop - start)
@@ -150,7 +154,7 @@ class AccumulatedCrossbar:
             for line in np.flatnonzero(self._counts.any(axis=1 - self._of_outputs)).tolist():
                 counts = self._counts[:, line] if self._of_outputs else self._counts[line]
                 values = counts.astype(np.float32)
-                one = Due(line, turn + line, 0, is_last=False)
+                one = Due(line, self._lines.number_of(line, turn), 0, is_last=False)
                 self._writer.by_trains(one, values, self._granularity)
 
     def _rounded(self, values: Array, bins: int, first_example: int, side: int) -> Array:

@@ -11,7 +11,7 @@ from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import accumulate
 from crossmesh.tiles.analog.algorithms.chain import ChainCell
 from crossmesh.tiles.analog.algorithms.chain_crossbar import Link
-from crossmesh.tiles.analog.algorithms.lines import Due
+from crossmesh.tiles.analog.algorithms.lines import Due, Lines
 from crossmesh.tiles.analog.algorithms.tiki_taka import AddingLink, TikiTaka
 from crossmesh.tiles.analog.array import Array, State
 from crossmesh.tiles.analog.cells import Crossbar
@@ -33,8 +33,8 @@ class TikiTaka2(TikiTaka):
     Attributes:
         granularity: What must be read for one pulse, in steps of C [thres_scale]; in steps of A for
             the kinds with choppers [buffer_granularity].
-        auto_granularity: Times so much, over the vectors of a pass over all lines, or 0: times 1
-            [auto_granularity].
+        auto_granularity: Times so much, over the vectors of a pass over all lines, one at a time,
+            or 0: times 1 [auto_granularity].
         longest: Pulses of a device in one write at most [transfer_update.desired_bl].
         forget: Whether a pulse leaves ``momentum`` of the buffer, or takes away what it wrote
             [forget_buffer].
@@ -62,14 +62,14 @@ class TikiTaka2(TikiTaka):
         """A buffer."""
         return BufferedLink(self, k, cell, arrays, site)
 
-    def threshold(self, k: int, cell: ChainCell, lines: int) -> float:
-        """What must be read from array ``k`` for one pulse of the next."""
-        return self._of_step(cell.cells[k + 1].granularity, k, lines)
+    def threshold(self, k: int, cell: ChainCell, lines: Lines) -> float:
+        """What must be read from array ``k``, line by line, for one pulse of the next."""
+        return self._of_step(cell.cells[k + 1].granularity, lines)
 
-    def _of_step(self, step: float, k: int, lines: int) -> float:
+    def _of_step(self, step: float, lines: Lines) -> float:
         whole = self.granularity * step
         if self.auto_granularity:
-            whole *= self.auto_granularity / (lines * self.of_link("every", k))
+            whole *= self.auto_granularity / (lines.total * lines.every)
         return whole
 
 
@@ -103,10 +103,10 @@ class ChoppedTikiTaka2(TikiTaka2):
         """A buffer, and the choppers of its lines."""
         return ChoppedLink(self, k, cell, arrays, site)
 
-    def threshold(self, k: int, cell: ChainCell, lines: int) -> float:
-        """What must be read from array ``k`` for one pulse of the next."""
+    def threshold(self, k: int, cell: ChainCell, lines: Lines) -> float:
+        """What must be read from array ``k``, line by line, for one pulse of the next."""
         read, written = cell.cells[k].granularity, cell.cells[k + 1].granularity
-        return self._of_step(written if self.follows_fast_rate else read, k, lines)
+        return self._of_step(written if self.follows_fast_rate else read, lines)
 
     @property
     def period(self) -> int:
@@ -157,7 +157,7 @@ class BufferedLink(AddingLink):
         self.buffer = np.zeros(site.shape, np.float32)
         self._counts = np.zeros(site.shape[not self._of_outputs], np.int16)
         self._step = cell.cells[k + 1].granularity
-        self._threshold = algorithm.threshold(k, cell, self.lines.total)
+        self._threshold = algorithm.threshold(k, cell, self.lines)
         visible, seen = cell.factors[k], cell.factors[k + 1]
         self._share = visible / seen if visible else 1.0
 

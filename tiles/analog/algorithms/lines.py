@@ -103,6 +103,14 @@ class Lines:
         n, between = divmod(count - self.start, self.every)
         return None if between or n < 0 else n * self.reads
 
+    def number_of(self, line: int, first: int) -> int:
+        """Number of the turn of a line that is due, if ``first`` is the first turn of all then.
+
+        >>> Lines(total=5, first=2, own=3, every=2, reads=2, start=2).number_of(2, first=14)
+        14
+        """
+        return first + (self.first + line - first) % self.total
+
     def is_due(self, count: int) -> bool:
         """Whether any line of the tile is due then."""
         if self.first_turn(count) is None:

@@ -11,7 +11,7 @@ from crossmesh.tiles.analog.algorithms.chain_crossbar import FastRate, Link
 from crossmesh.tiles.analog.algorithms.line_access import LineReader, LineWriter
 from crossmesh.tiles.analog.algorithms.lines import Due, LineSettings, lines_of
 from crossmesh.tiles.analog.array import Array, State
-from crossmesh.tiles.analog.cells import Cell, Crossbar, Pair
+from crossmesh.tiles.analog.cells import Cell, Crossbar, Pair, Pairs
 from crossmesh.tiles.analog.costs import TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count, Level
 from crossmesh.tiles.analog.pulser import Site
@@ -169,9 +169,10 @@ class TikiTaka(ChainAlgorithm):
 
 def symmetry_lacks(cell: Cell) -> str:
     """Why pulses up and down lead a cell to no point of its own, or nothing."""
-    if isinstance(cell, Pair):
-        return "one of a pair takes each direction" if cell.device.moves_one_way else ""
-    return getattr(cell, "lacks_symmetry", "")
+    if isinstance(cell, Pair | Pairs):
+        is_one_way = any(device.moves_one_way for device in cell.devices)
+        return "one of a pair takes each direction" if is_one_way else ""
+    return next(filter(None, (getattr(d, "lacks_symmetry", "") for d in cell.devices)), "")
 
 
 def check_moves_both_ways(cell: Cell, kind: str) -> None:
@@ -185,7 +186,8 @@ def check_moves_both_ways(cell: Cell, kind: str) -> None:
         raise ValueError(f"{rule}a number takes every update exactly, so nothing is transferred")
     if cell.transfers:
         raise ValueError(f"{rule}the cell has transfers of its own")
-    if getattr(cell, "moves_one_way", False):
+    alone = () if isinstance(cell, Pair | Pairs) else cell.devices
+    if any(getattr(device, "moves_one_way", False) for device in alone):
         raise ValueError(f"{rule}its devices move one way only, which takes a pair of them")
 
 
@@ -211,7 +213,9 @@ class AddingLink:
         self._reader = LineReader(
             algorithm.read or site.read, arrays[k], site, of_outputs=settings.of_outputs
         )
-        written = site._replace(update=algorithm.write_update(site.update))
+        written = site._replace(
+            update=algorithm.write_update(site.update), stream=site.stream.of_plane(k + 1)
+        )
         self._writer = LineWriter(
             arrays[k + 1], cell.cells[k + 1].granularity, written, of_outputs=settings.of_outputs
         )

@@ -1,0 +1,85 @@
+"""Transfers between arrays: their random numbers, and what they do not depend on."""
+
+import numpy as np
+import pytest
+
+from crossmesh.common.random import Stream
+from crossmesh.tiles.analog.algorithms import MixedPrecision, TikiTaka, TikiTaka2
+from crossmesh.tiles.analog.algorithms.lines import Lines
+from crossmesh.tiles.analog.cells import SharedReference
+from crossmesh.tiles.analog.devices import ConstantStep, Pcm, SoftBounds
+from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.read import ReadConfig
+from crossmesh.tiles.analog.update import UpdateConfig
+
+SHAPE = (6, 10)
+DEVICE = SoftBounds(step=0.01)
+EXACT = ReadConfig(noise_management="none", bound_management="none", dac=None, adc=None)
+
+
+def crossbar(algorithm, device=DEVICE, **site):
+    here = {"shape": SHAPE, "stream": Stream(seed=1, owner=2), "update": UpdateConfig(), **site}
+    made = algorithm.cell(device).crossbar(Site(**here, example_s=1e-6, read=EXACT))
+    made.write(np.full(SHAPE, 0.1, np.float32))
+    return made
+
+
+def vectors(n):
+    rng = np.random.default_rng(3)
+    return (rng.normal(0, 0.5, (n, lines)).astype(np.float32) for lines in SHAPE)
+
+
+def test_updates_and_writes_have_trains_of_their_own():
+    chain = crossbar(TikiTaka(arrays=4))
+
+    pulsers = [chain._arrays[0]._pulser, *(link._writer._pulser for link in chain._links)]
+
+    keys = {tuple(key) for pulser in pulsers for key in pulser._keys.tolist()}
+    assert len(keys) == 2 * len(pulsers)
+
+
+@pytest.mark.parametrize("total", [5, 12])
+@pytest.mark.parametrize("reads", [1, 2, 3, 5])
+def test_a_line_knows_the_number_of_its_turn(total, reads):
+    lines = Lines(total=total, first=1, own=3, every=2, reads=reads, start=2)
+    for count in range(60):
+        for turn in lines.due(count):
+            assert lines.number_of(turn.line, lines.first_turn(count)) == turn.number
+
+
+def test_an_optimiser_steps_as_often_however_vectors_come():
+    """Also while the lines of other tiles of the layer are due."""
+    algorithm = MixedPrecision(lines=2, every=2, optimizer={"kind": "adam"})
+    together, alone = (crossbar(algorithm, first=(6, 0), whole=(24, 10)) for _ in range(2))
+    x, d = vectors(24)
+
+    together.update(x, d, 0.05, 0)
+    for e in range(len(x)):
+        alone.update(x[e : e + 1], d[e : e + 1], 0.05, e)
+
+    assert together.state()["steps"] == alone.state()["steps"] == [12]
+    np.testing.assert_allclose(together.weights, alone.weights, atol=1e-4)
+
+
+def test_automatic_granularity_is_the_same_whether_examples_or_vectors_are_counted():
+    settings = {"auto_granularity": 20.0, "fast_rate": 0.2}
+    examples, of_vectors = (
+        crossbar(TikiTaka2(**settings, **counted), vectors=3)
+        for counted in ({"every_counts": "examples"}, {"every": 3})
+    )
+    x, d = vectors(90)
+    for made in (examples, of_vectors):
+        made.update(x, d, 0.5, 0)
+
+    np.testing.assert_array_equal(examples.weights, of_vectors.weights)
+    assert (examples.weights != np.float32(0.1)).any()
+
+
+def test_devices_that_move_one_way_are_refused_also_with_a_shared_reference():
+    with pytest.raises(ValueError, match="its devices move one way only"):
+        TikiTaka().cell(SharedReference(device=Pcm()))
+
+
+def test_a_run_says_of_a_shared_reference_too_that_its_devices_have_no_symmetry_point():
+    (doubt,) = TikiTaka().cell(SharedReference(device=ConstantStep())).doubts
+    assert "steps are the same at every conductance" in doubt
