@@ -14,7 +14,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.feed import ShuffledFeed
 from crossmesh.emulator.compiler.mapping import Weights, initial_weights
-from crossmesh.emulator.compiler.optimizing import check_optimizers, rules_of
+from crossmesh.emulator.compiler.optimizing import check_own, rules_of
 from crossmesh.emulator.compiler.resolving import ResolvedNetwork, resolve
 from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.rates import EpochLoss, rates_of
@@ -222,7 +222,7 @@ def prepare(config: RunConfig) -> Job:
     by_value = config.loss_function.counts_values and not dataset.has_classes
     judged = output.width if by_value else output.positions
     if not isinstance(config.network, Imported):
-        check_optimizers(network, resolved.layers, training)
+        check_own(network, resolved.layers, training)
     rules = rules_of(network, resolved.layers, training)
     program = compile_program(network, config.loss_function, given, judged, rules)
     return Job(

@@ -95,20 +95,24 @@ def _aware(
     return {name: one for name, one in algorithms.items() if isinstance(one, HardwareAware)}
 
 
-def check_optimizers(network: Network, layers: Sequence[AnyLayer], training: Training) -> None:
-    """Refuse an optimiser of a layer without anything that it changes.
+def check_own(network: Network, layers: Sequence[AnyLayer], training: Training) -> None:
+    """Refuse an optimiser or algorithm of a layer without anything that it changes.
 
     Raises:
         ConfigError: If there is one.
     """
-    changed = {_layer(name) for name in [*_rows(network), *_aware(network, layers, training)]}
-    without = _own(layers, "optimizer").keys() - changed
-    for i, layer in enumerate(layers):
-        if (name := layer_name(layer, i)) in without:
-            raise ConfigError(
-                f"network.{i}.optimizer must be left out of a layer that learns nothing in "
-                f"digital memory, got one (layer {name})"
-            )
+    numbers = [*_rows(network), *_aware(network, layers, training)]
+    tiles = [name for name, m in network.matrices.items() if not m.digital and not m.frozen]
+    for setting, names, where in (
+        ("optimizer", numbers, "in digital memory"), ("algorithm", tiles, "on tiles"),
+    ):  # fmt: skip
+        without = _own(layers, setting).keys() - set(map(_layer, names))
+        for i, layer in enumerate(layers):
+            if (name := layer_name(layer, i)) in without:
+                raise ConfigError(
+                    f"network.{i}.{setting} must be left out of a layer that learns nothing "
+                    f"{where}, got one (layer {name})"
+                )
 
 
 def _own(layers: Sequence[AnyLayer], setting: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import AnyLayer, TileLayer
 from crossmesh.emulator.config.layers import kind_of_ours
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
@@ -187,6 +188,8 @@ class Assembly:
         tile = layer.tile or settings.tile
         try:
             return trained_tile(tile, layer, settings.algorithm, settings.batch)
+        except ConfigError:  # of all layers
+            raise
         except ValueError as error:
             raise LayerError("algorithm", str(error)) from None
 

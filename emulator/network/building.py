@@ -33,6 +33,8 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
             raise ConfigError(f"network.{i}.kind {rule}, got {layer.kind}")
         try:
             ends[name] = layer.lower(assembly, name, fed)
+        except ConfigError:  # of a setting of all layers
+            raise
         except LayerError as error:
             place = f"network.{i}" + (f".{error.field}" if error.field else "")
             raise ConfigError(f"{place} {error.rule} (layer {name})") from None
