@@ -223,12 +223,14 @@ class Builder:
         tile, unit = self._tile(operation), self._unit[operation.tile]
         length, vectors, costs = tile.update.length, _vectors(operation), tile.cell.costs
         chip = self._chip
-        cycles = self._n * vectors * length * costs.slots * chip.cycles(chip.phases.pulse_s)
-        pulsed = self._task(operation, TileResource.ARRAY, cycles)
-        pulses = vectors * length * sum(block.shape)
-        self._pulses[unit] += pulses
-        for name, n in costs.pulse.items():
-            self._events[unit][name] += n * pulses
+        pulsed = None
+        if costs.slots:
+            cycles = self._n * vectors * length * costs.slots * chip.cycles(chip.phases.pulse_s)
+            pulsed = self._task(operation, TileResource.ARRAY, cycles)
+            pulses = vectors * length * sum(block.shape)
+            self._pulses[unit] += pulses
+            for name, n in costs.pulse.items():
+                self._events[unit][name] += n * pulses
         transfer = tile.cell.transfers
         if transfer:  # in turns, so that its mean is spread over the vectors
             share = self._n * vectors / transfer.every

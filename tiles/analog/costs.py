@@ -24,7 +24,8 @@ class CellCosts:
         pulse: Events by component of one word line or bit line in one pulse.
         parts: Components of one cell, whose area and leakage count.
         reads: Reads of the array, one after the other, that make one product.
-        slots: Times that a slot of a pulse train lasts as long as ``chip.phases.pulse_s``.
+        slots: Times that a slot of a pulse train lasts as long as ``chip.phases.pulse_s``; 0:
+            updates send no trains, only transfers do.
     """
 
     read: Mapping[str, int] = _one("crossbar_read")

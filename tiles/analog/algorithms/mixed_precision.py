@@ -32,7 +32,8 @@ class MixedPrecision(Algorithm):
 
     Attributes:
         every: Vectors, examples or batches between two writes [transfer_every].
-        every_counts: What ``every`` counts.
+        every_counts: What ``every`` counts; a batch is ``training.batch`` examples, counted on from
+            epoch to epoch, also where the last of an epoch had fewer.
         lines: Lines that are written together; by default all [n_rows_per_transfer].
         line: Whether a line is a word line or a bit line.
         start: Vectors before the first write; by default ``every``. aihwkit has one more.
@@ -157,7 +158,7 @@ class AccumulatedCell(UnitCell):
         below = self.below.costs
         bits = WORD_BITS * self.algorithm.words
         parts = {**below.parts, "buffer": below.parts.get("buffer", 0) + bits}
-        return replace(below, parts=FrozenDict(parts))
+        return replace(below, parts=FrozenDict(parts), slots=0)
 
     @property
     def devices(self) -> Sequence[Any]:
