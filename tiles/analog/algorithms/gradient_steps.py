@@ -45,7 +45,8 @@ class GradientAdam(Frozen):
     """Adam's steps are what is added to the accumulator, as ``torch.optim.Adam`` has them.
 
     Attributes:
-        betas: Weight of the past in the means of gradients and of their squares.
+        beta1: Weight of the past in the mean of gradients.
+        beta2: The same in the mean of their squares.
         eps: Added to the root of the second, in units of gradients.
     """
 
