@@ -52,7 +52,7 @@ class TikiTaka2(TikiTaka):
 
     words: ClassVar[int] = 1
     operations: ClassVar[int] = 3  # scaled, added, compared
-    moved_words: ClassVar[int] = 2  # the buffer, to and fro
+    moved_words: ClassVar[int] = 2  # the buffer, read and written
 
     def slots(self, update: UpdateConfig) -> int:
         """The longest write, where pulses are counted."""
@@ -138,7 +138,7 @@ class Agad(ChoppedTikiTaka2):
     words: ClassVar[int] = 3
     needs_symmetry: ClassVar[bool] = False
     operations: ClassVar[int] = 7  # and less the reference, whose mean is moved
-    moved_words: ClassVar[int] = 5  # the mean to and fro, the reference too
+    moved_words: ClassVar[int] = 5  # the mean as well, and the reference is read
 
     def link(self, k: int, cell: ChainCell, arrays: Sequence[Crossbar], site: Site) -> Link:
         """A buffer, choppers, and the references of every line."""
