@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.tiles.analog.algorithms import ALGORITHMS
 from tests.emulator.executors.test_executors import ignore, in_threads, local
 from tests.emulator.training.algorithm_kinds import KINDS, REFUSED
 from tests.jobs import CELLS, SCHEDULES, small_job
+
+END = {"kind": "linear", "outputs": 10, "activation": "softmax"}
 
 
 def job_of(cell, algorithm, schedule="sequential", **changes):
@@ -94,3 +97,30 @@ def test_a_tile_that_is_loaded_goes_on_as_if_nothing_had_happened(algorithm):
     assert whole.digests() == other.digests()
     for executor in (whole, half, other):
         executor.close()
+
+
+@pytest.mark.parametrize("where", ["digital", "frozen"])
+def test_an_algorithm_of_a_layer_that_learns_nothing_on_tiles_is_refused(where):
+    said = r"network\.0\.algorithm must be left out of a layer that learns nothing on tiles"
+    first = {"kind": "linear", "outputs": 5, where: True, "algorithm": {"kind": "agad"}}
+    with pytest.raises(ConfigError, match=said):
+        small_job("soft_bounds", "sequential", network=[first, END])
+
+
+@pytest.mark.parametrize("own", [{}, {"algorithm": {"kind": "agad"}}])
+def test_a_refusal_names_the_algorithm_once(own):
+    training = {"algorithm": {"kind": "sgd" if own else "agad"}}
+    first = {"kind": "linear", "outputs": 5, **own}
+    with pytest.raises(ConfigError) as error:
+        small_job("ideal", "sequential", network=[first, END], training=training)
+
+    place = "network.0.algorithm" if own else "training.algorithm"
+    assert str(error.value).startswith(f"{place} must be one for which the cell ideal will do")
+
+
+def test_a_chip_sends_no_trains_where_updates_add_up_in_digital_memory():
+    jobs = small_job("soft_bounds", "sequential"), job_of("soft_bounds", "mixed_precision")
+    kinds = [{step.kind for step in chip_of(job).time.pipeline.steps} for job in jobs]
+
+    assert "pulse" in kinds[0] - kinds[1]
+    assert "transfer" in kinds[1] - kinds[0]
