@@ -194,16 +194,13 @@ class Assembly:
             raise LayerError("algorithm", str(error)) from None
 
     def product(self, name: str, matrix: Matrix, fed: Node, group: str = "") -> Node:
-        """Add a node that multiplies every vector of another node by a matrix.
+        """Add a node that multiplies every vector of another by a matrix, and return it.
 
         Args:
             name: Unique name of the node.
             matrix: The matrix, which must have been added.
             fed: The node that feeds it, of ``matrix.inputs`` features.
             group: Nodes of one group share a pipeline stage; by default a group of its own.
-
-        Returns:
-            The node, of ``matrix.outputs`` features.
         """
         shape = fed.shape.with_features(matrix.outputs)
         return self.add(

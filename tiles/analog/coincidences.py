@@ -131,8 +131,7 @@ def _pulse_all(scratch, constants):
     Pulses go together where mean and spread then stay within 1 % of what pulse after pulse gives,
     in units of the spread, so never without noise: where no bound is within ``_FAR`` deviations,
     and where step and noise change by less than ``_SMALL`` from the first pulse to the last. That
-    change is accounted for to first order; what is left of the mean, of second order, is below
-    ``_CURVED`` spreads.
+    is accounted for to first order; of the mean, less than ``_CURVED`` spreads are left.
 
     Returns:
         How many devices have more.
