@@ -19,10 +19,11 @@ def trained_notice(program: Program) -> list[str]:
 
 
 def _lines(cell: Cell) -> Iterator[str]:
-    if cell.words:
+    if cell.words or len(cell.devices) > 1:
+        numbers = f" and {cell.words} digital number{'s' * (cell.words > 1)}" if cell.words else ""
         yield (
             f"a weight takes {cell.cell_bytes:g} bytes of this machine: {cell.n_arrays} arrays "
-            f"of devices and {cell.words} digital number{'s' * (cell.words > 1)}"
+            f"of devices{numbers}"
         )
     for device in cell.devices:
         pulses = device.calibration

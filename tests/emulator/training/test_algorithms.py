@@ -5,6 +5,7 @@ import pytest
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.chip.report import chip_of
+from crossmesh.emulator.compiler.trained import trained_notice
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.tiles.analog.algorithms import ALGORITHMS
 from tests.emulator.executors.test_executors import ignore, in_threads, local
@@ -15,7 +16,8 @@ END = {"kind": "linear", "outputs": 10, "activation": "softmax"}
 
 
 def job_of(cell, algorithm, schedule="sequential", **changes):
-    settings = {"algorithm": KINDS.get(algorithm, algorithm), **changes}
+    given = KINDS[algorithm] if isinstance(algorithm, str) else algorithm
+    settings = {"algorithm": given, **changes}
     return small_job(cell, schedule, training=settings)
 
 
@@ -124,3 +126,25 @@ def test_a_chip_sends_no_trains_where_updates_add_up_in_digital_memory():
 
     assert "pulse" in kinds[0] - kinds[1]
     assert "transfer" in kinds[1] - kinds[0]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said"),
+    [
+        ("tiki_taka", "4 arrays of devices"),
+        ("agad", "4 arrays of devices and 3 digital numbers"),
+        ("mixed_precision", "2 arrays of devices and 1 digital number"),
+    ],
+)
+def test_a_run_says_what_a_weight_takes(algorithm, said):
+    lines = trained_notice(job_of("soft_bounds", algorithm).program)
+
+    assert any(line.startswith("a weight takes ") and line.endswith(f": {said}") for line in lines)
+
+
+@pytest.mark.parametrize(("every", "often"), [(1, "every vector"), (3, "every 3 vectors")])
+def test_turns_are_told_in_words(every, often):
+    job = job_of("soft_bounds", {"kind": "tiki_taka", "every": every})
+    (route,) = job.program.tiles[0].cell.routes
+
+    assert route == f"array 0 to 1: 1 word line {often}"

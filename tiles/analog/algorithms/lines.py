@@ -36,10 +36,11 @@ class LineSettings(NamedTuple):
     def in_words(self, what: str) -> str:
         """Which lines have their turn when: ``what: 1 word line every 2 vectors``."""
         lines = (
-            f"{self.reads if self.reads < 2**53 else 'all'} {'bit' if self.of_outputs else 'word'}"
+            f"{self.reads if self.reads < ALL else 'all'} {'bit' if self.of_outputs else 'word'}"
         )
-        unit = "examples" if self.counts_examples else "vectors"
-        return f"{what}: {lines} line{'s' * (self.reads > 1)} every {self.every} {unit}"
+        unit = "example" if self.counts_examples else "vector"
+        often = unit if self.every == 1 else f"{self.every} {unit}s"
+        return f"{what}: {lines} line{'s' * (self.reads > 1)} every {often}"
 
 
 class Due(NamedTuple):
