@@ -83,3 +83,16 @@ def test_devices_that_move_one_way_are_refused_also_with_a_shared_reference():
 def test_a_run_says_of_a_shared_reference_too_that_its_devices_have_no_symmetry_point():
     (doubt,) = TikiTaka().cell(SharedReference(device=ConstantStep())).doubts
     assert "steps are the same at every conductance" in doubt
+
+
+def test_an_optimiser_costs_a_step_of_all_weights_whenever_some_lines_are_written():
+    algorithm = MixedPrecision(lines=2, every=3, optimizer={"kind": "adam"})
+    site = Site(SHAPE, Stream(seed=1, owner=2), UpdateConfig(), 1e-6)
+
+    adding, step, writing = algorithm.cell(DEVICE).transfer_costs(site)
+
+    assert adding.lines == SHAPE[0]
+    assert step.lines == SHAPE[0] / 3
+    assert writing.lines == pytest.approx(2 / 3)
+    assert step.operations == 12
+    assert step.words == 8  # accumulator, gradient and two means, to and from memory

@@ -172,7 +172,7 @@ class AccumulatedCell(UnitCell):
         return [settings.in_words("accumulator to cells"), *self.below.routes]
 
     def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
-        """Every vector is added everywhere, and its lines are written in turn."""
+        """Every vector is added everywhere; an optimiser steps everywhere; lines are written."""
         algorithm, of_outputs = self.algorithm, self.algorithm.line == "bit"
         lines = lines_of(
             algorithm.line_settings(self.batch), site.shape, site.vectors, site.first, site.whole
@@ -191,10 +191,20 @@ class AccumulatedCell(UnitCell):
                 are_read=False,
                 of_outputs=of_outputs,
                 slots=algorithm.write.length if algorithm.write else algorithm.longest,
-                operations=1 + algorithm.operations,
-                words=algorithm.words,
+                operations=1,
+                words=1,
             ),
         ]
+        if algorithm.optimizer is not None:  # however few lines are written then
+            step = TransferCosts(
+                lines=site.shape[of_outputs] / lines.every,
+                are_read=False,
+                of_outputs=of_outputs,
+                slots=0,
+                operations=algorithm.operations,
+                words=2 * algorithm.words,  # each is read and written
+            )
+            costs.insert(1, step)
         return [*self.below.transfer_costs(site), *costs]
 
     @property
