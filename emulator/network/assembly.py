@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import AnyLayer, TileLayer
 from crossmesh.emulator.config.layers import kind_of_ours
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
+from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.emulator.network.trained_tiles import trained_tile
 from crossmesh.tiles.analog.algorithms import Algorithm, Sgd
@@ -14,20 +14,6 @@ from crossmesh.tiles.analog.convolution import Window
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import ACTIVATIONS, Digital, Flatten, Function
 from crossmesh.tiles.runtime.program import Take
-
-
-class LayerError(Exception):
-    """A layer does not fit what feeds it.
-
-    Args:
-        field: The layer's field that could be otherwise; empty: its input.
-        rule: The rule, and the value that breaks it.
-    """
-
-    def __init__(self, field: str, rule: str) -> None:
-        super().__init__(rule)
-        self.field = field
-        self.rule = rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,12 +172,7 @@ class Assembly:
     def _tile_of(self, layer: TileLayer) -> TileConfig:
         settings = self._settings
         tile = layer.tile or settings.tile
-        try:
-            return trained_tile(tile, layer, settings.algorithm, settings.batch)
-        except ConfigError:  # of all layers
-            raise
-        except ValueError as error:
-            raise LayerError("algorithm", str(error)) from None
+        return trained_tile(tile, layer, settings.algorithm, settings.batch)
 
     def product(self, name: str, matrix: Matrix, fed: Node, group: str = "") -> Node:
         """Add a node that multiplies every vector of another by a matrix, and return it.

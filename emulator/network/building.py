@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import AnyLayer, layer_name
 from crossmesh.emulator.config.layers import Layer
-from crossmesh.emulator.network.assembly import Assembly, LayerError, Settings
+from crossmesh.emulator.network.assembly import Assembly, Settings
 from crossmesh.emulator.network.graph import INPUT, Network, Node
+from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.emulator.network.lowering import PARTS
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.tiles.digital import ACTIVATIONS, Function

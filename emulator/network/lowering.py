@@ -21,13 +21,13 @@ from crossmesh.emulator.config.layers import (
 )
 from crossmesh.emulator.network.assembly import (
     Assembly,
-    LayerError,
     frozen_as,
     image_of,
     matrix_of,
     steps_of,
 )
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
+from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.emulator.network.lowering_sequences import (
     attention,
     embedding,

@@ -2,6 +2,7 @@
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import TileLayer
+from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.tiles.analog.algorithms import Algorithm
 from crossmesh.tiles.analog.tile import TileConfig
 
@@ -18,7 +19,7 @@ def trained_tile(
         batch: Examples between two updates.
 
     Raises:
-        ValueError: If the cells cannot be trained by the layer's own algorithm.
+        LayerError: If the cells cannot be trained by the layer's own algorithm.
         ConfigError: If they cannot be trained by that of all layers.
     """
     if layer.frozen:
@@ -27,6 +28,6 @@ def trained_tile(
         cell = (layer.algorithm or algorithm).cell(tile.cell, batch)
     except ValueError as error:
         if layer.algorithm is not None:
-            raise
+            raise LayerError("algorithm", str(error)) from None
         raise ConfigError(f"training.algorithm {error}") from None
     return tile if cell is tile.cell else tile.model_copy(update={"cell": cell})
