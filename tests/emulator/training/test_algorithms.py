@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.random import Stream
 from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.compiler.trained import trained_notice
 from crossmesh.emulator.executors.local import LocalExecutor
-from crossmesh.tiles.analog.algorithms import ALGORITHMS
+from crossmesh.tiles.analog.algorithms import ALGORITHMS, AnyAlgorithm
+from crossmesh.tiles.analog.crossbar import build
+from crossmesh.tiles.analog.devices import SoftBounds
+from crossmesh.tiles.analog.update import UpdateConfig
 from tests.emulator.executors.test_executors import ignore, in_threads, local
 from tests.emulator.training.algorithm_kinds import KINDS, REFUSED
 from tests.jobs import CELLS, SCHEDULES, small_job
@@ -148,3 +153,14 @@ def test_turns_are_told_in_words(every, often):
     (route,) = job.program.tiles[0].cell.routes
 
     assert route == f"array 0 to 1: 1 word line {often}"
+
+
+@pytest.mark.parametrize("algorithm", KINDS)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(algorithm, wrong):
+    cell = TypeAdapter(AnyAlgorithm).validate_python(KINDS[algorithm]).cell(SoftBounds())
+    crossbar = build(cell, (3, 4), Stream(seed=0, owner=0), UpdateConfig())
+    x, d = np.ones((1, 3), np.float32), np.full((1, 4), wrong, np.float32)
+
+    with pytest.raises(ValueError, match="must be finite"):
+        crossbar.update(x, d, 0.01, 0)

@@ -99,7 +99,16 @@ class AccumulatedCrossbar:
         self._steps[:] = 0
 
     def update(self, x: Array, d: Array, rate: float, first_example: int) -> None:
-        """Add outer products up; write lines when they are due."""
+        """Add outer products up; write lines when they are due.
+
+        Raises:
+            ValueError: A value is not finite, which whole pulses would hide.
+        """
+        if not (np.isfinite(x).all() and np.isfinite(d).all() and np.isfinite(rate)):
+            raise ValueError(
+                "inputs, errors and rate of an update must be finite, got infinity or NaN; "
+                "a smaller training.learning_rate may help"
+            )
         x = self._rounded(x, self._settings.input_bins, first_example, 0)
         d = self._rounded(d, self._settings.error_bins, first_example, 1)
         for start, stop in pieces(first_example, len(x), self._cuts):

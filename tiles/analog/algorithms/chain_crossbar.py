@@ -173,7 +173,9 @@ class ChainCrossbar:
             elif most > 0:
                 self._means[i] += (1 - fast.momentum) * (most - mean)
         product = float(self._means.prod())
-        return fast.rate * self._train / product if product and math.isfinite(product) else 0.0
+        if not math.isfinite(product):
+            return 1.0  # with which the update is refused
+        return fast.rate * self._train / product if product else 0.0
 
     def _read(self) -> None:
         """What all arrays make together."""

@@ -37,7 +37,7 @@ class CommonDevice(Device):
     retention: Retention | None = None
     stuck: Stuck | None = None
     symmetry_referenced: bool = False
-    zero_shift_pulses: int = Field(0, ge=0, le=10**6)
+    zero_shift_pulses: int = Field(0, ge=0, le=10**5)
     reference_mean: Level = 0.0
     reference_noise: float = Field(0.0, ge=0, le=1e6)
 
