@@ -15,8 +15,8 @@ Networks and studies
     load_study, run_study, Study  configs and seeds side by side
 
 Kinds, by the names that configs use; packages add theirs through entry points
-    devices, cells, layers, losses, sources, topologies, schedules, learning_rates,
-    optimizers, launchers, backends
+    devices, cells, algorithms, layers, losses, sources, topologies, schedules,
+    learning_rates, optimizers, launchers, backends
     kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 

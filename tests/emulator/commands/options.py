@@ -57,8 +57,7 @@ FIELDS: dict[str, Any] = {
        for layer in ("Linear", "Conv", "Recurrent", "Attention", "Embedding", "Position", "Norm")},
     **{f"{layer}Layer.algorithm": {"kind": kind}
        for layer, kind in (("Linear", "hardware_aware"), ("Conv", "hardware_aware"),
-                           ("Recurrent", "hardware_aware"), ("Attention", "mixed_precision"),
-                           ("Embedding", "mixed_precision"))},
+                           ("Recurrent", "hardware_aware"), ("Attention", "mixed_precision"))},
     "LinearLayer.replicas": 1,  # more only of what has several vectors,
     "RecurrentLayer.replicas": 1,  # whose steps do not wait for each other
     "ConvLayer.replicas": 2,
@@ -89,6 +88,8 @@ REFUSED |= {f"{kind.__name__}.zero_shift_pulses" for kind in DEVICES.values()}
 REFUSED |= {
     f"{clip}.{limit}" for clip in ("Clip", "WeightClip") for limit in ("norm", "value", "sigma")
 }
+# Embeddings lie in digital memory unless they say otherwise, and learn nothing on tiles there.
+REFUSED |= {"EmbeddingLayer.algorithm"}
 # Names, and where a layer's input comes from, are no kinds.
 NO_KINDS = {"kind", "name", "input", "inputs"}
 
