@@ -3,7 +3,7 @@
 Each host has a namespace with its own address, its own folder for temporary files, and a Ray node;
 a switch in a namespace of its own joins them, so nothing of the machine's own network is touched.
 Whatever runs in the namespaces ends with ``Hosts``; what a killed test has left goes when the next
-one begins. A head that has ended by itself says why, and ``repair`` makes all hosts anew.
+one begins. A head that has ended by itself says why, and ``repair`` makes all hosts again.
 """
 
 import contextlib
@@ -227,7 +227,7 @@ class Host:
         _shell("ip", "-n", self._switch, "link", "set", self._plug, "down")
 
     def mend(self) -> None:
-        """Undo ``cut`` and ``mislead``: who was not found meanwhile is asked for anew."""
+        """Undo ``cut`` and ``mislead``: hosts that were not found are looked up again."""
         _shell("ip", "-n", self._switch, "link", "set", self._plug, "up")
         for which in (("nud", "permanent"), ("dev", "eth0")):
             _shell("ip", "-n", self.namespace, "neighbour", "flush", *which)
@@ -370,7 +370,7 @@ class Hosts:
             run.wait()
         try:
             self._replace_lost()
-        except RuntimeError as error:  # all of them anew, with a switch of their own
+        except RuntimeError as error:  # all of them again, with a switch of their own
             print(error)  # noqa: T201  because pytest shows it with the test that failed
             self.__exit__()
             self.__enter__()
