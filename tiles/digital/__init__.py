@@ -18,14 +18,6 @@ from crossmesh.tiles.digital.losses import (
 )
 from crossmesh.tiles.digital.matrix import DigitalMatrix
 from crossmesh.tiles.digital.memory import EXACT, Digital, DigitalMemory, held_bytes
-from crossmesh.tiles.digital.optimizers import (
-    OPTIMIZERS,
-    AnyOptimizer,
-    Clip,
-    GradientDescent,
-    Optimizer,
-    Rule,
-)
 from crossmesh.tiles.digital.pointwise import (
     ACTIVATIONS,
     Gelu,
@@ -37,8 +29,10 @@ from crossmesh.tiles.digital.pointwise import (
 )
 from crossmesh.tiles.digital.pooling import AveragePool, GlobalPool, MaxPool
 from crossmesh.tiles.digital.recurrent import GruCell, LstmCell
+from crossmesh.tiles.digital.rule import Clip, Rule
 from crossmesh.tiles.digital.shapes import Flatten
 from crossmesh.tiles.digital.tokens import Embedding, OneHot, Position
+from crossmesh.tiles.optimizers import OPTIMIZERS, AnyOptimizer, GradientDescent, Optimizer
 
 __all__ = [
     "ACTIVATIONS",

@@ -13,7 +13,7 @@ from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital.base import Array
 from crossmesh.tiles.digital.learner import Learner
 from crossmesh.tiles.digital.matrix import DigitalMatrix
-from crossmesh.tiles.digital.optimizers import Rule
+from crossmesh.tiles.digital.rule import Rule
 
 _RANGE, _UPDATES, _PREFIX = "input_range", "input_range_updates", "input_range_"
 _LEAST = np.float32(1e-6)  # that a range can fall to

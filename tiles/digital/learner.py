@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import FLOAT_BYTES, State
 from crossmesh.tiles.digital.base import Array
-from crossmesh.tiles.digital.optimizers import Rule
+from crossmesh.tiles.digital.rule import Rule
 
 _STEPS = "optimizer_steps"  # in a checkpoint
 

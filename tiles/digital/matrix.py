@@ -7,7 +7,7 @@ from crossmesh.tiles.analog.array import State, state_digest
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.tile import Tile, TileConfig
 from crossmesh.tiles.digital.learner import Learner
-from crossmesh.tiles.digital.optimizers import Rule
+from crossmesh.tiles.digital.rule import Rule
 
 
 class DigitalMatrix(Tile):

@@ -15,7 +15,7 @@ from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital.base import Array
 from crossmesh.tiles.digital.learner import Learner
-from crossmesh.tiles.digital.optimizers import Rule
+from crossmesh.tiles.digital.rule import Rule
 
 _KEY = "numbers"  # in a checkpoint
 EXACT = TileConfig(  # computes what a digital unit does

@@ -19,7 +19,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "mixed_precision": {"kind": "mixed_precision", "input_bins": 30, "error_bins": 30},
     "batches": {"kind": "mixed_precision", "every_counts": "batches", "lines": 5, "line": "bit"},
     "momentum": {
-        "kind": "mixed_precision", "every": 2, "optimizer": {"kind": "momentum", "nesterov": True},
+        "kind": "mixed_precision", "every": 2,
+        "optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True},
     },
     "adam": {"kind": "mixed_precision", "every": 3, "optimizer": {"kind": "adam"}},
 }  # fmt: skip

@@ -125,6 +125,19 @@ def test_a_refusal_names_the_algorithm_once(own):
     assert str(error.value).startswith(f"{place} must be one for which the cell ideal will do")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rule"),
+    [
+        ({"kind": "adamw"}, r"weight_decay must be 0: weights lie in the array, .* got 0\.01"),
+        ({"kind": "sgd", "learning_rate": 0.5}, r"learning_rate must not be given: .* got 0\.5"),
+    ],
+)
+def test_an_optimiser_of_gradients_has_neither_decay_nor_a_rate(optimizer, rule):
+    training = {"algorithm": {"kind": "mixed_precision", "optimizer": optimizer}}
+    with pytest.raises(ConfigError, match=rf"^training\.algorithm\.optimizer\.{rule}$"):
+        small_job("soft_bounds", "sequential", training=training)
+
+
 def test_a_chip_sends_no_trains_where_updates_add_up_in_digital_memory():
     jobs = small_job("soft_bounds", "sequential"), job_of("soft_bounds", "mixed_precision")
     kinds = [{step.kind for step in chip_of(job).time.pipeline.steps} for job in jobs]

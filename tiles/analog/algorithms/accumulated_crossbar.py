@@ -74,7 +74,7 @@ class AccumulatedCrossbar:
         self._counts = np.zeros(site.shape, np.int16)
         self._moments: dict[str, Array] = {}
         if algorithm.optimizer is not None:
-            names = ("gradient", *algorithm.optimizer.names)
+            names = ("gradient", *algorithm.optimizer.moments)
             self._moments = {name: np.zeros(site.shape, np.float32) for name in names}
         self._steps = np.zeros(1, np.int64)
         self.weights = self._below.weights
@@ -137,8 +137,8 @@ class AccumulatedCrossbar:
             optimizer = self._settings.optimizer
             assert optimizer is not None
             self._steps += 1
-            step = optimizer.step(gradient, self._moments, int(self._steps[0]))
-            self._accumulator += np.float32(rate) * step
+            number = int(self._steps[0])
+            optimizer.move(self._accumulator, -gradient, rate, self._moments, number)
             gradient[:] = 0
 
     def _due(self, count: int) -> Lit:

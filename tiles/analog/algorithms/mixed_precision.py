@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from crossmesh.common.frozen import FrozenDict
 from crossmesh.tiles.analog.algorithms.accumulated_crossbar import AccumulatedCrossbar
 from crossmesh.tiles.analog.algorithms.base import Algorithm
-from crossmesh.tiles.analog.algorithms.gradient_steps import Optimiser
 from crossmesh.tiles.analog.algorithms.lines import ALL, LineSettings, lines_of
 from crossmesh.tiles.analog.array import FLOAT_BYTES
 from crossmesh.tiles.analog.cells import Cell, UnitCell
@@ -17,6 +16,7 @@ from crossmesh.tiles.analog.costs import WORD_BITS, CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.update import MAX_PULSES, UpdateConfig
+from crossmesh.tiles.optimizers import AnyOptimizer
 
 _MOST = 2**15 - 1  # pulses that a count holds
 
@@ -44,8 +44,9 @@ class MixedPrecision(Algorithm):
             [n_x_bins].
         error_bins: The same of errors [n_d_bins].
         rounding: Whether this rounding is ``stochastic`` or to the ``nearest`` [stoc_round_x].
-        optimizer: Whose steps are added in place of gradients; by default plain gradients. It steps
-            once per write, with the sum of the gradients since.
+        optimizer: Whose steps are added in place of gradients, of those that ``training.optimizer``
+            knows, without decay; by default plain gradients. It steps once per write, with the sum
+            of the gradients since.
         write: Trains of the writes, with management, as aihwkit has them; by default the pulses are
             counted.
     """
@@ -61,7 +62,7 @@ class MixedPrecision(Algorithm):
     input_bins: int = Field(0, ge=0, le=2**24)
     error_bins: int = Field(0, ge=0, le=2**24)
     rounding: Literal["stochastic", "nearest"] = "stochastic"
-    optimizer: Optimiser | None = None
+    optimizer: AnyOptimizer | None = None
     write: UpdateConfig | None = None
 
     @model_validator(mode="after")
@@ -69,6 +70,21 @@ class MixedPrecision(Algorithm):
         for name in ("input_bins", "error_bins"):
             if getattr(self, name) == 1:
                 raise ValueError(f"{name} must be 0, or at least 2 for levels of both signs, got 1")
+        return self
+
+    @model_validator(mode="after")
+    def _needs_no_weights(self) -> Self:
+        decay = self.optimizer.weight_decay if self.optimizer else 0.0
+        if decay:
+            raise ValueError(
+                "optimizer.weight_decay must be 0: weights lie in the array, where digital memory "
+                f"does not see them, got {decay:g}"
+            )
+        if self.optimizer and self.optimizer.learning_rate is not None:
+            raise ValueError(
+                "optimizer.learning_rate must not be given: it is training.learning_rate, got "
+                f"{self.optimizer.learning_rate:g}"
+            )
         return self
 
     def cell(self, cell: Cell, batch: int = 1) -> "AccumulatedCell":
@@ -89,7 +105,7 @@ class MixedPrecision(Algorithm):
     @property
     def words(self) -> int:
         """Digital numbers per weight: the accumulator, the gradient and its moments."""
-        return 1 + (1 + len(self.optimizer.names) if self.optimizer else 0)
+        return 1 + (1 + len(self.optimizer.moments) if self.optimizer else 0)
 
     @property
     def operations(self) -> int:

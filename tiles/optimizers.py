@@ -1,4 +1,4 @@
-"""Optimisers of what lies in digital memory, with names and defaults of ``torch.optim``.
+"""Optimisers of numbers in digital memory, with names and defaults of ``torch.optim``.
 
 Gradients are summed over the examples of a batch, as PyTorch's losses with ``reduction="sum"``.
 """
@@ -6,19 +6,17 @@ Gradients are summed over the examples of a batch, as PyTorch's losses with ``re
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Frozen, Many
 from crossmesh.common.registry import Kinds, Registry
-from crossmesh.tiles.analog.algorithms.hardware_aware import HardwareAware
-from crossmesh.tiles.digital.base import Array
 
+Array = NDArray[np.float32]
 Share = Annotated[float, Field(ge=0, lt=1)]
-_ROOM = 1e-6  # added to a norm by which gradients are divided, as PyTorch does
 
 
 class Optimizer(Frozen):
@@ -44,6 +42,11 @@ class Optimizer(Frozen):
     def moments(self) -> tuple[str, ...]:
         """Names of the arrays that it keeps, each of the shape of the parameters."""
         return ()
+
+    @property
+    def operations(self) -> int:
+        """Additions, products and roots of a step, per parameter."""
+        return 2 + 4 * len(self.moments) + 2 * bool(self.weight_decay)
 
     @property
     def is_plain(self) -> bool:
@@ -178,53 +181,3 @@ OPTIMIZERS: Registry[type[Optimizer]] = Registry(
     "crossmesh.optimizers", {str(cls.model_fields["kind"].default): cls for cls in _OWN}, _check
 )
 AnyOptimizer = Annotated[Optimizer, Kinds(Optimizer, OPTIMIZERS)]
-
-
-class Clip(Frozen):
-    """Limits of the gradient of each array of parameters by itself.
-
-    A norm over all layers would have to be known everywhere before any layer learns, which a
-    pipeline of tiles without a common memory does not offer.
-
-    Attributes:
-        norm: Largest 2-norm of an array's gradient, which is scaled down to it.
-        value: Largest magnitude of each of its elements.
-    """
-
-    norm: float | None = Field(None, gt=0)
-    value: float | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _has_one_limit(self) -> Self:
-        if (self.norm is None) == (self.value is None):
-            raise ValueError("norm or value must be given, and only one of them")
-        return self
-
-    def limit(self, gradient: Array) -> None:
-        """Change a gradient in place."""
-        if self.value is not None:
-            np.clip(gradient, -self.value, self.value, out=gradient)
-        elif self.norm is not None:
-            norm = math.sqrt(np.square(gradient, dtype=np.float64).sum())
-            gradient *= np.float32(min(1.0, self.norm / (norm + _ROOM)))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
-    """What an array of parameters in digital memory learns by.
-
-    Attributes:
-        optimizer: The optimiser.
-        clip: Limits of its gradients.
-        factor: Its learning rate relative to that of the tiles.
-        learned_rows: The first so many rows learn.
-        decayed_rows: The first so many rows decay.
-        aware: How a tile of such numbers is trained for the memories to come.
-    """
-
-    optimizer: Optimizer
-    clip: Clip | None = None
-    factor: float = 1.0
-    learned_rows: int
-    decayed_rows: int
-    aware: HardwareAware | None = None
