@@ -37,6 +37,7 @@ FIELDS: dict[str, Any] = {
     "MixedPrecision.error_bins": 20,
     "MixedPrecision.lines": 2,
     "MixedPrecision.start": 3,
+    "MixedPrecision.optimizer": {"kind": "adam", "betas": [0.8, 0.99]},  # without decay or a rate
     **{f"{kind}.fast_cell": {"kind": "linear_step"} for kind in TRANSFERS},
     **{f"{kind}.read": {"output_noise": 0.1} for kind in TRANSFERS},
     **{f"{kind}.write": {"length": 3} for kind in (*TRANSFERS, "MixedPrecision")},
