@@ -19,12 +19,17 @@ def main() -> None:
         code = _run()
     except (interrupts.Interrupted, KeyboardInterrupt):
         code = 130
+    except Exception:
+        if not interrupts.came():
+            raise
+        code = 130
     sys.exit(code)
 
 
 def _run() -> int:
     gc.disable()  # what is imported stays: looking for garbage meanwhile takes a sixth of the time
-    from crossmesh.cluster.commands import run
+    with interrupts.deferred():  # libraries make errors of their own of a signal that meets them
+        from crossmesh.cluster.commands import run
 
     gc.freeze()
     gc.enable()

@@ -79,6 +79,7 @@ class LocalNode:
             self.leader = subprocess.Popen(
                 [
                     *(sys.executable, "-P", sessions.__file__, str(os.getpid()), str(_END_S)),
+                    *("--remove", str(self.folder.parent)),
                     *pinned,
                     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *head),
                     *(f"--{name}={value}" for name, value in settings.items()),

@@ -1,12 +1,13 @@
 """The processes of a session, which is what one command has started: found and ended exactly.
 
 Run by its path it needs nothing but Python, and leads a session that ends with the process
-that started it, also if that is killed: sessions.py PARENT SECONDS COMMAND.
+that started it, also if that is killed: sessions.py PARENT SECONDS [--remove FOLDER] COMMAND.
 """
 
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,5 +94,17 @@ def _is_running(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
+def main() -> None:
+    """``PARENT SECONDS [--remove FOLDER] COMMAND``: the folder goes if the parent cannot do it."""
+    parent, within_s, *command = sys.argv[1:]
+    folder = None
+    if command[0] == "--remove":
+        _, folder, *command = command
+    code = lead(int(parent), float(within_s), command)
+    if folder is not None and os.getppid() != int(parent):
+        shutil.rmtree(folder, ignore_errors=True)  # the last of several sessions finds it at rest
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(lead(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))
+    main()

@@ -59,6 +59,10 @@ def _as_child(
         _be_deaf(blocked)
     except (interrupts.Interrupted, KeyboardInterrupt):
         code = 130
+    except Exception:
+        if not interrupts.came():
+            raise
+        code = 130
     _be_deaf(blocked)
     reports.done(code)
     return code

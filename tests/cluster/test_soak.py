@@ -23,6 +23,10 @@ pytestmark = [
 ]  # fmt: skip
 
 SEED = 20180607
+# Lines move after every vector, so that losses meet transfers, and digital memory beside tiles.
+TRANSFERS = (
+    "training.algorithm={extends: agad-reram}", "tile.cell={extends: reram-sb-gong-2018}",
+)  # fmt: skip
 KINDS = {kill_actor: 5, freeze_actor: 2, kill_raylet: 2, freeze_raylet: 1}
 
 
@@ -51,7 +55,7 @@ def lose(run, fault, host):
 def test_nothing_is_lost_in_a_run_with_many_losses(hosts, tmp_path):
     draw = random.Random(SEED)
     often = "engine.recoveries_per_hour=1000"
-    run = training(hosts, tmp_path, "sequential", "training.batch=1", often)
+    run = training(hosts, tmp_path, "sequential", "training.batch=1", often, *TRANSFERS)
     run.wait_until_it_trains()
     for _ in range(N):
         fault = draw.choices(list(KINDS), list(KINDS.values()))[0]

@@ -105,7 +105,7 @@ def test_nodes_end_with_a_launch_that_is_killed(command, folder):
     run.kill()
     run.communicate()
 
-    await_(lambda: not remaining(folder))
+    await_(lambda: not left_behind(folder))
 
 
 def test_a_lost_node_is_noticed_and_the_others_end_in_order():
