@@ -22,9 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.transcript import transcribed
 from crossmesh.common.errors import ConfigError, masked
+from crossmesh.common.homes import user_home
 from crossmesh.common.private_folders import make_private, write_private
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.common.supervision.processes import started_at
+from crossmesh.common.whole_files import is_file
 
 RECORD, ENDED, LOG = "launch.json", "ended.json", "log"
 FOLDERS = Path("launched")  # of launches, in the folder where they were started
@@ -222,7 +224,7 @@ def find(job: str) -> Launched:
         ConfigError: If there is none.
     """
     for path in (Path(job), FOLDERS / job, _names() / job):
-        if (path / RECORD).is_file():
+        if is_file(path / RECORD):
             return Launched(path.resolve())
     raise ConfigError(
         f"JOB must be a name that crossmesh jobs lists, or a launch's folder, got {job}"
@@ -231,7 +233,7 @@ def find(job: str) -> Launched:
 
 def _names() -> Path:
     """Where links lead from names to folders."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME") or user_home() / ".local" / "state"
     return Path(state) / "crossmesh" / "launches"
 
 

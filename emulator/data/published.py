@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from crossmesh.common.errors import DataError
+from crossmesh.common.homes import user_home
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.examples import Dataset
 from crossmesh.emulator.data.fetch import FetchError, fetch
@@ -148,7 +149,7 @@ def _folders(name: str, config: DataConfig) -> list[Path]:
 
 def _cache() -> Path:
     variable = os.environ.get("XDG_CACHE_HOME")
-    return (Path(variable) if variable else Path.home() / ".cache") / "crossmesh"
+    return (Path(variable) if variable else user_home() / ".cache") / "crossmesh"
 
 
 def _complete(cache: Path, source: str, places: list[Path]) -> None:

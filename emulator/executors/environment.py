@@ -5,8 +5,9 @@ import stat
 from pathlib import Path
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.homes import user_home
 
-_TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray keeps the user's token
+_TOKEN = user_home() / ".ray" / "auth_token"  # where Ray keeps the user's token
 
 
 def prepare(address: str | None) -> None:
