@@ -109,7 +109,11 @@ class GcpCluster(VirtualMachines):
     region: Word = "us-west1"
     availability_zone: Word = "us-west1-a"
     machine_type: Word = "n2-standard-8"
-    source_image: Word = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"
+    source_image: str = Field(
+        "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",
+        pattern=r"^(https://[a-z.]+/compute/v1/)?(projects/[a-z0-9.:-]+/)?"
+        r"global/images/(family/)?[a-z0-9-]+$",
+    )
     disk_gb: int = Field(100, ge=10)
     preemptible: bool = False
     service_account: Word | None = None

@@ -9,7 +9,7 @@ from crossmesh.common.errors import RunError
 _REMOVE_S = 300  # longest wait for machines to be on their way out
 _QUIET_S = 6  # so long no new one must appear: ray up may have asked for one before it was ended
 _POLL_S = 2.0
-_GOING = {"STOPPING", "TERMINATED", "SUSPENDED"}
+_GOING = {"STOPPING", "TERMINATED", "SUSPENDED"}  # of one whose deletion was asked for
 _RULES = {404: "one that is there", 403: "one that these credentials may use"}
 
 
@@ -24,6 +24,7 @@ def misses(project: str, zone: str, machine_type: str, image: str) -> Iterator[s
     """What stands in the way: credentials, project, zone, machine type, image."""
     from google.auth.exceptions import GoogleAuthError
     from googleapiclient.errors import HttpError
+    from httplib2 import HttpLib2Error
 
     try:
         gce = compute()
@@ -36,7 +37,7 @@ def misses(project: str, zone: str, machine_type: str, image: str) -> Iterator[s
                     project=project, zone=zone, machineType=machine_type
                 ),
             ),
-            "source_image": (image, lambda: _image(gce, image)),
+            "source_image": (image, lambda: _image(gce, project, image)),
         }
         for field, (value, ask) in asked.items():
             try:
@@ -50,47 +51,68 @@ def misses(project: str, zone: str, machine_type: str, image: str) -> Iterator[s
             "credentials of GCP must be there: GOOGLE_APPLICATION_CREDENTIALS, or those of gcloud "
             f"auth application-default login, got none ({reason})"
         )
+    except (HttpLib2Error, OSError) as error:
+        yield f"Compute Engine must answer, got: {error}"
 
 
 def remove(project: str, zone: str, name: str, wait: Callable[[], None]) -> None:
     """Delete every instance of a launch, and see that no other appears.
+
+    One that was taken away is stopped, not deleted, so that its disk costs money.
 
     Raises:
         RunError: If some cannot be, or remain.
     """
     from google.auth.exceptions import GoogleAuthError
     from googleapiclient.errors import HttpError
+    from httplib2 import HttpLib2Error
 
+    asked: set[str] = set()
+    refusal = "no reason given"
     deadline = time.monotonic() + _REMOVE_S
     quiet_s = time.monotonic() + _QUIET_S
+    left: list[str] = []
     try:
         gce = compute()
-        while time.monotonic() < quiet_s:
+        while left or time.monotonic() < quiet_s:
             wait()
-            left = instances(gce, project, zone, name)
+            found = instances(gce, project, zone, name)
+            left = [each for each in found if each not in asked or found[each] not in _GOING]
             for instance in left:
-                gce.instances().delete(project=project, zone=zone, instance=instance).execute()
+                try:
+                    gce.instances().delete(project=project, zone=zone, instance=instance).execute()
+                    asked.add(instance)
+                except HttpError as error:  # gone meanwhile; or asked again, after the others
+                    refusal = str(error)
                 quiet_s = time.monotonic() + _QUIET_S
-            if time.monotonic() > deadline:
-                raise RunError(f"{len(left)} machines of {name} are still there: {', '.join(left)}")
+            if left and time.monotonic() > deadline:
+                raise RunError(
+                    f"{len(left)} machines of {name} are still there: {', '.join(left)} ({refusal})"
+                )
             time.sleep(_POLL_S)
-    except (GoogleAuthError, HttpError) as error:
+    except (GoogleAuthError, HttpError, HttpLib2Error, OSError) as error:
         raise RunError(f"machines of {name} may still be there: {error}") from None
 
 
-def instances(gce: Any, project: str, zone: str, name: str) -> list[str]:
-    """Instances of a launch that cost money."""
+def instances(gce: Any, project: str, zone: str, name: str) -> dict[str, str]:
+    """All instances of a launch, and in which state each is."""
+    found: dict[str, str] = {}
     asked = gce.instances().list(
         project=project, zone=zone, filter=f"labels.ray-cluster-name={name}"
     )
-    found = asked.execute().get("items", [])
-    return [each["name"] for each in found if each["status"] not in _GOING]
+    while asked is not None:
+        page = asked.execute()
+        found |= {each["name"]: each["status"] for each in page.get("items", ())}
+        asked = gce.instances().list_next(asked, page)
+    return found
 
 
-def _image(gce: Any, image: str) -> Any:
-    """The request for an image, or for the newest of a family."""
+def _image(gce: Any, project: str, image: str) -> Any:
+    """The request for an image, or for the newest of a family; by default of the same project."""
     words = image.split("/")
-    project, last = words[words.index("projects") + 1], words[-1]
+    if "projects" in words:
+        project = words[words.index("projects") + 1]
+    last = words[-1]
     if words[-2] == "family":
         return gce.images().getFromFamily(project=project, family=last)
     return gce.images().get(project=project, image=last)
