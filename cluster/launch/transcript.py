@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -15,7 +15,8 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def transcribed(path: Path) -> Iterator[TextIO]:
     """Append to a file, line by line, what is written to standard output and error meanwhile.
 
-    Of a line that a terminal overwrites, as progress does, its last state counts.
+    Of a line that a terminal overwrites, as progress does, its last state counts. A stream that is
+    closed, or that nobody reads any more, ends nothing: the file has it all.
     """
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(number, "w", encoding="utf-8", buffering=1) as log:
@@ -30,7 +31,7 @@ def transcribed(path: Path) -> Iterator[TextIO]:
 class _Transcribed:
     """A stream that writes whole lines to a log too, and is the stream in everything else."""
 
-    def __init__(self, stream: TextIO, log: TextIO) -> None:
+    def __init__(self, stream: TextIO | None, log: TextIO) -> None:
         self._stream, self._log = stream, log
         self._line = ""
 
@@ -44,4 +45,18 @@ class _Transcribed:
             for line in whole:
                 seen = _CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2])
                 self._log.write(f"{seen}\n")
-        return self._stream.write(text)
+        self._pass(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream; the log has whole lines at once."""
+        self._pass(lambda stream: stream.flush())
+
+    def _pass(self, work: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            return
+        try:
+            work(self._stream)
+        except BrokenPipeError:  # as behind `| head`
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())

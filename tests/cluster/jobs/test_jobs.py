@@ -73,8 +73,9 @@ def test_a_launch_is_found_by_name_and_folder_until_its_folder_is_deleted(crossm
     assert [other.name for other in launches()] == ["mine-digits-x7k2"]
     (tmp_path / "somewhere" / "launch.json").unlink()
     assert launches() == []
-    with pytest.raises(ConfigError, match=r"^JOB must be a name that crossmesh jobs lists, or a"):
-        find("mine-digits-x7k2")
+    for job in ("mine-digits-x7k2", 300 * "a", 3000 * "a/"):
+        with pytest.raises(ConfigError, match=r"^JOB must be a name that crossmesh jobs lists, or"):
+            find(job)
 
 
 def test_nobody_else_can_read_a_launch(crossmesh, tmp_path):
@@ -112,6 +113,21 @@ def test_a_log_keeps_what_a_line_shows_in_the_end(crossmesh, tmp_path, capsys):
     assert launched.log.read_text() == "done\nerror: seed must be at least 0, got -1\n"
     assert launched.exit_code == 2
     assert capsys.readouterr().err.startswith("10 %\r\x1b[2K20 %")
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_output_that_nobody_reads_ends_no_launch(is_open, crossmesh, tmp_path, monkeypatch):
+    launched = begun(tmp_path / "mine")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread if is_open else None)
+        with launched.going():
+            for word in ("one", "two"):
+                typer.echo(word)
+
+    assert launched.log.read_text() == "one\ntwo\n"
+    assert launched.exit_code == 0
 
 
 def test_what_is_wrong_is_told_at_once_and_leaves_nothing(crossmesh, tmp_path):
