@@ -78,7 +78,8 @@ class SlurmCluster(GeneratedCluster):
 
     def run_directory(self, order: Order, folder: Path) -> str:
         """Beside the files, unless cluster or options say where."""
-        return order.run_dir or str(folder / "run")
+        run_dir = folder / "run" if order.run_dir is None else Path(order.run_dir)
+        return str(run_dir.expanduser().absolute())
 
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The batch script and what it needs beside it; the folder must be one that nodes share."""
@@ -126,7 +127,8 @@ class SlurmCluster(GeneratedCluster):
         yield from node_python.misses(self.activate, is_shipped=self.code == "shipped")
         yield from shared_folders.misses("--files", folder.absolute())
         if self.shared_folder is not None:
-            yield from shared_folders.misses("storage", Path(self.shared_folder))
+            storage = Path(self.shared_folder).expanduser().absolute()
+            yield from shared_folders.misses("storage", storage)
 
     @property
     def _wish(self) -> Wish:
@@ -239,7 +241,7 @@ def _options(nodes: SlurmCluster, name: str, folder: Path) -> dict[str, object]:
         "no-kill": True,  # the run recovers on the nodes that are left
         "signal": f"B:USR1@{nodes.warning_s}",
         "chdir": folder,
-        "output": folder / "log",
+        "output": "log",  # in that folder, whose name may have what stands for something here
         "open-mode": "append",
         **nodes.sbatch,
     }

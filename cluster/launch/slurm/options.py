@@ -1,5 +1,6 @@
 """Options of ``sbatch`` that a cluster's file may add, and those that are set by other means."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
@@ -64,5 +65,11 @@ def header(options: Mapping[str, object]) -> Iterable[str]:
         if value is True:
             yield f"#SBATCH --{name}"
         elif value is not None and value is not False:
-            text = str(value)
-            yield f'#SBATCH --{name}="{text}"' if " " in text else f"#SBATCH --{name}={text}"
+            yield f"#SBATCH --{name}={_quoted(str(value))}"
+
+
+def _quoted(text: str) -> str:
+    """A value as ``sbatch`` reads it, which no shell does."""
+    if not re.search(r"""[\s"'\\#]""", text):
+        return text
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'

@@ -112,7 +112,7 @@ def _of_nodes(wish: Wish, partition: str, machines: list[tuple[int, int]]) -> It
 
 
 def minutes(time: str) -> float | None:
-    """A time as Slurm writes it, in minutes; None for no limit.
+    """A time as Slurm writes it, in minutes; None for no limit, which zero means too.
 
     >>> minutes("1-12"), minutes("90"), minutes("1:30:00"), minutes("10:30"), minutes("UNLIMITED")
     (2160.0, 90.0, 90.0, 10.5, None)
@@ -123,10 +123,11 @@ def minutes(time: str) -> float | None:
     parts = [int(part) for part in rest.split(":")]
     if dash:
         hours, mins, seconds = [*parts, 0, 0][:3]
-        return float(int(days) * 1440 + hours * 60 + mins) + seconds / 60
-    if len(parts) == 3:
-        return parts[0] * 60 + parts[1] + parts[2] / 60
-    return parts[0] + (parts[1] / 60 if len(parts) == 2 else 0.0)
+    elif len(parts) == 3:
+        hours, mins, seconds = parts
+    else:
+        hours, mins, seconds = [0, *parts, 0][:3]
+    return (int(days or 0) * 1440 + hours * 60 + mins + seconds / 60) or None
 
 
 def mebibytes(memory: str) -> float:

@@ -236,7 +236,8 @@ def slurm():
 @pytest.fixture
 def launch(slurm, request):
     """What makes launches in a folder of the test's own; nothing of them is left at its end."""
-    folder = slurm.machines.shared / request.node.name.replace("[", "-").replace("]", "")
+    name = request.node.name.replace("[", "-").replace("]", "")
+    folder = slurm.machines.shared / f"100%j #1, {name}'s"
 
     def made(*options, **changes):
         return SlurmLaunch(slurm, folder, options, changes)

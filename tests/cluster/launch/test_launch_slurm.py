@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from crossmesh.cluster.launch.loading import load_cluster
+from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.scripts import PRIVATE_FOLDER
 from crossmesh.common.errors import ConfigError
 from tests.cluster.launch.launch_material import GENERATED, documented
@@ -59,6 +61,17 @@ def test_options_of_sbatch_are_passed_on(generate):
     assert header["spread-job"] == ""
     assert header["comment"] == '"two words"'
     assert "overcommit" not in header
+
+
+def test_a_run_directory_is_the_same_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    for storage, run_dir in (("store", tmp_path / "store/n"), ("~/store", "/home/me/store/n")):
+        (tmp_path / "mine.yaml").write_text(f"extends: slurm\nstorage: {storage}\n")
+        cluster = load_cluster("mine.yaml")
+        for options, where in (((), run_dir), (("--run-dir", "a"), tmp_path / "a")):
+            order = Order(cluster, "digits", options, "n")
+            assert cluster.run_directory(order, tmp_path / "launched/n") == str(where)
 
 
 @pytest.mark.parametrize(
