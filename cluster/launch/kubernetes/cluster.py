@@ -40,8 +40,13 @@ class KubernetesCluster(KubernetesPods):
         return self
 
     def run_directory(self, order: Order, folder: Path) -> str:
-        """What cluster or options say, which has been checked to be there."""
-        return order.run_dir or ""
+        """What cluster or options say, which must be in the claim."""
+        run_dir = order.run_dir or ""
+        try:
+            self.check_shared("--run-dir", run_dir)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        return run_dir
 
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The manifest, and the script that hands it to Kubernetes.

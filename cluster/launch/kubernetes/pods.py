@@ -70,11 +70,20 @@ class KubernetesPods(GeneratedCluster):
 
     @model_validator(mode="after")
     def _folders_are_shared(self) -> Self:
-        path = None if self.claim is None else Path(self.claim.path)
         for field, value in (("storage", self.shared_folder), ("run_dir", self.run_dir)):
-            if value is not None and (path is None or not Path(value).is_relative_to(path)):
-                where = "in claim.path" if path is None else f"in claim.path ({path})"
-                raise ValueError(f"{field} must be {where}, got {value}")
+            if value is not None:
+                self.check_shared(field, value)
         if self.shared_folder is None and self.run_dir is None:
             raise ValueError(f"run_dir must be given with a URI as storage, got {self.storage}")
         return self
+
+    def check_shared(self, field: str, folder: str) -> None:
+        """Refuse a folder that is lost with its pod.
+
+        Raises:
+            ValueError: If it is not in the claim.
+        """
+        path = None if self.claim is None else Path(self.claim.path)
+        if path is None or not Path(folder).is_relative_to(path):
+            where = "in claim.path" if path is None else f"in claim.path ({path})"
+            raise ValueError(f"{field} must be {where}, got {folder}")

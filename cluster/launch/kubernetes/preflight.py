@@ -34,8 +34,9 @@ _SINCE = {"authOptions": "1.5.1", "secretName": "1.6"}  # of KubeRay
 _WHERE = re.compile(r"^(Error from server.*?: )?error when creating \"STDIN\": ")
 _UNKNOWN = re.compile(r'unknown field "(?:[^"]*\.)?(\w+)"')
 _QUEUE = "kueue.x-k8s.io/queue-name"
-_UNITS = {"m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
-          "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
+_UNITS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+          "P": 1e15, "E": 1e18, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
+          "Ei": 2**60}  # fmt: skip
 
 
 def misses(pods: KubernetesPods, manifest: str, name: str) -> Iterator[str]:
@@ -217,8 +218,8 @@ def _mentions(tree: Any, field: str) -> bool:
 def _amount(quantity: str) -> float:
     """A quantity of Kubernetes as a number.
 
-    >>> _amount("1500m"), _amount("2Gi")
-    (1.5, 2147483648.0)
+    >>> _amount("1500m"), _amount("2Gi"), _amount("12e6"), _amount("1E")
+    (1.5, 2147483648.0, 12000000.0, 1e+18)
     """
-    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"([0-9.]+(?:[eE][0-9+-]+)?)(\w*)", quantity).groups()  # type: ignore[union-attr]
     return float(number) * _UNITS[unit]

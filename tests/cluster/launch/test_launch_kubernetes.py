@@ -89,6 +89,13 @@ def templates(job):
     return [*(group["template"] for group in groups), spec["submitterPodTemplate"]]
 
 
+@pytest.mark.parametrize("folder", ["/elsewhere/a", "runs/a"])
+def test_a_run_directory_that_is_lost_with_its_pod_is_refused(folder, manifest):
+    rule = rf"^--run-dir must be in claim\.path \(/shared\), got {folder}$"
+    with pytest.raises(ConfigError, match=rule):
+        manifest("--run-dir", folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_field_is_one_that_kuberay_knows(version):
