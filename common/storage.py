@@ -30,8 +30,9 @@ class Storage:
     """A folder, which need not exist.
 
     Args:
-        where: A path, or an address that pyarrow takes, such as ``s3://bucket/folder``, perhaps
-            with options behind a question mark, such as ``?region=eu-central-1``.
+        where: A path, perhaps below ``~``, or an address that pyarrow takes, such as
+            ``s3://bucket/folder``, perhaps with options behind a question mark, such as
+            ``?region=eu-central-1``.
 
     Raises:
         ValueError: If pyarrow knows no such file system.
@@ -44,7 +45,7 @@ class Storage:
             self._base = self._base.rstrip("/")
             self._files, self._path = fs.FileSystem.from_uri(self.where)
         else:
-            self._base, self._options = str(Path(where).absolute()), ""
+            self._base, self._options = str(Path(where).expanduser().absolute()), ""
             self._files, self._path = fs.LocalFileSystem(), self._base
         self._is_local = isinstance(self._files, fs.LocalFileSystem)
 

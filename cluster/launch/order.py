@@ -94,7 +94,7 @@ class Order:
     @property
     def run_dir_here(self) -> str:
         """The run directory of a training that is started on this machine."""
-        return self.run_dir or f"runs/{self.name}"
+        return str(Path(self.run_dir or f"runs/{self.name}").expanduser())
 
     def _changes(self) -> list[str]:
         """What the user's options, and the cluster's data folder, change in the config."""
@@ -113,7 +113,9 @@ class Order:
             settings["engine.code"] = self.cluster.code
         storage = self.cluster.storage
         if storage is not None and (self._has_run_dir or self.cluster.shared_folder is None):
-            settings["checkpoint.storage"] = f"{storage.rstrip('/')}/{self.name}/checkpoints"
+            where, mark, options = storage.partition("?")  # of the file system
+            folder = f"{where.rstrip('/')}/{self.name}/checkpoints"
+            settings["checkpoint.storage"] = folder + mark + options
         return settings
 
     @property

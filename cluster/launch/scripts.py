@@ -10,7 +10,6 @@ from crossmesh.common.private_folders import PREFIX
 from crossmesh.emulator.config.loading import dumped
 
 CONFIG = "run.yaml"
-_RESUMABLE = {"epochs": "--epochs", "data_dir": "--data-dir"}  # options that a resume takes too
 _FLAGS = {"json_": "--json", "quiet": "--quiet"}
 
 
@@ -84,12 +83,10 @@ def training_script(order: Order, run_dir: str, address: str, prologue: Iterable
     """
     given = order.given
     flags = [option for name, option in _FLAGS.items() if given[name]]
-    kept = [
-        word
-        for name, option in _RESUMABLE.items()
-        if (value := given.get(name) or getattr(order.cluster, name, None)) is not None
-        for word in (option, str(value))
-    ]
+    epochs = [] if given.get("epochs") is None else ["--epochs", given["epochs"]]
+    folder = given.get("data_dir") or order.cluster.data_dir
+    # Where it trains, ~ is another home than in the config, which was read here.
+    data = [] if folder is None else ["--data-dir", folder]
     is_shipped = order.cluster.code == "shipped"
     command = "python3 -m crossmesh" if is_shipped else "crossmesh"
     where = f"--engine ray --address {address}"
@@ -103,7 +100,8 @@ def training_script(order: Order, run_dir: str, address: str, prologue: Iterable
         f"run={path(run_dir)}",
         '[ -z "${CROSSMESH_PID_FILE:-}" ] || echo $$ > "$CROSSMESH_PID_FILE"',
         'if [ -e "$run/config.yaml" ]; then',
-        f'  exec {command} resume "$run" {where} {quoted([*kept, *flags])}'.rstrip(),
+        f'  exec {command} resume "$run" {where} {quoted([*epochs, *data, *flags])}'.rstrip(),
         "fi",
-        f'exec {command} train "$here/{CONFIG}" {where} --run-dir "$run" {quoted(flags)}'.rstrip(),
+        f'exec {command} train "$here/{CONFIG}" {where} --run-dir "$run" '
+        f"{quoted([*data, *flags])}".rstrip(),
     )

@@ -16,6 +16,7 @@ from crossmesh.cluster.launch.machines.ssh import SshMachine, everywhere
 from crossmesh.cluster.launch.machines.ssh_login import Ssh
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.version import VERSION
+from crossmesh.common.whole_files import is_file
 
 OLDEST_PYTHON = (3, 11)
 ROOM_BYTES = 1 << 30  # assumed: logs and objects of a node; a run's own needs are told elsewhere
@@ -107,7 +108,9 @@ def check_ready(cluster: LaunchedCluster, site: LaunchSite, machines: Sequence[S
 
 
 def key_misses(ssh: Ssh) -> Iterator[str]:
-    """What is wrong with the file of the private key, before ssh ignores it."""
+    """What is wrong with the files of keys, before ssh ignores them."""
+    if ssh.known_hosts is not None and not is_file(ssh.known_hosts):
+        yield f"ssh.known_hosts must be a file, got {ssh.known_hosts}"
     path, rule = ssh.key, "ssh.private_key must be"
     if path is None:
         return
@@ -120,8 +123,6 @@ def key_misses(ssh: Ssh) -> Iterator[str]:
         yield f"{rule} a readable file, got {path}"
     elif mode & 0o077:
         yield f"{rule} readable by its owner alone (chmod 600), got {path} with mode {mode:04o}"
-    if ssh.known_hosts is not None and not ssh.known_hosts.is_file():
-        yield f"ssh.known_hosts must be a file, got {ssh.known_hosts}"
 
 
 def probed(

@@ -6,7 +6,7 @@ import shutil
 import socket
 from abc import abstractmethod
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from pydantic import Field
@@ -122,7 +122,7 @@ class LaunchedCluster(GeneratedCluster):
             files=tuple(files),
             script=None,
             tools=self.tools,
-            after=f"From any terminal, end it and give the machines back:   {end}",
+            after="It says its name, by which crossmesh cancel ends it and gives the machines back",
             end=end,
             token=None if self.token else "node/token",
         )
@@ -273,10 +273,13 @@ def _ray_script(machines: LaunchedCluster) -> str:
 
 
 def _container_script(machines: LaunchedCluster, order: Order, run_dir: str) -> str:
-    shared = {machines.shared_folder, machines.data_dir, run_dir}
-    folders = sorted(path for path in shared if path is not None and not path.startswith("~"))
+    made: list[str] = []
+    for folder in filter(None, (machines.shared_folder, run_dir)):
+        if not any(PurePosixPath(folder).is_relative_to(top) for top in (home(order.name), *made)):
+            made.append(folder)
     return machine_scripts.CONTAINER.format(
         name=f"crossmesh-{order.name}",
-        volumes=scripts.quoted(word for path in folders for word in ("--volume", f"{path}:{path}")),
+        made=" ".join(map(scripts.path, made)),
+        there="" if machines.data_dir is None else scripts.path(machines.data_dir),
         image=machines.image,
     )

@@ -28,8 +28,10 @@ from crossmesh.cluster.launch.machines.cluster import LaunchedCluster, brought
 from crossmesh.cluster.launch.machines.run import Machinery
 from crossmesh.cluster.launch.machines.site import LaunchSite, home
 from crossmesh.cluster.launch.machines.ssh import Asked, NotReached, SshMachine
+from crossmesh.cluster.launch.machines.ssh_login import file_word
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.errors import ConfigError, RunError
+from crossmesh.common.homes import user_home
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.emulator.executors.ray_internals import check_cluster_file
 
@@ -199,8 +201,8 @@ class _RayUp(Machinery):
         """Options of ssh for the keys that Ray has made, where the file names none."""
         if self._cluster.ssh.key is not None:
             return []
-        keys = sorted((Path.home() / ".ssh").glob(self._cluster.rays_keys))
-        return ["-oIdentitiesOnly=yes", *(f"-oIdentityFile={key}" for key in keys)]
+        keys = sorted((user_home() / ".ssh").glob(self._cluster.rays_keys))
+        return ["-oIdentitiesOnly=yes", *(f"-oIdentityFile={file_word(key)}" for key in keys)]
 
     def given_back(self, site: LaunchSite) -> None:
         """Remove the machines."""

@@ -213,7 +213,15 @@ here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 if [ "$1" = down ]; then
   exec docker rm --force --volumes {name} > /dev/null 2>&1
 fi
+volumes=("$here:$here")
+for folder in {made}; do
+  (umask 077 && mkdir -p "$folder")  # docker would make it root's
+  volumes+=("$folder:$folder")
+done
+for folder in {there}; do
+  if [ -d "$folder" ]; then volumes+=("$folder:$folder"); fi  # the head alone needs it
+done
 docker run --detach --init --name {name} --network host --ipc host \\
   --user "$(id -u):$(id -g)" --env HOME="$HOME" --env USER="$(id -un)" \\
-  --volume "$here:$here" {volumes} {image} sleep infinity > /dev/null
+  "${{volumes[@]/#/--volume=}}" {image} sleep infinity > /dev/null
 """

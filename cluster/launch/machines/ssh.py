@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from crossmesh.cluster.launch.machines.ssh_login import CONNECT_S
+from crossmesh.cluster.launch.machines.ssh_login import CONNECT_S, file_word
 from crossmesh.common.errors import RunError, RunLost
 from crossmesh.common.supervision import interrupts, reports
 
@@ -239,7 +239,7 @@ class SshMachine:
         is_master: bool = False,
     ) -> subprocess.Popen[bytes]:
         sharing = ["-oControlMaster=yes" if is_master else "-oControlMaster=no",
-                   f"-oControlPath={self._socket}", "-oControlPersist=no"]  # fmt: skip
+                   f"-oControlPath={file_word(self._socket)}", "-oControlPersist=no"]  # fmt: skip
         return subprocess.Popen(
             ["ssh", *sharing, *self._options, "--", self.address, command],
             stdin=stdin,
@@ -249,11 +249,10 @@ class SshMachine:
         )
 
     def _option(self, name: str) -> str:
-        """The value of an option of ssh, or nothing."""
+        """The value of an option of ssh as it was meant, or nothing."""
         begin = f"-o{name}="
-        return next(
-            (word.removeprefix(begin) for word in self._options if word.startswith(begin)), ""
-        )
+        found = (word.removeprefix(begin) for word in self._options if word.startswith(begin))
+        return next(found, "").strip('"').replace("%%", "%")
 
     def _refusal(self, said: str) -> str:
         """What is wrong with the connection, as a rule that a field breaks."""
@@ -264,7 +263,7 @@ class SshMachine:
             login = f"{self._option('User')}@{self.address}"
             return f"ssh.private_key must be a key that {login} accepts, got {key}"
         if "Host key verification failed" in reason:
-            known = self._option("UserKnownHostsFile").strip('"') or "~/.ssh/known_hosts"
+            known = self._option("UserKnownHostsFile") or "~/.ssh/known_hosts"
             return f"{self.field} must be a machine with the key in {known}, got {self.address}"
         reason = reason.removeprefix("ssh: ").rpartition(": ")[2].lower().rstrip(".")
         return f"{self.field} must be reachable by ssh, got {self.address} ({reason})"

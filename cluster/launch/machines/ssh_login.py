@@ -12,6 +12,15 @@ CONNECT_S = 5  # longest wait for a machine to answer
 _ALIVE_S, _ALIVE_TRIES = 5, 3  # so a connection that carries nothing is given up after 15 s
 
 
+def file_word(path: Path) -> str:
+    """A file as options of ssh take it, whatever it is called.
+
+    >>> file_word(Path("/my keys/100%"))
+    '"/my keys/100%%"'
+    """
+    return f'"{path}"'.replace("%", "%%")
+
+
 class Ssh(Frozen):
     """SSH login to the machines. What is not said here, ssh takes from its own configuration.
 
@@ -50,10 +59,10 @@ class Ssh(Frozen):
             "ServerAliveInterval": str(_ALIVE_S),
             "ServerAliveCountMax": str(_ALIVE_TRIES),
             "StrictHostKeyChecking": "yes" if self.known_hosts else "accept-new",
-            "UserKnownHostsFile": known and f'"{known.absolute()}"',
+            "UserKnownHostsFile": known and file_word(known.absolute()),
             "ProxyCommand": self.proxy_command,
             "IdentitiesOnly": "yes" if self.key else None,
-            "IdentityFile": self.key,
+            "IdentityFile": self.key and file_word(self.key),
             "LogLevel": "ERROR",
             "Port": self.port,
             "User": self.user,

@@ -161,6 +161,9 @@ def test_storage_becomes_the_place_of_the_run_and_of_its_checkpoints(tmp_path):
     remote = order(storage="s3://bucket/a/")
     assert remote.run_dir is None
     assert remote.config.checkpoint.storage == "s3://bucket/a/mine-digits-x7k2/checkpoints"
+    assert order(storage="~/a").run_dir_here == str(Path("~/a/mine-digits-x7k2").expanduser())
+    options = order(storage="s3://b/f?region=eu", run_dir="/home/b").config.checkpoint.storage
+    assert options == "s3://b/f/mine-digits-x7k2/checkpoints?region=eu"
     both = order(storage="/nfs/a", run_dir="/home/b")
     assert (both.run_dir, both.config.checkpoint.storage) == (
         "/home/b", "/nfs/a/mine-digits-x7k2/checkpoints",

@@ -12,9 +12,11 @@ import yaml
 
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.machines import ray_up
+from crossmesh.cluster.launch.machines.checks import key_misses
+from crossmesh.cluster.launch.machines.ssh_login import Ssh
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import load_config
-from tests.cluster.launch.launch_material import documented
+from tests.cluster.launch.launch_material import MACHINES, documented
 from tests.hosts import wait_for
 
 ROOT = Path(__file__).parents[3]
@@ -88,6 +90,29 @@ def test_files_of_a_login_begin_at_the_clusters_file(tmp_path):
     assert ssh.key == tmp_path / "key"
     assert ssh.known_hosts == Path("~/known").expanduser()
     assert "-oStrictHostKeyChecking=yes" in ssh.options()
+
+
+def test_keys_may_lie_in_folders_of_any_name(tmp_path):
+    key, known = (tmp_path / "my keys 100%h" / name for name in ("id", "known"))
+    options = Ssh(private_key=str(key), known_hosts=known).options()
+    shown = subprocess.run(["ssh", "-G", *options, "n1"], capture_output=True, text=True,
+                           check=True).stdout.replace("%%", "%")  # fmt: skip
+
+    assert f"identityfile {key}\n" in shown
+    assert f"userknownhostsfile {known}\n" in shown
+
+
+def test_a_file_of_known_machines_that_is_not_there_is_told_without_a_key_too(tmp_path):
+    missing = list(key_misses(Ssh(known_hosts=tmp_path / "none")))
+
+    assert missing == [f"ssh.known_hosts must be a file, got {tmp_path}/none"]
+
+
+@pytest.mark.parametrize("name", [*MACHINES, "slurm"])
+def test_a_home_is_that_of_the_machine_which_trains(name, generate):
+    train = (generate(name, data_dir="~/data") / "node" / "train.sh").read_text()
+
+    assert train.count("--data-dir '~/data'") == 2
 
 
 @pytest.mark.slow
@@ -232,7 +257,9 @@ def test_the_set_up_of_clouds_gets_past_a_python_that_the_system_manages(name, g
 
 
 def test_a_container_sees_the_same_paths_as_its_machine(generate, stand_ins, tmp_path):
-    fields = {"image": "registry/image:tag", "storage": "/nfs/a b", "data_dir": "/data"}
+    shared, there = tmp_path / "nfs" / "a b", tmp_path / "there"
+    there.mkdir()
+    fields = {"image": "registry/image:tag", "storage": str(shared), "data_dir": str(there)}
     node = generate("on-premises", **fields) / "node"
     stand_ins.add("docker")
     name = container_name(node)
@@ -243,9 +270,10 @@ def test_a_container_sees_the_same_paths_as_its_machine(generate, stand_ins, tmp
     up, down = stand_ins.calls
     assert up.startswith(f"docker run --detach --init --name {name} --network host --ipc host ")
     assert f"--env HOME={tmp_path} " in up
-    assert f"--volume {node}:{node} " in up
-    assert "--volume /nfs/a b:/nfs/a b " in up
-    assert "--volume /data:/data " in up
+    for folder in (node, shared, there):
+        assert f"--volume={folder}:{folder} " in up
+    assert up.count("--volume=") == 3  # the run directory lies in the storage
+    assert shared.stat().st_mode & 0o777 == 0o700  # which docker would make root's
     assert up.endswith("registry/image:tag sleep infinity")
     assert down == f"docker rm --force --volumes {name}"
 
