@@ -102,13 +102,15 @@ class Launched:
         self.folder = folder.absolute()
         self.log = self.folder / LOG
         try:
-            self.record = LaunchRecord.model_validate_json(
-                (self.folder / RECORD).read_text("utf-8")
-            )
+            text = (self.folder / RECORD).read_text("utf-8")
+            owners = {path.stat().st_uid for path in (self.folder, self.folder / RECORD)}
+            self.record = LaunchRecord.model_validate_json(text)
         except (OSError, ValidationError):
             raise ConfigError(
                 f"JOB must be a launch, in a folder with a {RECORD}, got {folder}"
             ) from None
+        if owners != {os.geteuid()}:  # what it says of ssh would be run as this user
+            raise ConfigError(f"JOB must be a launch of this user, got {folder}")
 
     @classmethod
     def new(cls, order: Order, folder: Path, run_dir: str) -> "Launched":
@@ -177,7 +179,8 @@ class Launched:
                     log.write(f"{text}\n")
                 raise
             finally:
-                self.end(code)
+                with contextlib.suppress(OSError):  # the folder was deleted, or the disk is full
+                    self.end(code)
 
     def end(self, code: int) -> None:
         """Note that this machine's part has ended, with an exit code."""

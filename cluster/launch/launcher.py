@@ -103,12 +103,28 @@ class Launcher(Cluster):
         if not run.is_dir():
             raise RunError(f"{launched.name} has left no run directory at {run}")
         if run.resolve() != to.resolve():
-            shutil.copytree(run, to, dirs_exist_ok=True)
+            copied(run, to)
 
     def glance(self, launched: Launched) -> Path | None:
         """A folder of this machine with the run's files, once it has any, as they are now."""
         run = Path(launched.run_dir)
         return run if (run / "config.yaml").is_file() else None
+
+
+def copied(run: Path, to: Path) -> None:
+    """Copy a run directory as far as it has come: files may vanish meanwhile, and others come.
+
+    Raises:
+        RunError: If it cannot be read or written.
+    """
+    try:
+        shutil.copytree(run, to, dirs_exist_ok=True)
+    except shutil.Error as error:
+        failed = [(source, why) for source, _, why in error.args[0] if Path(source).exists()]
+        for source, why in failed:
+            raise RunError(f"{source} cannot be copied to {to}: {why}") from None
+    except OSError as error:
+        raise RunError(f"{run} cannot be copied to {to}: {error.strerror}") from None
 
 
 class ClusterAtHand(Launcher):

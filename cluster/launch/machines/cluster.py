@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import re
-import shutil
 import socket
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from crossmesh.cluster.launch.config import PACKAGE, Port, Text, Word
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan
 from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.launched import JobState, Launched
+from crossmesh.cluster.launch.launcher import copied
 from crossmesh.cluster.launch.machines import scripts as machine_scripts
 from crossmesh.cluster.launch.machines.run import (
     RUN,
@@ -178,7 +178,7 @@ class LaunchedCluster(GeneratedCluster):
         """Bring the run directory here: what the launch has fetched, or else from the head."""
         here = launched.folder / RUN
         if (here / "config.yaml").is_file():
-            shutil.copytree(here, to, dirs_exist_ok=True)
+            copied(here, to)
             return
         with self.site(launched.name, launched.folder) as site:
             head = self.machinery(launched).head(site)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import yaml
 from crossmesh.cluster.launch.launched import Launched, find, fresh_name, launches
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.order import Order
-from crossmesh.common.errors import ConfigError
+from crossmesh.common.errors import ConfigError, RunError
 
 ROOT = Path(__file__).parents[3]
 SHORT = ("--examples", "200", "--epochs", "2", "--set", "training.baseline=false")
@@ -92,6 +93,34 @@ def test_a_folder_holds_one_launch(crossmesh, tmp_path):
     begun(tmp_path / "mine")
     with pytest.raises(ConfigError, match="--files must hold no launch yet, got "):
         begun(tmp_path / "mine", name="other")
+
+
+def test_a_launch_that_somebody_else_has_put_there_is_no_launch(crossmesh, tmp_path, monkeypatch):
+    launched = begun(tmp_path / "launched" / "mine-digits-x7k2")
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)  # its ssh.proxy_command would be run
+
+    assert launches() == []
+    with pytest.raises(ConfigError, match=f"^JOB must be a launch of this user, got {tmp_path}"):
+        find(str(launched.folder))
+
+
+def test_a_training_whose_launch_was_deleted_ends_as_it_ended(crossmesh, tmp_path):
+    launched = begun(tmp_path / "mine")
+    with launched.going():
+        shutil.rmtree(launched.folder)
+
+
+def test_a_run_is_fetched_although_files_of_it_are_gone_by_then(crossmesh, tmp_path):
+    launched = begun(tmp_path / "mine")
+    run = Path(launched.run_dir)
+    run.mkdir()
+    (run / "config.yaml").touch()
+    (run / "live.json").symlink_to("replaced meanwhile")
+    load_cluster("local").fetch(launched, tmp_path / "here")
+
+    assert (tmp_path / "here/config.yaml").is_file()
+    with pytest.raises(RunError, match=rf"^{run} cannot be copied to .*/config.yaml: File exists"):
+        load_cluster("local").fetch(launched, run / "config.yaml")
 
 
 def test_a_launch_that_was_killed_is_lost(crossmesh, tmp_path):
