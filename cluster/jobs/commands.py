@@ -77,14 +77,20 @@ def cancel(
         bool, typer.Option("--wait", help="Return when it has ended, not when it was asked.")
     ] = False,
 ) -> None:
-    """Ask the training of a launch to save its state and to end; machines are given back."""
+    """Ask the training of a launch to save its state and to end; machines are given back.
+
+    Of one that has ended, what was kept is removed: machines, or the job that Kubernetes keeps.
+    """
     launched = find(job)
     launcher = launcher_of(launched)
     state = launcher.state(launched)
-    if state.is_over and state.kind != "lost" and not launched.remembered("kept"):
+    if state.is_over and state.kind != "lost" and not launcher.is_kept(launched):
         typer.echo(f"{launched.name} has ended already: {_in_words(state)}", err=True)
         return
     launcher.cancel(launched)
+    if state.is_over:
+        typer.echo(f"what was left of {launched.name} is removed", err=True)
+        return
     while wait and not launcher.state(launched).is_over:
         interrupts.check()
         time.sleep(_LOOK_S)

@@ -82,6 +82,10 @@ class Launcher(Cluster):
                 return
             time.sleep(_LOOK_S)
 
+    def is_kept(self, launched: Launched) -> bool:
+        """Whether ``cancel`` has something to remove after the end."""
+        return bool(launched.remembered("kept"))
+
     def cancel(self, launched: Launched) -> None:
         """Ask the training to save its state and to end, and machines to be given back.
 

@@ -123,6 +123,10 @@ class KubernetesCluster(KubernetesPods):
         """The log of the pod that follows the training, with ``to_end`` until that has ended."""
         following.follow(self, launched, to_end=to_end)
 
+    def is_kept(self, launched: Launched) -> bool:
+        """Kubernetes keeps the job, and with ``--keep`` its pods, until it is deleted."""
+        return not following.is_deleted(launched)
+
     def cancel(self, launched: Launched) -> None:
         """Delete the RayJob, and with it all that belongs to it; its log is kept."""
         following.cancel(self, launched)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import tarfile
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,7 +18,8 @@ from crossmesh.cluster.launch.launched import JobState, Kind, Launched
 from crossmesh.common.errors import RunError
 from crossmesh.common.private_folders import make_private
 
-_CLUSTER, _CANCELLED = "cluster", "cancelled"  # what is remembered
+# What is remembered: of pods, of a job that was deleted by us, and how it had ended by then.
+_CLUSTER, _CANCELLED, _ENDED = "cluster", "cancelled", "ended"
 _LOOK_S = 2.0  # between two questions to the API server
 _READY_S = 300  # longest wait for a pod that only copies
 _SHORT_S = 20.0  # for small files
@@ -77,10 +79,12 @@ def follow(pods: KubernetesPods, launched: Launched, *, to_end: bool) -> None:
 def cancel(pods: KubernetesPods, launched: Launched) -> None:
     """Keep the log, and delete the job: its operator and its pods see to an orderly end.
 
+    Of a job that has ended, how it ended is kept too.
+
     Raises:
         RunError: If there is no job.
     """
-    kubectl = Kubectl(pods)
+    kubectl, before = Kubectl(pods), state(pods, launched)
     job = kubectl.found("rayjob", launched.name)
     if job is None:
         raise RunError(f"{launched.name} cannot be asked to end: the cluster has no such RayJob")
@@ -91,7 +95,8 @@ def cancel(pods: KubernetesPods, launched: Launched) -> None:
             except Refused:  # it has said nothing yet
                 continue
     cluster = job.get("status", {}).get("rayClusterName", "")
-    launched.remember(**{_CANCELLED: True, _CLUSTER: cluster})
+    ended = astuple(before) if before.is_over else None
+    launched.remember(**{_CANCELLED: True, _CLUSTER: cluster, _ENDED: ended})
     kubectl.said("delete", "rayjob", launched.name, "--wait=false")
 
 
@@ -137,9 +142,16 @@ def glance(pods: KubernetesPods, launched: Launched) -> Path | None:
     return seen if (seen / "config.yaml").is_file() else None
 
 
+def is_deleted(launched: Launched) -> bool:
+    """Whether its job was deleted from here."""
+    return bool(launched.remembered(_CANCELLED))
+
+
 def _gone(kubectl: Kubectl, launched: Launched) -> JobState:
     """How a launch stands whose job is not there."""
-    if launched.remembered(_CANCELLED):
+    if (ended := launched.remembered(_ENDED)) is not None:
+        return JobState(*ended)
+    if is_deleted(launched):
         cluster = launched.remembered(_CLUSTER)
         if cluster and kubectl.items("pods", f"--selector=ray.io/cluster={cluster}"):
             return JobState("running", "its state is being saved")

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import yaml
 
-from crossmesh.cluster.jobs.commands import launcher_of
+from crossmesh.cluster.jobs.commands import cancel, launcher_of
 from crossmesh.cluster.launch.launched import Launched
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.order import Order
@@ -113,6 +113,21 @@ def test_a_cancelled_job_is_deleted_and_its_log_is_kept(pods, capsys):
     assert (state.kind, state.exit_code) == ("cancelled", 130)
     pods.launcher.follow(pods.launched, to_end=True)
     assert capsys.readouterr().out == "epoch 1\n"
+
+
+def test_a_job_that_has_ended_is_removed_and_how_it_ended_is_known(pods, capsys):
+    pods.say("Complete", "SUCCEEDED", [("first", "Succeeded")])
+    (pods.folder / "first.log").write_text("epoch 1\n")
+    job = str(pods.launched.folder)
+
+    cancel(job)
+    assert not (pods.folder / "rayjob.json").exists()
+    state = pods.launcher.state(Launched(pods.launched.folder))
+    assert (state.kind, state.exit_code) == ("done", 0)
+    cancel(job)
+    assert capsys.readouterr().err.splitlines() == [
+        "what was left of mine-digits-abcd is removed", "mine-digits-abcd has ended already: done",
+    ]  # fmt: skip
 
 
 def test_as_long_as_pods_live_a_cancelled_job_saves_its_state(pods):
