@@ -42,6 +42,8 @@ class OnPremisesCluster(LaunchedCluster):
     @model_validator(mode="after")
     def _machines_differ(self) -> Self:
         machines = [self.head, *self.workers]
+        if named := next((name for name in machines if "@" in name), None):
+            raise ValueError(f"head and workers must be addresses (user is in ssh), got {named}")
         twice = next((name for name in machines if machines.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"workers must be other machines than the head's, got {twice} twice")

@@ -19,7 +19,7 @@ from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.slurm import queue
 from crossmesh.cluster.launch.slurm import scripts as slurm_scripts
-from crossmesh.cluster.launch.slurm.options import SbatchOptions, header
+from crossmesh.cluster.launch.slurm.options import SbatchOptions, Words, header
 from crossmesh.cluster.launch.slurm.preflight import Wish, minutes, misses
 from crossmesh.common.frozen import FrozenDict, Many
 
@@ -56,7 +56,7 @@ class SlurmCluster(GeneratedCluster):
     partition: Word | None = None
     account: Word | None = None
     qos: Word | None = None
-    constraint: Word | None = None
+    constraint: Words | None = None
     activate: Many[Text] = ()
     requeue: bool = True
     warning_s: int = Field(300, ge=60, le=65535)
@@ -125,6 +125,8 @@ class SlurmCluster(GeneratedCluster):
         script = batch_script(self, order.name, folder.absolute())
         yield from misses(self._wish, script)
         yield from node_python.misses(self.activate, is_shipped=self.code == "shipped")
+        if "\\" in str(folder.absolute()):  # for which Slurm knows no spelling
+            yield f"--files must be a path without a backslash, got {folder.absolute()}"
         yield from shared_folders.misses("--files", folder.absolute())
         if self.shared_folder is not None:
             storage = Path(self.shared_folder).expanduser().absolute()
@@ -241,7 +243,7 @@ def _options(nodes: SlurmCluster, name: str, folder: Path) -> dict[str, object]:
         "no-kill": True,  # the run recovers on the nodes that are left
         "signal": f"B:USR1@{nodes.warning_s}",
         "chdir": folder,
-        "output": "log",  # in that folder, whose name may have what stands for something here
+        "output": str(folder / "log").replace("%", "%%"),  # which begins a symbol there
         "open-mode": "append",
         **nodes.sbatch,
     }

@@ -36,7 +36,8 @@ _SET = {  # by every launch, which would not work otherwise
 }  # fmt: skip
 
 Option = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]+$")]
-Value = Annotated[str, Field(pattern=r"^[^\s\"'\\#](?:[^\n\r\"'\\#]*[^\s\"'\\#])?$")] | int | bool
+Words = Annotated[str, Field(pattern=r"^[^\s\"'\\#](?:[^\n\r\"'\\#]*[^\s\"'\\#])?$")]
+Value = Words | int | bool
 
 
 def _left_to_others(options: Mapping[str, object]) -> Mapping[str, object]:

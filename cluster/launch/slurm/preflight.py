@@ -114,8 +114,10 @@ def _of_nodes(wish: Wish, partition: str, machines: list[tuple[int, int]]) -> It
 def minutes(time: str) -> float | None:
     """A time as Slurm writes it, in minutes; None for no limit, which zero means too.
 
-    >>> minutes("1-12"), minutes("90"), minutes("1:30:00"), minutes("10:30"), minutes("UNLIMITED")
-    (2160.0, 90.0, 90.0, 10.5, None)
+    >>> minutes("1-12"), minutes("90"), minutes("1:30:00"), minutes("10:30")
+    (2160.0, 90.0, 90.0, 10.5)
+    >>> minutes("UNLIMITED"), minutes("0")
+    (None, None)
     """
     if not re.fullmatch(r"[0-9:-]+", time):
         return None

@@ -76,6 +76,10 @@ def test_every_kind_is_shipped_once():
             "workers must be other machines than the head's, got 192.0.2.10 twice",
         ),
         (
+            {"extends": "on-premises", "head": "me@node0"},
+            "head and workers must be addresses (user is in ssh), got me@node0",
+        ),
+        (
             {"extends": "on-premises", "head": "a; rm -rf b"},
             "head must match ^[A-Za-z0-9][A-Za-z0-9@._:/-]*$, got 'a; rm -rf b'",
         ),

@@ -14,6 +14,7 @@ import pytest
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.scripts import PRIVATE_FOLDER
+from crossmesh.cluster.launch.slurm.cluster import batch_script
 from crossmesh.common.errors import ConfigError
 from tests.cluster.launch.launch_material import GENERATED, documented
 
@@ -42,12 +43,21 @@ def headers(folder):
 
 
 def test_the_batch_job_asks_for_what_is_described(generate):
-    header = headers(generate("slurm", memory="64G", partition="big", exclusive=True))
+    fields = {"memory": "64G", "partition": "big", "exclusive": True, "constraint": "a&[b|c]"}
+    header = headers(generate("slurm", **fields))
 
     assert set(header) <= SBATCH
     assert (header["nodes"], header["cpus-per-task"], header["mem"]) == ("2", "32", "64G")
     assert (header["partition"], header["signal"]) == ("big", "B:USR1@300")
     assert {"exclusive", "requeue", "no-kill"} <= set(header)
+    assert header["constraint"] == "a&[b|c]"
+
+
+def test_a_folder_of_any_name_stands_in_the_header(generate, tmp_path):
+    script = batch_script(load_cluster("slurm"), "n", tmp_path / '100%j "it\'s" #1')
+
+    assert f'#SBATCH --chdir="{tmp_path}/100%j \\"it\'s\\" #1"\n' in script
+    assert f'#SBATCH --output="{tmp_path}/100%%j \\"it\'s\\" #1/log"\n' in script
 
 
 def test_options_of_sbatch_are_passed_on(generate):
