@@ -153,12 +153,13 @@ class MachineRun:
 
     def result(self, *, keep: bool) -> int:
         """Train; the exit code. Machines are given back however it ends, unless they are kept."""
+        code = 130
         try:
-            code = self._trained()
-            self.fetch_what_is_there()
-        except Asked:
-            code = 130
+            with contextlib.suppress(Asked):
+                code = self._trained()
         finally:
+            if self._launched.remembered("phase") == "running":  # also if it cannot be followed
+                self.fetch_what_is_there()
             if keep:
                 self._launched.remember(kept=True)
                 typer.echo(
