@@ -21,6 +21,7 @@ from crossmesh.cluster.launch.kubernetes.sections import check_section
 from crossmesh.cluster.launch.launched import JobState, Launched
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.errors import ConfigError, is_secret
+from crossmesh.common.hints import command
 
 MANIFEST = "rayjob.yaml"
 _CODE = "code.tar.xz"
@@ -67,7 +68,7 @@ class KubernetesCluster(KubernetesPods):
             script="launch.sh",
             tools=("kubectl",),
             after=_AFTER.format(name=name, kubectl=kubectl, end=end),
-            end=end,
+            end=command("cancel", order.name),
         )
 
     def manifest(self, order: Order, folder: Path) -> str:

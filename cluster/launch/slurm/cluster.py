@@ -22,6 +22,7 @@ from crossmesh.cluster.launch.slurm import scripts as slurm_scripts
 from crossmesh.cluster.launch.slurm.options import SbatchOptions, Words, header
 from crossmesh.cluster.launch.slurm.preflight import Wish, minutes, misses
 from crossmesh.common.frozen import FrozenDict, Many
+from crossmesh.common.hints import command
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
 
@@ -102,7 +103,7 @@ class SlurmCluster(GeneratedCluster):
             script="launch.sh",
             tools=("sbatch", "scontrol", "scancel", "sinfo"),
             after=_AFTER.format(folder=shlex.quote(str(folder)), end=end),
-            end=end,
+            end=command("cancel", order.name),
             token="node/token",
         )
 
