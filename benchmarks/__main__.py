@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from benchmarks.growth import growth
 from benchmarks.interconnect import interconnect
 from benchmarks.kernels import kernels
 from benchmarks.large import large
+from benchmarks.rebalancing import rebalancing
 from benchmarks.scaling import scaling
 from benchmarks.startup import startup
 from benchmarks.training import on_ray, training
@@ -52,7 +53,7 @@ TITLES = {
     "wire": "One hop of a message between two processes that sleep",
     "ray": "Training on Ray, one tile per actor",
     "scaling": "Scaling of 24 tiles of 512 x 512 at batch 64",
-    "growth": "A run on one core that gets a node on a second one in the middle",
+    "growth": "A node that joins on a second core, and a core that is shared from some time on",
     "checkpoints": "Checkpoints of 100 million weights, written and read by two actors",
     "large": "Large networks: memory of all processes, start-up, thousands of tiles",
     "startup": "From the command to the first trained example",
@@ -108,7 +109,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         "wire": lambda: wire(rounds),
         "ray": lambda: on_ray(rounds, data, quick=quick),
         "scaling": lambda: scaling(rounds, quick=quick),
-        "growth": lambda: growth(quick=quick),
+        "growth": lambda: chain(growth(quick=quick), rebalancing(quick=quick)),
         "checkpoints": lambda: checkpoints(5, quick=quick),
         "large": lambda: large(quick=quick),
         "startup": lambda: startup(5),

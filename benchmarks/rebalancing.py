@@ -60,9 +60,10 @@ class Sharing:
 
     def progress(self, progress: Progress) -> None:
         """How far it is, and how busy the hosts were."""
-        self._looks.append(
-            (time.perf_counter(), LiveState.model_validate_json(self._live.read_text("utf-8")))
-        )
+        if not self._live.exists():  # the first is written after this
+            return
+        live = LiveState.model_validate_json(self._live.read_text("utf-8"))
+        self._looks.append((time.perf_counter(), live))
         if self._other is None and progress.examples > self._quarter:
             self._other = subprocess.Popen([sys.executable, "-c", BUSY])
             os.sched_setaffinity(self._other.pid, {1})
