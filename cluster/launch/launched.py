@@ -243,10 +243,10 @@ def _names() -> Path:
 def _link(name: str, folder: Path) -> None:
     with contextlib.suppress(OSError):  # without a home that can be written, the folder names it
         make_private(_names())
-        for link in _names().iterdir():
+        (_names() / name).symlink_to(folder)
+        for link in _names().iterdir():  # some may lead where nobody can look just now
             if link.is_symlink() and not link.exists():
                 link.unlink()
-        (_names() / name).symlink_to(folder)
 
 
 def _replace(path: Path, text: str) -> None:

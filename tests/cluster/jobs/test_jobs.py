@@ -71,7 +71,11 @@ def test_a_launch_is_found_by_name_and_folder_until_its_folder_is_deleted(crossm
 
     for job in ("mine-digits-x7k2", str(tmp_path / "somewhere")):
         assert find(job).record == launched.record
+    (tmp_path / "state/crossmesh/launches/old").symlink_to(300 * "a")  # cannot be looked at
     assert [other.name for other in launches()] == ["mine-digits-x7k2"]
+    begun(tmp_path / "other", name="other")
+    assert find("other").folder == tmp_path / "other"
+    shutil.rmtree(tmp_path / "other")
     (tmp_path / "somewhere" / "launch.json").unlink()
     assert launches() == []
     for job in ("mine-digits-x7k2", 300 * "a", 3000 * "a/"):
