@@ -23,14 +23,16 @@ Job = Annotated[
 
 def jobs(
     json_: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
-    all_: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also those that have ended and have no machines.")
+    ] = False,
 ) -> None:
     """List the trainings that crossmesh launch has started, and how they stand.
 
     Begin with: crossmesh launch local digits; then, from any terminal, crossmesh jobs.
     """
     known = [(launched, _state(launched)) for launched in launches()]
-    shown = [(launched, state) for launched, state in known if all_ or not state.is_over]
+    shown = [job for job in known if all_ or not job[1].is_over or job[0].has_machines]
     if json_:
         typer.echo(json.dumps([_described(*job) for job in shown], indent=1))
         return

@@ -165,6 +165,12 @@ class Launched:
         """What was noted, or None."""
         return self.record.known.get(key)
 
+    @property
+    def has_machines(self) -> bool:
+        """Whether machines are its own after its end, as far as is known: kept, or left behind."""
+        is_left = self.remembered("phase") is not None and self.exit_code is None
+        return is_left or bool(self.remembered("kept"))
+
     @contextlib.contextmanager
     def going(self) -> Iterator[None]:
         """Write what is said meanwhile to the log too, and at the end how it ended."""

@@ -84,7 +84,7 @@ class Launcher(Cluster):
 
     def is_kept(self, launched: Launched) -> bool:
         """Whether ``cancel`` has something to remove after the end."""
-        return bool(launched.remembered("kept"))
+        return launched.has_machines
 
     def cancel(self, launched: Launched) -> None:
         """Ask the training to save its state and to end, and machines to be given back.

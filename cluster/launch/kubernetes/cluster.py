@@ -111,6 +111,11 @@ class KubernetesCluster(KubernetesPods):
         container = {**self.container, "env": env} if env else self.container
         return shown.model_copy(update={"container": container})
 
+    def launch(self, order: Order, launched: Launched) -> int:
+        """Hand the job over."""
+        launched.remember(kept=order.keep)
+        return super().launch(order, launched)
+
     def preflight(self, order: Order, folder: Path) -> Iterable[str]:
         """What the cluster lacks, as far as this user may see it."""
         missing = tuple(super().preflight(order, folder))

@@ -96,7 +96,7 @@ def cancel(pods: KubernetesPods, launched: Launched) -> None:
                 continue
     cluster = job.get("status", {}).get("rayClusterName", "")
     ended = astuple(before) if before.is_over else None
-    launched.remember(**{_CANCELLED: True, _CLUSTER: cluster, _ENDED: ended})
+    launched.remember(**{_CANCELLED: True, _CLUSTER: cluster, _ENDED: ended}, kept=False)
     kubectl.said("delete", "rayjob", launched.name, "--wait=false")
 
 

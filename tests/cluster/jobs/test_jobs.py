@@ -12,6 +12,7 @@ import pytest
 import typer
 import yaml
 
+from crossmesh.cluster.jobs.commands import jobs
 from crossmesh.cluster.launch.launched import Launched, find, fresh_name, launches
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.order import Order
@@ -48,9 +49,9 @@ def said(process, within_s=240):
     return process.returncode, out, errors
 
 
-def begun(folder, *, name="mine-digits-x7k2"):
+def begun(folder, *, name="mine-digits-x7k2", cluster="local"):
     """A launch that is recorded, by this process."""
-    order = Order(load_cluster("local"), "digits", ("--seed", "3"), name)
+    order = Order(load_cluster(cluster), "digits", ("--seed", "3"), name)
     return Launched.new(order, folder, str(folder / "run"))
 
 
@@ -136,6 +137,27 @@ def test_a_launch_that_was_killed_is_lost(crossmesh, tmp_path):
     launched.record = launched.record.model_copy(update={"pid": gone.pid})
 
     assert cluster.state(launched).kind == "lost"
+
+
+def test_a_launch_that_may_have_left_machines_is_listed(crossmesh, tmp_path, monkeypatch, capsys):
+    source = tmp_path / "mine.yaml"
+    source.write_text(yaml.safe_dump({
+        "kind": "on-premises", "head": "127.0.0.1", "storage": "/nowhere",
+        "ssh": {"user": "me", "proxy_command": "false"},
+    }))  # fmt: skip
+    launched = begun(tmp_path / "launched" / "mine", cluster=str(source))
+    launched.remember(phase="running")
+    monkeypatch.setattr(Launched, "process", None)
+
+    def listed():
+        jobs(json_=True, all_=False)
+        return [(job["name"], job["state"]) for job in json.loads(capsys.readouterr().out)]
+
+    assert listed() == [("mine-digits-x7k2", "lost")]
+    launched.end(0)
+    assert listed() == []
+    launched.remember(kept=True)
+    assert listed() == [("mine-digits-x7k2", "done")]
 
 
 def test_a_log_keeps_what_a_line_shows_in_the_end(crossmesh, tmp_path, capsys):
