@@ -10,6 +10,7 @@ import typer
 
 from crossmesh.cluster.launch.config import Cluster
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.cli.main import app
 from crossmesh.emulator.config.loading import load_config, overrides
 from crossmesh.emulator.config.run import RunConfig
@@ -45,7 +46,7 @@ class Order:
     @property
     def is_resumed(self) -> bool:
         """Whether the source is a run to resume."""
-        return (Path(self.source) / "config.yaml").is_file()
+        return is_file(Path(self.source) / "config.yaml")
 
     @cached_property
     def given(self) -> Mapping[str, Any]:

@@ -126,8 +126,9 @@ class SlurmCluster(GeneratedCluster):
         script = batch_script(self, order.name, folder.absolute())
         yield from misses(self._wish, script)
         yield from node_python.misses(self.activate, is_shipped=self.code == "shipped")
-        if "\\" in str(folder.absolute()):  # for which Slurm knows no spelling
-            yield f"--files must be a path without a backslash, got {folder.absolute()}"
+        if {"\\", "\n"} & set(str(folder.absolute())):  # for which Slurm knows no spelling
+            rule = "must be a path without backslashes and line breaks"
+            yield f"--files {rule}, got {str(folder.absolute())!r}"
         yield from shared_folders.misses("--files", folder.absolute())
         if self.shared_folder is not None:
             storage = Path(self.shared_folder).expanduser().absolute()

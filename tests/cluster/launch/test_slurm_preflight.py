@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from crossmesh.cluster.launch import node_python, shared_folders
+from crossmesh.cluster.launch.generated import GeneratedCluster
+from crossmesh.cluster.launch.loading import load_cluster
+from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.slurm import preflight, queue
 from crossmesh.cluster.launch.slurm.queue import SlurmJob, complaint, job_of, records
 from tests.cluster.launch.slurm_jobs import SlurmLaunch
@@ -73,6 +76,19 @@ def test_what_slurm_cannot_give_is_one_line_and_nothing_is_left(name, slurm):
     assert (refused.code, refused.out, said) == (2, "", [f"error: {line}"])
     assert slurm.jobs() == []
     assert [path.name for path in folder.iterdir()] == ["lab.yaml"]
+
+
+def test_a_folder_whose_name_slurm_cannot_read_is_refused(monkeypatch, tmp_path):
+    cluster = load_cluster("slurm")
+    monkeypatch.setattr(GeneratedCluster, "preflight", lambda *_: ())
+    monkeypatch.setattr("crossmesh.cluster.launch.slurm.cluster.misses", lambda *_: ())
+    monkeypatch.setattr(node_python, "misses", lambda *_, **__: ())
+    monkeypatch.setattr(shared_folders, "misses", lambda *_: ())
+    order = Order(cluster, "digits")
+
+    (refused,) = cluster.preflight(order, tmp_path / "a\nb")
+    assert refused.startswith("--files must be a path without backslashes and line breaks, got ")
+    assert list(cluster.preflight(order, tmp_path / "a b")) == []
 
 
 @pytest.mark.cluster
