@@ -12,3 +12,12 @@ def user_home() -> Path:
         return Path.home()
     except RuntimeError:
         return Path("/nonexistent")
+
+
+def at_home(path: str) -> Path:
+    """A path, in which ``~/`` at the beginning means the user's home, and nothing else is read.
+
+    >>> at_home("~somebody/runs"), at_home("a/~/b")
+    (PosixPath('~somebody/runs'), PosixPath('a/~/b'))
+    """
+    return user_home() / path[2:] if path.startswith("~/") else Path(path)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from crossmesh.common import free_memory
+from crossmesh.common.homes import at_home
 from crossmesh.common.private_folders import make_private
 
 
@@ -45,7 +46,7 @@ class Storage:
             self._base = self._base.rstrip("/")
             self._files, self._path = fs.FileSystem.from_uri(self.where)
         else:
-            self._base, self._options = str(Path(where).expanduser().absolute()), ""
+            self._base, self._options = str(at_home(where).absolute()), ""
             self._files, self._path = fs.LocalFileSystem(), self._base
         self._is_local = isinstance(self._files, fs.LocalFileSystem)
 

@@ -10,6 +10,7 @@ import typer
 
 from crossmesh.cluster.launch.config import Cluster
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.homes import at_home
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.cli.main import app
 from crossmesh.emulator.config.loading import load_config, overrides
@@ -95,7 +96,7 @@ class Order:
     @property
     def run_dir_here(self) -> str:
         """The run directory of a training that is started on this machine."""
-        return str(Path(self.run_dir or f"runs/{self.name}").expanduser())
+        return str(at_home(self.run_dir or f"runs/{self.name}"))
 
     def _changes(self) -> list[str]:
         """What the user's options, and the cluster's data folder, change in the config."""

@@ -217,6 +217,7 @@ class MachineRun:
     def fetch_what_is_there(self) -> None:
         """Bring the run directory into the launch's folder, if there is one."""
         for left in reversed(range(_FETCH_TRIES)):
+            reports.renew()
             try:
                 head = self._machinery.head(self._site)
                 if fetched(self._site, head, self._launched.run_dir, self._launched.folder / RUN):

@@ -23,6 +23,7 @@ from crossmesh.cluster.launch.slurm.options import SbatchOptions, Words, header
 from crossmesh.cluster.launch.slurm.preflight import Wish, minutes, misses
 from crossmesh.common.frozen import FrozenDict, Many
 from crossmesh.common.hints import command
+from crossmesh.common.homes import at_home
 
 _WAIT_S = 300  # longest wait until Ray runs on all nodes
 
@@ -79,8 +80,8 @@ class SlurmCluster(GeneratedCluster):
 
     def run_directory(self, order: Order, folder: Path) -> str:
         """Beside the files, unless cluster or options say where."""
-        run_dir = folder / "run" if order.run_dir is None else Path(order.run_dir)
-        return str(run_dir.expanduser().absolute())
+        run_dir = folder / "run" if order.run_dir is None else at_home(order.run_dir)
+        return str(run_dir.absolute())
 
     def plan(self, order: Order, folder: Path) -> LaunchPlan:
         """The batch script and what it needs beside it; the folder must be one that nodes share."""
@@ -131,8 +132,7 @@ class SlurmCluster(GeneratedCluster):
             yield f"--files {rule}, got {str(folder.absolute())!r}"
         yield from shared_folders.misses("--files", folder.absolute())
         if self.shared_folder is not None:
-            storage = Path(self.shared_folder).expanduser().absolute()
-            yield from shared_folders.misses("storage", storage)
+            yield from shared_folders.misses("storage", at_home(self.shared_folder).absolute())
 
     @property
     def _wish(self) -> Wish:
