@@ -26,11 +26,12 @@ from crossmesh.common.homes import user_home
 from crossmesh.common.private_folders import make_private, write_private
 from crossmesh.common.supervision import interrupts, reports
 from crossmesh.common.supervision.processes import started_at
-from crossmesh.common.whole_files import is_file
+from crossmesh.common.whole_files import is_file, read_whole
 
 RECORD, ENDED, LOG = "launch.json", "ended.json", "log"
 FOLDERS = Path("launched")  # of launches, in the folder where they were started
 
+_MOST_BYTES = 1 << 24  # of a record, whoever has written it
 _LETTERS = string.ascii_lowercase + string.digits
 
 Kind = Literal["queued", "starting", "running", "done", "failed", "cancelled", "lost"]
@@ -102,7 +103,7 @@ class Launched:
         self.folder = folder.absolute()
         self.log = self.folder / LOG
         try:
-            text = (self.folder / RECORD).read_text("utf-8")
+            text = read_whole(self.folder / RECORD, _MOST_BYTES) or b""
             owners = {path.stat().st_uid for path in (self.folder, self.folder / RECORD)}
             self.record = LaunchRecord.model_validate_json(text)
         except (OSError, ValidationError):

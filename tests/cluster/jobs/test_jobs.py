@@ -109,6 +109,13 @@ def test_a_launch_that_somebody_else_has_put_there_is_no_launch(crossmesh, tmp_p
         find(str(launched.folder))
 
 
+def test_a_launch_that_is_a_pipe_keeps_nobody_waiting(crossmesh, tmp_path):
+    (tmp_path / "launched/mine").mkdir(parents=True)
+    os.mkfifo(tmp_path / "launched/mine/launch.json")
+
+    assert launches() == []
+
+
 def test_a_training_whose_launch_was_deleted_ends_as_it_ended(crossmesh, tmp_path):
     launched = begun(tmp_path / "mine")
     with launched.going():
