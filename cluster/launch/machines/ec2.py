@@ -91,7 +91,7 @@ def remove(region: str, name: str, wait: Callable[[], None]) -> None:
             if left:
                 ec2.terminate_instances(InstanceIds=left)
                 quiet_s = time.monotonic() + _QUIET_S
-            if time.monotonic() > deadline:
+            if left and time.monotonic() > deadline:
                 raise RunError(f"{len(left)} machines of {name} are still there: {', '.join(left)}")
             time.sleep(_POLL_S)
     except (BotoCoreError, ClientError, ResponseParserError) as error:
