@@ -14,8 +14,6 @@ from crossmesh.cluster.launch.launcher import Launcher
 from crossmesh.common.errors import ConfigError, RunError
 from crossmesh.common.supervision import interrupts
 
-_LOOK_S = 0.5  # between two looks at a training that is awaited
-
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="Name of a launch, or its folder; see crossmesh jobs.")
 ]
@@ -95,7 +93,7 @@ def cancel(
         return
     while wait and not launcher.state(launched).is_over:
         interrupts.check()
-        time.sleep(_LOOK_S)
+        time.sleep(launcher.ask_s)
     typer.echo(f"{launched.name} {'has ended' if wait else 'was asked to end'}", err=True)
 
 

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import ClassVar
 
 import typer
 
@@ -29,7 +30,12 @@ class Launcher(Cluster):
     Paths of this machine are fields ``token`` and ``wheel``: they begin at the cluster's file.
     How a launch is followed is said here for trainings whose process, or one that waits for them,
     is on this machine, and whose run directory is too; other kinds say it themselves.
+
+    Attributes:
+        ask_s: Seconds between two questions how a launch stands, which others have to answer.
     """
+
+    ask_s: ClassVar[float] = _LOOK_S
 
     @abstractmethod
     def show(self, order: Order, folder: Path, *, write: bool) -> None:
@@ -70,9 +76,11 @@ class Launcher(Cluster):
 
     def follow(self, launched: Launched, *, to_end: bool) -> None:
         """Print the log, with ``to_end`` until the training has ended."""
-        written = 0
+        written, asks_at, is_over = 0, 0.0, not to_end
         while True:
-            is_over = not to_end or self.state(launched).is_over
+            if to_end and time.monotonic() >= asks_at:
+                is_over = self.state(launched).is_over
+                asks_at = time.monotonic() + self.ask_s
             with contextlib.suppress(FileNotFoundError), launched.log.open("rb") as log:
                 log.seek(written)
                 text = log.read()

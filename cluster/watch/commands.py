@@ -35,23 +35,23 @@ def watch(
     that the others wait for. What is shown is what the run writes to live.json
     in its directory, about once per second.
     """
-    glance, is_over = _ways_to_see(run)
-    path = _begun(glance, is_over, once=once)
+    glance, is_over, pause_s = _ways_to_see(run)
+    path = _begun(glance, is_over, pause_s, once=once)
     console = Console()
     if once:
         state = RunWatcher(path).look()
         console.print(picture(state, path, console.height) if console.is_terminal
                       else line(state, path), soft_wrap=True, highlight=False)  # fmt: skip
     elif console.is_terminal:
-        state = _shown(path, glance, console)
+        state = _shown(path, glance, pause_s, console)
     else:
-        state = _printed(path, glance)
+        state = _printed(path, glance, pause_s)
     if state.kind in {"stale", "gone"}:
         raise typer.Exit(1)
 
 
-def _ways_to_see(run: Path) -> tuple[Glance, Callable[[], bool]]:
-    """How to see the run of a directory, or of a launch, and whether nothing will come of it."""
+def _ways_to_see(run: Path) -> tuple[Glance, Callable[[], bool], float]:
+    """How to see the run of a directory or of a launch, if nothing will come of it, how often."""
     from crossmesh.cluster.jobs.commands import launcher_of
     from crossmesh.cluster.launch.launched import find
 
@@ -63,11 +63,15 @@ def _ways_to_see(run: Path) -> tuple[Glance, Callable[[], bool]]:
         except ConfigError:
             raise no_run from None
         launcher = launcher_of(launched)
-        return lambda: launcher.glance(launched), lambda: launcher.state(launched).is_over
-    return lambda: path, lambda: True
+        return (
+            lambda: launcher.glance(launched),
+            lambda: launcher.state(launched).is_over,
+            launcher.ask_s,
+        )
+    return lambda: path, lambda: True, LOOK_S
 
 
-def _begun(glance: Glance, is_over: Callable[[], bool], *, once: bool) -> Path:
+def _begun(glance: Glance, is_over: Callable[[], bool], pause_s: float, *, once: bool) -> Path:
     """Where the files of a run are, which has begun or is waited for."""
     is_said = False
     while (path := glance()) is None:
@@ -78,20 +82,20 @@ def _begun(glance: Glance, is_over: Callable[[], bool], *, once: bool) -> Path:
             raise typer.Exit(1)
         if once:
             raise typer.Exit
-        time.sleep(LOOK_S)
+        time.sleep(pause_s)
     return path
 
 
-def _shown(path: Path, glance: Glance, console: Console) -> RunState:
+def _shown(path: Path, glance: Glance, pause_s: float, console: Console) -> RunState:
     with View(console=console, auto_refresh=False) as view:
-        for state in _states(path, glance):
+        for state in _states(path, glance, pause_s):
             view.update(picture(state, path, console.height), refresh=True)
     return state
 
 
-def _printed(path: Path, glance: Glance) -> RunState:
+def _printed(path: Path, glance: Glance, pause_s: float) -> RunState:
     before = ""
-    for state in _states(path, glance):
+    for state in _states(path, glance, pause_s):
         now = line(state, path)
         is_news = state.kind != "stale" or not before.startswith("not updated")
         if now != before and is_news:
@@ -100,7 +104,7 @@ def _printed(path: Path, glance: Glance) -> RunState:
     return state
 
 
-def _states(path: Path, glance: Glance) -> Iterator[RunState]:
+def _states(path: Path, glance: Glance, pause_s: float) -> Iterator[RunState]:
     """States of a run, polled until it is over."""
     watcher = RunWatcher(path)
     missing_since: float | None = None
@@ -112,5 +116,5 @@ def _states(path: Path, glance: Glance) -> Iterator[RunState]:
             yield state
             if state.kind in {"over", "gone"}:
                 return
-        time.sleep(LOOK_S)
+        time.sleep(pause_s)
         glance()

@@ -5,7 +5,7 @@ import io
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -31,6 +31,7 @@ _MOST_BYTES = 900_000  # of a ConfigMap, whose limit is 1 MiB
 class KubernetesCluster(KubernetesPods):
     """Pods of Kubernetes, made by the KubeRay operator (1.5.1 or newer) as a RayJob."""
 
+    ask_s: ClassVar[float] = following.ASK_S
     kind: Literal["kubernetes"] = "kubernetes"
 
     @model_validator(mode="after")

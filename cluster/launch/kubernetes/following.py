@@ -20,7 +20,7 @@ from crossmesh.common.private_folders import make_private
 
 # What is remembered: of pods, of a job that was deleted by us, and how it had ended by then.
 _CLUSTER, _CANCELLED, _ENDED = "cluster", "cancelled", "ended"
-_LOOK_S = 2.0  # between two questions to the API server
+ASK_S = 2.0  # between two questions to the API server
 _READY_S = 300  # longest wait for a pod that only copies
 _SHORT_S = 20.0  # for small files
 _SEEN = ("config.yaml", "live.json", "summary.json")  # what tells how a run stands
@@ -73,7 +73,7 @@ def follow(pods: KubernetesPods, launched: Launched, *, to_end: bool) -> None:
                 written[name] = _print_log(kubectl, name, flags, written.get(name, 0))
         if is_over:
             return
-        time.sleep(_LOOK_S)
+        time.sleep(ASK_S)
 
 
 def cancel(pods: KubernetesPods, launched: Launched) -> None:

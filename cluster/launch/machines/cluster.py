@@ -68,6 +68,7 @@ class LaunchedCluster(GeneratedCluster):
     relaunches: int = Field(1, ge=0)
     ssh: Ssh = Ssh()
 
+    ask_s: ClassVar[float] = 2.0  # each time by a connection of its own
     tools: ClassVar[tuple[str, ...]] = ("ssh",)
     ray: ClassVar[str] = "ray"
     usual_port: ClassVar[int] = 0  # a free one: others may have theirs on the same machine

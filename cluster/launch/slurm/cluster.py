@@ -7,7 +7,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -49,6 +49,7 @@ class SlurmCluster(GeneratedCluster):
         port: Port on which the head listens; by default a free one, so that jobs share nodes.
     """
 
+    ask_s: ClassVar[float] = 2.0  # one controller answers all users
     kind: Literal["slurm"] = "slurm"
     storage: Text
     nodes: int = Field(2, ge=1)

@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from crossmesh.cluster.jobs.commands import jobs
-from crossmesh.cluster.launch.launched import Launched, find, fresh_name, launches
+from crossmesh.cluster.launch.launched import JobState, Launched, find, fresh_name, launches
 from crossmesh.cluster.launch.loading import load_cluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.errors import ConfigError, RunError
@@ -165,6 +165,25 @@ def test_a_launch_that_may_have_left_machines_is_listed(crossmesh, tmp_path, mon
     assert listed() == []
     launched.remember(kept=True)
     assert listed() == [("mine-digits-x7k2", "done")]
+
+
+def test_a_log_is_followed_without_asking_as_often_how_it_stands(crossmesh, tmp_path, monkeypatch):
+    launched = begun(tmp_path / "mine")
+    launched.log.touch()
+    states = iter(["running", "done"])
+    asked = []
+
+    class Asked(type(load_cluster("local"))):
+        ask_s = 1.0
+
+        def state(self, _):
+            asked.append(time.monotonic())
+            return JobState(next(states))
+
+    Asked().follow(launched, to_end=True)
+
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= 1.0
 
 
 def test_a_log_keeps_what_a_line_shows_in_the_end(crossmesh, tmp_path, capsys):
