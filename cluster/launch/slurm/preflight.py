@@ -28,7 +28,7 @@ def misses(wish: Wish, script: str) -> Iterator[str]:
     try:
         partitions = {
             each["PartitionName"]: each
-            for each in records(said("scontrol", "show", "partition", "--oneliner"))
+            for each in records(said("scontrol", "--all", "show", "partition", "--oneliner"))
         }
     except SlurmError as error:
         yield f"Slurm's controller must answer here, got: {error}"
