@@ -6,16 +6,36 @@ from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.array import reference_error
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.tile import site_of
 from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.runtime.program import Program
 
 _SAMPLE = (16, 64)  # devices whose references are looked at
 
 
-def trained_notice(program: Program) -> list[str]:
-    """Memory per weight where there is more than its cell, and why training may fail."""
+def trained_notice(program: Program, examples: int | None = None) -> list[str]:
+    """Memory per weight where there is more than its cell, and why training may fail.
+
+    Args:
+        program: The program.
+        examples: Examples that a run trains on, each epoch counted; by default any number.
+    """
     cells = dict.fromkeys(tile.cell for tile in program.tiles)
-    return list(dict.fromkeys(line for cell in cells for line in _lines(cell)))
+    lines = dict.fromkeys(line for cell in cells for line in _lines(cell))
+    if examples is not None:
+        lines |= dict.fromkeys(_of_run(program, examples))
+    return list(lines)
+
+
+def _of_run(program: Program, examples: int) -> Iterator[str]:
+    """What the run is too short for, of the first tile of each layer."""
+    for block, tile in zip(program.crossbars, program.tiles, strict=True):
+        if block.row or block.col or block.copy:
+            continue
+        vectors = program.vectors[block.tile]
+        site = site_of(tile, block, vectors=vectors)
+        for line in tile.cell.doubts_of_run(site, examples * vectors):
+            yield f"{block.layer}: {line}"
 
 
 def _lines(cell: Cell) -> Iterator[str]:

@@ -143,7 +143,8 @@ class _Run:
         for part in (executor.notice, wires_notice(job.program), str(needed), needed.warning):
             for line in part.splitlines():
                 self._callbacks.note(line)
-        for line in trained_notice(job.program):
+        examples = len(job.dataset.train) * job.config.training.epochs
+        for line in trained_notice(job.program, examples):
             self._callbacks.note(line)
         for layer, share in out_of_reach(job.network, job.program, job.given).items():
             self._callbacks.note(

@@ -160,6 +160,20 @@ def test_a_run_says_what_a_weight_takes(algorithm, said):
     assert any(line.startswith("a weight takes ") and line.endswith(f": {said}") for line in lines)
 
 
+def test_a_run_says_that_it_is_too_short_for_its_lines():
+    program = job_of("soft_bounds", {"kind": "agad", "chop": 0.02}).program
+    total = program.crossbars[0].whole[0]
+
+    (line, *_) = [line for line in trained_notice(program, 52 * total) if "turns" in line]
+
+    assert line == (
+        f"{program.crossbars[0].layer}: agad: each line has 52 turns in this run, of which the "
+        "first 51 write nothing, so weights move by at most 0.83 % of their range; more epochs, "
+        "reads or longest move them further, and so does a larger chop"
+    )
+    assert not any("turns" in line for line in trained_notice(program, 10_000 * total))
+
+
 @pytest.mark.parametrize(("every", "often"), [(1, "every vector"), (3, "every 3 vectors")])
 def test_turns_are_told_in_words(every, often):
     job = job_of("soft_bounds", {"kind": "tiki_taka", "every": every})

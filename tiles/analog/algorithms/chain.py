@@ -32,6 +32,10 @@ class ChainAlgorithm(Algorithm):
         """Why weights on such cells will hardly learn by it."""
         raise NotImplementedError
 
+    def doubts_of_run(self, cells: Sequence[Cell], site: Site, vectors: int) -> Sequence[str]:
+        """Why a run of so many vectors may be too short for weights on a tile of such cells."""
+        return ()
+
     def line_settings(self, k: int) -> LineSettings:
         """How the lines of array ``k`` take turns."""
         raise NotImplementedError
@@ -136,6 +140,10 @@ class ChainCell(UnitCell):
     def doubts(self) -> Sequence[str]:
         """Those of the algorithm."""
         return self.algorithm.doubts(self.cells)
+
+    def doubts_of_run(self, site: Site, vectors: int) -> Sequence[str]:
+        """Those of the algorithm."""
+        return self.algorithm.doubts_of_run(self.cells, site, vectors)
 
     @property
     def routes(self) -> Sequence[str]:

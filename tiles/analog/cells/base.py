@@ -160,6 +160,10 @@ class UnitCell(Without):
         """Why its training may fail, a line each."""
         return ()
 
+    def doubts_of_run(self, site: Site, vectors: int) -> Sequence[str]:
+        """Why a run of so many vectors may be too short for the cells of a tile, a line each."""
+        return ()
+
     @property
     def routes(self) -> Sequence[str]:
         """What moves between its arrays and when, in words."""

@@ -81,6 +81,10 @@ class Device(Frozen):
         """What transfers cost; see ``UnitCell``."""
         return ()
 
+    def doubts_of_run(self, site: Any, vectors: int) -> Sequence[str]:
+        """Why a run may be too short; see ``UnitCell``."""
+        return ()
+
     @property
     def costs(self) -> CellCosts:
         """What a device costs on a chip, if it is a cell alone."""
