@@ -89,6 +89,8 @@ def cancel(
         return
     launcher.cancel(launched)
     if state.is_over:
+        if launched.has_machines:  # which has been said
+            raise typer.Exit(1)
         typer.echo(f"what was left of {launched.name} is removed", err=True)
         return
     while wait and not launcher.state(launched).is_over:

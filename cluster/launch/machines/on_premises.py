@@ -91,7 +91,7 @@ class _Premises(Machinery):
         head.connect(heed=False)
         return head
 
-    def given_back(self, site: LaunchSite) -> None:
+    def given_back(self, site: LaunchSite) -> bool:
         """End our processes on all machines, and remove our files."""
 
         def end(machine: SshMachine) -> str:
@@ -102,9 +102,11 @@ class _Premises(Machinery):
                 return str(error)
             return f"{machine}: {answer.last_words}" if answer.code else ""
 
-        for failure in filter(None, everywhere(machines(self._cluster, site), end)):
+        failures = list(filter(None, everywhere(machines(self._cluster, site), end)))
+        for failure in failures:
             what = f"crossmesh cancel {site.name} tries again to end what is left there"
             typer.echo(f"warning: {failure}; {what}", err=True)
+        return not failures
 
 
 def machines(cluster: OnPremisesCluster, site: LaunchSite) -> list[SshMachine]:

@@ -204,13 +204,15 @@ class _RayUp(Machinery):
         keys = sorted((user_home() / ".ssh").glob(self._cluster.rays_keys))
         return ["-oIdentitiesOnly=yes", *(f"-oIdentityFile={file_word(key)}" for key in keys)]
 
-    def given_back(self, site: LaunchSite) -> None:
+    def given_back(self, site: LaunchSite) -> bool:
         """Remove the machines."""
         try:
             self._cluster.removed(cluster_name(site.name), self._launched.folder, reports.renew)
         except RunError as error:
             what = f"crossmesh cancel {site.name} tries again"
             typer.echo(f"warning: {error}; machines cost money: {what}", err=True)
+            return False
+        return True
 
     def _ray(self, *words: str, is_shown: bool = True) -> str:
         code, text = ray(self._launched.folder, *words, is_shown=is_shown)

@@ -39,8 +39,12 @@ class Machinery(ABC):
         """
 
     @abstractmethod
-    def given_back(self, site: LaunchSite) -> None:
-        """End what was started, and give back what was taken; what cannot be is said."""
+    def given_back(self, site: LaunchSite) -> bool:
+        """End what was started, and give back what was taken; what cannot be is said.
+
+        Returns:
+            Whether nothing is left.
+        """
 
 
 class RemoteTraining:
@@ -161,14 +165,14 @@ class MachineRun:
             if self._launched.remembered("phase") == "running":  # also if it cannot be followed
                 self.fetch_what_is_there()
             if keep:
-                self._launched.remember(kept=True)
+                self._note(is_kept=True)
                 typer.echo(
                     f"machines are kept; give them back with: crossmesh cancel {self._site.name}",
                     err=True,
                 )
             else:
                 typer.echo("giving the machines back", err=True)
-                self._machinery.given_back(self._site)
+                self._give_back()
         return code
 
     def _trained(self) -> int:
@@ -210,9 +214,17 @@ class MachineRun:
         except NotReached as error:
             typer.echo(f"warning: {error}", err=True)
         finally:
-            self._machinery.given_back(self._site)
-            self._launched.remember(kept=False)
+            self._give_back()
         return code
+
+    def _give_back(self) -> None:
+        """Give the machines back; until they are, it is noted that ``cancel`` has to."""
+        self._note(is_kept=True)
+        self._note(is_kept=not self._machinery.given_back(self._site))
+
+    def _note(self, *, is_kept: bool) -> None:
+        with contextlib.suppress(OSError):  # the launch's folder may be gone; the machines are not
+            self._launched.remember(kept=is_kept)
 
     def fetch_what_is_there(self) -> None:
         """Bring the run directory into the launch's folder, if there is one."""

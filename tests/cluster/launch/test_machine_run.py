@@ -1,5 +1,7 @@
 """One launch on machines, with stand-ins for the machines and for what trains there."""
 
+import shutil
+
 import pytest
 
 from crossmesh.cluster.launch.launched import Launched
@@ -13,8 +15,9 @@ from crossmesh.common.errors import RunError
 class Machines(run.Machinery):
     """Machines that start or do not, and write down what is done with them."""
 
-    def __init__(self, start=None):
+    def __init__(self, start=None, *, go=True):
         self.start = start
+        self.go = go
         self.calls = []
 
     def started(self, site):
@@ -27,14 +30,19 @@ class Machines(run.Machinery):
 
     def given_back(self, site):
         self.calls.append("given back")
+        return self.go
 
 
 @pytest.fixture
-def result(tmp_path, monkeypatch):
-    """What launches on machines, where a training then ends in some way; its exit code."""
+def launched(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     order = Order(load_cluster("local"), "digits", (), "mine-digits-ab3x")
-    launched = Launched.new(order, tmp_path / "mine", "~/.crossmesh/mine-digits-ab3x/run")
+    return Launched.new(order, tmp_path / "mine", "~/.crossmesh/mine-digits-ab3x/run")
+
+
+@pytest.fixture
+def result(launched, monkeypatch):
+    """What launches on machines, where a training then ends in some way; its exit code."""
 
     def launch(machines, end):
         def followed(_):
@@ -68,6 +76,24 @@ def test_also_a_run_that_can_be_followed_no_more_is_fetched(end, result):
         result(machines, end)
 
     assert machines.calls == ["fetched", "given back"]
+
+
+def test_machines_that_cannot_be_given_back_stay_the_launchs_until_cancel(result, launched):
+    result(Machines(go=False), 0)
+    launched.end(0)
+    assert launched.has_machines
+
+    run.MachineRun(Machines(), None, launched, 0)._give_back()
+    assert not launched.has_machines
+
+
+def test_machines_are_given_back_although_the_launchs_folder_is_gone(result, launched):
+    shutil.rmtree(launched.folder)
+    machines = Machines()
+    with pytest.raises(FileNotFoundError):
+        result(machines, 0)
+
+    assert machines.calls[-1] == "given back"
 
 
 def test_nothing_is_fetched_of_a_start_that_was_interrupted(result):
