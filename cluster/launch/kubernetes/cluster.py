@@ -179,7 +179,7 @@ cd "$(dirname "${{BASH_SOURCE[0]}}")"
 k() {{ kubectl {options} "$@"; }}
 undo() {{ k delete --ignore-not-found --wait=false rayjob/{name} configmap/{name}; exit "$1"; }}
 trap 'undo 1' ERR
-trap 'undo 130' INT TERM
+trap 'undo 130' INT TERM HUP
 k create -f rayjob.yaml
 uid=$(k get rayjob {name} -o 'jsonpath={{.metadata.uid}}')
 owner='"apiVersion": "ray.io/v1", "kind": "RayJob", "name": "{name}", "uid": "'$uid'"'

@@ -5,10 +5,10 @@ LAUNCH = """\
 # Submits the job, whose number is then in the file `job`; what it says goes to the file `log`.
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 stopped=""
-trap 'stopped=yes' INT TERM
+trap 'stopped=yes' INT TERM HUP
 @copy@
 # A submission runs to its end, so that it is known whether there is a job.
-(trap '' INT TERM; exec sbatch --parsable job.sbatch > job.new) &
+(trap '' INT TERM HUP; exec sbatch --parsable job.sbatch > job.new) &
 until wait "$!" || ! kill -0 "$!" 2> /dev/null; do :; done
 if ! [ -s job.new ]; then
   rm -f job.new

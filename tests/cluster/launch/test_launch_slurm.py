@@ -1,8 +1,10 @@
 """Generated files: checked by Ray's own validator, by bash, and by what they do with stand-ins."""
 
 import importlib.metadata
+import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -17,6 +19,7 @@ from crossmesh.cluster.launch.scripts import PRIVATE_FOLDER
 from crossmesh.cluster.launch.slurm.cluster import batch_script
 from crossmesh.common.errors import ConfigError
 from tests.cluster.launch.launch_material import GENERATED, documented
+from tests.hosts import wait_for
 
 # Of sbatch's manual page (slurm.schedmd.com/sbatch.html); without those that take no part here.
 SBATCH = {
@@ -97,6 +100,22 @@ def test_a_run_directory_is_the_same_from_every_folder(tmp_path, monkeypatch):
 def test_options_of_sbatch_that_the_launch_needs_are_refused(option, value, rule, generate):
     with pytest.raises(ConfigError, match=re.escape(rule)):
         generate("slurm", sbatch={option: value})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_job_that_was_submitted_while_a_signal_came_leaves_the_queue(number, generate, stand_ins):
+    folder = generate("slurm")
+    begun = stand_ins.folder / "begun"
+    stand_ins.add("sbatch", f"touch {begun}; sleep 0.5; echo 7")
+    stand_ins.add("scancel")
+    script = subprocess.Popen(
+        ["bash", folder / "launch.sh"], env=stand_ins.environment, start_new_session=True
+    )
+    wait_for(begun.exists, 30, "the submission")
+    os.killpg(script.pid, number)  # as a terminal does
+
+    assert script.wait(30) == 130
+    assert stand_ins.calls[-1] == "scancel 7"
 
 
 def test_a_warning_must_come_after_the_beginning(generate):
