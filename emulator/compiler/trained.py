@@ -28,14 +28,16 @@ def trained_notice(program: Program, examples: int | None = None) -> list[str]:
 
 
 def _of_run(program: Program, examples: int) -> Iterator[str]:
-    """What the run is too short for, of the first tile of each layer."""
+    """What the run is too short for, of the first layer for which it is."""
     for block, tile in zip(program.crossbars, program.tiles, strict=True):
         if block.row or block.col or block.copy:
             continue
         vectors = program.vectors[block.tile]
         site = site_of(tile, block, vectors=vectors)
-        for line in tile.cell.doubts_of_run(site, examples * vectors):
-            yield f"{block.layer}: {line}"
+        lines = tile.cell.doubts_of_run(site, examples * vectors)
+        yield from (f"{block.layer}: {line}" for line in lines)
+        if lines:
+            return
 
 
 def _lines(cell: Cell) -> Iterator[str]:

@@ -43,7 +43,9 @@ def recorded(shared):
     return first
 
 
-@pytest.mark.parametrize(("device", "algorithm", "rate", "cell", "ours"), CASES)
+@pytest.mark.parametrize(
+    ("device", "algorithm", "rate", "cell", "ours"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES]
+)
 def test_accuracy_is_as_the_peer_has_it(device, algorithm, rate, cell, ours, recorded, shared):
     settings = {
         "data.directory": shared / "data" / "mnist", "engine.kind": "local", "network": NETWORK,

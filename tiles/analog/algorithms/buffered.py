@@ -76,7 +76,7 @@ class TikiTaka2(TikiTaka):
             return ()
         unwritten = self.passes_before_writes
         return [
-            f"{self.kind}: each line has {turns} turns in this run"
+            f"{self.kind}: each line has {turns} turn{'s' * (turns != 1)} in this run"
             + (f", of which the first {unwritten} write nothing" if unwritten else "")
             + f", so weights move by at most {100 * share:.2g} % of their range; more epochs, "
             "reads or longest move them further" + (", and so does a larger chop" * bool(unwritten))
