@@ -45,7 +45,7 @@ class Optimizer(Frozen):
 
     @property
     def operations(self) -> int:
-        """Additions, products and roots of a step, per parameter."""
+        """Sums, products and roots of a step, per parameter; of another package's, an estimate."""
         return 2 + 4 * len(self.moments) + 2 * bool(self.weight_decay)
 
     @property
@@ -100,6 +100,11 @@ class GradientDescent(Optimizer):
         return ("momentum_buffer",) if self.momentum else ()
 
     @property
+    def operations(self) -> int:
+        """Two, and two each for what is kept, looked ahead along, and decays."""
+        return 2 + 2 * (bool(self.momentum) + self.nesterov + bool(self.weight_decay))
+
+    @property
     def is_plain(self) -> bool:
         """Without momentum, decay and a rate of its own."""
         return not self.momentum and not self.weight_decay and self.learning_rate is None
@@ -140,6 +145,11 @@ class Adam(Optimizer):
     def moments(self) -> tuple[str, ...]:
         """Means of the gradients and of their squares."""
         return "exp_avg", "exp_avg_sq"
+
+    @property
+    def operations(self) -> int:
+        """Three of the mean, four of the squares, six of the step, and two of what decays."""
+        return 13 + 2 * bool(self.weight_decay)
 
     def move(
         self,

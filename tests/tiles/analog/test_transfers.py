@@ -94,5 +94,5 @@ def test_an_optimiser_costs_a_step_of_all_weights_whenever_some_lines_are_writte
     assert adding.lines == SHAPE[0]
     assert step.lines == SHAPE[0] / 3
     assert writing.lines == pytest.approx(2 / 3)
-    assert step.operations == 12
+    assert step.operations == 13
     assert step.words == 8  # accumulator, gradient and two means, to and from memory
