@@ -140,6 +140,19 @@ def normal_pair(word):
 
 
 @inlined
+def fill_words(words, chunk, row, example, draw, k0, k1):
+    """Fill ``words[:CHUNK // 2]`` with random words; arguments as for ``fill_normals``."""
+    word, k1 = of_example(example, k1)
+    for lane in range(LANES):
+        counter = np.uint32(chunk * LANES + lane)
+        a, b, c, d = philox(counter, np.uint32(row), word, np.uint32(draw), k0, k1)
+        words[lane] = a
+        words[lane + LANES] = b
+        words[lane + 2 * LANES] = c
+        words[lane + 3 * LANES] = d
+
+
+@inlined
 def fill_normals(out, words, chunk, row, example, draw, k0, k1):
     """Fill ``out[:CHUNK]`` with standard normal numbers, float32, in a kernel.
 
@@ -153,18 +166,25 @@ def fill_normals(out, words, chunk, row, example, draw, k0, k1):
         k0: First key word, of ``Stream.key``.
         k1: Second key word.
     """
-    word, k1 = of_example(example, k1)
-    for lane in range(LANES):
-        counter = np.uint32(chunk * LANES + lane)
-        a, b, c, d = philox(counter, np.uint32(row), word, np.uint32(draw), k0, k1)
-        words[lane] = a
-        words[lane + LANES] = b
-        words[lane + 2 * LANES] = c
-        words[lane + 3 * LANES] = d
+    fill_words(words, chunk, row, example, draw, k0, k1)
     for lane in range(4 * LANES):
         x, y = normal_pair(words[lane])
         out[lane] = x
         out[lane + 4 * LANES] = y
+
+
+@inlined
+def normal_at(column, row, example, draw, k0, k1):
+    """The one normal number of ``fill_normals`` that belongs to a column, its ``out[column]``."""
+    word, k1 = of_example(example, k1)
+    lane = np.uint32(column) % np.uint32(CHUNK)
+    counter = np.uint32(column) // np.uint32(CHUNK) * np.uint32(LANES) + lane % np.uint32(LANES)
+    a, b, c, d = philox(np.uint32(counter), np.uint32(row), word, np.uint32(draw), k0, k1)
+    quarter = lane // np.uint32(LANES) % np.uint32(4)
+    early = a if quarter == np.uint32(0) else b
+    late = c if quarter == np.uint32(2) else d
+    x, y = normal_pair(np.uint32(early if quarter < np.uint32(2) else late))
+    return x if lane < np.uint32(CHUNK // 2) else y
 
 
 @kernel

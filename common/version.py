@@ -4,7 +4,7 @@ VERSION = "0.1.0"
 
 # Rises where the same config and seed begin to train another chip: other defaults, noise or
 # generators. A run can be resumed only under the physics that it was started with.
-PHYSICS = 4
+PHYSICS = 5
 
 # What changed with each version, one clause for each change; they end up in error messages.
 CHANGES: dict[int, tuple[str, ...]] = {
@@ -22,6 +22,10 @@ CHANGES: dict[int, tuple[str, ...]] = {
     4: (
         "every pulse has cycle noise of its own however examples are batched",
         "write noise and retention and refreshes follow the examples rather than the micro-batches",
+    ),
+    5: (
+        "normal numbers go to coinciding devices in another order",
+        "which pulses go together follows from the slope of a device's step",
     ),
 }
 

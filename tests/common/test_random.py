@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmesh.common.random import CHUNK, Purpose, Stream, fill_normals, normal_pair, philox
+from crossmesh.common.random import (
+    CHUNK,
+    Purpose,
+    Stream,
+    fill_normals,
+    normal_at,
+    normal_pair,
+    philox,
+)
 from tests import naive
 
 BOUND = 5  # standard errors
@@ -196,3 +204,12 @@ def test_chunks_of_normals_are_the_columns_of_the_array():
         for chunk in range(3):
             fill_normals(out, words, chunk, row, 0, 2, key[0], key[1])
             np.testing.assert_array_equal(out, whole[row, CHUNK * chunk : CHUNK * (chunk + 1)])
+
+
+def test_single_numbers_are_those_of_their_chunk():
+    key = STREAM.key(Purpose.DEVICE)
+    whole = STREAM.normal(Purpose.DEVICE, (2, 2 * CHUNK), draw=2)
+
+    single = [[normal_at(j, i, 0, 2, *key) for j in range(2 * CHUNK)] for i in range(2)]
+
+    np.testing.assert_array_equal(np.array(single, np.float32), whole)

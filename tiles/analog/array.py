@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
-from crossmesh.tiles.analog.coincidences import apply_counts, apply_trains
+from crossmesh.tiles.analog.coincidences import apply_trains
+from crossmesh.tiles.analog.counted import apply_counts
 from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER, specialised
 from crossmesh.tiles.analog.element import Decay, Element
 from crossmesh.tiles.analog.parameters import Parameters, level_bytes

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
+from crossmesh.tiles.analog.counted import pulses_of
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.readout import driven
 from crossmesh.tiles.analog.update import TrainSettings, UpdateConfig, make_counts, make_trains
@@ -188,7 +189,7 @@ class Pulser:
 
     def counted(self, counts: NDArray[np.int16], rows: slice, example: int) -> Counts:
         """Pulses of one example whose numbers are given, at some word lines."""
-        self.pulses += int(np.abs(counts).sum(dtype=np.int64))
+        self.pulses += pulses_of(counts)
         return Counts(counts, rows.start or 0, self._shape[0], example)
 
     def _trains(self, x: Array, d: Array, rate: float, first_example: int) -> Trains:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossmesh.common.compiled import inlined, kernel
+from crossmesh.common.compiled import inlined, kernel, use_full_width
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import CHUNK, fill_normals
 
@@ -146,6 +146,7 @@ def drive(
     reduction: float,  # of the input, in this repetition
 ) -> None:
     """Scale, convert and perturb input vectors; one that is not finite gets a scale of NaN."""
+    use_full_width()
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
     step32, limit = np.float32(step), np.float32(bound)
     noise = np.empty(CHUNK, np.float32)
@@ -207,6 +208,7 @@ def sense(
 
     A converter would hide that a product is not finite: it becomes NaN.
     """
+    use_full_width()
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
     step32, limit = np.float32(step), np.float32(bound)
     noise = np.empty(CHUNK, np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossmesh.common.compiled import inlined, kernel, popcount
+from crossmesh.common.compiled import inlined, kernel, popcount, use_full_width
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import of_example, philox
 
@@ -214,6 +214,7 @@ def make_trains(
     Raises:
         ValueError: A value is not finite, which pulses would hide.
     """
+    use_full_width()
     pulses = 0
     room = max(x.shape[1], d.shape[1]) + _LINES
     scratch = (

@@ -10,8 +10,12 @@ from crossmesh.common.random import normal_pair, of_example, philox
 from crossmesh.tiles.analog.devices.kernels import (
     HISTORY,
     LOWER,
+    PREPARED_DOWN,
+    PREPARED_UP,
     UPPER,
     has_history,
+    is_prepared,
+    prepared,
     pulse_noise,
     pulse_step,
     remembered,
@@ -79,9 +83,12 @@ def _normal(i, j, example, draw, key):
 
 
 @inlined
-def _load(device, parameters, memory, i, j):
+def _load(device, constants, parameters, memory, i, j):
     for p in range(parameters.place.shape[0]):
         device[p, 0] = value(parameters, p, parameters.place[p], i, j)
+    if is_prepared(constants):
+        for up, row in ((True, PREPARED_UP), (False, PREPARED_DOWN)):
+            device[row, 0] = prepared(constants, device, 0, up)
     device[HISTORY, 0] = np.float32(memory)
 
 
@@ -121,7 +128,7 @@ def pulse_to(
             memory = np.float32(reset.history)
             if has_history(constants) and not reset.is_made:
                 memory = history[i, j]
-            _load(device, parameters, memory, i, j)
+            _load(device, constants, parameters, memory, i, j)
             g = device[LOWER, 0] if reset.is_made else state[i, j]
             g = _pulsed_to(wanted[i, j], g, device, constants, max_pulses, (i, j), key, example, 0)
             state[i, j] = g
@@ -163,7 +170,7 @@ def rewrite_full(
             count += 1
             for part in range(2):
                 wanted = difference if part == 0 else -difference
-                _load(device, parameters[part], settings.fresh_history, i, j)
+                _load(device, constants, parameters[part], settings.fresh_history, i, j)
                 first = part * (1 + max_pulses)  # draws of this device
                 spread = np.float32(settings.reset_noise) * _normal(i, j, example, first, key)
                 floor = device[LOWER, 0] + np.float32(settings.reset)

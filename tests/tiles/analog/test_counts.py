@@ -57,6 +57,20 @@ def test_devices_move_as_many_pulses_as_are_counted(device):
 
 
 @every_cell
+def test_a_cell_moves_alike_among_few_and_among_many(cell):
+    many = some_counts(2)
+    few = np.where(np.random.default_rng(3).random(SHAPE) < 0.05, many, 0).astype(np.int16)
+    among_few, among_many = filled(cell), filled(cell)
+
+    among_few.pulse_counts(few, slice(0, SHAPE[0]), 7)
+    among_many.pulse_counts(many, slice(0, SHAPE[0]), 7)
+
+    pulsed = few != 0
+    assert pulsed.any()
+    np.testing.assert_array_equal(among_few.weights[pulsed], among_many.weights[pulsed])
+
+
+@every_cell
 def test_cells_without_pulses_stay_as_they_are(cell):
     crossbar = filled(cell)
     before = {name: array.copy() for name, array in crossbar.state().items()}

@@ -18,7 +18,14 @@ from crossmesh.tiles.analog.devices import (
     LinearStep,
     StepDevice,
 )
-from crossmesh.tiles.analog.devices.kernels import LOWER, STEP_DOWN, STEP_UP, UPPER
+from crossmesh.tiles.analog.devices.kernels import (
+    LOWER,
+    PREPARED_DOWN,
+    PREPARED_UP,
+    STEP_DOWN,
+    STEP_UP,
+    UPPER,
+)
 from tests import naive
 from tests.tiles.analog.device_material import (
     ALIKE,
@@ -236,3 +243,29 @@ def test_granularity_is_the_step_that_trains_are_scaled_for(cls):
     down = -naive.step(device, device.sample((1, 1), STREAM, 0)[:, 0, 0], 0.0, False)
 
     assert device.granularity == pytest.approx(down if cls is ExpStep else device.step, rel=1e-6)
+
+
+@variants
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_the_slope_is_that_of_the_step(device, up):
+    """Where the step has vanished, it stays so, and the slope is 0."""
+    constants = device.constants()
+    functions = type(constants).functions
+    if functions.slope is None:
+        pytest.skip("steps of this device have kinks")
+    scratch = np.zeros((16, 1))
+    scratch[: device.n_parameters, 0] = device.sample((1, 1), STREAM, 0)[:, 0, 0]
+    for row, towards in ((PREPARED_UP, True), (PREPARED_DOWN, False)):
+        if functions.prepare is not None:
+            scratch[row, 0] = functions.prepare(constants, scratch, 0, towards)
+    near = 1e-4 * (scratch[UPPER, 0] - scratch[LOWER, 0])
+    for w in np.linspace(scratch[LOWER, 0], scratch[UPPER, 0], 9)[1:-1]:
+        before, step, after = (
+            float(functions.step(constants, scratch, 0, at, up)) for at in (w - near, w, w + near)
+        )
+
+        slope = float(functions.slope(constants, scratch, 0, w, step, up))
+
+        expected = (after - before) / (2 * near) if step else 0.0
+        largest = max(scratch[STEP_UP, 0], scratch[STEP_DOWN, 0])
+        assert slope == pytest.approx(expected, rel=0.02, abs=0.01 * largest)

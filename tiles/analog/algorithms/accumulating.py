@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.common.compiled import kernel, popcount
+from crossmesh.common.compiled import kernel, popcount, use_full_width
 from crossmesh.tiles.analog.update import BITS
 
 
@@ -55,18 +55,22 @@ def add_and_count(
     counts: NDArray[np.int16],  # (rows, cols) pulses, written
 ) -> bool:
     """Add an outer product, and take whole pulses out of lines; whether there are any."""
+    use_full_width()
     step, most = np.float32(granularity), np.float32(longest)
     any_pulses = False
     for i in range(accumulator.shape[0]):
         driven = np.float32(rate) * x[i]
-        if not rows[i]:
-            for j in range(accumulator.shape[1]):
-                accumulator[i, j] += driven * d[j]
-                counts[i, j] = np.int16(0)
+        over = np.int32(0)
+        for j in range(accumulator.shape[1]):
+            value = accumulator[i, j] + driven * d[j]
+            accumulator[i, j] = value
+            counts[i, j] = np.int16(0)
+            over = np.int32(over | np.int32(abs(value) >= step))
+        if not rows[i] or over == np.int32(0):  # most lines: no division of theirs is needed
             continue
         pulsed = np.int32(0)
         for j in range(accumulator.shape[1]):
-            value = accumulator[i, j] + driven * d[j]
+            value = accumulator[i, j]
             n = min(max(np.trunc(value / step), -most), most) * columns[j]
             accumulator[i, j] = value - n * step
             counts[i, j] = np.int16(n)

@@ -44,7 +44,12 @@ def _noise(constants, device, j, w, step, up):
     return constants.cycle_noise * step
 
 
-register_model(CapacitorConstants, Functions(_step, _noise, depends_on_state=True, is_smooth=True))
+def _slope(constants, device, j, w, step, up):
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
+    return -constants.loss * (step_up if up else step_down)
+
+
+register_model(CapacitorConstants, Functions(_step, _noise, depends_on_state=True, slope=_slope))
 
 
 class Capacitor(Without, Device):

@@ -23,8 +23,12 @@ def _noise(constants, device, j, w, step, up):
     return constants.cycle_noise * step
 
 
+def _slope(constants, device, j, w, step, up):
+    return np.float32(0)
+
+
 register_model(
-    ConstantStepConstants, Functions(_step, _noise, depends_on_state=False, is_smooth=True)
+    ConstantStepConstants, Functions(_step, _noise, depends_on_state=False, slope=_slope)
 )
 
 

@@ -11,6 +11,7 @@ from crossmesh.common.compiled import inlined
 from crossmesh.tiles.analog.devices.base import Array
 from crossmesh.tiles.analog.devices.kernels import (
     LOWER,
+    PREPARED_UP,
     STEP_DOWN,
     STEP_UP,
     UPPER,
@@ -60,14 +61,27 @@ class ExpStepConstants(NamedTuple):
     noise_slope: np.float32
 
 
+def _prepare(constants, device, j, up):
+    span = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-6))  # 0 if it is stuck
+    return np.float32(2) * constants.a / span
+
+
 def _step(constants, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
-    span = max(device[UPPER, j] - device[LOWER, j], np.float32(1e-6))  # 0 if it is stuck
-    z = np.float32(2) * constants.a * w / span + constants.b
+    z = device[PREPARED_UP, j] * w + constants.b
     amplitude = constants.a_up if up else constants.a_down
     exponent = constants.gamma_up if up else -constants.gamma_down
     factor = max(np.float32(0), _ONE - amplitude * exponential(exponent * z))
     return factor * (step_up if up else -step_down)
+
+
+def _slope(constants, device, j, w, step, up):
+    # What saturation takes from a step is an exponential, and so is its derivative.
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
+    unsaturated = step_up if up else -step_down
+    exponent = constants.gamma_up if up else -constants.gamma_down
+    slope = exponent * device[PREPARED_UP, j] * (step - unsaturated)
+    return slope if step != np.float32(0) else np.float32(0)
 
 
 def _noise(constants, device, j, w, step, up):
@@ -79,7 +93,10 @@ def _noise(constants, device, j, w, step, up):
     return noise if moves else np.float32(0)
 
 
-register_model(ExpStepConstants, Functions(_step, _noise, depends_on_state=True, is_smooth=True))
+register_model(
+    ExpStepConstants,
+    Functions(_step, _noise, depends_on_state=True, slope=_slope, prepare=_prepare),
+)
 
 
 class ExpStep(StepDevice):

@@ -17,7 +17,9 @@ from crossmesh.common.compiled import inlining
 
 # Rows of the parameters that every device has; further rows are the device's own.
 STEP_UP, STEP_DOWN, LOWER, UPPER = range(4)
-HISTORY = 12  # row of what a device remembers, in the scratch area of the update kernel
+# Rows of the scratch area of kernels: what models compute of a device when it is loaded, and what
+# a device remembers.
+PREPARED_UP, PREPARED_DOWN, HISTORY = 10, 11, 12
 
 
 class Functions(NamedTuple):
@@ -36,16 +38,22 @@ class Functions(NamedTuple):
         depends_on_state: Whether either depends on ``w``.
         remember: ``(constants, device, j, up) -> float``: what a device remembers after a pulse,
             given ``device[HISTORY, j]``; None if its conductance is all that it remembers.
-        is_smooth: Whether step and noise have no kinks in ``w``, so that several pulses may go
-            together where they change little; if not, pulses are always taken one by one. A device
-            that remembers more than its conductance is not.
+        slope: ``(constants, device, j, w, step, up) -> float``: derivative of the mean change with
+            respect to ``w``, given its value; several pulses then go together where step and
+            noise change little. None if either has kinks in ``w``, or if a device remembers more
+            than its conductance: pulses are then always taken one by one.
+        prepare: ``(constants, device, j, up) -> float``: what steps in one direction need of a
+            device, computed once when it is loaded, for ``device[PREPARED_UP, j]`` or
+            ``device[PREPARED_DOWN, j]``; None if they need nothing but parameters. Divisions
+            belong here: one costs as much as ten other operations.
     """
 
     step: Callable[..., Any]
     noise: Callable[..., Any]
     depends_on_state: bool
     remember: Callable[..., Any] | None = None
-    is_smooth: bool = False
+    slope: Callable[..., Any] | None = None
+    prepare: Callable[..., Any] | None = None
 
 
 def register_model(constants: Any, functions: Functions) -> None:
@@ -87,8 +95,27 @@ def depends_on_state(constants: Any) -> bool:
 
 
 def is_smooth(constants: Any) -> bool:
-    """Whether several pulses may go together; see ``Functions.is_smooth``."""
-    return _known(constants).is_smooth
+    """Whether several pulses may go together; see ``Functions.slope``."""
+    return _known(constants).slope is not None
+
+
+def pulse_slope(constants: Any, device: Any, j: int, w: float, step: float, up: bool) -> float:
+    """Derivative of the mean change of device ``j`` by one pulse; see ``Functions.slope``."""
+    slope = _known(constants).slope
+    assert slope is not None
+    return slope(constants, device, j, w, step, up)
+
+
+def is_prepared(constants: Any) -> bool:
+    """Whether something is computed when devices are loaded; see ``Functions.prepare``."""
+    return _known(constants).prepare is not None
+
+
+def prepared(constants: Any, device: Any, j: int, up: bool) -> float:
+    """What steps in one direction need of device ``j``; see ``Functions.prepare``."""
+    prepare = _known(constants).prepare
+    assert prepare is not None
+    return prepare(constants, device, j, up)
 
 
 def has_history(constants: Any) -> bool:
@@ -109,7 +136,8 @@ def noise_of_step(constants, device, j, w, step, up):
     The standard deviation is ``cycle_noise`` times the size of the present step if
     ``multiplicative`` is 1, or of the step at ``w == 0`` in the same direction if it is 0.
     """
-    at_zero = device[STEP_UP, j] if step > np.float32(0) else device[STEP_DOWN, j]
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]  # a branch would stop vectors
+    at_zero = step_up if step > np.float32(0) else step_down
     return constants.cycle_noise * (constants.multiplicative * (abs(step) - at_zero) + at_zero)
 
 
@@ -133,9 +161,34 @@ def _depends_on_state(constants):
 
 @overload(is_smooth)
 def _is_smooth(constants):
-    if _known(constants).is_smooth:
+    if _known(constants).slope is not None:
         return lambda constants: True
     return lambda constants: False
+
+
+def _level(constants, device, j, w, step, up):
+    return np.float32(0)
+
+
+@overload(pulse_slope, inline="always")
+def _pulse_slope(constants, device, j, w, step, up):
+    return _known(constants).slope or _level
+
+
+@overload(is_prepared)
+def _is_prepared(constants):
+    if _known(constants).prepare is not None:
+        return lambda constants: True
+    return lambda constants: False
+
+
+def _unprepared(constants, device, j, up):
+    return np.float32(0)
+
+
+@overload(prepared, inline="always")
+def _prepared(constants, device, j, up):
+    return _known(constants).prepare or _unprepared
 
 
 @overload(has_history)

@@ -38,8 +38,14 @@ def _step(constants, device, j, w, up):
     return rise if up else fall
 
 
+def _slope(constants, device, j, w, step, up):
+    step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
+    slope_up, slope_down = device[SLOPE_UP, j], device[SLOPE_DOWN, j]
+    return (step_up if up else -step_down) * (slope_up if up else slope_down)
+
+
 register_model(
-    LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True, is_smooth=True)
+    LinearStepConstants, Functions(_step, noise_of_step, depends_on_state=True, slope=_slope)
 )
 
 

@@ -8,6 +8,8 @@ from crossmesh.tiles.analog.devices.base import Array
 from crossmesh.tiles.analog.devices.common import crossing
 from crossmesh.tiles.analog.devices.kernels import (
     LOWER,
+    PREPARED_DOWN,
+    PREPARED_UP,
     STEP_DOWN,
     STEP_UP,
     UPPER,
@@ -25,17 +27,30 @@ class SoftBoundsConstants(NamedTuple):
     multiplicative: np.float32
 
 
+def _prepare(constants, device, j, up):
+    upper, lower = device[UPPER, j], device[LOWER, j]
+    bound = upper if up else lower
+    return np.float32(1) / bound if bound != np.float32(0) else np.float32(0)
+
+
 def _step(constants, device, j, w, up):
     step_up, step_down = device[STEP_UP, j], device[STEP_DOWN, j]
-    upper, lower = device[UPPER, j], device[LOWER, j]
+    to_upper, to_lower = device[PREPARED_UP, j], device[PREPARED_DOWN, j]
     at_zero = step_up if up else -step_down
-    bound = upper if up else lower
-    step = at_zero * (np.float32(1) - w / bound)
-    return step if bound != np.float32(0) else np.float32(0)
+    over_bound = to_upper if up else to_lower
+    step = at_zero * (np.float32(1) - w * over_bound)
+    return step if over_bound != np.float32(0) else np.float32(0)
+
+
+def _slope(constants, device, j, w, step, up):
+    rise = -device[STEP_UP, j] * device[PREPARED_UP, j]
+    fall = device[STEP_DOWN, j] * device[PREPARED_DOWN, j]
+    return rise if up else fall
 
 
 register_model(
-    SoftBoundsConstants, Functions(_step, noise_of_step, depends_on_state=True, is_smooth=True)
+    SoftBoundsConstants,
+    Functions(_step, noise_of_step, depends_on_state=True, slope=_slope, prepare=_prepare),
 )
 
 
