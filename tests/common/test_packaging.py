@@ -22,8 +22,8 @@ def examples():
     """Files of the examples."""
     return {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "examples").iterdir()
-        if path.is_file()
+        for path in (ROOT / "examples").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
     }
 
 
