@@ -42,14 +42,14 @@ def _count(scratch, train, chunks, chunk, e):
     Returns:
         All numbers of them, or'ed: 0 if there are none, 1 if no device has several.
     """
-    numbers = NO_PULSES
+    counts = NO_PULSES
     for j in range(CHUNK):
         other = chunks[chunk, e, j]
         n = np.uint32(popcount(np.uint32(train & other & BITS)))
-        numbers = np.uint32(numbers | n)
+        counts = np.uint32(counts | n)
         size = np.float32(np.int32(n))
         scratch[COUNT, j] = size if np.int32(train ^ other) >= np.int32(0) else -size
-    return numbers
+    return counts
 
 
 @kernel

@@ -109,7 +109,10 @@ def test_a_job_that_was_submitted_while_a_signal_came_leaves_the_queue(number, g
     stand_ins.add("sbatch", f"touch {begun}; sleep 0.5; echo 7")
     stand_ins.add("scancel")
     script = subprocess.Popen(
-        ["bash", folder / "launch.sh"], env=stand_ins.environment, start_new_session=True
+        # Where nohup or a shell's background ignores it, no script can listen to it.
+        ["env", f"--default-signal={number}", "bash", folder / "launch.sh"],
+        env=stand_ins.environment,
+        start_new_session=True,
     )
     wait_for(begun.exists, 30, "the submission")
     os.killpg(script.pid, number)  # as a terminal does
