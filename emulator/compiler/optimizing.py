@@ -9,7 +9,7 @@ from crossmesh.emulator.config.layer import AnyLayer, layer_name
 from crossmesh.emulator.config.rates import first_rate
 from crossmesh.emulator.config.run import Training
 from crossmesh.emulator.network.graph import Network
-from crossmesh.tiles.analog.algorithms import HardwareAware
+from crossmesh.tiles.analog.algorithms import Algorithm, HardwareAware, MixedPrecision
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.digital import Optimizer, Rule
 
@@ -35,11 +35,6 @@ class Rules:
                 rows = max(0, rule.decayed_rows - block.row) if block.home is None else None
                 found[block.tile] = rule if rows is None else replace(rule, decayed_rows=rows)
         return found
-
-    def without_noise(self) -> "Rules":
-        """The same for weights that are read exactly."""
-        tiles = {name: replace(rule, aware=None) for name, rule in self.tiles.items()}
-        return Rules(digital=self.digital, tiles=tiles)
 
 
 NO_RULES = Rules()
@@ -82,17 +77,42 @@ def rules_of(network: Network, layers: Sequence[AnyLayer], training: Training) -
     )
 
 
+def rules_of_twin(network: Network, layers: Sequence[AnyLayer], training: Training) -> Rules:
+    """The rules of the same network in plain numbers.
+
+    What lies on tiles learns by the optimiser that its algorithm has in digital memory, if any.
+    """
+    rules = rules_of(network, layers, training)
+    tiles = {name: replace(rule, aware=None) for name, rule in rules.tiles.items()}
+    for name, algorithm in _algorithms(network, layers, training).items():
+        if isinstance(algorithm, MixedPrecision) and algorithm.optimizer is not None:
+            matrix = network.matrices[name]
+            tiles[name] = Rule(
+                optimizer=algorithm.optimizer,
+                learned_rows=matrix.lines,
+                decayed_rows=matrix.inputs,
+            )
+    return Rules(digital=rules.digital, tiles=tiles)
+
+
 def _aware(
     network: Network, layers: Sequence[AnyLayer], training: Training
 ) -> dict[str, HardwareAware]:
     """How the tiles of each matrix are trained that hold numbers in training."""
+    algorithms = _algorithms(network, layers, training)
+    return {name: one for name, one in algorithms.items() if isinstance(one, HardwareAware)}
+
+
+def _algorithms(
+    network: Network, layers: Sequence[AnyLayer], training: Training
+) -> dict[str, Algorithm]:
+    """What trains each matrix that learns on tiles."""
     own = _own(layers, "algorithm")
-    algorithms = {
+    return {
         name: own.get(_layer(name), training.algorithm)
         for name, matrix in network.matrices.items()
         if not matrix.digital and not matrix.frozen
     }
-    return {name: one for name, one in algorithms.items() if isinstance(one, HardwareAware)}
 
 
 def check_own(network: Network, layers: Sequence[AnyLayer], training: Training) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.compiler.mapping import join
-from crossmesh.emulator.compiler.optimizing import rules_of
+from crossmesh.emulator.compiler.optimizing import rules_of_twin
 from crossmesh.emulator.config.rates import EpochLoss
 from crossmesh.emulator.network.graph import Matrix, Network
 from crossmesh.interconnect.schedule import Sequential
@@ -28,7 +28,8 @@ class FloatTwin:
 
     It runs the same program, on tiles as large as each matrix, whose products and updates are
     exact, with the same micro-batches, without stale weights. What is digital anyway learns by its
-    optimisers, all else by plain SGD.
+    optimisers, all else by that of its algorithm (hardware-aware training, mixed precision) or by
+    plain SGD.
 
     Args:
         job: The job whose network, loss, examples and initial weights to take.
@@ -49,7 +50,7 @@ class FloatTwin:
             job.program.loss,
             job.given,
             job.program.outputs,
-            rules_of(network, job.layers, job.config.training).without_noise(),
+            rules_of_twin(network, job.layers, job.config.training),
         )
         assignment = Assignment(
             program=program,

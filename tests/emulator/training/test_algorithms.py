@@ -9,6 +9,7 @@ from crossmesh.common.random import Stream
 from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.compiler.trained import trained_notice
 from crossmesh.emulator.executors.local import LocalExecutor
+from crossmesh.emulator.training.baseline import FloatTwin
 from crossmesh.tiles.analog.algorithms import ALGORITHMS, AnyAlgorithm
 from crossmesh.tiles.analog.crossbar import build
 from crossmesh.tiles.analog.devices import SoftBounds
@@ -180,6 +181,22 @@ def test_turns_are_told_in_words(every, often):
     (route,) = job.program.tiles[0].cell.routes
 
     assert route == f"array 0 to 1: 1 word line {often}"
+
+
+@pytest.mark.parametrize(
+    "optimizer", [{"kind": "sgd", "momentum": 0.9, "nesterov": True}, {"kind": "adam"}]
+)
+def test_the_float_twin_learns_by_the_optimiser_of_the_algorithm(optimizer):
+    """As that of hardware-aware training, whose tiles learn by ``training.optimizer``."""
+    mixed = {"kind": "mixed_precision", "every_counts": "batches", "optimizer": optimizer}
+    trained = []
+    for algorithm in (mixed, {"kind": "hardware_aware"}, {"kind": "sgd"}):
+        twin = FloatTwin(job_of("soft_bounds", algorithm, optimizer=optimizer))
+        twin.train(0)
+        trained.append(np.concatenate([each.ravel() for each in twin.weights.values()]))
+
+    np.testing.assert_array_equal(trained[0], trained[1])
+    assert not np.allclose(trained[0], trained[2])
 
 
 @pytest.mark.parametrize("algorithm", KINDS)
