@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from benchmarks.figures import Figure, figure
 from crossmesh.cluster.launch.local import LocalNodes
 from crossmesh.emulator.config.loading import load_config
-from crossmesh.emulator.runs.history import MetricsRow
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.tiles.runtime.measure import Progress
 
 EXAMPLES = {False: 49_152, True: 24_576}  # of a run, by --quick
@@ -32,7 +32,7 @@ def growth(*, quick: bool) -> Iterator[Figure]:
     yield figure("growth", "the pause", [found["pause_s"]], "s")
 
 
-class Growing:
+class Growing(NoCallbacks):
     """Has a node join after a third of a run, and notes how fast it is before and after."""
 
     def __init__(self, nodes: LocalNodes, total: int) -> None:
@@ -50,12 +50,6 @@ class Growing:
             self._grown_s = time.perf_counter()
             self.pause_s = float(text.split()[-2])
 
-    def phase(self, name: str, total: int) -> None:
-        """Nothing."""
-
-    def row(self, row: MetricsRow) -> None:
-        """Nothing."""
-
     def progress(self, progress: Progress) -> None:
         """How far it is."""
         self._looks.append((time.perf_counter(), progress.examples))
@@ -67,15 +61,16 @@ class Growing:
     @property
     def before(self) -> float:
         """Examples per second before the node was started, of the second half of that time."""
-        return _speed(self._looks_before[len(self._looks_before) // 2 :])
+        return speed(self._looks_before[len(self._looks_before) // 2 :])
 
     @property
     def after(self) -> float:
         """Examples per second after the growth."""
-        return _speed([look for look in self._looks if look[0] > self._grown_s + SETTLED_S])
+        return speed([look for look in self._looks if look[0] > self._grown_s + SETTLED_S])
 
 
-def _speed(looks: list[tuple[float, int]]) -> float:
+def speed(looks: list[tuple[float, int]]) -> float:
+    """Examples per second between the first and the last of looks at a clock and a count."""
     (since, first), (until, last) = looks[0], looks[-1]
     return (last - first) / (until - since)
 

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure
+from benchmarks.growth import SETTLED_S, speed
 from crossmesh.cluster.launch.local import LocalNodes
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.executors.balance import UNEVEN, excess
-from crossmesh.emulator.runs.history import MetricsRow
+from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.runs.live_state import LiveState
 from crossmesh.tiles.runtime.measure import Progress
 
 EXAMPLES = {False: 131_072, True: 65_536}  # of a run, by --quick
 EVERY = 1024  # examples between two moments at which tiles may move
-SETTLED_S = 2.0  # after a move, which do not count
 BUSY = "while True: pass"
 
 
@@ -37,7 +37,7 @@ def rebalancing(*, quick: bool) -> Iterator[Figure]:
         yield figure("growth", f"busiest over the mean, {when}", over, "%", aim=aim, better="low")
 
 
-class Sharing:
+class Sharing(NoCallbacks):
     """Has something else run on the second core after a quarter of a run; looks at the hosts."""
 
     def __init__(self, directory: Path, total: int) -> None:
@@ -51,12 +51,6 @@ class Sharing:
         """The line that says that tiles have moved."""
         sys.stderr.write(f"{text}\n")
         self._moved_s = time.perf_counter()
-
-    def phase(self, name: str, total: int) -> None:
-        """Nothing."""
-
-    def row(self, row: MetricsRow) -> None:
-        """Nothing."""
 
     def progress(self, progress: Progress) -> None:
         """How far it is, and how busy the hosts were."""
@@ -91,8 +85,7 @@ class Sharing:
 
 
 def _speed(looks: list[tuple[float, LiveState]]) -> float:
-    (since, first), (until, last) = looks[0], looks[-1]
-    return (last.examples - first.examples) / (until - since)
+    return speed([(at_s, live.examples) for at_s, live in looks])
 
 
 def _excess(looks: list[tuple[float, LiveState]]) -> float:
