@@ -115,22 +115,30 @@ class CellTests:
             assert below < middle, f"20 pulses down must lower the mean weight {middle}"
 
     def test_the_same_seed_gives_the_same_bits(self) -> None:
-        """However many examples come in one call; another seed gives other devices."""
-        whole, parts, other = self.crossbar(), self.crossbar(), self.crossbar(seed=1)
-        for crossbar in (whole, parts, other):
+        """Another seed gives other devices."""
+        one, two, other = self.crossbar(), self.crossbar(), self.crossbar(seed=1)
+        for crossbar in (one, two, other):
             crossbar.write(np.full(_SHAPE, self.middle, np.float32))
-        for crossbar in (whole, other):
             self.pulse(crossbar, 16)
-        self.pulse(parts, 8)
-        self.pulse(parts, 8, first=8)
 
-        if self.ignores_calls:
-            np.testing.assert_array_equal(
-                whole.weights, parts.weights, "16 examples must do the same in one call and in two"
-            )
-        assert whole.pulses == parts.pulses, "pulses must not depend on the calls they come in"
+        np.testing.assert_array_equal(one.weights, two.weights, "a seed must give the same devices")
         if self.is_random and not self.cell.holds_anything:
-            assert (whole.weights != other.weights).any(), "another seed must give other devices"
+            assert (one.weights != other.weights).any(), "another seed must give other devices"
+
+    def test_calls_do_not_matter(self) -> None:
+        """Pulses do the same however many examples come in one call, but for their noise."""
+        whole, parts = self.crossbar(), self.crossbar()
+        for crossbar in (whole, parts):
+            crossbar.write(np.full(_SHAPE, self.middle, np.float32))
+        self.pulse(whole, 16)
+        for first in range(0, 16, 4):
+            self.pulse(parts, 4, first)
+
+        assert whole.pulses == parts.pulses, "pulses must not depend on the calls they come in"
+        if self.ignores_calls:
+            off = (whole.weights - parts.weights).astype(float)
+            error = 5 * off.std() / np.sqrt(off.size) + 1e-6
+            assert abs(off.mean()) <= error, "16 examples must do the same in one call and in four"
 
     def test_a_saved_crossbar_goes_on_as_if_it_had_not_been_saved(self) -> None:
         """The state is all that is not in config and seed, wherever training is stopped."""

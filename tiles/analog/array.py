@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from crossmesh.common.random import CHUNK, Purpose, Stream
 from crossmesh.tiles.analog.coincidences import apply_trains
 from crossmesh.tiles.analog.counted import apply_counts
-from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER, specialised
+from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER, is_smooth, specialised
 from crossmesh.tiles.analog.element import Decay, Element
 from crossmesh.tiles.analog.parameters import Parameters, level_bytes
 from crossmesh.tiles.analog.pulser import Counts, Site, Trains
 from crossmesh.tiles.analog.readout import redraw, redraw_counted
+from crossmesh.tiles.analog.windowed import apply_windows
 from crossmesh.tiles.analog.write_verify import PairSide, Reset, pulse_to
 
 Array = NDArray[np.float32]
@@ -22,6 +23,7 @@ State = dict[str, NDArray[np.generic]]
 Factor = float | Array  # of an array of conductances in a weight; one, or ``(rows, 1)``
 _NONE = np.zeros((0, 0), np.float32)
 FLOAT_BYTES = 4
+_MANY_STEPS = 64  # from bound to bound, where pulses of several examples may well go together
 
 
 def state_digest(state: State) -> bytes:
@@ -117,6 +119,7 @@ class DeviceArray:
         side: These three, as a refresh takes them of one side of pairs.
         seen: ``(rows, cols)`` what a read sees of the state: the same array, or the state
             against each device's reference, with write noise.
+        has_windows: Whether pulses of several examples may go together; see ``windows``.
     """
 
     def __init__(self, device: Element, site: Site, part: int = 0) -> None:
@@ -124,7 +127,11 @@ class DeviceArray:
         values = device.sample(shape, stream, part)
         self.constants = device.constants()
         self._apply = specialised(apply_trains, self.constants)
+        self._apply_windows = specialised(apply_windows, self.constants)
         self._apply_counts = specialised(apply_counts, self.constants)
+        lower, upper = device.limits
+        has_many_steps = upper - lower >= _MANY_STEPS * device.granularity
+        self.has_windows = is_smooth(self.constants) and has_many_steps
         self.parameters = Parameters.packed(values)
         self.state = np.zeros(shape, np.float32)
         self.history = np.zeros(shape, np.float32) if device.has_history else _NONE
@@ -193,7 +200,9 @@ class DeviceArray:
             self._pulse_trains(pulses)
 
     def _pulse_trains(self, trains: Trains) -> None:
-        self._apply(
+        is_window = self.has_windows and len(trains.rows) > 1
+        apply = self._apply_windows if is_window else self._apply
+        apply(
             self.state, self.history, self.parameters, self.constants, trains.rows, trains.columns,
             trains.first_example, self._noise_key,
         )  # fmt: skip

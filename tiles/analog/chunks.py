@@ -31,13 +31,15 @@ W, COUNT, NOISE = 13, 14, 15
 # Numbers of pulses of a chunk, or'ed.
 NO_PULSES, SINGLE, SEVERAL = np.uint32(0), np.uint32(1), np.uint32(3)
 
+# What pulses that go together may differ by; see _pulse_all.
+FAR = np.float32(4)  # standard deviations
+SMALL = np.float32(0.1)
+CURVED = np.float32(0.02)
+LEAST_CURVED = np.float32(1e-6)  # so that pulses without noise never go together
+
 _NOTHING = np.float32(0)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
-_FAR = np.float32(4)  # standard deviations
-_SMALL = np.float32(0.1)
-_CURVED = np.float32(0.02)
-_LEAST_CURVED = np.float32(1e-6)  # so that pulses without noise never go together
 
 
 @inlined
@@ -86,8 +88,26 @@ def store(scratch, constants, w, history, i, first, width):
             history[i, first + j] = scratch[HISTORY, j]
 
 
+@inlined
+def gather(scratch, constants, w, history, parameters, lane, i, j):
+    """Load one device into a lane; ``prepare`` must follow when all lanes are loaded."""
+    for p in range(parameters.place.shape[0]):
+        scratch[p, lane] = value(parameters, p, parameters.place[p], i, j)
+    scratch[W, lane] = w[i, j]
+    if has_history(constants):
+        scratch[HISTORY, lane] = history[i, j]
+
+
+@inlined
+def scatter(scratch, constants, w, history, lane, i, j):
+    """Store what pulses have changed of the device of one lane."""
+    w[i, j] = scratch[W, lane]
+    if has_history(constants):
+        history[i, j] = scratch[HISTORY, lane]
+
+
 @part
-def _deviation(scratch, constants, j, w, step, up):
+def deviation(scratch, constants, j, w, step, up):
     """Standard deviation of what one pulse does to a device at ``w``, whose mean is ``step``."""
     return abs(pulse_noise(constants, scratch, j, w, step, up))
 
@@ -101,7 +121,7 @@ def _pulse_once(scratch, constants):
         n, w = scratch[COUNT, j], scratch[W, j]
         size, up = abs(n), n > _NOTHING
         step = pulse_step(constants, scratch, j, w, up)
-        noise = _deviation(scratch, constants, j, w, step, up)
+        noise = deviation(scratch, constants, j, w, step, up)
         # Devices without pulses move by 0: a store that left them out would keep the next example
         # from taking the others from where they were just written.
         moved = w + min(size, _ONE) * (step + noise * scratch[NOISE, j])
@@ -121,9 +141,9 @@ def _pulse_all(scratch, constants):
     """Move every device of a chunk by all of its pulses at once, or by one of them.
 
     Pulses go together where mean and spread then stay within 1 % of what pulse after pulse gives,
-    in units of the spread, so never without noise: where no bound is within ``_FAR`` deviations,
-    and where step and noise change by less than ``_SMALL`` from the first pulse to the last. That
-    is accounted for to first order; of the mean, less than ``_CURVED`` spreads are left.
+    in units of the spread, so never without noise: where no bound is within ``FAR`` deviations,
+    and where step and noise change by less than ``SMALL`` from the first pulse to the last. That
+    is accounted for to first order; of the mean, less than ``CURVED`` spreads are left.
 
     Returns:
         Whether any has more.
@@ -134,27 +154,27 @@ def _pulse_all(scratch, constants):
         n, w = scratch[COUNT, j], scratch[W, j]
         size, up = abs(n), n > _NOTHING
         step = pulse_step(constants, scratch, j, w, up)
-        noise = _deviation(scratch, constants, j, w, step, up)
+        noise = deviation(scratch, constants, j, w, step, up)
         more = size - _ONE
         root = _root(size)
         way, spread = size * step, root * noise
-        reach = abs(way) + _FAR * spread
+        reach = abs(way) + FAR * spread
         together = (w + reach < scratch[UPPER, j]) & (w - reach > scratch[LOWER, j])
-        curved = _LEAST_CURVED
+        curved = LEAST_CURVED
         if depends_on_state(constants):
             slope = pulse_slope(constants, scratch, j, w, step, up)
             change = more * slope  # of a small distance, by the other pulses
-            together &= abs(change) < _SMALL
+            together &= abs(change) < SMALL
             curved = max(curved, change * change)
             probe = more * step + (spread if up else -spread)
             there = step + slope * probe
-            changed = _deviation(scratch, constants, j, w + probe, there, up) - noise
-            together &= abs(changed) <= _SMALL * noise
+            changed = deviation(scratch, constants, j, w + probe, there, up) - noise
+            together &= abs(changed) <= SMALL * noise
             bend = _ONE + _HALF * change
             half_way = _HALF * more * step
-            half = _deviation(scratch, constants, j, w + half_way, step * bend, up)
+            half = deviation(scratch, constants, j, w + half_way, step * bend, up)
             way, spread = way * bend, root * bend * half
-        together &= abs(way) * curved <= _CURVED * spread
+        together &= abs(way) * curved <= CURVED * spread
         together |= more <= _NOTHING
         way = way if together else step
         spread = spread if together else noise

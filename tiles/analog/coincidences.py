@@ -36,7 +36,7 @@ def _coinciding(train, columns, e):
 
 
 @inlined
-def _count(scratch, train, chunks, chunk, e):
+def count(scratch, train, chunks, chunk, e):
     """Signed coincidences of one word line with a chunk of bit lines.
 
     Returns:
@@ -63,7 +63,10 @@ def apply_trains(
     first_example: int,
     key: NDArray[np.uint32],  # (2,) of the cycle noise
 ) -> None:
-    """Move every device once per coincidence, example after example."""
+    """Move every device once per coincidence, example after example.
+
+    Pulses of one device in one example go together where it makes no difference; see ``chunks``.
+    """
     use_full_width()
     rows, cols = w.shape
     n_examples = row_trains.shape[0]
@@ -115,7 +118,7 @@ def apply_trains(
                     train = row_trains[start + e, i]
                     if train == NO_PULSES:
                         continue
-                    numbers = _count(scratch, train, chunks, chunk, e)
+                    numbers = count(scratch, train, chunks, chunk, e)
                     if numbers == NO_PULSES:
                         continue
                     if not loaded:

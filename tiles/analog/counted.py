@@ -13,15 +13,15 @@ from crossmesh.tiles.analog.chunks import (
     NOISE,
     SCRATCH_ROWS,
     SEVERAL,
-    W,
+    gather,
     give_normals,
     load,
     prepare,
     pulse,
+    scatter,
     store,
 )
-from crossmesh.tiles.analog.devices.kernels import HISTORY, has_history
-from crossmesh.tiles.analog.parameters import Parameters, value
+from crossmesh.tiles.analog.parameters import Parameters
 
 _NOTHING = np.float32(0)
 _FEW = 6  # one device in so many of a word line is worth moving them all
@@ -38,17 +38,6 @@ def pulses_of(counts: NDArray[np.int16]) -> int:
             of_line = np.int32(of_line + (n if n > np.int32(0) else np.int32(-n)))
         pulses += int(of_line)
     return pulses
-
-
-@inlined
-def _gather(few, constants, w, history, parameters, lines, lane, i, j):
-    """Load one device into a lane."""
-    lines[0, lane], lines[1, lane] = i, j
-    for p in range(parameters.place.shape[0]):
-        few[p, lane] = value(parameters, p, parameters.place[p], i, j)
-    few[W, lane] = w[i, j]
-    if has_history(constants):
-        few[HISTORY, lane] = history[i, j]
 
 
 @part
@@ -71,9 +60,7 @@ def _move_few(few, w, history, constants, lines, n_few, example, key):
         left = pulse(few, constants, SEVERAL)
         draw += 1
     for lane in range(n_few):
-        w[lines[0, lane], lines[1, lane]] = few[W, lane]
-        if has_history(constants):
-            history[lines[0, lane], lines[1, lane]] = few[HISTORY, lane]
+        scatter(few, constants, w, history, lane, lines[0, lane], lines[1, lane])
 
 
 @kernel
@@ -111,7 +98,8 @@ def apply_counts(
                     if n_few == CHUNK:
                         _move_few(few, w, history, constants, lines, n_few, example, key)
                         n_few = 0
-                    _gather(few, constants, w, history, parameters, lines, n_few, i, j)
+                    lines[0, n_few], lines[1, n_few] = i, j
+                    gather(few, constants, w, history, parameters, n_few, i, j)
                     few[COUNT, n_few] = counts[n, j]
                     n_few += 1
             continue

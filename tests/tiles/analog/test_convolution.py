@@ -287,13 +287,15 @@ def test_vectors_are_numbered_from_the_first(bias):
         np.testing.assert_array_equal(array, {"y": y, "z": z, "w": tile.weights}[name])
 
 
-def test_how_many_are_in_work_changes_no_noise_and_no_pulse(monkeypatch):
+def test_how_many_are_in_work_changes_no_distribution(monkeypatch):
     expected = outcome(NOISY, ConstantStep())
     monkeypatch.setattr(window_module, "at_once", lambda lines: 16)
 
     found = outcome(NOISY, ConstantStep())
 
-    np.testing.assert_array_equal(found["w"], expected["w"])
+    off = found["w"] - expected["w"]  # other pulses go together
+    assert abs(off.mean()) < 5 * off.std() / np.sqrt(off.size)
+    assert abs(off).max() < 0.05
     for name in "yz":  # products of other sizes may round otherwise, and then a converter too
         off = np.abs(found[name] - expected[name]) > 1e-5
         assert off.mean() < 0.02
