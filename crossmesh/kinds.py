@@ -1,7 +1,7 @@
 """What kinds of other packages are made of; stable, as the names of ``crossmesh`` itself.
 
 Devices        Device, StepDevice, Retention; Functions, register_model, rows of parameters
-Unit cells     UnitCell; what it takes and returns: Site, Crossbar; CellCosts, also of devices
+Unit cells     UnitCell; what it takes and returns: Site, Crossbar, Wear; CellCosts, also of devices
 Layers         AnyLayer, NamedLayer with one input, ImageLayer, SequenceLayer, TileLayer
 Functions      Function and Learned of digital units, and the Call that they get; Loss
 Learning       RateSchedule with the Moment that it gets; Optimizer; Algorithm, which makes a cell
@@ -41,6 +41,7 @@ from crossmesh.tiles.analog.devices.kernels import (
     register_model,
 )
 from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.digital import Call, Function, Learned, Loss, Optimizer
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ __all__ = [
     "TileLayer",
     "Topology",
     "UnitCell",
+    "Wear",
     "register_model",
 ]
 

@@ -47,6 +47,8 @@ def print_result(result: RunResult) -> None:
     if chip := summary["chip"]:
         table.add_row("chip speed", f"{chip['examples_per_s']:,.0f} examples/s")
         table.add_row("chip energy per example", f"{1e9 * chip['energy_j_per_example']:,.4g} nJ")
+    if pulses := result.pulses_text:
+        table.add_row("pulses", pulses)
     table.add_row("run directory", str(result.path))
     Console().print(table)
 

@@ -24,6 +24,7 @@ from crossmesh.emulator.config.run import DATA_PATHS, Imported, RunConfig
 from crossmesh.emulator.runs.checkpoints import Checkpoints, TileStates, found
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.manifest import digest
+from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.runtime.measure import TileReport
 
 
@@ -235,10 +236,23 @@ def tiles_table(reports: Sequence[TileReport], columns: Mapping[str, pa.Array]) 
     """The tiles as an Arrow table, with more columns behind."""
     whole, real = pa.int64(), pa.float64()
     types = [whole, pa.string(), *[whole] * 5, *[real] * 5, whole]
-    table = _table(reports, TileReport._fields, types)
+    names = [name for name in TileReport._fields if name != "wear"]
+    table = _table(reports, names, types)
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
+
+
+def arrays_table(reports: Sequence[TileReport]) -> pa.Table:
+    """The arrays of tiles as an Arrow table: how often each has been pulsed and written."""
+    rows = [
+        (report.tile, report.layer, name, *wear)
+        for report in reports
+        for name, wear in report.wear.items()
+    ]
+    whole, text = pa.int64(), pa.string()
+    names = ("tile", "layer", "array", *Wear._fields)
+    return _table(rows, names, [whole, text, text, whole, whole])
 
 
 def _table(rows: Sequence[tuple[Any, ...]], names: Sequence[str], types: list[Any]) -> pa.Table:

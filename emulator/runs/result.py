@@ -58,8 +58,11 @@ class RunResult:
         emulation: Figures of the emulation itself.
         chip: Emulated time, energy and area of the chip, in SI units but for mm²; None if it could
             not be timed.
+        pulses: Pulses since the first weights were written, over all tiles, by array; those of each
+            tile are in ``arrays``.
         metrics: Table of ``metrics.parquet``.
         tiles: Table of ``tiles.parquet``.
+        arrays: Table of ``arrays.parquet``: how often each array of a tile has been used.
         links: Table of ``links.parquet``; without columns if the chip could not be timed.
         recoveries: Table of ``recoveries.parquet``.
         path: The run directory, or None if none was asked for.
@@ -80,8 +83,10 @@ class RunResult:
     baseline_test_loss: float | None
     emulation: Emulation
     chip: Mapping[str, Any] | None
+    pulses: Mapping[str, int]
     metrics: pa.Table
     tiles: pa.Table
+    arrays: pa.Table
     links: pa.Table
     recoveries: pa.Table
     path: Path | None
@@ -96,6 +101,7 @@ class RunResult:
             "trained": f"{self.examples_trained:,} examples",
             "emulated at": f"{self.emulation.examples_per_s:,.1f} examples/s",
             "chip": self.chip and _chip_text(self.chip),
+            "pulses": self.pulses_text,
             "state digest": self.state_digest[:16],
             "path": self.path and str(self.path),
         }
@@ -103,12 +109,19 @@ class RunResult:
         return "\n".join([f"RunResult {self.name}, seed {self.seed}", *lines])
 
     @property
+    def pulses_text(self) -> str:
+        """Pulses of each array in words; none where none was sent."""
+        sent = ((name, n) for name, n in self.pulses.items() if any(self.pulses.values()))
+        return ", ".join(f"{n:,} on {name}" for name, n in sent)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """The contents of ``summary.json``."""
-        beside = {"metrics", "tiles", "links", "recoveries", "path"}
+        beside = {"metrics", "tiles", "arrays", "links", "recoveries", "path"}
         summary = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in beside}
         chip = None if self.chip is None else dict(self.chip)
-        return {**summary, "emulation": asdict(self.emulation), "chip": chip}
+        pulses = dict(self.pulses)
+        return {**summary, "emulation": asdict(self.emulation), "chip": chip, "pulses": pulses}
 
 
 def _percent(share: float | None) -> str | None:

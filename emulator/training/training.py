@@ -27,6 +27,7 @@ from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.checkpoints import found
 from crossmesh.emulator.runs.directory import (
     RunDirectory,
+    arrays_table,
     config_digest,
     metrics_table,
     recoveries_table,
@@ -37,6 +38,7 @@ from crossmesh.emulator.runs.result import Emulation, RunResult
 from crossmesh.emulator.training.baseline import train_baseline
 from crossmesh.emulator.training.estimate import Estimate, estimate
 from crossmesh.emulator.training.loop import TrainingLoop, test_network
+from crossmesh.tiles.analog.wear import joint_pulses
 from crossmesh.tiles.runtime.measure import Measurement, Progress, TileReport
 
 
@@ -117,12 +119,12 @@ class _Run:
         finally:
             executor.close()
         callbacks.phase("timing the chip", 0)
-        tiles = [report for report in reports if job.program.blocks[report.tile].home is None]
-        chip = self._chip(_pulses(tiles, loop.history.examples))
+        chip = self._chip(_pulses(self._on_chip(reports), loop.history.examples))
         result = self._summed_up(loop.history, digests, reports, emulation, chip)
         if directory is not None:
             directory.write_metrics(loop.history.rows)
             directory.write_table("tiles", result.tiles)
+            directory.write_table("arrays", result.arrays)
             directory.write_recoveries(loop.history.recoveries)
             if chip is not None:
                 directory.write_table("links", result.links)
@@ -151,6 +153,11 @@ class _Run:
                 f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its "
                 "devices; tile.weight_scale=auto covers the largest"
             )
+
+    def _on_chip(self, reports: list[TileReport]) -> list[TileReport]:
+        """Those of tiles, without digital memories."""
+        blocks = self._job.program.blocks
+        return [report for report in reports if blocks[report.tile].home is None]
 
     def _chip(self, pulses: tuple[float, ...] | None) -> ChipReport | None:
         """The chip's figures, or None: what fails here must not cost the trained network."""
@@ -201,7 +208,7 @@ class _Run:
         chip: ChipReport | None,
     ) -> RunResult:
         config, last, baseline = self._job.config, history.rows[-1], self._baseline()
-        has_accuracy = self._job.has_accuracy
+        has_accuracy, on_chip = self._job.has_accuracy, self._on_chip(reports)
         return RunResult(
             name=config.name,
             seed=config.seed,
@@ -217,7 +224,9 @@ class _Run:
             emulation=emulation,
             metrics=metrics_table(history.rows),
             chip=chip.summary if chip else None,
+            pulses=joint_pulses(report.wear for report in on_chip),
             tiles=tiles_table(reports, tile_columns(chip) if chip else {}),
+            arrays=arrays_table(on_chip),
             links=links_table(chip) if chip else pa.table({}),
             recoveries=recoveries_table(history.recoveries),
             path=self._directory.path if self._directory else None,

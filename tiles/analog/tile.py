@@ -1,7 +1,8 @@
 """The tile: a crossbar with its periphery, and its three cycles in units of the network."""
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.read import Cells, ReadConfig, Reader
 from crossmesh.tiles.analog.retention import Aged, Aging, aged
 from crossmesh.tiles.analog.update import UpdateConfig
+from crossmesh.tiles.analog.wear import Wear, wear_of
 
 _PULSES = "pulses"  # in a checkpoint, beside the arrays of the crossbar
 
@@ -112,7 +114,7 @@ class Tile:
         self._vectors = vectors
         self._wires = wires_of(config, block.shape)
         self._aged: Aged | None = None
-        self._pulses_before = 0  # less those that the crossbar had counted then
+        self._counted_before = 0 * self._counts()  # less what the crossbar had counted then
 
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
         return np.stack([self._stream.key(purpose, part) for purpose in purposes])
@@ -179,25 +181,38 @@ class Tile:
     def write(self, weights: NDArray[np.float32]) -> None:
         """Set the network's weights ``(rows, cols)``, clipped to what the devices can hold."""
         self.crossbar.write(weights / self._scale)
-        self._reset_count(pulses=0)
+        self._reset_counts(0 * self._counts())
 
     def state(self) -> State:
         """Arrays of a checkpoint: the state of the devices, and the pulses sent so far."""
-        return {**self.crossbar.state(), _PULSES: np.array([self.pulses], np.int64)}
+        return {**self.crossbar.state(), _PULSES: self._counted_before + self._counts()}
 
     def load(self, state: State) -> None:
         """Restore what ``state`` returned; arrays are copied."""
         self.crossbar.load({name: array for name, array in state.items() if name != _PULSES})
-        self._reset_count(int(state[_PULSES][0]))
+        self._reset_counts(state[_PULSES])
 
-    def _reset_count(self, pulses: int) -> None:
+    def _counts(self) -> NDArray[np.int64]:
+        """What the crossbar has counted: all pulses, then the wear of each of several arrays."""
+        several: Mapping[str, Wear] = getattr(self.crossbar, "wear", {})
+        each = (n for wear in several.values() for n in wear)
+        return np.array([self.crossbar.pulses, *each], np.int64)
+
+    def _reset_counts(self, counts: NDArray[Any]) -> None:
         self._changed()
-        self._pulses_before = pulses - self.crossbar.pulses
+        self._counted_before = counts - self._counts()
 
     @property
     def pulses(self) -> int:
         """Pulses sent to all lines since the weights were written."""
-        return self._pulses_before + self.crossbar.pulses
+        return int(self._counted_before[0]) + self.crossbar.pulses
+
+    @property
+    def wear(self) -> Mapping[str, Wear]:
+        """How often each array has been used since the weights were written, by name."""
+        total, *counts = (self._counted_before + self._counts()).tolist()
+        each = map(Wear, counts[::2] or (total,), counts[1::2] or (0,))
+        return dict(zip(wear_of(self.crossbar), each, strict=True))
 
     def age(self, aging: Aging | None) -> None:
         """Read the weights from programmed memories that have aged; None: from the crossbar.

@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.runtime.program import NOTHING, Kind, Sums
 
 
@@ -93,7 +95,7 @@ class Trace(NamedTuple):
 
 
 class TileReport(NamedTuple):
-    """A row of the tiles table."""
+    """A row of the tiles table, and what the table of arrays has of that tile in ``wear``."""
 
     tile: int
     layer: str
@@ -108,6 +110,7 @@ class TileReport(NamedTuple):
     weight_min: float
     weight_max: float
     pulses: int
+    wear: Mapping[str, Wear]
 
 
 @dataclass

@@ -180,7 +180,7 @@ def test_turns_are_told_in_words(every, often):
     job = job_of("soft_bounds", {"kind": "tiki_taka", "every": every})
     (route,) = job.program.tiles[0].cell.routes
 
-    assert route == f"array 0 to 1: 1 word line {often}"
+    assert route == f"A to C: 1 word line {often}"
 
 
 @pytest.mark.parametrize(

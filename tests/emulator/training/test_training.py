@@ -116,6 +116,7 @@ def test_a_run_leaves_what_it_says(tmp_path):
         "config.yaml",
         "metrics.parquet",
         "tiles.parquet",
+        "arrays.parquet",
         "summary.json",
         "links.parquet",
         "trace.json",

@@ -1,6 +1,7 @@
 """A crossbar whose updates add up in digital memory first."""
 # ruff: noqa: D102  because AccumulatedCell says what each member of Accumulated is
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from crossmesh.tiles.analog.algorithms.line_access import LineWriter, let_pass
 from crossmesh.tiles.analog.algorithms.lines import Due, lines_of, pieces
 from crossmesh.tiles.analog.array import Array, Factor, State
 from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.wear import Wear, wear_of
 
 
 class Accumulated(Protocol):
@@ -89,6 +91,11 @@ class AccumulatedCrossbar:
     def pulses(self) -> int:
         """Pulses sent so far."""
         return self._below.pulses
+
+    @property
+    def wear(self) -> Mapping[str, Wear]:
+        """Those of the cells."""
+        return wear_of(self._below)
 
     def write(self, weights: Array) -> None:
         """Write the cells, and clear what has added up."""

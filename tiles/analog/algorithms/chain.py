@@ -10,7 +10,12 @@ from typing import Any, ClassVar, Literal
 
 from crossmesh.common.frozen import FrozenDict, Many
 from crossmesh.tiles.analog.algorithms.base import Algorithm
-from crossmesh.tiles.analog.algorithms.chain_crossbar import ChainCrossbar, FastRate, Link
+from crossmesh.tiles.analog.algorithms.chain_crossbar import (
+    ChainCrossbar,
+    FastRate,
+    Link,
+    array_names,
+)
 from crossmesh.tiles.analog.algorithms.lines import LineSettings
 from crossmesh.tiles.analog.array import FLOAT_BYTES
 from crossmesh.tiles.analog.cells import Cell, Crossbar, UnitCell
@@ -148,8 +153,10 @@ class ChainCell(UnitCell):
     @property
     def routes(self) -> Sequence[str]:
         """From each array to the next."""
+        names = array_names(len(self.cells))
         return [
-            self.algorithm.line_settings(k).in_words(f"array {k} to {k + 1}") for k in self.links
+            self.algorithm.line_settings(k).in_words(f"{names[k]} to {names[k + 1]}")
+            for k in self.links
         ]
 
     def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:

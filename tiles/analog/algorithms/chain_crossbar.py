@@ -2,7 +2,7 @@
 # ruff: noqa: D102  because ChainCell says what each member of Chained is
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +13,12 @@ from crossmesh.tiles.analog.algorithms.lines import Due, Lines, pieces
 from crossmesh.tiles.analog.array import Array, Factor, State
 from crossmesh.tiles.analog.cells import Crossbar
 from crossmesh.tiles.analog.pulser import Site
+from crossmesh.tiles.analog.wear import Wear, named, wear_of
+
+
+def array_names(n: int) -> Sequence[str]:
+    """Names of the arrays of a chain: those of publications where there are two."""
+    return ("A", "C") if n == 2 else [f"array {k}" for k in range(n)]
 
 
 class FastRate(NamedTuple):
@@ -124,6 +130,14 @@ class ChainCrossbar:
     def pulses(self) -> int:
         """Pulses sent so far in all arrays."""
         return sum(array.pulses for array in self._arrays)
+
+    @property
+    def wear(self) -> Mapping[str, Wear]:
+        """A, and the C that holds the weights; of more arrays, their numbers."""
+        arrays: dict[str, Wear] = {}
+        for name, array in zip(array_names(len(self._arrays)), self._arrays, strict=True):
+            arrays |= named(name, wear_of(array))
+        return arrays
 
     def write(self, weights: Array) -> None:
         """Write the last array, and clear the others and all numbers between them."""

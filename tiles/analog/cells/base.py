@@ -30,7 +30,10 @@ class Crossbar(Protocol):
 
     @property
     def pulses(self) -> int:
-        """Pulses sent so far on all word lines and bit lines."""
+        """Pulses sent so far on all word lines and bit lines.
+
+        A crossbar of several arrays also has ``wear``, a ``Wear`` of each array by name.
+        """
         ...
 
     def write(self, weights: Array) -> None:

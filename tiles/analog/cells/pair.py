@@ -1,7 +1,7 @@
 """Two devices in differential, and the refresh that pairs of one-way devices need."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -26,6 +26,7 @@ from crossmesh.tiles.analog.devices.limits import Count, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
 from crossmesh.tiles.analog.pulser import Counts, Pulser, Site, Trains
 from crossmesh.tiles.analog.readout import read_pair
+from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.analog.write_verify import RefreshSettings, rewrite_full
 
 _NONE = np.zeros((0, 0), np.float32)
@@ -167,6 +168,7 @@ class PairCrossbar:
         self._rewrite_key = site.stream.key(Purpose.REWRITE)
         self._refresh_settings = cell.refresh and cell.refresh.settings(device)
         self._read_noise = device.read_noise
+        self._writes = 0  # of either device
         self.weights = np.zeros(site.shape, np.float32)
         self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
 
@@ -180,6 +182,11 @@ class PairCrossbar:
         """Pulses sent so far."""
         return self._pulser.pulses
 
+    @property
+    def wear(self) -> Mapping[str, Wear]:
+        """Both devices share the lines."""
+        return dict.fromkeys(("plus", "minus"), Wear(self.pulses, self._writes))
+
     def write(self, weights: Array) -> None:
         """Set both devices within their bounds, in equal shares or, one-sided, one of them."""
         plus, minus = self._shares(weights)
@@ -192,6 +199,7 @@ class PairCrossbar:
         plus, minus = self._shares(weights)
         self._plus.pulse_to(plus, example, max_pulses)
         self._minus.pulse_to(minus, example, max_pulses)
+        self._writes += weights.size
         self._read(self._everywhere)
 
     def _shares(self, weights: Array) -> tuple[Array, Array]:
@@ -268,7 +276,7 @@ class PairCrossbar:
     def _refresh(self, touched: NDArray[np.bool_], example: int) -> None:
         plus, minus = self._plus, self._minus
         with plus.rewritten(), minus.rewritten():
-            specialised(rewrite_full, plus.constants)(
+            self._writes += specialised(rewrite_full, plus.constants)(
                 plus.side, minus.side, plus.constants, self._refresh_settings,
                 touched, example, self._rewrite_key,
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """Several pairs of rising significance: ``w = sum_k F_k * (g_plus_k - g_minus_k)``."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from crossmesh.tiles.analog.costs import CellCosts
 from crossmesh.tiles.analog.devices.limits import Count, Level, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
 from crossmesh.tiles.analog.pulser import Pulser, Site
+from crossmesh.tiles.analog.wear import Wear, named
 
 
 class Pairs(UnitCell):
@@ -116,6 +117,16 @@ class PairsCrossbar:
     def pulses(self) -> int:
         """Pulses sent so far."""
         return self._pulser.pulses
+
+    @property
+    def wear(self) -> Mapping[str, Wear]:
+        """The first pair takes the pulses; all are written when they carry."""
+        arrays: dict[str, Wear] = {}
+        for k, pair in enumerate(self._pairs):
+            pulses = 0 if k else self.pulses
+            own = {name: wear._replace(pulses=pulses) for name, wear in pair.wear.items()}
+            arrays |= named(f"pair {k}", own)
+        return arrays
 
     def write(self, weights: Array) -> None:
         """Give each pair, from the most significant on, what the more significant do not hold."""

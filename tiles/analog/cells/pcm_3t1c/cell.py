@@ -1,13 +1,12 @@
 """The 2PCM+3T1C cell of Ambrogio et al. 2018: its config, and a crossbar of such cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State, device_bytes
 from crossmesh.tiles.analog.cells.base import UnitCell
 from crossmesh.tiles.analog.cells.pcm_3t1c.capacitor_cells import CapacitorCells
@@ -19,8 +18,8 @@ from crossmesh.tiles.analog.devices.capacitor import Capacitor
 from crossmesh.tiles.analog.devices.unsupported import OF_3T1C
 from crossmesh.tiles.analog.parameters import level_bytes
 from crossmesh.tiles.analog.pulser import Pulser, Site
+from crossmesh.tiles.analog.wear import Wear
 
-_DRAWS = 16  # for one transfer
 _MEASURED, _SETTLED = 0, 1  # draws of a transfer, beside those of the writes
 
 
@@ -152,6 +151,7 @@ class Pcm3T1CCrossbar:
         self._reversal = np.zeros(rows, np.bool_)
         self._is_reversed = False
         self._count = 0
+        self._writes = 0  # of each of the three devices
         self.weights = np.zeros(site.shape, np.float32)
         self.variance = self._memories.variance
 
@@ -164,6 +164,13 @@ class Pcm3T1CCrossbar:
     def pulses(self) -> int:
         """Pulses sent so far."""
         return self._pulser.pulses
+
+    @property
+    def wear(self) -> Mapping[str, Wear]:
+        """Capacitors take the pulses; a transfer writes all three."""
+        memory = Wear(0, self._writes)
+        capacitors = Wear(self.pulses, self._writes)
+        return {"capacitors": capacitors, "memories plus": memory, "memories minus": memory}
 
     def write(self, weights: Array) -> None:
         """Write the weights as a transfer does, into fresh cells."""
@@ -218,7 +225,7 @@ class Pcm3T1CCrossbar:
         assert transfer is not None
         index = int(self._clock.transfers(self._count)[rows.start])
         noise = np.float32(transfer.read_noise_siemens) / self._unit
-        measured = self.weights[rows] + noise * self._draws(rows, index, 0)(_MEASURED)
+        measured = self.weights[rows] + noise * self._memories.draws(rows, index, 0)(_MEASURED)
         self._settle()
         self._write(rows, measured, index)
         touched = np.zeros(len(self.weights), np.bool_)
@@ -234,24 +241,14 @@ class Pcm3T1CCrossbar:
         target = wanted - polarity * (offset + mismatch)
         left_to_capacitor = (polarity * target > 0) & (polarity * target < offset)
         target = np.where(left_to_capacitor, np.float32(0), target)
-        self._memories.write(rows, target, lambda part: self._draws(rows, index, 1 + part))
+        self._memories.write(rows, target, lambda part: self._memories.draws(rows, index, 1 + part))
         missing = wanted - self._memories.weights[rows]
         if transfer:
             noise = np.float32(transfer.read_noise_siemens) / self._unit
-            missing = missing + noise * self._draws(rows, index, 0)(_SETTLED)
+            missing = missing + noise * self._memories.draws(rows, index, 0)(_SETTLED)
         self._cells.approach(rows, self._cells.shared[rows, np.newaxis] + polarity * missing)
         self._memories.fluctuate(rows)
-
-    def _draws(self, rows: slice, index: int, part: int) -> Callable[[int], Array]:
-        """Random numbers of a transfer, by the number of the draw."""
-        shape = (rows.stop - rows.start, self.weights.shape[1])
-        stream = self._site.stream
-
-        def normal(draw: int) -> Array:
-            number, first = index * _DRAWS + draw, (rows.start, 0)
-            return stream.normal(Purpose.TRANSFER, shape, draw=number, part=part, first=first)
-
-        return normal
+        self._writes += wanted.size
 
     # What follows from the number of examples seen
 

@@ -12,6 +12,7 @@ from crossmesh.tiles.analog.cells.pcm_3t1c.memory import PcmMemory
 from crossmesh.tiles.analog.pulser import Site
 
 PLUS, MINUS = 0, 1  # parts, in random numbers
+_DRAWS = 16  # for one transfer
 
 
 class MemoryPairs:
@@ -53,6 +54,17 @@ class MemoryPairs:
             written = self._pcm.written(sign * siemens, draws(part))
             self.written[part][rows] = written * self._per_siemens
         self.weights[rows] = self.written[PLUS][rows] - self.written[MINUS][rows]
+
+    def draws(self, rows: slice, index: int, part: int) -> Callable[[int], Array]:
+        """Random numbers of a transfer of some word lines, by the number of the draw."""
+        shape = (rows.stop - rows.start, self.weights.shape[1])
+        stream = self._site.stream
+
+        def normal(draw: int) -> Array:
+            number, first = index * _DRAWS + draw, (rows.start, 0)
+            return stream.normal(Purpose.TRANSFER, shape, draw=number, part=part, first=first)
+
+        return normal
 
     def load(self, plus: NDArray[Any], minus: NDArray[Any]) -> None:
         """Take over memories as they were written."""
