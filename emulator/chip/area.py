@@ -31,12 +31,14 @@ class ChipArea:
         topology: The interconnect.
         tile: The largest tile.
         table: Components.
+        optimizer_bits: Bits that a place has for what optimisers keep of digital parameters.
     """
 
     chip: Chip
     topology: Topology
     tile: TileConfig
     table: ComponentTable
+    optimizer_bits: int = 0
 
     def __repr__(self) -> str:
         """Square millimetres of the chip and of a place, and watts at rest."""
@@ -57,7 +59,7 @@ class ChipArea:
                 "sample_hold": rows + cols,
                 "shift_add": adcs,
                 "digital": self.chip.phases.digital_lanes,
-                "buffer": (rows + cols) * self.chip.partial_sum_bits,
+                "buffer": (rows + cols) * self.chip.partial_sum_bits + self.optimizer_bits,
             }
         )
         return {**counts, "router": self.topology.router_area}

@@ -9,6 +9,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from crossmesh.emulator.chip.line_work import TileResource, line_work
+from crossmesh.emulator.chip.optimizer_work import last_updates, optimizer_work
+from crossmesh.emulator.chip.tasks import STEP, TRANSFER, Step
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task
 from crossmesh.interconnect.schedule import Schedule
@@ -16,28 +18,6 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.tile import TileConfig, site_of
 from crossmesh.tiles.runtime.plan import edges, in_order
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Description of a task of the flow, for reports.
-
-    Attributes:
-        kind: Kind of operation.
-        tile: By which tile,
-        part: and which resource of it.
-        node: For which layer.
-    """
-
-    kind: str
-    tile: int
-    part: TileResource
-    node: str
-
-
-def purpose(task: Task, step: Step) -> str:
-    """The color group of a task in plots: its phase, or a transfer."""
-    return TRANSFER if step.kind == TRANSFER else task.phase.name.lower()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +52,6 @@ def flits_of(chip: Chip, bits: int) -> tuple[int, ...]:
     return (chip.packet_flits,) * whole + ((rest + 1,) if rest else ())
 
 
-TRANSFER = "transfer"  # kind of the tasks between the arrays of a tile
 CYCLES = frozenset({Kind.READ, Kind.READ_BACK, Kind.PULSE})
 
 
@@ -102,7 +81,9 @@ class Builder:
     ) -> None:
         self._program, self._chip, self._unit = program, chip, program.units
         self._n, self._place = micro_batch, place
+        self._per_update = schedule.micro_batches_per_update
         self._operations = in_order(program, schedule)
+        self._last_updates = last_updates(self._operations)
         self._tasks: list[Task] = []
         self._steps: list[Step] = []
         self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.crossbars)
@@ -151,6 +132,8 @@ class Builder:
             if operation.kind is Kind.SUM and self._program.has_digital_bias(operation):
                 taken += operation.width * operation.positions
             self._digital(operation, round(self._work(operation) * taken) or operation.width)
+        if operation is self._last_updates.get(operation.tile):
+            self._optimize(operation, block)
         if operation.gives is not None:
             self._maker[operation.gives] = len(self._tasks) - 1
         return first
@@ -176,6 +159,17 @@ class Builder:
         lanes = self._chip.phases.digital_lanes
         self._task(operation, TileResource.DIGITAL, -(-count * self._n // lanes))
         self._events[self._unit[operation.tile]]["digital"] += count
+
+    def _optimize(self, operation: Operation, block: Block) -> None:
+        """The step of an optimiser, if there is one; its mean is spread over micro-batches."""
+        rule, unit = self._program.rule(operation.tile), self._unit[operation.tile]
+        if rule is not None:
+            work = optimizer_work(rule, block.shape)
+            lanes = self._per_update * self._chip.phases.digital_lanes
+            cycles, before = work.per(lanes).operations, len(self._tasks) - 1
+            self._task(operation, TileResource.DIGITAL, cycles, after=before, kind=STEP)
+            mean = work.per(self._per_update * self._n)
+            self._events[unit].update(digital=mean.operations, buffer=mean.bits)
 
     def _task(
         self, operation: Operation, part: TileResource, cycles: int, *, after: int | None = None,

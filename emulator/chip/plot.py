@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from crossmesh.common.figures import note, panels, save, styled
 from crossmesh.emulator.chip.energy import ChipEnergy
 from crossmesh.emulator.chip.line_work import TileResource
-from crossmesh.emulator.chip.pipeline import purpose
 from crossmesh.emulator.chip.report import ChipReport, report_chip
+from crossmesh.emulator.chip.tasks import purpose
 from crossmesh.emulator.chip.timing import ChipTime
 
 _WIDTHS = (16, 32, 64, 128, 256, 512)  # bits of a link

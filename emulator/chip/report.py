@@ -7,6 +7,7 @@ from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea
 from crossmesh.emulator.chip.components import check_cells, load_table
 from crossmesh.emulator.chip.energy import ChipEnergy
+from crossmesh.emulator.chip.optimizer_work import optimizer_bits
 from crossmesh.emulator.chip.pipeline import Builder
 from crossmesh.emulator.chip.placement import place_tiles
 from crossmesh.emulator.chip.timing import ChipTime
@@ -124,7 +125,13 @@ def report_chip(
             f"chip.interval_s must be at least {time.interval_s:.6g}, the smallest that can be "
             f"sustained (bound by {time.bound_by}), got {chip.interval_s:.6g}"
         )
-    area = ChipArea(chip=chip, topology=topology, tile=time.tile, table=table)
+    area = ChipArea(
+        chip=chip,
+        topology=topology,
+        tile=time.tile,
+        table=table,
+        optimizer_bits=optimizer_bits(program),
+    )
     energy = ChipEnergy(time=time, area=area, table=table, pulses=pulses)
     return ChipReport(time=time, energy=energy, area=area)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from crossmesh.emulator.chip.line_work import TileResource
-from crossmesh.emulator.chip.pipeline import purpose
+from crossmesh.emulator.chip.tasks import purpose
 from crossmesh.emulator.chip.timing import ChipTime
 
 _PERIODS_SHOWN = 4  # micro-batches

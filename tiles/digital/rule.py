@@ -35,6 +35,11 @@ class Clip(Frozen):
             raise ValueError("norm or value must be given, and only one of them")
         return self
 
+    @property
+    def operations(self) -> int:
+        """Operations per element: two comparisons; or squared, added and scaled."""
+        return 3 if self.value is None else 2
+
     def limit(self, gradient: Array) -> None:
         """Change a gradient in place."""
         if self.value is not None:
@@ -63,3 +68,13 @@ class Rule:
     learned_rows: int
     decayed_rows: int
     aware: HardwareAware | None = None
+
+    @property
+    def operations(self) -> int:
+        """Operations of a step per parameter."""
+        return self.optimizer.operations + (self.clip.operations if self.clip else 0)
+
+    @property
+    def words(self) -> int:
+        """Numbers kept beside each parameter: the gradient of the batch, and the moments."""
+        return 1 + len(self.optimizer.moments)
