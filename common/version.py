@@ -27,7 +27,10 @@ CHANGES: dict[int, tuple[str, ...]] = {
         "normal numbers go to coinciding devices in another order",
         "which pulses go together follows from the slope of a device's step",
     ),
-    6: ("pulses of several examples of a micro-batch go together where it makes no difference",),
+    6: (
+        "pulses of several examples of a micro-batch go together where it makes no difference",
+        "the steps of a recurrent layer are pulsed example by example",
+    ),
 }
 
 

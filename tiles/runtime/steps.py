@@ -29,6 +29,7 @@ from crossmesh.tiles.digital import (
 )
 from crossmesh.tiles.digital.base import NO_PARAMETERS
 from crossmesh.tiles.runtime.holders import Holder
+from crossmesh.tiles.runtime.joined import Joined, joined_updates
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
 from crossmesh.tiles.runtime.program import UPDATES, Operation, Program, Span, Value
 
@@ -104,6 +105,7 @@ class Binder:
         self._stores: dict[Value, Store] = {}
         self._early: dict[tuple[int, int], Array] = {}
         self._last_updates: dict[int, Operation] = {}  # of a micro-batch, by tile
+        self._joined: dict[int, Joined] = {}
 
     def steps(self, operations: Sequence[Operation], plan: Sequence[tuple[Place, Action]]) -> Steps:
         """The steps of a plan.
@@ -120,6 +122,7 @@ class Binder:
         columns = _columns(operations, plan)
         heights = {op.gives: op.positions for op in operations if op.gives}
         self._last_updates = {op.tile: op for op in operations if op.kind in UPDATES}
+        self._joined = joined_updates(self._program, operations)
         steps: Steps = [[[] for _ in range(self._program.n_stages)] for _ in Phase]
         for i, (place, action) in enumerate(plan):
             parts = []
@@ -196,14 +199,14 @@ class Binder:
 
     def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
         update, number = self._array(op).update, self._numbering(op)
+        joined = self._joined.get(op.tile)
         x, d = (_contiguous(part.get) for part in parts)
-        return self._stepping(
-            op,
-            self._seeing(
-                op,
-                lambda m, first, span: update(x(m), d(m), span.rate(m), number(m, first, span)),
-            ),
-        )
+
+        def pulse(m: int, first: int, span: Span) -> None:
+            update(x(m), d(m), span.rate(m), number(m, first, span))
+
+        step: Step = joined.step(op, [part.get for part in parts], update) if joined else pulse
+        return self._stepping(op, self._seeing(op, step))
 
     def _seeing(self, op: Operation, cycle: Callable[[int, int, Span], T]) -> Callable[..., T]:
         """A cycle of a tile, which in hardware-aware training has the noise of the update."""
@@ -247,8 +250,8 @@ class Binder:
     def _numbering(self, op: Operation) -> Callable[[int, int, Span], int]:
         """Number of the first vector that a tile is driven with, which keys its noise.
 
-        A micro-batch has as many numbers as vectors; those of a node come after those of the nodes
-        that drive the same matrix before it.
+        A micro-batch has as many numbers as vectors; those of a node's reads come after those of
+        the nodes that drive the same matrix before it.
         """
         vectors, offset = self._program.vectors[op.tile], op.offset
         if vectors == 1:

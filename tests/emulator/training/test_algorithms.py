@@ -16,6 +16,7 @@ from crossmesh.tiles.analog.devices import SoftBounds
 from crossmesh.tiles.analog.update import UpdateConfig
 from tests.emulator.executors.test_executors import ignore, in_threads, local
 from tests.emulator.training.algorithm_kinds import KINDS, REFUSED
+from tests.emulator.training.test_training import IDEAL_READ
 from tests.jobs import CELLS, SCHEDULES, small_job
 
 END = {"kind": "linear", "outputs": 10, "activation": "softmax"}
@@ -72,6 +73,25 @@ def test_micro_batches_never_change_the_physics(algorithm):
     for name, array in weights[0].items():
         # sums of several vectors are added in another order: a rare pulse may come earlier
         off = np.abs(array - weights[1][name]) > 1e-5
+        assert off.mean() < 0.02, name
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("algorithm", ["sgd", *KINDS])
+def test_steps_of_a_recurrent_layer_are_counted_alike_whatever_the_micro_batch(algorithm, kind):
+    network = [{"kind": kind, "outputs": 5}, {"kind": "last"}, END]
+    training = {"algorithm": KINDS.get(algorithm, {"kind": algorithm}), "batch": 12}
+    few, many = (
+        state_of(
+            small_job(
+                "soft_bounds", "synchronous", network=network,
+                training={**training, "micro_batch": size}, tile={"read": IDEAL_READ},
+            )
+        )
+        for size in (3, 12)
+    )  # fmt: skip
+    for name, array in few.items():
+        off = np.abs(array - many[name]) > 1e-5  # roundings of sums, as above
         assert off.mean() < 0.02, name
 
 
