@@ -181,6 +181,29 @@ def test_a_run_says_what_a_weight_takes(algorithm, said):
     assert any(line.startswith("a weight takes ") and line.endswith(f": {said}") for line in lines)
 
 
+@pytest.mark.parametrize("kind", ["tiki_taka", "tiki_taka_2", "chopped_tiki_taka_2", "agad"])
+@pytest.mark.parametrize(
+    ("settings", "reads", "every"),
+    [
+        ({"every": 2, "reads": 3}, 3, "2 vectors"),
+        ({"every_counts": "examples", "reads": 4}, 4, "1 vector"),
+        ({"every": 10, "reads": 500}, 65, "10 vectors"),  # lines of the first layer
+        ({"every": 65, "reads": 500}, 0, ""),
+        ({"every": 3, "reads": 3}, 0, ""),
+    ],
+)
+def test_a_run_says_where_more_lines_are_due_than_vectors_go_by(kind, settings, reads, every):
+    """Of the lines that the layer has, and in its vectors, whatever ``every`` counts."""
+    program = job_of("soft_bounds", {"kind": kind, **settings}).program
+    said = [line for line in trained_notice(program, 10**6) if "wait" in line]
+
+    layer = program.crossbars[0].layer
+    assert said == [
+        f"{layer}: {kind}: {reads} lines are transferred (reads) for every {every} (every), and a "
+        "chip has to wait for what is more than one line per vector"
+    ] * (reads > 0)
+
+
 def test_a_run_says_that_it_is_too_short_for_its_lines():
     program = job_of("soft_bounds", {"kind": "agad", "chop": 0.02}).program
     total = program.crossbars[0].whole[0]

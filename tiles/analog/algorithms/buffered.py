@@ -13,7 +13,7 @@ from crossmesh.tiles.analog.algorithms.buffered_links import (
 )
 from crossmesh.tiles.analog.algorithms.chain import ChainCell
 from crossmesh.tiles.analog.algorithms.chain_crossbar import Link
-from crossmesh.tiles.analog.algorithms.lines import Lines, lines_of
+from crossmesh.tiles.analog.algorithms.lines import Lines
 from crossmesh.tiles.analog.algorithms.tiki_taka import TikiTaka
 from crossmesh.tiles.analog.cells import Cell, Crossbar
 from crossmesh.tiles.analog.devices.limits import Level
@@ -67,19 +67,20 @@ class TikiTaka2(TikiTaka):
 
     def doubts_of_run(self, cells: Sequence[Cell], site: Site, vectors: int) -> Sequence[str]:
         """Whether the turns of a line are too few to move weights through much of their range."""
-        settings = self.line_settings(0)
-        lines = lines_of(settings, site.shape, site.vectors, site.first, site.whole)
+        waiting, lines = super().doubts_of_run(cells, site, vectors), self.lines(0, site)
         turns = vectors * lines.reads // (lines.every * lines.total)
         writes = max(turns - self.passes_before_writes, 0)
         share = min(writes * self.longest * cells[-1].granularity / (2 * cells[-1].reach), 1)
         if share >= _LEAST_SHARE:
-            return ()
+            return waiting
         unwritten = self.passes_before_writes
         return [
+            *waiting,
             f"{self.kind}: each line has {turns} turn{'s' * (turns != 1)} in this run"
             + (f", of which the first {unwritten} write nothing" if unwritten else "")
             + f", so weights move by at most {100 * share:.2g} % of their range; more epochs, "
-            "reads or longest move them further" + (", and so does a larger chop" * bool(unwritten))
+            "reads or longest move them further"
+            + (", and so does a larger chop" * bool(unwritten)),
         ]
 
     @property

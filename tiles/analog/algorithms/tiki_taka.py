@@ -9,7 +9,7 @@ from crossmesh.common.frozen import Many
 from crossmesh.tiles.analog.algorithms.chain import ChainAlgorithm, ChainCell, factors
 from crossmesh.tiles.analog.algorithms.chain_crossbar import FastRate, Link
 from crossmesh.tiles.analog.algorithms.line_access import LineReader, LineWriter
-from crossmesh.tiles.analog.algorithms.lines import Due, LineSettings, lines_of
+from crossmesh.tiles.analog.algorithms.lines import Due, Lines, LineSettings, lines_of
 from crossmesh.tiles.analog.array import Array, State
 from crossmesh.tiles.analog.cells import Cell, Crossbar, Pair, Pairs
 from crossmesh.tiles.analog.costs import TransferCosts
@@ -105,19 +105,25 @@ class TikiTaka(ChainAlgorithm):
 
     def doubts(self, cells: Sequence[Cell]) -> Sequence[str]:
         """Why weights on such cells will hardly learn by it."""
+        why = symmetry_lacks(cells[0]) if self.needs_symmetry else ""
+        if not why:
+            return ()
+        return [
+            f"{self.kind}: old gradients stay on the fast array of cells {cells[0].kind}, as "
+            f"{why}; sgd or mixed_precision do not need them to go"
+        ]
+
+    def doubts_of_run(self, cells: Sequence[Cell], site: Site, vectors: int) -> Sequence[str]:
+        """Whether more lines of a layer are due than vectors go by."""
         doubts = []
-        if self.needs_symmetry and (why := symmetry_lacks(cells[0])):
-            doubts.append(
-                f"{self.kind}: old gradients stay on the fast array of cells {cells[0].kind}, as "
-                f"{why}; sgd or mixed_precision do not need them to go"
-            )
-        if self.every_counts == "vectors":
-            doubts += [
-                f"{self.kind}: more lines are transferred (reads: {self.reads}) than vectors go by "
-                f"(every: {every}), which a chip has to wait for"
-                for k in range(len(cells) - 1)
-                if self.reads > (every := self.of_link("every", k))
-            ]
+        for k in range(len(cells) - 1):
+            lines = self.lines(k, site)
+            if lines.reads > lines.every:
+                doubts.append(
+                    f"{self.kind}: {lines.reads} lines are transferred (reads) for every "
+                    f"{lines.every} vector{'s' * (lines.every > 1)} (every), and a chip has to "
+                    "wait for what is more than one line per vector"
+                )
         return doubts
 
     def fast(self, cells: Sequence[Cell]) -> FastRate:
@@ -145,18 +151,20 @@ class TikiTaka(ChainAlgorithm):
             in_parallel=self.in_parallel,
         )
 
+    def lines(self, k: int, site: Site) -> Lines:
+        """The turns of the lines of array ``k`` on a tile."""
+        return lines_of(self.line_settings(k), site.shape, site.vectors, site.first, site.whole)
+
     def slots(self, update: UpdateConfig) -> int:
         """Slots of the pulse trains that write a line, given the trains of the tile."""
         return self.write_update(update).length
 
     def costs_of_link(self, k: int, site: Site) -> TransferCosts:
         """What the transfers from array ``k`` cost on a tile."""
-        settings = self.line_settings(k)
-        lines = lines_of(settings, site.shape, site.vectors, site.first, site.whole)
         return TransferCosts(
-            lines=lines.per_vector,
+            lines=self.lines(k, site).per_vector,
             are_read=True,
-            of_outputs=settings.of_outputs,
+            of_outputs=self.line == "bit",
             slots=self.slots(site.update),
             operations=self.operations,
             words=self.moved_words,
@@ -205,19 +213,19 @@ class AddingLink:
     def __init__(
         self, algorithm: TikiTaka, k: int, cell: ChainCell, arrays: Sequence[Crossbar], site: Site
     ) -> None:
-        settings = algorithm.line_settings(k)
-        self.lines = lines_of(settings, site.shape, site.vectors, site.first, site.whole)
+        of_outputs = algorithm.line == "bit"
+        self.lines = algorithm.lines(k, site)
         self.signs: Array | None = None
         self._transfer_rate = algorithm.of_link("transfer_rate", k)
         self._rate_scales = algorithm.rate_scales
         self._reader = LineReader(
-            algorithm.read or site.read, arrays[k], site, of_outputs=settings.of_outputs
+            algorithm.read or site.read, arrays[k], site, of_outputs=of_outputs
         )
         written = site._replace(
             update=algorithm.write_update(site.update), stream=site.stream.of_plane(k + 1)
         )
         self._writer = LineWriter(
-            arrays[k + 1], cell.cells[k + 1].granularity, written, of_outputs=settings.of_outputs
+            arrays[k + 1], cell.cells[k + 1].granularity, written, of_outputs=of_outputs
         )
 
     def move(self, turn: Due, rate: float, fast_rate: float) -> None:
