@@ -5,7 +5,8 @@ import pytest
 
 from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.algorithms import MixedPrecision, TikiTaka, TikiTaka2
-from crossmesh.tiles.analog.algorithms.lines import Lines
+from crossmesh.tiles.analog.algorithms.line_access import LinesWriter, LineWriter
+from crossmesh.tiles.analog.algorithms.lines import Due, Lines
 from crossmesh.tiles.analog.cells import SharedReference
 from crossmesh.tiles.analog.devices import ConstantStep, Pcm, SoftBounds
 from crossmesh.tiles.analog.pulser import Site
@@ -43,8 +44,47 @@ def test_updates_and_writes_have_trains_of_their_own():
 def test_a_line_knows_the_number_of_its_turn(total, reads):
     lines = Lines(total=total, first=1, own=3, every=2, reads=reads, start=2)
     for count in range(60):
-        for turn in lines.due(count):
-            assert lines.number_of(turn.line, lines.first_turn(count)) == turn.number
+        turns = {turn.line: turn.number for turn in lines.due(count)}
+        if turns:
+            runs = lines.runs(lines.first_turn(count))
+            numbers = {at: n + at - start for start, stop, n in runs for at in range(start, stop)}
+            assert turns.items() <= numbers.items()
+            assert sorted(numbers) == list(range(lines.own))
+
+
+@pytest.mark.parametrize("trains", ["stochastic", "deterministic", "counted"])
+@pytest.mark.parametrize("of_outputs", [False, True])
+@pytest.mark.parametrize("turn", [0, 4])
+def test_lines_that_are_written_together_get_what_each_alone_does(trains, of_outputs, turn):
+    """In one call of the array; its last lines may come before its first."""
+    own = SHAPE[of_outputs]
+    lines = Lines(total=12, first=2, own=own, every=1, reads=12, start=1)
+    site = Site(SHAPE, Stream(seed=1, owner=2), UpdateConfig(trains=trains), 1e-6)
+    wanted = np.random.default_rng(0).integers(-4, 5, SHAPE).astype(np.int16)
+    wanted[1] = wanted[:, 2] = 0
+    together, alone = Recorded(), Recorded()
+    step = 0.01
+
+    LinesWriter(together, step, site, lines, of_outputs=of_outputs).by_trains(turn, wanted, step)
+    writer = LineWriter(alone, step, site, of_outputs=of_outputs)
+    for line in range(own):
+        values = (wanted[:, line] if of_outputs else wanted[line]).astype(np.float32)
+        (number,) = (n + line - a for a, b, n in lines.runs(turn) if a <= line < b)
+        writer.by_trains(Due(line, number, 0, is_last=False), values, step)
+
+    assert len(together.calls) == 1
+    np.testing.assert_array_equal(together.sums, alone.sums)
+
+
+class Recorded:
+    """A crossbar that keeps what it is sent."""
+
+    def __init__(self):
+        self.calls, self.sums = [], np.zeros(SHAPE, int)
+
+    def pulse_counts(self, counts, rows, example):
+        self.calls.append(example)
+        self.sums[rows] += counts
 
 
 def test_an_optimiser_steps_as_often_however_vectors_come():

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import add_and_count
-from crossmesh.tiles.analog.algorithms.line_access import LineWriter, let_pass
-from crossmesh.tiles.analog.algorithms.lines import Due, lines_of, pieces
+from crossmesh.tiles.analog.algorithms.line_access import LinesWriter, let_pass
+from crossmesh.tiles.analog.algorithms.lines import lines_of, pieces
 from crossmesh.tiles.analog.array import Array, Factor, State
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.wear import Wear, wear_of
@@ -56,17 +56,17 @@ class AccumulatedCrossbar:
         update = algorithm.write or site.update
         self._below = cell.below.crossbar(site._replace(update=update))
         self._of_outputs = algorithm.line == "bit"
-        self._writer = LineWriter(
-            self._below, cell.below.granularity, site._replace(update=update),
-            of_outputs=self._of_outputs,
-        )  # fmt: skip
         self._lines = lines_of(
             algorithm.line_settings(cell.batch), site.shape, site.vectors, site.first, site.whole
         )
+        self._granularity = algorithm.granularity or cell.below.granularity
+        self._writer = algorithm.write and LinesWriter(
+            self._below, cell.below.granularity, site._replace(update=update), self._lines,
+            of_outputs=self._of_outputs,
+        )  # fmt: skip
         self._cuts = self._lines  # an optimiser steps also when lines of other tiles are due
         if algorithm.optimizer is not None:
             self._cuts = replace(self._lines, first=0, own=self._lines.total)
-        self._granularity = algorithm.granularity or cell.below.granularity
         self._stream = site.stream
         self._shape = site.shape
         rows, columns = site.shape
@@ -160,18 +160,14 @@ class AccumulatedCrossbar:
 
     def _add(self, x: Array, d: Array, rate: float, due: Lit, turn: int) -> None:
         """Add one more outer product, and write the lines that are due."""
-        settings = self._settings
+        longest = self._settings.longest
         any_pulses = add_and_count(
-            self._accumulator, x, d, rate, self._granularity, settings.longest, *due, self._counts
+            self._accumulator, x, d, rate, self._granularity, longest, *due, self._counts
         )
-        if any_pulses and settings.write is None:
-            self._below.pulse_counts(self._counts, slice(0, self._shape[0]), turn)
+        if any_pulses and self._writer:
+            self._writer.by_trains(turn, self._counts, self._granularity)
         elif any_pulses:
-            for line in np.flatnonzero(self._counts.any(axis=1 - self._of_outputs)).tolist():
-                counts = self._counts[:, line] if self._of_outputs else self._counts[line]
-                values = counts.astype(np.float32)
-                one = Due(line, self._lines.number_of(line, turn), 0, is_last=False)
-                self._writer.by_trains(one, values, self._granularity)
+            self._below.pulse_counts(self._counts, slice(0, self._shape[0]), turn)
 
     def _rounded(self, values: Array, bins: int, first_example: int, side: int) -> Array:
         """Vectors on levels between their largest magnitudes."""

@@ -81,11 +81,13 @@ def add_and_count(
 
 @kernel
 def count_coincidences(
-    train: np.uint32,  # of one line
-    others: NDArray[np.uint32],  # (n,) or more: trains of the lines that cross it
-    counts: NDArray[np.int16],  # (n,) pulses of each device, written: above 0 up, below 0 down
+    trains: NDArray[np.uint32],  # (n,) of lines that are driven one after the other
+    others: NDArray[np.uint32],  # (n, m) or more: trains of the lines that cross each of them
+    counts: NDArray[np.int16],  # (n, m) pulses of each device, written: above 0 up, below 0 down
 ) -> None:
-    """What the trains of two sides do to the devices of a line."""
-    for j in range(counts.shape[0]):
-        n = np.int32(popcount(np.uint32(train & others[j] & BITS)))
-        counts[j] = np.int16(n if np.int32(train ^ others[j]) >= np.int32(0) else -n)
+    """What the trains of two sides do to the devices of lines."""
+    for i in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            n = np.int32(popcount(np.uint32(trains[i] & others[i, j] & BITS)))
+            up = np.int32(trains[i] ^ others[i, j]) >= np.int32(0)
+            counts[i, j] = np.int16(n if up else -n)

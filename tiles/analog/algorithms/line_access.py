@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.algorithms.accumulating import count_coincidences
-from crossmesh.tiles.analog.algorithms.lines import Due
+from crossmesh.tiles.analog.algorithms.lines import Due, Lines
 from crossmesh.tiles.analog.array import Array
 from crossmesh.tiles.analog.cells import Crossbar
 from crossmesh.tiles.analog.pulser import Pulser, Site, Trains
@@ -75,7 +75,8 @@ class LineWriter:
             if isinstance(pulses, Trains):
                 sides = pulses.rows[0], pulses.columns[0]
                 line, others = sides[::-1] if self._of_outputs else sides
-                count_coincidences(line[turn.line], others, self._counts)
+                driven = line[turn.line : turn.line + 1]
+                count_coincidences(driven, others[np.newaxis], self._counts[np.newaxis])
                 self.by_counts(turn, self._counts)
             else:
                 every = pulses.counts.T if self._of_outputs else pulses.counts
@@ -90,6 +91,57 @@ class LineWriter:
         else:
             line = slice(turn.line, turn.line + 1)
             self._array.pulse_counts(counts[np.newaxis], line, turn.number)
+
+
+class LinesWriter:
+    """Writes several lines of an array at once, by trains in which one after the other is driven.
+
+    Args:
+        array: The array.
+        granularity: Change of a weight by one of its pulses.
+        site: Its shape and random numbers, and the trains of writes.
+        lines: The turns of its lines.
+        of_outputs: Whether lines are bit lines.
+    """
+
+    def __init__(
+        self, array: Crossbar, granularity: float, site: Site, lines: Lines, *, of_outputs: bool
+    ) -> None:
+        self._array = array
+        self._lines = lines
+        self._of_outputs = of_outputs
+        across = site.shape[not of_outputs]
+        one_line = (across, 1) if of_outputs else (1, across)
+        self._pulser = Pulser(site._replace(shape=one_line), granularity)
+        self._written = np.zeros((site.shape[of_outputs], across), np.int16)
+
+    def by_trains(self, turn: int, counts: NDArray[np.int16], rate: float) -> None:
+        """Add ``rate * counts``.
+
+        Args:
+            turn: Number of the first turn of all lines that are due.
+            counts: ``(rows, cols)``, 0 where no line is due.
+            rate: Change of a weight per count.
+        """
+        wanted = counts.T if self._of_outputs else counts
+        for start, stop, number in self._lines.runs(turn):
+            values = np.ascontiguousarray(wanted[start:stop], np.float32)
+            self._draw(values, rate, number, self._written[start:stop])
+        written = self._written.T if self._of_outputs else self._written
+        everywhere = slice(0, len(counts))
+        self._array.pulse_counts(np.ascontiguousarray(written), everywhere, turn)
+
+    def _draw(self, values: Array, rate: float, number: int, written: NDArray[np.int16]) -> None:
+        """Pulses of consecutive lines, ``(n, across)``, from values of the same shape."""
+        one = np.ones((len(values), 1), np.float32)
+        x, d = (values, one) if self._of_outputs else (one, values)
+        for e, pulses in enumerate(self._pulser.draw(x, d, rate, number)):
+            if isinstance(pulses, Trains):
+                sides = pulses.rows, pulses.columns
+                others, line = sides if self._of_outputs else sides[::-1]
+                count_coincidences(line[:, 0].copy(), others, written)
+            else:
+                written[e] = pulses.counts.ravel()
 
 
 def let_pass(array: Crossbar, shape: tuple[int, int], first: int, n: int) -> None:

@@ -7,6 +7,7 @@ however it is cut into tiles, so a cut changes no turn: a tile has nothing to do
 is due lies on another. Tiles that work in parallel count their own lines instead.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -104,13 +105,25 @@ class Lines:
         n, between = divmod(count - self.start, self.every)
         return None if between or n < 0 else n * self.reads
 
-    def number_of(self, line: int, first: int) -> int:
-        """Number of the turn of a line that is due, if ``first`` is the first turn of all then.
+    def runs(self, first: int) -> list[tuple[int, int, int]]:
+        """The tile's lines, and the number of the turn of those that are due.
 
-        >>> Lines(total=5, first=2, own=3, every=2, reads=2, start=2).number_of(2, first=14)
-        14
+        Args:
+            first: The first turn of all that are due then.
+
+        Returns:
+            First line, one past the last, and the number of the first's turn; numbers rise with
+            lines.
+
+        >>> Lines(total=5, first=2, own=3, every=2, reads=2, start=2).runs(14)
+        [(0, 2, 17), (2, 3, 14)]
         """
-        return first + (self.first + line - first) % self.total
+        wrap = (first - self.first) % self.total
+        cuts = [0, wrap, self.own] if 0 < wrap < self.own else [0, self.own]
+        return [
+            (start, stop, first + (self.first + start - first) % self.total)
+            for start, stop in itertools.pairwise(cuts)
+        ]
 
     def is_due(self, count: int) -> bool:
         """Whether any line of the tile is due then."""

@@ -161,7 +161,8 @@ class AccumulatedCell(UnitCell):
     @property
     def cell_bytes(self) -> int:
         """Bytes of the cell, the numbers beside it, and the counts of a write."""
-        return self.below.cell_bytes + FLOAT_BYTES * self.algorithm.words + 2
+        counts = 2 + 2 * (self.algorithm.write is not None)
+        return self.below.cell_bytes + FLOAT_BYTES * self.algorithm.words + counts
 
     @property
     def words(self) -> int:
