@@ -186,7 +186,7 @@ def test_a_run_says_what_a_weight_takes(algorithm, said):
     ("settings", "reads", "every"),
     [
         ({"every": 2, "reads": 3}, 3, "2 vectors"),
-        ({"every_counts": "examples", "reads": 4}, 4, "1 vector"),
+        ({"every_counts": "examples", "reads": 4}, 4, "vector"),
         ({"every": 10, "reads": 500}, 65, "10 vectors"),  # lines of the first layer
         ({"every": 65, "reads": 500}, 0, ""),
         ({"every": 3, "reads": 3}, 0, ""),
@@ -199,8 +199,8 @@ def test_a_run_says_where_more_lines_are_due_than_vectors_go_by(kind, settings, 
 
     layer = program.crossbars[0].layer
     assert said == [
-        f"{layer}: {kind}: {reads} lines are transferred (reads) for every {every} (every), and a "
-        "chip has to wait for what is more than one line per vector"
+        f"{layer}: {kind}: {reads} lines of A are transferred every {every} (reads, every); a chip "
+        "waits for all that is more than one line per vector"
     ] * (reads > 0)
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Many
 from crossmesh.tiles.analog.algorithms.chain import ChainAlgorithm, ChainCell, factors
-from crossmesh.tiles.analog.algorithms.chain_crossbar import FastRate, Link
+from crossmesh.tiles.analog.algorithms.chain_crossbar import FastRate, Link, array_names
 from crossmesh.tiles.analog.algorithms.line_access import LineReader, LineWriter
 from crossmesh.tiles.analog.algorithms.lines import Due, Lines, LineSettings, lines_of
 from crossmesh.tiles.analog.array import Array, State
@@ -116,13 +116,13 @@ class TikiTaka(ChainAlgorithm):
     def doubts_of_run(self, cells: Sequence[Cell], site: Site, vectors: int) -> Sequence[str]:
         """Whether more lines of a layer are due than vectors go by."""
         doubts = []
-        for k in range(len(cells) - 1):
+        for k, name in enumerate(array_names(len(cells))[:-1]):
             lines = self.lines(k, site)
             if lines.reads > lines.every:
+                often = "vector" if lines.every == 1 else f"{lines.every} vectors"
                 doubts.append(
-                    f"{self.kind}: {lines.reads} lines are transferred (reads) for every "
-                    f"{lines.every} vector{'s' * (lines.every > 1)} (every), and a chip has to "
-                    "wait for what is more than one line per vector"
+                    f"{self.kind}: {lines.reads} lines of {name} are transferred every {often} "
+                    "(reads, every); a chip waits for all that is more than one line per vector"
                 )
         return doubts
 
