@@ -28,13 +28,9 @@ CHANGES: dict[int, tuple[str, ...]] = {
         "which pulses go together follows from the slope of a device's step",
     ),
     6: (
-<<<<<<< HEAD
         "pulses of several examples of a micro-batch go together where it makes no difference",
         "the steps of a recurrent layer are pulsed example by example",
-=======
-        "the steps of a recurrent layer are pulsed example by example",
         "lines that mixed precision writes by trains have the noise of one write",
->>>>>>> 6800b70 (Write the lines of mixed precision by trains all at once, which took a call each)
     ),
 }
 
