@@ -19,8 +19,11 @@ from crossmesh.emulator.executors.links import capacity, pairs
 from crossmesh.emulator.executors.placement import Machine, place, tile_sizes
 from crossmesh.tiles.analog.footprint import tile_bytes
 
-SMALLER = ("data={source: synthetic, inputs: 512, classes: 10, examples: 16, test_examples: 16}",
-           "network=[{kind: linear, outputs: 10, activation: softmax}]")  # fmt: skip
+SMALLER = (
+    "data={source: synthetic, inputs: 512, classes: 10, examples: 16, test_examples: 16}",
+    "network=[{kind: linear, outputs: 16, activation: tanh},"
+    " {kind: linear, outputs: 10, activation: softmax}]",
+)  # two actors, a tile each; fmt: skip
 CELLS = {"constant_step": (), "pcm_3t1c": ("tile.cell={kind: pcm_3t1c}",)}
 LAYERS = {1_024: (16, 4), 10_000: (50, 4)}  # tiles: of a layer in both directions, and layers
 

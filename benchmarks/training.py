@@ -14,8 +14,11 @@ from crossmesh.emulator.executors.executor import Executor
 
 TILINGS = {"one tile per layer": "tile.rows=600", "256 x 256 tiles": "tile.rows=256"}
 EXAMPLES = {1: 2_560, 64: 10_240}  # of a turn, by batch
-AIMS = {("one tile per layer", 1): 5_500.0, ("one tile per layer", 64): 22_000.0}
-RAY_AIMS = {("asynchronous", "one tile per layer", 1): 2_000.0}
+AIMS = {("one tile per layer", 1): 10_000.0, ("one tile per layer", 64): 45_000.0}
+RAY_AIMS = {
+    ("asynchronous", "one tile per layer", 1): 4_000.0,
+    ("sequential", "one tile per layer", 1): 2_500.0,
+}
 QUICK = 16  # so many times fewer examples
 
 

@@ -88,24 +88,6 @@ def store(scratch, constants, w, history, i, first, width):
             history[i, first + j] = scratch[HISTORY, j]
 
 
-@inlined
-def gather(scratch, constants, w, history, parameters, lane, i, j):
-    """Load one device into a lane; ``prepare`` must follow when all lanes are loaded."""
-    for p in range(parameters.place.shape[0]):
-        scratch[p, lane] = value(parameters, p, parameters.place[p], i, j)
-    scratch[W, lane] = w[i, j]
-    if has_history(constants):
-        scratch[HISTORY, lane] = history[i, j]
-
-
-@inlined
-def scatter(scratch, constants, w, history, lane, i, j):
-    """Store what pulses have changed of the device of one lane."""
-    w[i, j] = scratch[W, lane]
-    if has_history(constants):
-        history[i, j] = scratch[HISTORY, lane]
-
-
 @part
 def deviation(scratch, constants, j, w, step, up):
     """Standard deviation of what one pulse does to a device at ``w``, whose mean is ``step``."""

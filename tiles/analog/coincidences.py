@@ -18,6 +18,7 @@ from crossmesh.tiles.analog.chunks import (
     pulse,
     store,
 )
+from crossmesh.tiles.analog.few import move_few, pulsed, set_aside
 from crossmesh.tiles.analog.parameters import Parameters
 from crossmesh.tiles.analog.update import BITS
 
@@ -71,6 +72,8 @@ def apply_trains(
     rows, cols = w.shape
     n_examples = row_trains.shape[0]
     scratch = np.zeros((SCRATCH_ROWS, CHUNK), np.float32)
+    few = np.zeros((SCRATCH_ROWS, CHUNK), np.float32)
+    lines, n_few = np.zeros((2, CHUNK), np.uint32), 0  # of the devices that are set aside
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
     span = min(n_examples, _SPAN)
@@ -127,9 +130,17 @@ def apply_trains(
                     example = first_example + start + e
                     begin[e] = expand(scratch, NOISE, scratch, COUNT, in_order, begin[e], CHUNK)
                     left, draw = pulse(scratch, constants, numbers), 1
+                    if left != NO_PULSES and n_examples == 1:
+                        if n_few + pulsed(scratch) > CHUNK:
+                            move_few(few, w, history, constants, lines, n_few, example, 1, key)
+                            n_few = 0
+                        n_few = set_aside(few, lines, n_few, scratch, i, first)
+                        left = NO_PULSES
                     while left != NO_PULSES:
                         give_normals(scratch, noise, words, chunk, i, example, draw, key)
                         left = pulse(scratch, constants, numbers)
                         draw += 1
                 if loaded:
                     store(scratch, constants, w, history, i, first, width)
+    if n_few:
+        move_few(few, w, history, constants, lines, n_few, first_example, 1, key)

@@ -5,22 +5,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.common.compiled import inlined, kernel, part, use_full_width
-from crossmesh.common.random import CHUNK, normal_at
+from crossmesh.common.compiled import kernel, use_full_width
+from crossmesh.common.random import CHUNK
 from crossmesh.tiles.analog.chunks import (
     COUNT,
     NO_PULSES,
-    NOISE,
     SCRATCH_ROWS,
     SEVERAL,
-    gather,
     give_normals,
     load,
-    prepare,
     pulse,
-    scatter,
     store,
 )
+from crossmesh.tiles.analog.few import gather, move_few
 from crossmesh.tiles.analog.parameters import Parameters
 
 _NOTHING = np.float32(0)
@@ -38,29 +35,6 @@ def pulses_of(counts: NDArray[np.int16]) -> int:
             of_line = np.int32(of_line + (n if n > np.int32(0) else np.int32(-n)))
         pulses += int(of_line)
     return pulses
-
-
-@part
-def _draw_few(few, lines, example, draw, key):
-    """Give every lane the number that its device has in a chunk."""
-    use_full_width()
-    for lane in range(CHUNK):
-        few[NOISE, lane] = normal_at(lines[1, lane], lines[0, lane], example, draw, key[0], key[1])
-
-
-@inlined
-def _move_few(few, w, history, constants, lines, n_few, example, key):
-    """Work off the pulses of the first ``n_few`` lanes, and store their devices."""
-    for lane in range(n_few, CHUNK):
-        few[COUNT, lane] = _NOTHING
-    prepare(few, constants)
-    left, draw = np.uint32(n_few), 0
-    while left != NO_PULSES:
-        _draw_few(few, lines, example, draw, key)
-        left = pulse(few, constants, SEVERAL)
-        draw += 1
-    for lane in range(n_few):
-        scatter(few, constants, w, history, lane, lines[0, lane], lines[1, lane])
 
 
 @kernel
@@ -96,7 +70,7 @@ def apply_counts(
             for j in range(cols):
                 if counts[n, j] != np.int16(0):
                     if n_few == CHUNK:
-                        _move_few(few, w, history, constants, lines, n_few, example, key)
+                        move_few(few, w, history, constants, lines, n_few, example, 0, key)
                         n_few = 0
                     lines[0, n_few], lines[1, n_few] = i, j
                     gather(few, constants, w, history, parameters, n_few, i, j)
@@ -114,4 +88,4 @@ def apply_counts(
                 left = pulse(scratch, constants, SEVERAL)
                 draw += 1
             store(scratch, constants, w, history, i, first, width)
-    _move_few(few, w, history, constants, lines, n_few, example, key)
+    move_few(few, w, history, constants, lines, n_few, example, 0, key)

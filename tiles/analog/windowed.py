@@ -10,16 +10,15 @@ from crossmesh.common.random import CHUNK
 from crossmesh.tiles.analog.chunks import (
     NO_PULSES,
     SCRATCH_ROWS,
-    gather,
     give_normals,
     load,
     prepare,
     pulse,
-    scatter,
     store,
 )
 from crossmesh.tiles.analog.coincidences import count
 from crossmesh.tiles.analog.devices.kernels import depends_on_state
+from crossmesh.tiles.analog.few import gather, scatter
 from crossmesh.tiles.analog.parameters import Parameters
 from crossmesh.tiles.analog.windows import DRAW, LONG, SHORT, take, total
 
