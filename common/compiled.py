@@ -167,6 +167,9 @@ inlined = njit(inline="always", fastmath=FAST, error_model="numpy")
 # whose references would otherwise be counted at every call: 18 times as slow, measured.
 _UNCOUNTED: dict[str, Any] = {"_nrt": False}
 part = njit(**_UNCOUNTED, nogil=True, forceinline=True, fastmath=FAST, error_model="numpy")
+# The same for long functions that are called in several places, each of which would otherwise
+# take as long to compile.
+apart = njit(**_UNCOUNTED, nogil=True, fastmath=FAST, error_model="numpy")
 
 
 @intrinsic

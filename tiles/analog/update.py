@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossmesh.common.compiled import inlined, kernel, popcount, use_full_width
+from crossmesh.common.compiled import apart, inlined, kernel, popcount, use_full_width
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import of_example, philox
 
@@ -118,7 +118,7 @@ def _decide_four(bits, undecided, digits, line, example, block, k0, k1):
     return _decide(bits, undecided, digits, d)
 
 
-@inlined
+@apart
 def _stochastic(out, values, scale, length, number, k0, k1, scratch):
     """Trains whose every slot holds a pulse with probability ``min(1, scale * abs(value))``.
 
@@ -160,7 +160,7 @@ def _stochastic(out, values, scale, length, number, k0, k1, scratch):
     return pulses
 
 
-@inlined
+@apart
 def _deterministic(out, values, scale, length, spread):
     """Trains of ``round(length * min(1, scale * abs(value)))`` pulses, spread out or in a burst."""
     pulses = 0
