@@ -1,7 +1,7 @@
 """The three cycles of one tile against a float32 matrix product of the same size."""
 
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,15 +42,16 @@ READ = ReadConfig(
 def kernels(rounds: int) -> Iterator[Figure]:
     """Each cycle of a tile of 512 x 512 with 64 examples, over the product of the same arrays.
 
-    Weights are spread as a layer of 512 inputs begins, so that few outputs saturate.
+    Weights are spread as a layer of 512 inputs begins, so that few outputs saturate. Errors change
+    their sign from call to call, so that weights stay there.
     """
     x, d, w = layer()
     tile = tile_of(ConstantStep(), w)
     first = count(0, EXAMPLES)  # every call draws noise of its own
 
     def update(cell: Cell) -> Callable[[], None]:
-        pulsed = tile_of(cell, w)
-        return lambda: pulsed.update(x, d, RATE, next(first))
+        pulsed, errors = tile_of(cell, w), cycle((d, -d))
+        return lambda: pulsed.update(x, next(errors), RATE, next(first))
 
     cycles: dict[str, Callable[[], object]] = {
         "product": lambda: x @ w,
