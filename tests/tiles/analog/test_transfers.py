@@ -1,12 +1,14 @@
 """Transfers between arrays: their random numbers, and what they do not depend on."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.algorithms import MixedPrecision, TikiTaka, TikiTaka2
 from crossmesh.tiles.analog.algorithms.line_access import LinesWriter, LineWriter
-from crossmesh.tiles.analog.algorithms.lines import Due, Lines
+from crossmesh.tiles.analog.algorithms.lines import Due, Lines, pieces
 from crossmesh.tiles.analog.cells import SharedReference
 from crossmesh.tiles.analog.devices import ConstantStep, Pcm, SoftBounds
 from crossmesh.tiles.analog.pulser import Site
@@ -50,6 +52,29 @@ def test_a_line_knows_the_number_of_its_turn(total, reads):
             numbers = {at: n + at - start for start, stop, n in runs for at in range(start, stop)}
             assert turns.items() <= numbers.items()
             assert sorted(numbers) == list(range(lines.own))
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 8])
+@pytest.mark.parametrize("start", [0, 1, 3, 7])
+def test_vectors_are_cut_after_those_at_whose_end_a_line_is_due(first, start):
+    several = [
+        Lines(total=7, first=2, own=3, every=2, reads=2, start=start),
+        Lines(total=4, first=0, own=4, every=5, reads=4, start=start),
+    ]
+    for n in range(30):
+        stops = [at for at in range(1, n) if any(lines.is_due(first + at) for lines in several)]
+        cuts = [0, *stops, n]
+
+        assert list(pieces(first, n, *several)) == list(itertools.pairwise(cuts))[: n and None]
+
+
+def test_vectors_between_two_turns_cost_nothing():
+    """A convolution has a thousand vectors in each example."""
+    lines = Lines(total=4, first=0, own=4, every=4 * 10**11, reads=4, start=4 * 10**11)
+
+    cuts = list(pieces(1, 10**12, lines))
+
+    assert cuts == [(0, 4 * 10**11 - 1), (4 * 10**11 - 1, 8 * 10**11 - 1), (8 * 10**11 - 1, 10**12)]
 
 
 @pytest.mark.parametrize("trains", ["stochastic", "deterministic", "counted"])

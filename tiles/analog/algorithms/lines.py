@@ -131,6 +131,12 @@ class Lines:
             return False
         return self.reads == self.total or any(True for _ in self.due(count))
 
+    def counts(self, first: int, last: int) -> Iterator[int]:
+        """Numbers of vectors, from ``first`` to ``last``, at which a line of the tile is due."""
+        begin = max(first, self.start)
+        begin += (self.start - begin) % self.every
+        return (count for count in range(begin, last + 1, self.every) if self.is_due(count))
+
 
 def pieces(first: int, n: int, *lines: Lines) -> Iterator[tuple[int, int]]:
     """Cut ``n`` vectors from number ``first`` on after those at whose end a line is due.
@@ -139,11 +145,11 @@ def pieces(first: int, n: int, *lines: Lines) -> Iterator[tuple[int, int]]:
     >>> list(pieces(1, 7, lines))
     [(0, 2), (2, 5), (5, 7)]
     """
+    stops = {count - first for each in lines for count in each.counts(first + 1, first + n)}
     start = 0
-    for stop in range(1, n + 1):
-        if stop == n or any(each.is_due(first + stop) for each in lines):
-            yield start, stop
-            start = stop
+    for stop in sorted({*stops, n} if n else ()):
+        yield start, stop
+        start = stop
 
 
 def lines_of(
