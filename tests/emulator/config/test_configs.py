@@ -20,6 +20,7 @@ WEIGHTS = {
     "cifar10-vgg8-small": None,
     "shakespeare-gpt": None,
     "shakespeare-gpt-small": None,
+    "shakespeare-gpt-small-ecram": None,
     "shakespeare-lstm": None,
     "shakespeare-lstm-small": None,
 }
