@@ -132,8 +132,8 @@ def _block(beginning: str) -> str:
 
 def _needs_shared(text):
     names = (
-        "mnist", "cifar", "shakespeare", "DIR", "FOLDER", "lenet", "imported", "transfer", "fashion",
-        "train mine.yaml",
+        "mnist", "cifar", "shakespeare", "DIR", "FOLDER", "lenet", "imported", "transfer",
+        "fashion", "train mine.yaml",
     )  # fmt: skip
     if any(name in text for name in names) and not SHARED.is_dir():
         pytest.skip("needs the folder shared/ beside the repository (data sets)")
