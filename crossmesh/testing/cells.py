@@ -247,12 +247,13 @@ class AlgorithmTests:
 
     Attributes:
         algorithm: The algorithm.
-        below: The cell that it trains.
+        below: The cell that it trains: of fewer than 64 steps, so that pulses of several examples
+            never go together, whose noise would depend on the calls that they come in.
         learning_rate: At which a small network learns by it.
     """
 
     algorithm: ClassVar[Any]
-    below: ClassVar[Any] = SoftBounds(step=0.01)
+    below: ClassVar[Any] = SoftBounds(step=0.02)
     learning_rate: ClassVar[float] = 0.05
 
     def config(self, epochs: int) -> RunConfig:
