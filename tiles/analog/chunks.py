@@ -34,7 +34,7 @@ NO_PULSES, SINGLE, SEVERAL = np.uint32(0), np.uint32(1), np.uint32(3)
 # What pulses that go together may differ by; see _pulse_all.
 FAR = np.float32(4)  # standard deviations
 SMALL = np.float32(0.1)
-CURVED = np.float32(0.02)
+_CURVED = np.float32(0.02)
 LEAST_CURVED = np.float32(1e-6)  # so that pulses without noise never go together
 
 _NOTHING = np.float32(0)
@@ -125,7 +125,7 @@ def _pulse_all(scratch, constants):
     Pulses go together where mean and spread then stay within 1 % of what pulse after pulse gives,
     in units of the spread, so never without noise: where no bound is within ``FAR`` deviations,
     and where step and noise change by less than ``SMALL`` from the first pulse to the last. That
-    is accounted for to first order; of the mean, less than ``CURVED`` spreads are left.
+    is accounted for to first order; of the mean, less than ``_CURVED`` spreads are left.
 
     Returns:
         Whether any has more.
@@ -156,7 +156,7 @@ def _pulse_all(scratch, constants):
             half_way = _HALF * more * step
             half = deviation(scratch, constants, j, w + half_way, step * bend, up)
             way, spread = way * bend, root * bend * half
-        together &= abs(way) * curved <= CURVED * spread
+        together &= abs(way) * curved <= _CURVED * spread
         together |= more <= _NOTHING
         way = way if together else step
         spread = spread if together else noise
