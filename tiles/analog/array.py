@@ -131,7 +131,7 @@ class DeviceArray:
         self._apply_counts = specialised(apply_counts, self.constants)
         lower, upper = device.limits
         has_many_steps = upper - lower >= _MANY_STEPS * device.granularity
-        self.has_windows = is_smooth(self.constants) and has_many_steps
+        self.has_windows = is_smooth(self.constants) and has_many_steps and device.has_cycle_noise
         self.parameters = Parameters.packed(values)
         self.state = np.zeros(shape, np.float32)
         self.history = np.zeros(shape, np.float32) if device.has_history else _NONE

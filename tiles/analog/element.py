@@ -34,6 +34,9 @@ class Element(Protocol):
     def moves_one_way(self) -> bool: ...
 
     @property
+    def has_cycle_noise(self) -> bool: ...
+
+    @property
     def has_history(self) -> bool: ...
 
     @property

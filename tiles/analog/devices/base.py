@@ -112,6 +112,11 @@ class Device(Frozen):
         return False
 
     @property
+    def has_cycle_noise(self) -> bool:
+        """Whether two pulses may do something else to a device at the same conductance."""
+        return True
+
+    @property
     def fresh_history(self) -> float:
         """History of a device just after a reset, as ``Functions.remember`` counts."""
         return 0.0

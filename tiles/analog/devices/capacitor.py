@@ -126,6 +126,11 @@ class Capacitor(Without, Device):
         return self.step_v
 
     @property
+    def has_cycle_noise(self) -> bool:
+        """As the config says."""
+        return self.cycle_noise > 0
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Lowest and highest voltage."""
         return self.lower_v, self.upper_v

@@ -76,6 +76,11 @@ class StepDevice(CommonDevice):
         return self.one_way
 
     @property
+    def has_cycle_noise(self) -> bool:
+        """As the config says."""
+        return self.cycle_noise > 0
+
+    @property
     def write_deviation(self) -> float:
         """Write noise in units of ``w``: relative to ``step``, as in aihwkit."""
         return self.write_noise * self.step
