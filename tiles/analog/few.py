@@ -1,4 +1,4 @@
-"""Devices of any place, gathered into the lanes of one chunk, so that few are moved together."""
+"""Devices of any place, gathered into the lanes of one chunk, so that a few are moved together."""
 
 import numpy as np
 

@@ -47,13 +47,11 @@ def _take_others(
     for first in range(0, len(others), CHUNK):
         n_lanes = min(CHUNK, len(others) - first)
         for lane in range(n_lanes):
-            j = others[first + lane]
-            gather(scratch, constants, w, history, parameters, lane, i, j)
-            for e in range(len(trains)):
-                packed[0, e, lane] = columns[e, j]
+            gather(scratch, constants, w, history, parameters, lane, i, others[first + lane])
         for e in range(len(trains)):
-            for lane in range(n_lanes, CHUNK):
-                packed[0, e, lane] = NO_PULSES
+            for lane in range(CHUNK):
+                is_used = lane < n_lanes
+                packed[0, e, lane] = columns[e, others[first + lane]] if is_used else NO_PULSES
         prepare(scratch, constants)
         for e in range(len(trains)):
             numbers = count(scratch, trains[e], packed, 0, e)

@@ -93,7 +93,17 @@ def _slope(scratch, constants, j, w, step, up):
 
 @part
 def _along(scratch, constants, j, n, step, noise, spread, up):
-    """How steps and noise in one direction change on the way of ``n`` pulses, and beyond.
+    """How steps and noise in one direction change on the way of ``n`` pulses.
+
+    Args:
+        scratch: Area of the chunk.
+        constants: Of the model.
+        j: The device.
+        n: Its pulses in this direction.
+        step: Mean change by one of them.
+        noise: Its standard deviation.
+        spread: Standard deviation of what all pulses of both directions do; one more is looked at.
+        up: The direction.
 
     Returns:
         Slope of the step; slope of the variance; by how much the mean may be off; and whether
@@ -120,8 +130,15 @@ def take(scratch, constants, totals, orders, alone):
 
         ``u a + d b + u (u - 1) / 2 a a' + d (d - 1) / 2 b b' + p a b' + q b a'``.
 
+    Args:
+        scratch: Area of the chunk, whose normal numbers are drawn; its conductances are changed.
+        constants: Of the model.
+        totals: Pulses of each device, and
+        orders: their order, as ``total`` writes them.
+        alone: ``(CHUNK,)`` uint32, written: totals of devices that are left alone, 0 for others.
+
     Returns:
-        Whether any device is left alone; ``alone`` says for each.
+        All of ``alone``, or'ed.
     """
     use_full_width()
     any_alone = NO_PULSES
@@ -138,11 +155,11 @@ def take(scratch, constants, totals, orders, alone):
         rough, together = (climb - drop) * LEAST_CURVED, n != NO_PULSES
         if depends_on_state(constants):
             spread = np.sqrt(variance)
-            a, of_a, rough_a, is_even = _along(
+            rise_slope, rise_variance_slope, rise_rough, is_even = _along(
                 scratch, constants, j, ups, rise, rise_noise, spread, True
             )
             together &= is_even | (ups == _NOTHING)
-            b, of_b, rough_b, is_even = _along(
+            fall_slope, fall_variance_slope, fall_rough, is_even = _along(
                 scratch, constants, j, downs, fall, fall_noise, spread, False
             )
             together &= is_even | (downs == _NOTHING)
@@ -151,14 +168,14 @@ def take(scratch, constants, totals, orders, alone):
             up_first, down_first = both + order, both - order
             up_pairs = _HALF * ups * (ups - _ONE)
             down_pairs = _HALF * downs * (downs - _ONE)
-            way += up_pairs * rise * a + down_pairs * fall * b
-            way += up_first * rise * b + down_first * fall * a
-            variance += of_a * (up_pairs * rise + down_first * fall)
-            variance += of_b * (down_pairs * fall + up_first * rise)
-            variance += _TWO * rise_variance * (up_pairs * a + up_first * b)
-            variance += _TWO * fall_variance * (down_pairs * b + down_first * a)
-            change = ups * a + downs * b
-            rough += rough_a + rough_b + (climb - drop) * (change * change * _SIXTH)
+            way += up_pairs * rise * rise_slope + down_pairs * fall * fall_slope
+            way += up_first * rise * fall_slope + down_first * fall * rise_slope
+            variance += rise_variance_slope * (up_pairs * rise + down_first * fall)
+            variance += fall_variance_slope * (down_pairs * fall + up_first * rise)
+            variance += _TWO * rise_variance * (up_pairs * rise_slope + up_first * fall_slope)
+            variance += _TWO * fall_variance * (down_pairs * fall_slope + down_first * rise_slope)
+            change = ups * rise_slope + downs * fall_slope
+            rough += rise_rough + fall_rough + (climb - drop) * (change * change * _SIXTH)
         spread = np.sqrt(max(variance, _NOTHING))
         reach = FAR * spread
         together &= (w + climb + reach < scratch[UPPER, j]) & (w + drop - reach > scratch[LOWER, j])

@@ -14,7 +14,8 @@ from crossmesh.emulator.config.loading import load_cell
 from crossmesh.tiles.analog.array import DeviceArray
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.crossbar import build
-from crossmesh.tiles.analog.devices import PRESETS, JumpTable, Pcm, SoftBounds
+from crossmesh.tiles.analog.devices import PRESETS, ConstantStep, JumpTable, Pcm, SoftBounds
+from crossmesh.tiles.analog.devices.capacitor import Capacitor
 from crossmesh.tiles.analog.devices.jump_table import StepTable
 from crossmesh.tiles.analog.pulser import Pulser, Site
 from crossmesh.tiles.analog.update import UpdateConfig
@@ -227,6 +228,40 @@ def test_devices_that_coincide_have_noise_of_their_own():
     for shifted in (z[1:] * z[:-1], z[:, 1:] * z[:, :-1], z[..., 1:] * z[..., :-1]):
         products = shifted[~np.isnan(shifted)]
         assert abs(products.mean()) < BOUND / math.sqrt(len(products))
+
+
+def test_devices_that_move_by_windows_have_noise_of_their_own():
+    """No two of a window, nor of two, be they moved with it or left alone: every other column."""
+    device = alike(ConstantStep(step=1e-3, cycle_noise=1.0, upper=1, lower=-1))
+    config = UpdateConfig(
+        trains="deterministic", length=1, update_management=False, length_management=False
+    )
+    site = Site((32, 128), Stream(seed=3, owner=0), config, 1e-6)
+    devices, pulser = DeviceArray(device, site), Pulser(site, device.granularity)
+    start = np.zeros(site.shape, np.float32)
+    start[:, 1::2] = 1 - 11e-3  # a bound within 4 deviations of where 4 pulses lead, not within 3
+    x, d = np.ones((4, 32), np.float32), np.ones((4, 128), np.float32)
+    moved = []
+    for first in range(0, 800, 4):
+        devices.write(start)
+        for pulses in pulser.draw(x, d, device.granularity, first):
+            devices.pulse(pulses)
+        moved.append(((devices.state - start).astype(float) / device.step - 4) / 2)
+    z = np.array(moved)
+
+    assert abs(z.std() - 1) < 0.01
+    assert len(np.unique(z[:, :, ::2])) > 0.98 * z[:, :, ::2].size
+    for shifted in (z[1:] * z[:-1], z[:, 1:] * z[:, :-1], z[..., 1:] * z[..., :-1]):
+        assert abs(shifted.mean()) < BOUND / math.sqrt(shifted.size)
+    assert abs((z[..., 1:64] * z[..., 64:-1]).mean()) < BOUND / math.sqrt(z.size / 2)
+
+
+@pytest.mark.parametrize("cls", [ConstantStep, SoftBounds, Capacitor])
+def test_devices_without_cycle_noise_are_not_searched_for_windows(cls):
+    site = Site((1, 1), Stream(seed=0, owner=0), UpdateConfig(), 1e-6)
+
+    assert DeviceArray(cls(), site).has_windows
+    assert not DeviceArray(cls(cycle_noise=0.0), site).has_windows
 
 
 def test_the_key_of_given_counts_is_their_own():
