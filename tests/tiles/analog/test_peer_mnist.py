@@ -19,7 +19,9 @@ NETWORK = (
     "{kind: linear, outputs: 64, activation: tanh}, "
     "{kind: linear, outputs: 10, activation: softmax}]"
 )
+UNREFERENCED = "{kind: soft_bounds, multiplicative_noise: false}"
 SOFT_BOUNDS = "{kind: soft_bounds, multiplicative_noise: false, symmetry_referenced: true}"
+ASYMMETRIC = "{kind: constant_step, asymmetry: 0.1, asymmetry_device_noise: 0.05}"
 # Device and algorithm in the record, rate, and both in our terms.
 CASES = [
     ("ecram", "sgd", 0.02, "{extends: ecram-li-tang-2018}", "{kind: sgd}"),
@@ -27,6 +29,9 @@ CASES = [
     ("ecram", "ttv2", 0.1, "{extends: ecram-li-tang-2018}", "{extends: tiki-taka-2-ecram}"),
     ("softbounds", "ttv1", 0.1, SOFT_BOUNDS, "{extends: tiki-taka}"),
     ("softbounds", "agad", 0.1, SOFT_BOUNDS, "{extends: agad-reram}"),
+    ("softbounds", "mp", 0.02, UNREFERENCED, "{extends: mixed-precision}"),
+    ("constant_asym", "sgd", 0.02, ASYMMETRIC, "{kind: sgd}"),
+    ("constant_asym", "mp", 0.02, ASYMMETRIC, "{extends: mixed-precision}"),
 ]
 
 
