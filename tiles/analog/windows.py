@@ -107,7 +107,7 @@ def _along(scratch, constants, j, n, step, noise, spread, up):
 
     Returns:
         Slope of the step; slope of the variance; by how much the mean may be off; and whether
-        noise changes by less than ``SMALL``.
+        noise changes by less than ``SMALL`` and steps lead in the direction all the way.
     """
     w = scratch[W, j]
     probe = n * step + (spread if up else -spread)
@@ -117,7 +117,9 @@ def _along(scratch, constants, j, n, step, noise, spread, up):
     steeper = _slope(scratch, constants, j, w + probe, there, up) - slope
     of_variance = _TWO * noise * changed / probe if n > _NOTHING else _NOTHING
     rough = abs(_HALF * n * steeper * probe)
-    return slope, of_variance, rough, abs(changed) <= SMALL * noise
+    least = min(step, there) if up else min(-step, -there)
+    is_even = (abs(changed) <= SMALL * noise) & (least >= _NOTHING)
+    return slope, of_variance, rough, is_even
 
 
 @part

@@ -14,7 +14,14 @@ from crossmesh.emulator.config.loading import load_cell
 from crossmesh.tiles.analog.array import DeviceArray
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.crossbar import build
-from crossmesh.tiles.analog.devices import PRESETS, ConstantStep, JumpTable, Pcm, SoftBounds
+from crossmesh.tiles.analog.devices import (
+    PRESETS,
+    ConstantStep,
+    JumpTable,
+    LinearStep,
+    Pcm,
+    SoftBounds,
+)
 from crossmesh.tiles.analog.devices.capacitor import Capacitor
 from crossmesh.tiles.analog.devices.jump_table import StepTable
 from crossmesh.tiles.analog.pulser import Pulser, Site
@@ -47,6 +54,8 @@ SHIPPED = {
 OTHERS = {
     "very noisy": SoftBounds(step=0.05, cycle_noise=8.0, upper=1, lower=-1),
     "steep": SoftBounds(step=0.4, cycle_noise=0.05, upper=1, lower=-1, multiplicative_noise=False),
+    "steps that turn": LinearStep(step=0.005, gamma_up=3, gamma_down=3, upper=0.6, lower=-0.6,
+                                  multiplicative_noise=False),
     "one way": SoftBounds(step=0.02, cycle_noise=1.0, one_way=True, upper=1, lower=0),
     "fresh pcm": Pcm(),
     "table": JumpTable(tables=[
