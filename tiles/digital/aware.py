@@ -43,7 +43,7 @@ class AwareTile(DigitalMatrix):
         assert rule.aware is not None
         self._aware: HardwareAware = rule.aware
         if rule.aware.input_range is not None:
-            read = config.read.model_copy(update={"noise_management": "none"})
+            read = config.read.model_copy(update={"noise_management": "none", "input_range": None})
             config = config.model_copy(update={"read": read})
         super().__init__(config, block, scale, seed, rule, vectors)
         self._is_training = True
@@ -104,7 +104,7 @@ class AwareTile(DigitalMatrix):
         return z
 
     def _errors(self, d: Array) -> Array:
-        return self._scaled(d @ self._held.weights.T)
+        return self._sent_back(self._apart(d) @ self._held.weights.T)
 
     def update(
         self, x: NDArray[np.float32], d: NDArray[np.float32], rate: float, first_example: int

@@ -6,6 +6,7 @@ the update: ``d`` is minus the gradient of the loss, so that a weight changes by
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -53,9 +54,20 @@ class Function(ABC):
     sums_to_one: ClassVar[bool] = False
 
     @property
+    def title(self) -> str:
+        """What it is called in reports: its name in configs, or that of its class."""
+        called = getattr(self, "name", None)
+        return called or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @property
     def work(self) -> float:
         """Operations of a digital unit per number that it takes."""
         return 1.0
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether its value has the numbers of its input as they lie, so that none is copied."""
+        return False
 
     @abstractmethod
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
@@ -83,8 +95,8 @@ class Function(ABC):
             call: As in ``forward``.
 
         Returns:
-            Minus the gradient of the loss with respect to the input, of the input's shape; it may
-            be ``d`` itself.
+            Minus the gradient of the loss with respect to the input, its numbers in their order,
+            whatever the shape; it may be ``d`` itself.
         """
 
 

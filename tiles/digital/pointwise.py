@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from crossmesh.common.compiled import inlined, kernel
+from crossmesh.common.compiled import FAST, inlined, kernel
 from crossmesh.tiles.digital.base import Array, Call, Function
 from crossmesh.tiles.digital.rows import fill
 
@@ -36,15 +37,33 @@ _Q0, _Q1, _Q2, _Q3, _Q4 = (
     )
 )  # fmt: skip
 
+# The largest of a row is the same in any order, so that several numbers are compared at a time.
+_reordered = njit(nogil=True, fastmath=FAST | {"nnan", "nsz", "reassoc"}, error_model="numpy")
+
+
+@inlined
+def _erf(x: Any) -> Any:
+    """Error function."""
+    v = min(max(x, -_LIMIT), _LIMIT)
+    q = v * v
+    p = _P0 + q * (_P1 + q * (_P2 + q * (_P3 + q * (_P4 + q * (_P5 + q * _P6)))))
+    return v * p / (_Q0 + q * (_Q1 + q * (_Q2 + q * (_Q3 + q * _Q4))))
+
 
 @inlined
 def _normal_share(x: Any) -> Any:
     """Distribution function of the standard normal distribution: ``(1 + erf(x / sqrt(2))) / 2``."""
-    v = min(max(x * _SQRT_HALF, -_LIMIT), _LIMIT)
-    q = v * v
-    p = _P0 + q * (_P1 + q * (_P2 + q * (_P3 + q * (_P4 + q * (_P5 + q * _P6)))))
-    erf = v * p / (_Q0 + q * (_Q1 + q * (_Q2 + q * (_Q3 + q * _Q4))))
-    return _HALF + _HALF * erf
+    return _HALF + _HALF * _erf(x * _SQRT_HALF)
+
+
+@kernel
+def error_function(
+    x: Array,  # (n,)
+    out: Array,  # (n,), written
+) -> None:
+    """The error function of every number."""
+    for i in range(x.size):
+        out[i] = _erf(x[i])
 
 
 @kernel
@@ -77,6 +96,26 @@ def _gelu_error(
     error, flat, result = d.reshape(u.size), u.reshape(u.size), bell.reshape(u.size)
     for i in range(flat.size):
         result[i] = error[i] * (_normal_share(flat[i]) + flat[i] * (_DENSITY * result[i]))
+
+
+@_reordered
+def _largest_of_row(u: Array, i: int) -> Any:
+    largest = u[i, 0]
+    for j in range(1, u.shape[1]):
+        largest = max(largest, u[i, j])
+    return largest
+
+
+@kernel
+def _below_largest(
+    u: Array,  # (n, features)
+    out: Array,  # (n, features), written
+) -> None:
+    """Subtract from every number the largest of its row."""
+    for i in range(u.shape[0]):
+        largest = _largest_of_row(u, i)
+        for j in range(u.shape[1]):
+            out[i, j] = u[i, j] - largest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +202,10 @@ class Tanh(Function):
     ) -> Array:
         """``d * (1 - y**2)``."""
         assert y is not None
-        return d * (_ONE - y * y)
+        result: Array = y * y
+        np.subtract(_ONE, result, out=result)
+        result *= d
+        return result
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,9 +218,7 @@ class Sigmoid(Function):
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Logistic function, by way of tanh, which cannot overflow."""
-        np.tanh(inputs[0] * _HALF, out=out)
-        out *= _HALF
-        out += _HALF
+        fill(out, lambda whole: _logistic(inputs[0], whole))
 
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
@@ -199,16 +239,30 @@ class Softmax(Function):
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Shifted by the largest entry, which cannot overflow."""
-        u = inputs[0]
-        np.exp(u - np.maximum.reduce(u, axis=1, keepdims=True), out=out)
-        out /= np.add.reduce(out, axis=1, keepdims=True)
+        fill(out, lambda whole: _softmax(inputs[0], whole))
 
     def backward(
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
     ) -> Array:
         """``y * (d - sum(d * y))``."""
         assert y is not None
-        return y * (d - (d * y).sum(axis=1, keepdims=True))
+        result: Array = d * y
+        np.subtract(d, np.add.reduce(result, axis=1, keepdims=True), out=result)
+        result *= y
+        return result
+
+
+def _logistic(u: Array, out: Array) -> None:
+    np.multiply(u, _HALF, out=out)
+    np.tanh(out, out=out)
+    out *= _HALF
+    out += _HALF
+
+
+def _softmax(u: Array, out: Array) -> None:
+    _below_largest(np.ascontiguousarray(u), out)
+    np.exp(out, out=out)
+    out /= np.add.reduce(out, axis=1, keepdims=True)
 
 
 ACTIVATIONS: dict[str, Function] = {

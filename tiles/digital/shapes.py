@@ -20,10 +20,15 @@ class Flatten(Function):
     positions: int
     features: int
 
+    @property
+    def reshapes(self) -> bool:
+        """Whether nothing is transposed."""
+        return self.positions == 1 or self.features == 1
+
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """``(n * positions, features)`` to ``(n, features * positions)``."""
         x = inputs[0]
-        if self.positions == 1 or self.features == 1:
+        if self.reshapes:
             out[:] = x.reshape(len(out), -1)
             return
         channels = out.reshape(len(out), self.features, self.positions)  # a view, of any out
@@ -33,7 +38,7 @@ class Flatten(Function):
         self, d: Array, index: int, inputs: Sequence[Array], y: Array | None, call: Call
     ) -> Array:
         """The same error, laid out as the input."""
-        if self.positions == 1 or self.features == 1:
+        if self.reshapes:
             return d.reshape(-1, self.features)
         channels = d.reshape(len(d), self.features, self.positions)
         return np.ascontiguousarray(channels.transpose(0, 2, 1)).reshape(-1, self.features)
