@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.registry import Registry
-from crossmesh.tiles.analog import footprint, tile
+from crossmesh.tiles.analog import footprint
 from crossmesh.tiles.analog.array import State
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.warming import warm_up
 
 Array = NDArray[np.float32]
 EMULATED = "emulated"
@@ -152,7 +153,7 @@ class EmulatedTiles:
 
     def warm_up(self, config: TileConfig) -> None:
         """Compile every kernel of such tiles, or find it on disk."""
-        tile.warm_up(config)
+        warm_up(config)
 
     def tile_bytes(self, config: TileConfig, shape: tuple[int, int]) -> int:
         """All that is kept per crosspoint, see ``footprint``."""

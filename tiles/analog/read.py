@@ -1,11 +1,12 @@
 """The read path: what lies between a digital vector and the digital result of a product.
 
-In this order, each part optional: scale the vector by its largest magnitude (noise management),
-DAC, input noise, the product, weight-read noise, output noise, ADC, halve the input and repeat on
-saturation (bound management), scale back. All values are normalised: inputs to the DAC's range,
-conductances to the device's, outputs to their product. Rules and defaults as in aihwkit's
-``IOParameters`` (Gokmen 2017, doi 10.3389/fnins.2017.00538, for both kinds of management). What
-is not finite is NaN at the end, whatever converters lie between, so that it shows in the loss.
+In this order, each part optional: clip the vector to the input range, scale it by its largest
+magnitude (noise management), DAC, input noise, the product, weight-read noise, output noise, ADC,
+halve the input and repeat on saturation (bound management), scale back. Behind the input range all
+values are normalised: inputs to the DAC's range, conductances to the device's, outputs to their
+product. Rules and defaults as in aihwkit's ``IOParameters`` (Gokmen 2017, doi
+10.3389/fnins.2017.00538, for both kinds of management). What is not finite is NaN at the end,
+whatever converters lie between, so that it shows in the loss.
 """
 
 import threading
@@ -53,6 +54,9 @@ class ReadConfig(Frozen):
             and multiplies the result by it [noise_management].
         bound_management: ``iterative`` halves the input of a forward read and repeats it while
             any output reaches the ADC's range. Backward reads saturate [bound_management].
+        input_range: Largest input of a forward read, in units of the network, or null for none.
+            Larger ones are clipped to it, and where there is no noise management every vector is
+            divided by it before the DAC; ``crossmesh calibrate`` finds it [input_range].
         dac: Input converter, or null for none: 7 bits to 1 [inp_res, inp_bound].
         adc: Output converter, or null for none: 9 bits to 12 [out_res, out_bound].
         input_noise: Standard deviation added to every driven line [inp_noise].
@@ -70,6 +74,7 @@ class ReadConfig(Frozen):
 
     noise_management: Literal["none", "abs_max"] = "abs_max"
     bound_management: Literal["none", "iterative"] = "iterative"
+    input_range: float | None = Field(None, gt=0)
     dac: Converter | None = Converter(bits=7, range=1.0)
     adc: Converter | None = Converter(bits=9, range=12.0)
     input_noise: float = Field(0.0, ge=0)
@@ -83,7 +88,8 @@ class ReadConfig(Frozen):
     def is_ideal(self) -> bool:
         """Whether the read path changes nothing."""
         noise = self.input_noise or self.weight_noise or self.output_noise
-        return self.dac is None and self.adc is None and not noise
+        is_bare = self.dac is None and self.adc is None and self.input_range is None
+        return is_bare and not noise
 
     @property
     def largest_reduction(self) -> float:
@@ -98,12 +104,14 @@ class DriveSettings(NamedTuple):
 
     Attributes:
         is_managed: Whether each vector is divided by its largest magnitude.
+        limit: Largest input, of which larger ones are clipped; infinite: there is none.
         step: Step of the DAC; 0: there is none.
         bound: Range of the DAC.
         input_noise: Standard deviation added to every line.
     """
 
     is_managed: bool
+    limit: float
     step: float
     bound: float
     input_noise: float
@@ -137,6 +145,7 @@ def drive(
     driven: NDArray[np.float32],  # (examples, lines), written: what the lines are driven with
     scale: NDArray[np.float32],  # (examples,), written: what the outputs are multiplied by
     is_managed: bool,
+    limit: float,  # of the inputs, infinite: none
     step: float,  # of the DAC; 0: there is none
     bound: float,  # of the DAC
     input_noise: float,
@@ -148,7 +157,7 @@ def drive(
     """Scale, convert and perturb input vectors; one that is not finite gets a scale of NaN."""
     use_full_width()
     inverse_step = np.float32(1 / step) if step > 0 else np.float32(0)
-    step32, limit = np.float32(step), np.float32(bound)
+    step32, top, range32 = np.float32(step), np.float32(bound), np.float32(limit)
     noise = np.empty(CHUNK, np.float32)
     words = np.empty(CHUNK // 2, np.uint32)
     for e in range(x.shape[0]):
@@ -159,13 +168,15 @@ def drive(
         if most >= _INFINITE:
             alpha = np.float32(np.nan)
         elif is_managed:
-            alpha = np.int32(most).view(np.float32) * np.float32(reduction)
+            alpha = min(np.int32(most).view(np.float32), range32) * np.float32(reduction)
+        elif limit < np.inf:
+            alpha = range32 * np.float32(reduction)
         scale[e] = alpha
         factor = np.float32(1) / alpha if alpha >= _SMALLEST else np.float32(0)
         for i in range(x.shape[1]):
-            v = x[e, i] * factor
+            v = min(max(x[e, i], -range32), range32) * factor
             if step > 0:
-                v = np.rint(min(max(v, -limit), limit) * inverse_step) * step32
+                v = np.rint(min(max(v, -top), top) * inverse_step) * step32
             driven[e, i] = v
         if input_noise > 0:
             for chunk in range((x.shape[1] + CHUNK - 1) // CHUNK):
@@ -297,20 +308,19 @@ class Reader:
 
     Args:
         config: The periphery.
-        repeats_on_saturation: Whether bound management applies in this direction.
+        forward: Whether word lines are driven: bound management and the input range are for that.
     """
 
-    def __init__(self, config: ReadConfig, *, repeats_on_saturation: bool) -> None:
+    def __init__(self, config: ReadConfig, *, forward: bool) -> None:
         self.ideal = config.is_ideal
         self._largest_reduction = config.largest_reduction
         self._repeats = (
-            repeats_on_saturation
-            and config.bound_management == "iterative"
-            and self._largest_reduction >= 1
+            forward and config.bound_management == "iterative" and self._largest_reduction >= 1
         )
         dac, adc = config.dac, config.adc
         self._drive = DriveSettings(
             is_managed=config.noise_management == "abs_max",
+            limit=config.input_range if forward and config.input_range else np.inf,
             step=dac.step if dac else 0.0,
             bound=dac.range if dac else 0.0,
             input_noise=float(config.input_noise),

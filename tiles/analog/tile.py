@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from crossmesh.common.frozen import Frozen
+from crossmesh.common.frozen import Frozen, Many
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.tiles.analog.array import State, state_digest
 from crossmesh.tiles.analog.block import Block
@@ -37,6 +37,8 @@ class TileConfig(Frozen):
         update: Settings of the update cycle.
         weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
             layer's largest initial weight takes half of what a typical cell reaches.
+        line_scales: Of one layer: a factor of ``weight_scale`` for every bit line of its matrices,
+            by which digital units multiply behind the ADCs; ``crossmesh calibrate`` finds them.
         bias: Where the bias of a layer lies. ``line``: on one more word line, driven at 1, so that
             noise management scales smaller inputs by 1 as well. ``digital``: in the digital unit,
             which adds it behind the ADCs, as is aihwkit's default.
@@ -50,6 +52,7 @@ class TileConfig(Frozen):
     read: ReadConfig = ReadConfig()
     update: UpdateConfig = UpdateConfig()
     weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
+    line_scales: Many[Annotated[float, Field(gt=0, le=1e6)]] | None = None
     bias: Literal["line", "digital"] = "digital"
     example_s: float = Field(EXAMPLE_S, gt=0)
 
@@ -105,12 +108,13 @@ class Tile:
         self.crossbar: Crossbar = config.cell.crossbar(
             site_of(config, block, scale=scale, seed=seed, vectors=vectors)
         )
-        self._forward = Reader(config.read, repeats_on_saturation=True)
-        self._backward = Reader(config.read, repeats_on_saturation=False)
+        self._forward = Reader(config.read, forward=True)
+        self._backward = Reader(config.read, forward=False)
         self._training_keys = self._keys(Purpose.FORWARD_INPUT, Purpose.FORWARD_OUTPUT)
         self._backward_keys = self._keys(Purpose.BACKWARD_INPUT, Purpose.BACKWARD_OUTPUT)
         self._forward_keys = self._training_keys
-        self._scale = np.float32(scale)
+        self._lines = lines_of(config, block)
+        self._scale = np.float32(scale) if self._lines is None else scale * self._lines
         self._vectors = vectors
         self._wires = wires_of(config, block.shape)
         self._aged: Aged | None = None
@@ -147,7 +151,9 @@ class Tile:
             ``(examples, cols)`` partial sums in units of the network.
         """
         y = self._forward.product(x, self._cells(), first_example, self._forward_keys)
-        return self._scaled(y)
+        if self.scale != 1.0 or self._lines is not None:
+            y *= self._scale
+        return y
 
     def backward(self, d: NDArray[np.float32], first_example: int) -> NDArray[np.float32]:
         """Backward cycle: a product with the transposed matrix by the bit lines.
@@ -161,8 +167,8 @@ class Tile:
         """
         weights, variance, lost = self._cells(backward=True)
         cells = Cells(weights.T, None if variance is None else variance.T, lost)
-        z = self._backward.product(d, cells, first_example, self._backward_keys)
-        return self._scaled(z)
+        z = self._backward.product(self._apart(d), cells, first_example, self._backward_keys)
+        return self._sent_back(z)
 
     def update(
         self, x: NDArray[np.float32], d: NDArray[np.float32], rate: float, first_example: int
@@ -175,7 +181,9 @@ class Tile:
             rate: Learning rate, in units of the network's weights.
             first_example: Number of the first example, which keys the noise.
         """
-        self.crossbar.update(x, d, rate / self.scale, first_example)
+        self.crossbar.update(
+            x, d if self._lines is None else d / self._lines, rate / self.scale, first_example
+        )
         self._changed()
 
     def write(self, weights: NDArray[np.float32]) -> None:
@@ -248,10 +256,15 @@ class Tile:
         """sha256 of the device state: names, shapes and bits."""
         return state_digest(self.crossbar.state())
 
-    def _scaled(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _apart(self, d: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Errors ``(examples, cols)`` as they drive bit lines of their own scales."""
+        return d if self._lines is None else d * self._lines
+
+    def _sent_back(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sums ``(examples, rows)`` of such errors in units of the network, changed in place."""
         if self.scale != 1.0:
-            y *= self._scale
-        return y
+            z *= np.float32(self.scale)
+        return z
 
 
 def site_of(
@@ -271,28 +284,16 @@ def site_of(
     )
 
 
+def lines_of(config: TileConfig, block: Block) -> NDArray[np.float32] | None:
+    """``(cols,)`` factors of the scale of a tile's bit lines, or None if they have the same."""
+    if config.line_scales is None:
+        return None
+    return np.array(config.line_scales[slice(*block.col_range)], np.float32)
+
+
 def wires_of(config: TileConfig, shape: tuple[int, int]) -> Wires | None:
     """The wires of a tile of ``shape``, or None if they have no resistance."""
     read = config.read
     if not read.wire_resistance:
         return None
     return Wires(read.wire_resistance, read.wire_model, shape, config.cell.largest_conductance)
-
-
-def warm_up(config: TileConfig, seed: int = 0) -> None:
-    """Run every cycle once on a small tile, so that its kernels are compiled and cached.
-
-    Wires are solved exactly whatever their model, since a state may ask for it, and in both ways.
-    The first time takes seconds; processes that start later find the kernels on disk.
-    """
-    wired = bool(config.read.wire_resistance)
-    if wired:
-        read = config.read.model_copy(update={"wire_model": "exact"})
-        config = config.model_copy(update={"read": read})
-    tile = Tile(config, Block(tile=0, layer="", row=0, col=0, shape=(3, 3)), 1.0, seed)
-    x = np.full((1, 3), 0.5, np.float32)
-    for examples in (1, math.inf)[: 1 + wired]:
-        tile.begin(None, examples)
-        tile.forward(x, 0)
-        tile.backward(x, 0)
-        tile.update(x, x, 0.01, 0)

@@ -32,6 +32,7 @@ noiseless_configs = st.builds(
     ReadConfig,
     noise_management=st.sampled_from(["none", "abs_max"]),
     bound_management=st.sampled_from(["none", "iterative"]),
+    input_range=st.sampled_from([None, 0.29, 0.83]),
     dac=converters,
     adc=converters,
     output_noise=st.just(0.0),
@@ -44,7 +45,7 @@ def draw(seed, *shape):
 
 
 def read(config, x, weights, *, first_example=0, backward=False):
-    reader = Reader(config, repeats_on_saturation=not backward)
+    reader = Reader(config, forward=not backward)
     return reader.product(x, Cells(weights), first_example, KEYS)
 
 

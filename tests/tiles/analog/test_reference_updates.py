@@ -266,7 +266,7 @@ def our_reads(case, n):
     vector, weights, outputs = recorded_read(case)
     reader = Reader(
         read_config(read_cases()[case]["changes"]),
-        repeats_on_saturation=case.endswith("/forward"),
+        forward=case.endswith("/forward"),
     )
     keys = np.stack([STREAM.key(Purpose.FORWARD_INPUT), STREAM.key(Purpose.FORWARD_OUTPUT)])
     y = reader.product(np.tile(vector, (n, 1)), Cells(weights), 0, keys).astype(float)

@@ -26,7 +26,7 @@ class LineReader:
         self, config: ReadConfig, array: Crossbar, site: Site, *, of_outputs: bool
     ) -> None:
         unmanaged = {"noise_management": "none", "bound_management": "none"}
-        self._reader = Reader(config.model_copy(update=unmanaged), repeats_on_saturation=False)
+        self._reader = Reader(config.model_copy(update=unmanaged), forward=False)
         self._array = array
         self._of_outputs = of_outputs
         keys = [site.stream.key(Purpose.TRANSFER_READ, part) for part in range(2)]
