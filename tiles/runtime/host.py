@@ -87,7 +87,7 @@ class TileHost:
         self._tile_s: dict[int, float] | None = None  # where operations are timed
         self._channels = channels
         self._binder = Binder(
-            self.program, self._seed, self.tiles, self._feeds, channels, self._count
+            self.program, self._seed, self.tiles, self._feeds, channels, lambda: self.meter
         )
         self._bound: dict[Schedule, Steps] = {}
         self._run_s, self._operations, self._began = 0.0, 0, 0.0
@@ -102,7 +102,7 @@ class TileHost:
             watch: Called after every micro-batch's loss, where the loss is computed.
 
         Returns:
-            What was measured, where the loss is computed.
+            What was measured or kept, where the loss is computed.
         """
         self.meter = meter = Meter(span.log_every, span.measured, self.program.outputs)
         for number, tile in self.tiles.items():
@@ -128,7 +128,7 @@ class TileHost:
                 raise TileError(f"{self._describe(action)}: {error}") from error
         if span.is_last:
             meter.cut()
-        return Outcome(meter.rows, meter.sums)
+        return Outcome(meter.rows, meter.sums, meter.outputs_kept)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -157,9 +157,6 @@ class TileHost:
         """Begin or end to time operations; seconds of each tile since this began."""
         seconds, self._tile_s = self._tile_s or {}, {} if on else None
         return seconds
-
-    def _count(self, loss: float, correct: int, n: int) -> None:
-        self.meter.add(loss, correct, n)
 
     def _describe(self, action: Action | None) -> str:
         if isinstance(action, Operation):
@@ -270,6 +267,7 @@ class TileHost:
 
     def _report(self, tile: Holder) -> TileReport:
         w, block = tile.weights, tile.block
+        w = w[np.isfinite(w)] if w.size and not np.isfinite(w).all() else w  # masks are infinite
         return TileReport(
             tile=block.tile,
             layer=block.layer,

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.runtime.program import NOTHING, Kind, Sums
 
@@ -27,15 +30,17 @@ class Measurement(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Metrics of a span, from the host that computes the loss.
+    """Metrics of a span, or its outputs, from the host that computes the loss.
 
     Attributes:
         rows: Rows of the metrics.
         rest: What was measured since the last row.
+        outputs: ``(examples * positions, n)`` outputs of a span that keeps them.
     """
 
     rows: list[Measurement]
     rest: Sums
+    outputs: NDArray[np.float32] | None = None
 
 
 class HostReport(NamedTuple):
@@ -124,6 +129,7 @@ class Meter:
         started: When the span began.
         rows: Rows so far.
         examples: Examples of the span so far.
+        kept: Outputs of the micro-batches so far, of a span that keeps them.
     """
 
     log_every: int
@@ -132,6 +138,7 @@ class Meter:
     started: float = field(default_factory=time.perf_counter)
     rows: list[Measurement] = field(default_factory=list)
     examples: int = 0
+    kept: list[NDArray[np.float32]] = field(default_factory=list)
 
     @property
     def progress(self) -> Progress:
@@ -147,12 +154,31 @@ class Meter:
         return self.sums.correct / (self.sums.examples * self.outputs)
 
     def add(self, loss: float, correct: int, n: int) -> None:
-        """Count one micro-batch."""
+        """Count one micro-batch.
+
+        Raises:
+            ValueError: If the loss is not finite.
+        """
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss must be finite, got {loss} after {self.examples} examples; "
+                "a smaller training.learning_rate may help"
+            )
         before = self.sums
         self.sums = Sums(before.loss + loss, before.correct + correct, before.examples + n)
         self.examples += n
         if self.sums.examples >= self.log_every:
             self.cut()
+
+    def keep(self, outputs: NDArray[np.float32], n: int) -> None:
+        """Keep the outputs of one micro-batch of ``n`` examples."""
+        self.kept.append(outputs)
+        self.examples += n
+
+    @property
+    def outputs_kept(self) -> NDArray[np.float32] | None:
+        """Outputs of all micro-batches, if they were kept."""
+        return np.concatenate(self.kept) if self.kept else None
 
     def cut(self) -> None:
         """End a row, if it has any examples."""

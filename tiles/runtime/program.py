@@ -211,6 +211,7 @@ class Span:
         log_every: Examples between two rows of the metrics.
         measured: What was measured since the last row, before this span.
         is_last: Whether the rest becomes a row, since an epoch ends with the span.
+        keeps_outputs: Whether outputs are kept and given back in place of a loss, without targets.
     """
 
     schedule: Schedule
@@ -225,6 +226,7 @@ class Span:
     measured: Sums = NOTHING
     is_last: bool = True
     rates: tuple[float, ...] = ()
+    keeps_outputs: bool = False
 
     @property
     def n_micro_batches(self) -> int:

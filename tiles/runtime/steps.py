@@ -4,10 +4,9 @@ A step is a function of (micro-batch, number of its first example, span). Steps 
 in stores, one per value, and the last use frees a value, so memory follows the schedule.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,19 +27,18 @@ from crossmesh.tiles.digital import (
     learn_bias,
 )
 from crossmesh.tiles.digital.base import NO_PARAMETERS
+from crossmesh.tiles.runtime.adding import Array, Get, Part, added
 from crossmesh.tiles.runtime.holders import Holder
 from crossmesh.tiles.runtime.joined import Joined, joined_updates
+from crossmesh.tiles.runtime.measure import Meter
 from crossmesh.tiles.runtime.plan import Action, Place, Receive, SendMessage, takes_of, uses
 from crossmesh.tiles.runtime.program import UPDATES, Operation, Program, Span, Value
 
 T = TypeVar("T")
-Array = NDArray[np.float32]
 Store = dict[int, Array]  # a value by micro-batch
-Get = Callable[[int], Array]
 Step = Callable[[int, int, Span], None]
 Compute = Callable[[int, int, Span], Array]  # a step before what it makes is stored
 Steps = list[list[list[tuple[Action, Step]]]]  # by phase and stage
-Count = Callable[[float, int, int], None]
 
 
 class Feed(Protocol):
@@ -55,22 +53,6 @@ class Feed(Protocol):
         ...
 
 
-class _Part(NamedTuple):
-    """A step's way to one of its inputs, and what part of the result it is for.
-
-    Attributes:
-        get: The columns and positions by micro-batch.
-        at: First column of the result.
-        at_position: First position of the result.
-        positions: Vectors per example.
-    """
-
-    get: Get
-    at: int
-    at_position: int
-    positions: int
-
-
 class Binder:
     """Binds the actions of one host to its tiles, feeds and channels, and to the stores between.
 
@@ -80,7 +62,7 @@ class Binder:
         tiles: The host's tiles and digital memories, by number.
         feeds: Sources of examples, by ``train`` and ``test``.
         channels: Connections to the other hosts, or None if there are none.
-        count: Called with the loss, the hits and the size of every micro-batch.
+        meter: The meter of the running span, which sums up losses or keeps outputs.
 
     Attributes:
         channel_s: Wall seconds within sends and receives, with what they waited.
@@ -93,14 +75,14 @@ class Binder:
         tiles: Mapping[int, Holder],
         feeds: Mapping[str, Feed],
         channels: Channels | None,
-        count: Count,
+        meter: Callable[[], Meter],
     ) -> None:
         self._program = program
         self._seed = seed
         self._tiles = tiles
         self._feeds = feeds
         self._channels = channels
-        self._count = count
+        self._meter = meter
         self.channel_s = 0.0
         self._stores: dict[Value, Store] = {}
         self._early: dict[tuple[int, int], Array] = {}
@@ -134,7 +116,7 @@ class Binder:
                 if take.positions is not None:
                     get = _positions_of(get, take.positions, height)
                     height = take.positions[1] - take.positions[0]
-                parts.append(_Part(get, take.at, take.at_position, height))
+                parts.append(Part(get, take.at, take.at_position, height))
             stored = not isinstance(action, Operation) or action.gives in last
             steps[place[0]][place[1]].append((action, self._bind(action, parts, stored=stored)))
         return steps
@@ -142,7 +124,7 @@ class Binder:
     def _store(self, value: Value) -> Store:
         return self._stores.setdefault(value, {})
 
-    def _bind(self, action: Action, parts: Sequence[_Part], *, stored: bool) -> Step:
+    def _bind(self, action: Action, parts: Sequence[Part], *, stored: bool) -> Step:
         if isinstance(action, Receive):
             return self._bind_receive(action)
         if isinstance(action, SendMessage):
@@ -162,42 +144,40 @@ class Binder:
     def _feed(self, span: Span) -> Feed:
         return self._feeds["train" if span.evaluation is None else "test"]
 
-    def _bind_input(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_input(self, op: Operation, parts: Sequence[Part]) -> Compute:
         def take(m: int, first: int, span: Span) -> Array:
             start, stop = span.examples(m)
             return self._feed(span).inputs(span.epoch, span.first + start, span.first + stop)
 
         return take
 
-    def _bind_loss(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_loss(self, op: Operation, parts: Sequence[Part]) -> Compute:
         loss, y = self._program.loss, parts[0].get
 
         def evaluate(m: int, first: int, span: Span) -> Array:
             start, stop = span.examples(m)
             feed, outputs = self._feed(span), y(m)
+            if span.keeps_outputs:
+                self._meter().keep(outputs, stop - start)
+                return outputs
             targets = feed.targets(span.epoch, span.first + start, span.first + stop)
             value, d = loss.evaluate(outputs, targets)
-            if not math.isfinite(value):
-                raise ValueError(
-                    f"the loss must be finite, got {value} after {start} examples; "
-                    "a smaller training.learning_rate may help"
-                )
-            self._count(value, loss.count_correct(outputs, targets), stop - start)
+            self._meter().add(value, loss.count_correct(outputs, targets), stop - start)
             return d
 
         return evaluate
 
     # Tiles
 
-    def _bind_read(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_read(self, op: Operation, parts: Sequence[Part]) -> Compute:
         read, number, x = self._array(op).forward, self._numbering(op), _contiguous(parts[0].get)
         return self._seeing(op, lambda m, first, span: read(x(m), number(m, first, span)))
 
-    def _bind_read_back(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_read_back(self, op: Operation, parts: Sequence[Part]) -> Compute:
         read, number, d = self._array(op).backward, self._numbering(op), _contiguous(parts[0].get)
         return self._seeing(op, lambda m, first, span: read(d(m), number(m, first, span)))
 
-    def _bind_pulse(self, op: Operation, parts: Sequence[_Part]) -> Step:
+    def _bind_pulse(self, op: Operation, parts: Sequence[Part]) -> Step:
         update, number = self._array(op).update, self._numbering(op)
         joined = self._joined.get(op.tile)
         x, d = (_contiguous(part.get) for part in parts)
@@ -265,20 +245,20 @@ class Binder:
 
     # Digital units
 
-    def _bind_sum(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_sum(self, op: Operation, parts: Sequence[Part]) -> Compute:
         if not self._program.has_digital_bias(op):
             return self._bind_join(op, parts)
         parameters, width = self._memory(op).parameters, op.width
 
         def add(m: int, first: int, span: Span) -> Array:
-            out = _sum(parts, m, op)
+            out = added(parts, m, op)
             add_bias(out[:, :width], parameters)
             return out
 
         return add
 
-    def _bind_join(self, op: Operation, parts: Sequence[_Part]) -> Compute:
-        return lambda m, first, span: _sum(parts, m, op)
+    def _bind_join(self, op: Operation, parts: Sequence[Part]) -> Compute:
+        return lambda m, first, span: added(parts, m, op)
 
     _bind_gather = _bind_join
 
@@ -295,10 +275,12 @@ class Binder:
         seed = self._seed
         return lambda first, span: Call(first, span.evaluation is None, seed, parameters)
 
-    def _bind_compute(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_compute(self, op: Operation, parts: Sequence[Part]) -> Compute:
         function, call, width = self._program.functions[op.node], self._call(op), op.width
         gets = [_contiguous(part.get) for part in parts]
         height = parts[0].positions
+        if function.reshapes and not op.has_ones:
+            return lambda m, first, span: gets[0](m).reshape(-1, width)
 
         def compute(m: int, first: int, span: Span) -> Array:
             inputs = [get(m) for get in gets]
@@ -311,19 +293,19 @@ class Binder:
 
         return compute
 
-    def _bind_derive(self, op: Operation, parts: Sequence[_Part]) -> Compute:
+    def _bind_derive(self, op: Operation, parts: Sequence[Part]) -> Compute:
         function, call, index = self._program.functions[op.node], self._call(op), op.index
         d, *rest = (_contiguous(part.get) for part in parts)
         y = rest.pop() if function.needs_output else None
 
         def derive(m: int, first: int, span: Span) -> Array:
             error, inputs = d(m), [get(m) for get in rest]
-            output = None if y is None else y(m)
-            return function.backward(error, index, inputs, output, call(first, span))
+            given = error, index, inputs, None if y is None else y(m), call(first, span)
+            return function.backward(*given).reshape(-1, op.width)
 
         return derive
 
-    def _bind_learn(self, op: Operation, parts: Sequence[_Part]) -> Step:
+    def _bind_learn(self, op: Operation, parts: Sequence[Part]) -> Step:
         memory = self._memory(op)
         learner = memory.learner
         if self._program.has_digital_bias(op):
@@ -346,7 +328,7 @@ class Binder:
 
     # Messages
 
-    def _bind_send(self, action: SendMessage, parts: Sequence[_Part]) -> Step:
+    def _bind_send(self, action: SendMessage, parts: Sequence[Part]) -> Step:
         edge, channels = action.edge, self._channels
         assert channels is not None
 
@@ -428,23 +410,3 @@ def _positions_of(whole: Get, positions: tuple[int, int], height: int) -> Get:
 def _contiguous(get: Get) -> Get:
     """The same for kernels and functions, whose bits may depend on how arrays lie in memory."""
     return lambda m: np.ascontiguousarray(get(m))
-
-
-def _sum(parts: Sequence[_Part], m: int, op: Operation) -> Array:
-    """Add values at their columns and positions, in the order of the program."""
-    arrays = [part.get(m) for part in parts]
-    if len(arrays) == 1 and arrays[0].shape[1] == op.columns and parts[0].positions == op.positions:
-        return np.ascontiguousarray(arrays[0])  # a view would keep all of the other value
-    examples = arrays[0].shape[0] // parts[0].positions
-    out = np.zeros((examples * op.positions, op.columns), np.float32)
-    for part, array in zip(parts, arrays, strict=True):
-        at, width = part.at, array.shape[1]
-        if part.positions == op.positions:
-            out[:, at : at + width] += array
-        else:
-            first = part.at_position
-            some = out.reshape(examples, op.positions, -1)[:, first : first + part.positions]
-            some[..., at : at + width] += array.reshape(examples, part.positions, width)
-    if op.has_ones:
-        out[:, op.width] = 1
-    return out
