@@ -174,6 +174,38 @@ class MultiHead(nn.Module):
         return self.head(x + self.attention(x, x, x, need_weights=self.weights)[0])
 
 
+class BothWays(nn.Module):
+    """A tagger of characters that reads them in both directions."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(TOKENS, 8)
+        self.recurrent = nn.LSTM(8, 6, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(self.recurrent(self.embedding(x))[0])
+
+
+class Vision(nn.Module):
+    """A transformer of patches with a class token."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, FEATURES, 4, 4)
+        self.token = nn.Parameter(torch.randn(1, 1, FEATURES))
+        self.positions = nn.Parameter(torch.randn(1, 10, FEATURES))
+        self.block = nn.TransformerEncoderLayer(
+            FEATURES, 4, 24, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.head = nn.Linear(FEATURES, 5)
+
+    def forward(self, x):
+        y = self.patches(x).flatten(2).transpose(1, 2)
+        y = torch.cat([self.token.expand(x.size(0), -1, -1), y], 1) + self.positions
+        return self.head(self.block(y)[:, 0])
+
+
 def mlp():
     return nn.Sequential(
         *(nn.Linear(7, 9), nn.ReLU(), nn.LayerNorm(9)),
@@ -193,6 +225,8 @@ MODELS = {
     "nanogpt": (NanoGpt, None),
     "nanogpt-by-hand": (lambda: NanoGpt(fused=False), None),
     "encoder": (Encoder, None),
+    "both-ways": (BothWays, None),
+    "vision": (Vision, (3, 12, 12)),
     "multihead": (MultiHead, (STEPS, FEATURES)),
     "multihead-weights": (lambda: MultiHead(weights=True), (STEPS, FEATURES)),
 }

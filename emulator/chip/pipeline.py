@@ -8,6 +8,7 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from crossmesh.emulator.chip.digital_work import COMPUTED, CYCLES, title_of
 from crossmesh.emulator.chip.line_work import TileResource, line_work
 from crossmesh.emulator.chip.optimizer_work import last_updates, optimizer_work
 from crossmesh.emulator.chip.tasks import STEP, TRANSFER, Step
@@ -30,6 +31,7 @@ class Pipeline:
         kinds: Contents of each message: activation, partial sum, gradient or error.
         events: Number of events per example: a count by component for every tile.
         pulses: Pulses on the lines of each tile per example that are among them.
+        digital: Operations of digital units per example, by what they compute.
         place: Node of the interconnect that each tile lies at.
     """
 
@@ -38,6 +40,7 @@ class Pipeline:
     kinds: tuple[str, ...]
     events: tuple[Counter[str], ...]
     pulses: tuple[int, ...]
+    digital: Counter[str]
     place: tuple[int, ...]
 
 
@@ -50,9 +53,6 @@ def flits_of(chip: Chip, bits: int) -> tuple[int, ...]:
     payload = max(1, -(-bits // chip.flit_bits))
     whole, rest = divmod(payload, chip.packet_flits - 1)
     return (chip.packet_flits,) * whole + ((rest + 1,) if rest else ())
-
-
-CYCLES = frozenset({Kind.READ, Kind.READ_BACK, Kind.PULSE})
 
 
 def _vectors(operation: Operation) -> int:
@@ -87,6 +87,7 @@ class Builder:
         self._tasks: list[Task] = []
         self._steps: list[Step] = []
         self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.crossbars)
+        self._digital_work: Counter[str] = Counter()
         self._pulses = [0] * len(program.crossbars)
         self._maker: dict[Value, int] = {}  # the task at whose end a value is there
         self._height = {op.gives: op.positions for op in self._operations if op.gives}
@@ -108,6 +109,7 @@ class Builder:
             kinds=kinds,
             events=self._events,
             pulses=tuple(self._pulses),
+            digital=self._digital_work,
             place=self._place,
         )
 
@@ -151,7 +153,7 @@ class Builder:
     def _work(self, operation: Operation) -> float:
         """Operations of a digital unit per number taken."""
         function = self._program.functions.get(operation.node)
-        is_computed = operation.kind in {Kind.COMPUTE, Kind.DERIVE, Kind.LEARN}
+        is_computed = operation.kind in COMPUTED
         return function.work if function is not None and is_computed else 1.0
 
     def _digital(self, operation: Operation, count: int) -> None:
@@ -159,6 +161,8 @@ class Builder:
         lanes = self._chip.phases.digital_lanes
         self._task(operation, TileResource.DIGITAL, -(-count * self._n // lanes))
         self._events[self._unit[operation.tile]]["digital"] += count
+        title = title_of(operation, self._program)
+        self._digital_work[title] += count
 
     def _optimize(self, operation: Operation, block: Block) -> None:
         """The step of an optimiser, if there is one; its mean is spread over micro-batches."""
@@ -169,6 +173,7 @@ class Builder:
             cycles, before = work.per(lanes).operations, len(self._tasks) - 1
             self._task(operation, TileResource.DIGITAL, cycles, after=before, kind=STEP)
             mean = work.per(self._per_update * self._n)
+            self._digital_work["optimizer"] += mean.operations
             self._events[unit].update(digital=mean.operations, buffer=mean.bits)
 
     def _task(

@@ -63,6 +63,7 @@ class ChipReport:
             "energy_j_per_example_high": energy.high,
             "area_mm2": area,
             "ops_per_example": ops,
+            "digital_ops_per_example": dict(time.pipeline.digital.most_common()),
             "ops_per_s_per_w": ops / energy.value,
             "ops_per_s_per_mm2": ops * rate / area,
             "mean_tile_busy": float(time.tile_busy.mean()),

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.summaries import summary_of
+from crossmesh.emulator.chip.digital_work import CYCLES
 from crossmesh.emulator.chip.line_work import TileResource
-from crossmesh.emulator.chip.pipeline import CYCLES, Pipeline
+from crossmesh.emulator.chip.pipeline import Pipeline
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.pipeline_timing import Steady

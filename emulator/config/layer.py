@@ -29,6 +29,11 @@ class AnyLayer(Frozen):
     name: LayerName | None = None
 
     @property
+    def title(self) -> str:
+        """What it is called in tables."""
+        return str(self.kind)
+
+    @property
     def has_own_graph(self) -> bool:
         """Whether it is built in another way than the layers of ours."""
         return type(self).lower is not AnyLayer.lower
@@ -136,6 +141,8 @@ class TileLayer(NamedLayer):
         algorithm: How its weights are trained, if not as ``training.algorithm`` says.
         optimizer: What changes its weights or bias in digital memory; by default as
             ``training.optimizer``.
+        share: Name of a layer before it whose tiles it drives too, instead of ones of its own;
+            both uses change them.
     """
 
     tile: TileConfig | None = None
@@ -144,6 +151,7 @@ class TileLayer(NamedLayer):
     frozen: bool = False
     algorithm: AnyAlgorithm | None = None
     optimizer: AnyOptimizer | None = None
+    share: str | None = None
 
     @property
     def has_bias(self) -> bool:

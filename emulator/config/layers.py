@@ -14,6 +14,7 @@ from crossmesh.emulator.config.layer import (
     SequenceLayer,
     TileLayer,
 )
+from crossmesh.emulator.config.operators import OperatorLayer
 from crossmesh.tiles.digital import ACTIVATIONS
 
 FunctionName = Literal["identity", "relu", "gelu", "tanh", "sigmoid", "softmax"]
@@ -266,6 +267,7 @@ _OWN: tuple[type[AnyLayer], ...] = (
     NormLayer,
     DropoutLayer,
     MergeLayer,
+    OperatorLayer,
 )
 
 

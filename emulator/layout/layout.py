@@ -178,7 +178,7 @@ def lay_out(job: Job) -> Layout:
         name=job.config.name,
         input=network.by_name[INPUT].shape,
         layers=tuple(
-            found.layer(layer.name, layer.kind, nodes[layer.name])
+            found.layer(layer.name, layer.title, nodes[layer.name])
             for layer in job.layers
             if layer.name is not None
         ),

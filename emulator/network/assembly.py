@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from crossmesh.emulator.config.layer import AnyLayer, TileLayer
 from crossmesh.emulator.config.layers import kind_of_ours
+from crossmesh.emulator.network.bit_lines import with_own_lines
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
 from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.emulator.network.task import LearningTask
@@ -151,6 +152,8 @@ class Assembly:
         Raises:
             LayerError: If there are more replicas than vectors.
         """
+        if layer.share is not None:
+            return self._shared(layer.share, matrix)
         if layer.digital and layer.tile is not None:
             raise LayerError("tile", "must be left out of a layer in digital memory, got one")
         is_shared = is_split and not layer.digital
@@ -163,15 +166,33 @@ class Assembly:
             wanted = -(-most // self._settings.vectors_per_tile)
         self.matrices[matrix.name] = replace(
             matrix,
-            holder=Digital.MATRIX if layer.digital else self._tile_of(layer),
+            holder=Digital.MATRIX if layer.digital else self._tile_of(layer, matrix),
             frozen=layer.frozen,
             replicas=wanted,
         )
         return self.matrices[matrix.name]
 
-    def _tile_of(self, layer: TileLayer) -> TileConfig:
+    def _shared(self, other: str, matrix: Matrix) -> Matrix:
+        """The matrix of another layer, for as many vectors more.
+
+        Raises:
+            LayerError: If there is none, or if it is not alike.
+        """
+        _, dot, part = matrix.name.partition(".")
+        shared = self.matrices.get(f"{other}{dot}{part}")
+        if shared is None:
+            raise LayerError("share", f"must be a layer before it of the same kind, got {other}")
+        for what in ("inputs", "outputs", "bias"):
+            wanted, got = getattr(shared, what), getattr(matrix, what)
+            if wanted != got:
+                raise LayerError("share", f"must have the {what} of {other} ({wanted}), got {got}")
+        shared = replace(shared, vectors=shared.vectors + matrix.vectors)
+        self.matrices[shared.name] = shared
+        return shared
+
+    def _tile_of(self, layer: TileLayer, matrix: Matrix) -> TileConfig:
         settings = self._settings
-        tile = layer.tile or settings.tile
+        tile = with_own_lines(layer.tile or settings.tile, matrix, self.matrices.values())
         return trained_tile(tile, layer, settings.algorithm, settings.batch)
 
     def product(self, name: str, matrix: Matrix, fed: Node, group: str = "") -> Node:
@@ -191,6 +212,7 @@ class Assembly:
                 shape=shape,
                 group=group or name,
                 matrix=matrix.name,
+                offset=matrix.vectors - shape.positions,
             )
         )
 
@@ -215,6 +237,7 @@ class Assembly:
                 group=name.partition(".")[0],
                 matrix=matrix.name,
                 window=window,
+                offset=matrix.vectors - shape.positions,
             )
         )
 
@@ -227,28 +250,6 @@ class Assembly:
 def whole(node: Node) -> Take:
     """All features of all positions of a node, as an input of another."""
     return of_node(node.name, 0, node.width)
-
-
-def image_of(fed: Node) -> tuple[int, int]:
-    """Height and width of a node's value.
-
-    Raises:
-        LayerError: If it is not an image.
-    """
-    if fed.shape.image is None:
-        raise LayerError("", f"must be fed an image, got {fed.shape}")
-    return fed.shape.image
-
-
-def steps_of(fed: Node) -> int:
-    """Steps of a node's value.
-
-    Raises:
-        LayerError: If it is not a sequence.
-    """
-    if fed.shape.steps is None:
-        raise LayerError("", f"must be fed a sequence, got {fed.shape}")
-    return fed.shape.steps
 
 
 def matrix_of(layer: TileLayer, build: Assembly, name: str, fed: Node, outputs: int) -> Matrix:

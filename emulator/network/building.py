@@ -6,6 +6,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import AnyLayer, layer_name
 from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.network.assembly import Assembly, Settings
+from crossmesh.emulator.network.bit_lines import check_lines
 from crossmesh.emulator.network.graph import INPUT, Network, Node
 from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.emulator.network.lowering import PARTS
@@ -13,8 +14,16 @@ from crossmesh.emulator.network.task import LearningTask
 from crossmesh.tiles.digital import ACTIVATIONS, Function
 
 
-def build_network(layers: Sequence[Layer], task: LearningTask, settings: Settings) -> Network:
+def build_network(
+    layers: Sequence[Layer], task: LearningTask, settings: Settings, *, is_checked: bool = True
+) -> Network:
     """Turn a config's layers into a graph that fits its examples.
+
+    Args:
+        layers: The layers.
+        task: What is learnt.
+        settings: Defaults of all layers.
+        is_checked: Whether the network must fit targets and loss, and have a layer on tiles.
 
     Raises:
         ConfigError: If the layers do not make one graph from the input to one output, or do not
@@ -34,6 +43,7 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
             raise ConfigError(f"network.{i}.kind {rule}, got {layer.kind}")
         try:
             ends[name] = layer.lower(assembly, name, fed)
+            check_lines(layer, name, settings.tile, assembly.matrices.values())
         except ConfigError:  # of a setting of all layers
             raise
         except LayerError as error:
@@ -42,6 +52,8 @@ def build_network(layers: Sequence[Layer], task: LearningTask, settings: Setting
         except ValueError as error:  # of a window or a function
             raise ConfigError(f"network.{i} (layer {name}): {error}") from None
     network = Network(tuple(assembly.nodes), assembly.matrices)
+    if not is_checked:
+        return network
     _check_ends(network, layers)
     _check_output(network, task.fitted(network.output), f"network.{len(layers) - 1}")
     return network

@@ -1,7 +1,8 @@
 """The neural network as a graph: what feeds what, checked, with sizes."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from crossmesh.tiles.analog.convolution import Window
@@ -27,37 +28,57 @@ def of_node(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Shape of a value per example: flat, an image or a sequence.
+    """Shape of a value per example: flat, a sequence, an image, or an array of more axes.
 
     Attributes:
         features: Values of a flat vector, channels of an image, features of a step.
         image: Height and width, if it is one.
         steps: Steps, if it is a sequence.
+        volume: Sizes of three or more axes before the features, if it has so many.
     """
 
     features: int
     image: tuple[int, int] | None = None
     steps: int | None = None
+    volume: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, axes: Sequence[int]) -> "Shape":
+        """The shape of an array whose last axis is that of the features."""
+        *outer, features = axes
+        if len(outer) > 2:
+            return cls(features=features, volume=tuple(outer))
+        if len(outer) == 2:
+            return cls(features=features, image=(outer[0], outer[1]))
+        return cls(features=features, steps=outer[0] if outer else None)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Sizes of all axes, in the order in which numbers lie: features last."""
+        steps = () if self.steps is None else (self.steps,)
+        return (*(self.volume or self.image or steps), self.features)
 
     @property
     def positions(self) -> int:
         """Vectors per example."""
-        return self.image[0] * self.image[1] if self.image else self.steps or 1
+        return math.prod(self.axes[:-1])
 
     @property
     def is_flat(self) -> bool:
         """Whether it is one vector."""
-        return self.image is None and self.steps is None
+        return len(self.axes) == 1
 
     def with_features(self, features: int) -> "Shape":
         """A copy with another number of features."""
-        return Shape(features=features, image=self.image, steps=self.steps)
+        return replace(self, features=features)
 
     def __str__(self) -> str:
         if self.image:
             return f"an image of {self.features} x {self.image[0]} x {self.image[1]}"
         if self.steps:
             return f"a sequence of {self.steps} x {self.features}"
+        if self.volume:
+            return f"an array of {' x '.join(map(str, self.axes))}"
         return f"a vector of {self.features}"
 
 

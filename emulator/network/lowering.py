@@ -19,15 +19,16 @@ from crossmesh.emulator.config.layers import (
     ScoresLayer,
     pair,
 )
+from crossmesh.emulator.config.operators import OperatorLayer
 from crossmesh.emulator.network.assembly import (
     Assembly,
     frozen_as,
-    image_of,
     matrix_of,
-    steps_of,
 )
+from crossmesh.emulator.network.fed import image_of, steps_of
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
 from crossmesh.emulator.network.layer_error import LayerError
+from crossmesh.emulator.network.lowering_operators import operator
 from crossmesh.emulator.network.lowering_sequences import (
     attention,
     embedding,
@@ -165,5 +166,6 @@ _OF_CLASS: dict[type[AnyLayer], Callable[..., Node]] = {
     NormLayer: _norm,
     DropoutLayer: _dropout,
     MergeLayer: _merge,
+    OperatorLayer: operator,
 }
 PARTS = {kind: part for cls, part in _OF_CLASS.items() for kind in kinds_of(cls)}

@@ -10,7 +10,8 @@ from crossmesh.emulator.config.layers import (
     RecurrentLayer,
     ScoresLayer,
 )
-from crossmesh.emulator.network.assembly import Assembly, frozen_as, matrix_of, steps_of
+from crossmesh.emulator.network.assembly import Assembly, frozen_as, matrix_of
+from crossmesh.emulator.network.fed import steps_of
 from crossmesh.emulator.network.graph import Node, Shape, of_node
 from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.tiles import digital

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.network.graph import Node, Shape
 from crossmesh.tiles.digital import LOSSES, Loss
+
+MOST_CHANNELS = 4  # of pictures as files have them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +21,8 @@ class LearningTask:
         has_classes: Whether outputs stand for classes, of which the data may lack the last ones.
         tokens: Size of the vocabulary, where inputs are tokens.
         targets: Targets of an example, each with an output of its own.
-        layout: Shape of an example as an imported network takes it, whose axes say what it is:
-            features; steps and features; channels, height and width.
+        layout: Shape of an example as an imported network takes it.
+        channels_first: Whether that is an image whose channels come first in the data.
     """
 
     source: str
@@ -30,6 +33,7 @@ class LearningTask:
     tokens: int | None = None
     targets: int = 1
     layout: tuple[int, ...] | None = None
+    channels_first: bool = False
 
     def fitted(self, output: Node) -> "LearningTask":
         """The task as it is for a network with this output.
@@ -45,6 +49,16 @@ class LearningTask:
             return replace(self, has_classes=False, n_outputs=1)
         return self
 
+    def _check_channels(self) -> None:
+        """Refuse images that look as if their channels were last."""
+        *_, last = self.shape
+        if len(self.shape) == 3 and last <= MOST_CHANNELS < min(self.shape[:2]):
+            rule = "be fed images of channels, height, width"
+            raise ConfigError(
+                f"network must {rule} for the data {self.source}, got examples of {self.shape}; "
+                "x.transpose(0, 3, 1, 2) puts channels first"
+            )
+
     def input_shape(self, taken: set[str | None]) -> Shape:
         """Shape of an example at the input, by what the layers that it feeds take."""
         n = 1
@@ -52,12 +66,13 @@ class LearningTask:
             n *= size
         if self.tokens is not None:
             return Shape(features=1, steps=n)
-        if self.layout is not None and len(self.layout) > 1:
-            *outer, first, last = self.layout
-            if outer:
-                return Shape(features=outer[0], image=(first, last))
-            return Shape(features=last, steps=first)
+        if self.layout is not None:
+            if self.channels_first:
+                channels, height, width = self.layout
+                return Shape(features=channels, image=(height, width))
+            return Shape.of(self.layout)
         if "image" in taken and len(self.shape) in {2, 3}:
+            self._check_channels()
             channels = self.shape[0] if len(self.shape) == 3 else 1
             return Shape(features=channels, image=(self.shape[-2], self.shape[-1]))
         if "sequence" in taken and len(self.shape) == 2:

@@ -26,6 +26,9 @@ def run(node: Any, arrays: Sequence[NDArray[Any] | None], opset: int) -> list[ND
         raise Refusal("random numbers")
     if node.op_type in SIZED_BY_VALUES:
         _check_size(node.op_type, arrays)
+    if node.op_type == "GatherElements":  # of which the reference takes equal shapes alone
+        axis = next((int(a.i) for a in node.attribute if a.name == "axis"), 0)
+        return [_gathered(arrays[0], arrays[1], axis)]
     feeds = {name: array for name, array in zip(node.input, arrays, strict=True) if name}
     graph = helper.make_graph(
         [node],
@@ -61,3 +64,12 @@ def _check_size(operator: str, arrays: Sequence[NDArray[Any] | None]) -> None:
         size = float(np.prod(factors)) * (arrays[0].size if operator == "Tile" else 1)  # type: ignore[union-attr]  # it has it
     if size > MOST_VALUES:
         raise Refusal(f"{size:.3g} values")
+
+
+def _gathered(data: NDArray[Any] | None, places: NDArray[Any] | None, axis: int) -> NDArray[Any]:
+    assert data is not None
+    assert places is not None
+    inner = tuple(slice(None if i == axis % data.ndim else n) for i, n in enumerate(places.shape))
+    return np.take_along_axis(
+        data[inner], np.where(places < 0, places + data.shape[axis], places), axis
+    )

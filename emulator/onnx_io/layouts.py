@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crossmesh.emulator.config.layer import layer_name
+from crossmesh.emulator.config.layer import TileLayer, layer_name
 from crossmesh.emulator.config.layers import (
     AttentionLayer,
     ConvLayer,
@@ -16,7 +16,14 @@ from crossmesh.emulator.config.layers import (
     kind_of_ours,
     pair,
 )
-from crossmesh.emulator.onnx_io.published_arrays import Affine, PublishedPart, PublishedTable, Stack
+from crossmesh.emulator.config.operators import OperatorLayer
+from crossmesh.emulator.onnx_io.published_arrays import (
+    Affine,
+    PublishedPart,
+    PublishedTable,
+    PublishedTensor,
+    Stack,
+)
 
 GATES = {"lstm": 4, "gru": 3}
 NORM_PARTS = {
@@ -81,6 +88,13 @@ def _norm(layer: NormLayer, name: str) -> list[PublishedPart]:
     return [Stack(matrix=name, suffixes=NORM_PARTS[layer.kind])]
 
 
+def _operator(layer: OperatorLayer, name: str) -> list[PublishedPart]:
+    if layer.parameter is None:
+        return []
+    sizes = layer.operands[layer.parameter].sizes or ()
+    return [PublishedTensor(matrix=name, axes=tuple(sizes))]
+
+
 PARTS_OF: dict[str, Callable[[Any, str], list[PublishedPart]]] = {
     "linear": _linear,
     "conv": _conv,
@@ -91,6 +105,7 @@ PARTS_OF: dict[str, Callable[[Any, str], list[PublishedPart]]] = {
     "position": _position,
     "batch_norm": _norm,
     "layer_norm": _norm,
+    "operator": _operator,
 }
 
 
@@ -104,6 +119,8 @@ def parts(layers: Sequence[Layer]) -> list[PublishedPart]:
 
 
 def _parts(layer: Layer, name: str) -> Sequence[PublishedPart]:
+    if isinstance(layer, TileLayer) and layer.share is not None:
+        return ()
     if layer.has_own_graph:
         return layer.published(name)
     part = PARTS_OF.get(kind_of_ours(layer) or "")

@@ -1,146 +1,134 @@
-"""Operators that only move values: they are run on the numbers of the values."""
+"""ONNX operators that move numbers: shapes, parts, padding, and tables."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from crossmesh.emulator.onnx_io import folding
-from crossmesh.emulator.onnx_io.building import flat, is_along, natural
+from crossmesh.emulator.onnx_io.laying import as_vectors, laid_out
+from crossmesh.emulator.onnx_io.sketch import Sketch
 from crossmesh.emulator.onnx_io.values import (
-    ZERO,
     Constant,
-    Index,
-    Parts,
     Refusal,
     Use,
     Value,
     View,
 )
 
-MOVES = {
-    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Gather",
-    "Expand", "Tile", "DepthToSpace", "SpaceToDepth",
-}  # fmt: skip
+MIXED = "an operation along the axis of the examples"
 
 
-def move(use: Use) -> list[Value]:
-    """Run the operator on the numbers of its first input's values."""
+def axis_of(number: int, rank: int) -> int:
+    """An axis, which may be counted from the end."""
+    if not -rank <= number < rank:
+        raise Refusal(f"axis {number} of {rank} axes")
+    return number % rank
+
+
+def inner_axis(view: View, axis: int) -> int:
+    """An axis as operators count them, without that of the examples."""
+    if axis == view.batch:
+        raise Refusal(MIXED)
+    return axis - (view.batch is not None and axis > view.batch and view.within == 1)
+
+
+def by_inner_axis(view: View, values: Sequence[int], rest: int) -> tuple[int, ...]:
+    """A value for each axis as operators count them; ``rest`` for one within the examples."""
+    found = list(values)
+    if view.batch is not None:
+        found[view.batch : view.batch + 1] = [rest] if view.within > 1 else []
+    return tuple(found)
+
+
+def reshaped(sketch: Sketch, view: View, shape: Sequence[int]) -> View:
+    """A view with other axes over the same order of numbers."""
+    if math.prod(shape) != math.prod(view.shape):
+        raise Refusal(f"shape {tuple(shape)} for {view.shape}")
+    made = view.reshaped(shape)
+    if made is None:
+        moved = laid_out(sketch, view)
+        made = moved.reshaped(shape) or as_vectors(moved).reshaped(shape)
+    if made is None:
+        raise Refusal("examples that share an axis with part of another")
+    return made
+
+
+def reshape(sketch: Sketch, use: Use) -> list[Value]:
+    """Other axes; 0 keeps a size, -1 is what is left."""
     view = use.view(0)
-    rest = [use.constant(i) for i in range(1, len(use.inputs))]
-    return [view.moved(order) for order in folding.run(use.node, [view.index, *rest], use.opset)]
+    wanted = use.numbers("shape", 1)
+    if wanted is None:
+        raise Refusal("a shape that is left out")
+    if not use.attributes.get("allowzero", 0):
+        wanted = [view.shape[i] if n == 0 and i < view.rank else n for i, n in enumerate(wanted)]
+    if wanted.count(-1) == 1:
+        known = math.prod(n for n in wanted if n != -1)
+        wanted = [math.prod(view.shape) // known if n == -1 and known else n for n in wanted]
+    return [reshaped(sketch, view, wanted)]
 
 
-def split_to_sequence(use: Use) -> list[Value]:
-    """Parts of a tensor."""
+def flatten(sketch: Sketch, use: Use) -> list[Value]:
+    """Two axes."""
     view = use.view(0)
-    axis = int(use.attributes.get("axis", 0))
-    sizes = use.constant(1)
-    if sizes is None:
-        raise Refusal("parts of one")
-    n = view.shape[axis]
-    ends = np.cumsum(sizes) if sizes.ndim else np.arange(int(sizes), n + int(sizes), int(sizes))
-    parts = np.split(view.index, ends[:-1], axis)
-    return [Parts(tuple(view.moved(part) for part in parts))]
+    axis = int(use.attributes.get("axis", 1))
+    axis = axis + view.rank if axis < 0 else axis
+    outer, inner = math.prod(view.shape[:axis]), math.prod(view.shape[axis:])
+    return [reshaped(sketch, view, [outer, inner])]
 
 
-def sequence_at(use: Use) -> list[Value]:
-    """One of the parts."""
-    parts = use.inputs[0]
-    assert isinstance(parts, Parts)  # a sequence comes from nowhere else
-    return [parts.views[int(use.needed(1))]]
-
-
-def measure(use: Use) -> list[Value]:
-    """Shape and Size: constants, as the number of examples is one."""
-    stand_in = np.broadcast_to(np.int64(0), use.view(0).shape)
-    return [Constant(array) for array in folding.run(use.node, [stand_in], use.opset)]
-
-
-def cast(use: Use) -> list[Value]:
-    """A cast from floating-point numbers to others, or from integers to others."""
-    from onnx import helper
-
-    kind = helper.tensor_dtype_to_np_dtype(use.attributes["to"])
+def transpose(sketch: Sketch, use: Use) -> list[Value]:
+    """Axes in another order."""
     view = use.view(0)
-    if (kind.kind in "iu") != (view.source.layout == "tokens") or kind.kind == "b":
-        raise Refusal(f"a cast to {kind}")
-    return [view]
+    order = [int(axis) for axis in use.attributes.get("perm", range(view.rank)[::-1])]
+    if sorted(order) != list(range(view.rank)):
+        raise Refusal(f"axes {order} of {view.shape}")
+    return [view.permuted(order)]
 
 
-def same(use: Use) -> list[Value]:
-    """Identity."""
-    value = use.inputs[0]
-    assert value is not None  # the operator has one input
-    return [value]
-
-
-def cast_like(use: Use) -> list[Value]:
-    """A cast to the type of a layer's values."""
-    value = use.inputs[0]
-    if isinstance(value, Constant):
-        return [Constant(value.array.astype(np.float32), value.name)]
-    return same(use)
-
-
-def pad(use: Use) -> list[Value]:
-    """Zeros around values."""
+def squeeze(sketch: Sketch, use: Use) -> list[Value]:
+    """Without axes of size 1."""
     view = use.view(0)
-    mode = use.attributes.get("mode", b"constant")
-    amounts = use.numbers("pads", 1) or []
-    fill = use.attributes.get("value", 0.0)
-    if use.constant(2) is not None:
-        fill = float(use.needed(2).ravel()[0])
-    if mode != b"constant" or fill != 0:
-        raise Refusal(f"mode {mode.decode()}, value {fill}")
-    axes = use.numbers("axes", 3) or list(range(len(view.shape)))
-    widths = [(0, 0)] * len(view.shape)
-    for axis, before, after in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
-        widths[axis] = (before, after)
-    if min(min(pair) for pair in widths) < 0:
-        raise Refusal(f"pads {amounts}")
-    return [view.moved(np.pad(view.index, widths, constant_values=ZERO))]
+    given = use.numbers("axes", 1)
+    if given is None:
+        given = [i for i, size in enumerate(view.shape) if size == 1 and i != view.batch]
+    return [view.squeezed([axis_of(axis, view.rank) for axis in given])]
 
 
-def concat(use: Use) -> list[Value]:
-    """Values of one source side by side, or features of several."""
-    views = [use.view(i) for i in range(len(use.inputs))]
-    axis = int(use.attributes["axis"])
-    first = views[0]
-    if all(view.source is first.source and view.factor == first.factor for view in views):
-        return [first.moved(np.concatenate([view.index for view in views], axis))]
-    shape = first.shape[:axis] + first.shape[axis:][1:]
-    if any(view.shape[:axis] + view.shape[axis:][1:] != shape for view in views):
-        raise Refusal("parts of different shapes")
-    try:
-        return [_beside([_whole(view, axis) for view in views], axis)]
-    except Refusal:
-        if len(first.shape) != 2:
-            raise
-    return [_beside([flat(view) for view in views], axis)]
+def unsqueeze(sketch: Sketch, use: Use) -> list[Value]:
+    """With new axes of size 1."""
+    view = use.view(0)
+    given = use.numbers("axes", 1) or []
+    rank = view.rank + len(given)
+    return [view.expanded([axis_of(axis, rank) for axis in given])]
 
 
-def _whole(view: View, axis: int) -> View:
-    """A view in which ``axis`` holds all features of its source, in order."""
-    if not is_along(view, axis):
-        view = natural(view)
-    if not is_along(view, axis) or view.factor != 1:
-        raise Refusal("parts that are not all the features of a layer")
-    return view
+def shape(sketch: Sketch, use: Use) -> list[Value]:
+    """The sizes of a tensor."""
+    sizes = use.view(0).shape
+    sketch.counts_examples = True
+    start, end = use.attributes.get("start", 0), use.attributes.get("end", len(sizes))
+    return [Constant(np.array(sizes[int(start) : int(end)], np.int64))]
 
 
-def _beside(views: Sequence[View], axis: int) -> View:
-    first = views[0]
-    layout = first.source.layout
-    example, position = (np.moveaxis(part, axis, -1)[..., :1] for part in first.places[:2])
-    for view in views:
-        parts = [np.moveaxis(part, axis, -1)[..., :1] for part in view.places[:2]]
-        if view.source.layout != layout or not (
-            np.array_equal(parts[0], example) and np.array_equal(parts[1], position)
-        ):
-            raise Refusal("parts from different places")
-    features = sum(view.source.n_features for view in views)
-    shape = first.source.shape
-    shape = (features, *shape[1:]) if layout != "sequence" else (shape[0], features)
-    source = first.source.after("concat", inputs=tuple(view.source for view in views), shape=shape)
-    order: Index = source.number(example, position, np.arange(features))
-    return View(source, np.moveaxis(order, -1, axis))
+def size(sketch: Sketch, use: Use) -> list[Value]:
+    """How many numbers a tensor has."""
+    sketch.counts_examples = True
+    return [Constant(np.array(math.prod(use.view(0).shape), np.int64))]
+
+
+def depth_to_space(sketch: Sketch, use: Use) -> list[Value]:
+    """Channels as blocks of pixels, or the other way."""
+    view = use.view(0)
+    n, channels, height, width = view.shape
+    size = int(use.attributes["blocksize"])
+    if use.operator == "SpaceToDepth":
+        cut = reshaped(sketch, view, [n, channels, height // size, size, width // size, size])
+        moved = cut.permuted([0, 3, 5, 1, 2, 4])
+        return [reshaped(sketch, moved, [n, channels * size**2, height // size, width // size])]
+    left = channels // size**2
+    if use.word("mode", "DCR") == "DCR":
+        parts, order = [n, size, size, left, height, width], [0, 3, 4, 1, 5, 2]
+    else:
+        parts, order = [n, left, size, size, height, width], [0, 1, 4, 2, 5, 3]
+    moved = reshaped(sketch, view, parts).permuted(order)
+    return [reshaped(sketch, moved, [n, left, height * size, width * size])]

@@ -212,3 +212,48 @@ class Stack(PublishedPart):
         """The published arrays."""
         rows = np.array(held[self.matrix], np.float32)
         return {name: row.copy() for name, row in zip(self.names, rows, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedTensor(PublishedPart):
+    """A parameter of an operator, with axes of its own.
+
+    Attributes:
+        matrix: Name of the layer.
+        axes: Sizes of its axes.
+    """
+
+    matrix: str
+    axes: Shape
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Published names."""
+        return (f"{self.matrix}.weight",)
+
+    @property
+    def matrix_names(self) -> tuple[str, ...]:
+        """Names of the matrices."""
+        return (self.matrix,)
+
+    def size_of_published(self, arrays: Mapping[str, NDArray[Any]]) -> Shape:
+        """None is open."""
+        return ()
+
+    def size_of_matrix(self, shape: tuple[int, int]) -> Shape:
+        """None is open."""
+        return ()
+
+    def shapes(self, size: Shape) -> dict[str, Shape]:
+        """Shape of every published array."""
+        return {self.names[0]: self.axes}
+
+    def to_matrices(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The numbers with a row for all but the last axis."""
+        array = np.asarray(arrays[self.names[0]], np.float32)
+        last = self.axes[-1] if self.axes else 1
+        return {self.matrix: np.array(array.reshape(-1, last), order="C")}
+
+    def to_published(self, held: Mapping[str, Array]) -> dict[str, Array]:
+        """The published arrays."""
+        return {self.names[0]: np.array(held[self.matrix], np.float32).reshape(self.axes)}

@@ -1,8 +1,8 @@
 """Networks from ONNX files, with their weights."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +10,27 @@ import numpy as np
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layers import Layer
-from crossmesh.emulator.onnx_io import folding
-from crossmesh.emulator.onnx_io.assembling import assembled, finished
-from crossmesh.emulator.onnx_io.building import is_along, natural
-from crossmesh.emulator.onnx_io.opening import FIELD, load
-from crossmesh.emulator.onnx_io.operators import OPERATORS
+from crossmesh.emulator.onnx_io.arrangement import NamedShape, OutputArrangement
+from crossmesh.emulator.onnx_io.assembling import assembled
+from crossmesh.emulator.onnx_io.evaluating import Evaluation, names_needed
+from crossmesh.emulator.onnx_io.inputs import Shapes, Taken, ways
+from crossmesh.emulator.onnx_io.laying import arranged, laid_out, with_features
+from crossmesh.emulator.onnx_io.opening import FIELD, Opened, load
+from crossmesh.emulator.onnx_io.operating import as_view
+from crossmesh.emulator.onnx_io.pointwise import mapped
+from crossmesh.emulator.onnx_io.sketch import INPUT, Sketch
 from crossmesh.emulator.onnx_io.values import (
+    EXAMPLES,
     Array,
+    Axes,
     Constant,
-    Layout,
-    Parts,
     Refusal,
-    Shape,
-    Source,
-    Use,
-    Value,
     View,
+    view_of,
 )
-from crossmesh.emulator.onnx_io.weights import published_names
+from crossmesh.emulator.onnx_io.weights import held_names
 
-EXAMPLES = 2  # stand for any number, where the file leaves it open
-LEAST_OPSET = 9
-# What an operator may raise at a node that is not valid.
-NOT_VALID = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    MemoryError,
-    ArithmeticError,
-    AssertionError,
-)
-LAYOUTS: dict[int, Layout] = {1: "flat", 2: "sequence", 3: "image"}
-# What exporters call parameters; what they make up themselves has other names.
-PARAMETER = re.compile(
-    r"^(?!val_|onnx::)(?:(.+)[._])??(?:in_proj_)?"
-    r"(?:weight|bias|running_mean|running_var|[WRB])$"
-)
+ENDS = ("softmax", "sigmoid", "relu", "gelu", "tanh")  # of a network that gives no logits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,243 +40,216 @@ class ImportedNetwork:
     Attributes:
         layers: The layers, every one with a name.
         weights: Published weights, as ``crossmesh.emulator.onnx_io.weights`` names them.
-        input_shape: Shape of an example: (channels, height, width), (steps, features), (features)
-            or, of tokens, (steps).
+        input_shape: Shape of an example: of the only input, or all numbers of several.
+        channels_first: Whether the network takes an image whose channels the data have first.
         tokens: Size of the vocabulary, if the input is tokens.
+        inputs: The inputs of the file, whose numbers follow each other in an example.
+        output: The output.
+        arrangement: How the output is made of what the network gives.
     """
 
     layers: list[Layer]
     weights: dict[str, Array]
     input_shape: tuple[int, ...]
+    channels_first: bool = False
     tokens: int | None = None
+    inputs: tuple[NamedShape, ...] = ()
+    output: NamedShape
+    arrangement: OutputArrangement
 
 
-def read_onnx(
+def read_onnx(  # noqa: PLR0913  because files leave so much open
     path: Path | str,
     *,
     softmax: bool = True,
-    input_shape: Sequence[int] | None = None,
+    flat: bool = False,
+    input_shape: Shapes | None = None,
+    constants: Mapping[str, Any] | None = None,
+    output: str | None = None,
+    trained: frozenset[str] | None = None,
 ) -> ImportedNetwork:
     """Read a network and its weights; nothing in the file is executed.
-
-    The examples are along the input's first axis. A PyTorch layer that is used twice becomes two
-    layers with the same weights.
 
     Args:
         path: The ONNX file; data that it keeps elsewhere must lie in its folder.
         softmax: Whether a softmax is put behind a network that ends in logits.
-        input_shape: Shape of an example, where the file leaves it open.
+        flat: Whether the output is one vector, in the order of the file, whatever its axes.
+        input_shape: Shape of an example, where the file leaves it open; of several inputs by name.
+            A shape with an ``n`` is that of the file's tensor, whose axis of the examples it is.
+        constants: Inputs that are the same for all examples, by name.
+        output: Name of the output, of a file with several.
+        trained: Names of the parameters that training changes; None: told by their use.
 
     Raises:
-        ConfigError: If it is no ONNX file, or uses an operator that has no layer.
+        ConfigError: If it is no ONNX file, or uses operators that nothing can compute.
     """
-    model = load(Path(path))
-    source = _input(model, input_shape)
-    values = _Evaluation(model).run(source)
-    output = _output(model, values)
-    layers, weights = assembled(finished(output, softmax=softmax))
-    weights = {name: weights[name] for name in published_names(layers)}
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise ConfigError(f"{FIELD} must have finite weights, got others in {name}")
-    tokens = _tokens(source, layers, weights)
-    return ImportedNetwork(layers=layers, weights=weights, input_shape=source.shape, tokens=tokens)
+    opened = load(Path(path))
+    graph = opened.model.graph
+    wanted = _wanted_output(graph, output)
+    needed = names_needed(graph.node, {wanted})
+    refusals = []
+    for taken in ways(graph, needed, input_shape, constants or {}):
+        try:
+            return _read(opened, wanted, taken, trained, softmax=softmax, flat=flat)
+        except ConfigError as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
 
 
-def _input(model: Any, input_shape: Sequence[int] | None) -> Source:
-    """The source that stands for the input."""
-    from onnx import helper
-
-    initial = {tensor.name for tensor in model.graph.initializer}
-    inputs = [entry for entry in model.graph.input if entry.name not in initial]
-    if len(inputs) != 1:
-        names = ", ".join(entry.name for entry in inputs) or "none"
-        raise ConfigError(f"{FIELD} must have one input, got {names}")
-    kind = inputs[0].type.tensor_type
-    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-    shape = _example_shape(inputs[0].name, sizes[1:], input_shape)
-    is_tokens = helper.tensor_dtype_to_np_dtype(kind.elem_type).kind in "iu"
-    if (len(shape) != 1) if is_tokens else (len(shape) not in LAYOUTS):
-        raise ConfigError(
-            f"{FIELD} must take vectors, sequences, images or tokens, got {('n', *shape)}"
-        )
-    layout: Layout = "tokens" if is_tokens else LAYOUTS[len(shape)]
-    return Source(kind="input", layout=layout, shape=shape, examples=sizes[0] or EXAMPLES)
-
-
-def _example_shape(name: str, sizes: Sequence[int | None], wanted: Sequence[int] | None) -> Shape:
-    if wanted is None:
-        if not all(sizes):
-            got = ", ".join("n" if size is None else str(size) for size in (None, *sizes))
-            rule = "have an input of fixed size but for the examples, or be given input_shape"
-            raise ConfigError(f"{FIELD} must {rule}, got {name} of ({got})")
-        return tuple(size for size in sizes if size)
-    fits = len(sizes) == len(wanted) and all(
-        size in {None, n} for size, n in zip(sizes, wanted, strict=True)
-    )
-    if not fits:
-        raise ConfigError(f"{FIELD} must take examples of {tuple(wanted)}, got {tuple(sizes)}")
-    return tuple(int(n) for n in wanted)
-
-
-def _output(model: Any, values: dict[str, Value | None]) -> Source:
-    outputs = [entry.name for entry in model.graph.output]
-    if len(outputs) != 1:
-        raise ConfigError(f"{FIELD} must have one output, got {', '.join(outputs) or 'none'}")
-    value = values.get(outputs[0])
-    if not isinstance(value, View):
-        raise ConfigError(f"{FIELD} must have an output that depends on its input, got none")
+def _read(
+    opened: Opened,
+    wanted: str,
+    taken: Taken,
+    trained: frozenset[str] | None,
+    *,
+    softmax: bool,
+    flat: bool,
+) -> ImportedNetwork:
+    sketch, value = _sketched(opened, wanted, taken, trained)
+    if sketch.counts_examples and taken.is_open:  # what follows from their number must not matter
+        before = sketch.fingerprint()
+        del sketch, value
+        other = replace(taken, n=taken.n + 1)
+        sketch, value = _sketched(opened, wanted, other, trained)
+        if sketch.fingerprint() != before:
+            rule = "compute the same whatever the number of examples"
+            raise ConfigError(f"{FIELD} must {rule}, got numbers that follow from it")
     try:
-        return _as_output(value)
+        view, last = _finished(sketch, value, taken, softmax=softmax)
+        if flat and not softmax:
+            view = _flat(sketch, view)
+            last = view.made
     except Refusal as refusal:
-        raise ConfigError(
-            f"{FIELD} must have an output with all values of a layer, got {refusal}"
-        ) from None
+        raise ConfigError(f"{FIELD} must have an output of examples, got {refusal}") from None
+    made = assembled(sketch, last)
+    if taken.has_tokens and not _are_tokens(sketch, made.layers):
+        raise ConfigError(f"{FIELD} must take the rows of tables alone from its tokens, got more")
+    held = held_names(made.layers)
+    for name, array in made.weights.items():
+        if not np.isfinite(array).all() and (name not in held or np.isnan(array).any()):
+            raise ConfigError(f"{FIELD} must have finite weights, got others in {name}")
+    arrangement = _arrangement(view, value.shape, is_one=taken.inputs[0].at is None)
+    return ImportedNetwork(
+        layers=made.layers,
+        weights=made.weights,
+        input_shape=taken.shape,
+        channels_first=made.channels_first,
+        tokens=_tokens(made.layers, made.weights) if taken.has_tokens else None,
+        inputs=taken.inputs,
+        output=NamedShape(name=wanted, shape=arrangement.shape, at=_examples_of(value, taken)),
+        arrangement=arrangement,
+    )
 
 
-def _as_output(view: View) -> Source:
-    """What the view shows, however it is laid out."""
-    source = view.source
-    everything = np.arange(source.examples * source.size)
-    if view.factor == 1 and view.index.size == everything.size:
-        in_order = np.array_equal(view.index.ravel(), everything)
-        if in_order or any(is_along(view, axis) for axis in range(len(view.shape))):
-            return source
-    kept = [size for i, size in enumerate(view.shape) if size != 1 or i == 0]
-    return natural(view.moved(view.index.reshape(kept))).source
+def _sketched(
+    opened: Opened, wanted: str, taken: Taken, trained: frozenset[str] | None
+) -> tuple[Sketch, View]:
+    """The steps of a network, and the output."""
+    axes = (*taken.shape, 1) if taken.has_tokens else taken.shape
+    sketch = Sketch(taken.n, axes, trained, tokens=taken.has_tokens)
+    value = Evaluation(opened, sketch, wanted).run(taken.fed(sketch)).get(wanted)
+    if isinstance(value, Constant) and taken.n == 1 and value.array.size:
+        value = as_view(sketch, value, view_of(INPUT, sketch.n, (sketch.n, *taken.shape)))
+    if not isinstance(value, View):
+        raise ConfigError(f"{FIELD} must have an output that depends on its input, got {wanted}")
+    return sketch, value
 
 
-def _tokens(source: Source, layers: Sequence[Layer], weights: dict[str, Array]) -> int | None:
-    if source.layout != "tokens":
+def _wanted_output(graph: Any, wanted: str | None) -> str:
+    names = [entry.name for entry in graph.output]
+    if wanted is None and len(names) > 1:
+        rule = f"have one output, or be given network.output ({', '.join(names)})"
+        raise ConfigError(f"{FIELD} must {rule}, got none")
+    if wanted is not None and wanted not in names:
+        raise ConfigError(f"network.output must be one of {', '.join(names)}, got {wanted}")
+    return wanted or str(names[0])
+
+
+def _finished(sketch: Sketch, view: View, taken: Taken, *, softmax: bool) -> tuple[View, str]:
+    """The output as the last layer gives it, perhaps with a softmax behind logits."""
+    _check_examples(view, taken)
+    if view.made == INPUT:
+        view = mapped(sketch, view, "identity", kind=view.kind)
+    logits = _without_softmax(sketch, view) if softmax else view
+    view, has_ended = logits, logits is view and sketch.steps[view.made].kind in ENDS
+    axis = _classes(view) if softmax else None
+    if axis is not None and len(view.axes[axis]) == 1:
+        view = with_features(sketch, view, [axis], flat=True)
+    elif not view.is_laid_out or _is_cut(sketch, view):
+        view = laid_out(sketch, view)
+    if not softmax or has_ended:
+        return view, view.made
+    hint = f"softmax{len(sketch.steps) - 1}"
+    return view, sketch.add("softmax", [view.made], sketch.steps[view.made].axes, hint=hint)
+
+
+def _flat(sketch: Sketch, view: View) -> View:
+    """The output as one vector, in the order of the tensor."""
+    laid = laid_out(sketch, view)
+    return arranged(sketch, laid, range(len(laid.sizes)), [math.prod(laid.sizes)])
+
+
+def _check_examples(view: View, taken: Taken) -> None:
+    """Refuse an output whose examples do not follow each other as those of the file do."""
+    is_moved = not taken.is_open and view.batch not in {None, taken.inputs[0].at}
+    is_within = not view.is_plain and (view.batch != 0 or view.axes[0][0] != EXAMPLES)
+    if is_moved or is_within:
+        raise Refusal("another axis before that of the examples")
+
+
+def _without_softmax(sketch: Sketch, view: View) -> View:
+    """The logits behind a softmax of the classes that is no layer of ours, or its logarithm."""
+    step, axis = sketch.steps[view.made], _classes(view)
+    if axis is None or step.settings.get("operator") not in {"softmax", "log_softmax"}:
+        return view
+    seen = step.settings.get("operands", [{}])[0]
+    is_there = "order" not in seen and seen.get("sizes", step.axes) == view.sizes
+    if not is_there or view.axes[axis] != (step.settings["settings"]["axis"],):
+        return view
+    return replace(view, made=step.inputs[0])
+
+
+def _classes(view: View) -> int | None:
+    """The axis of the classes: the last, or that of channels where places lie behind them."""
+    if view.rank < 2:
         return None
+    axis = 1 if view.rank > 3 else view.rank - 1
+    return axis if view.axes[axis] and EXAMPLES not in view.axes[axis] else None
+
+
+def _is_cut(sketch: Sketch, view: View) -> bool:
+    """Whether features of the last layer are not the last axis of the output."""
+    last = view.shape[-1] if view.rank > 1 else 1
+    return sketch.steps[view.made].axes[-1] != last
+
+
+def _arrangement(view: View, shape: Axes, *, is_one: bool) -> OutputArrangement:
+    order = tuple(part for part in view.order if part != EXAMPLES)
+    inner = list(shape)
+    if view.batch is not None:
+        inner[view.batch] //= view.n
+        if view.is_plain:
+            inner.pop(view.batch)
+    elif inner and inner[0] == 1 and not is_one:
+        inner.pop(0)
+    return OutputArrangement(sizes=view.sizes or (1,), order=order or (0,), shape=tuple(inner))
+
+
+def _are_tokens(sketch: Sketch, layers: Sequence[Layer]) -> bool:
+    """Whether the input is the tokens of embeddings, and nothing else."""
+    steps = [sketch.steps[layer.name or ""] for layer in layers if layer.name in sketch.steps]
+    return all(step.kind == "embedding" for step in steps if INPUT in step.inputs)
+
+
+def _examples_of(value: View, taken: Taken) -> int | None:
+    """The axis of the examples in the file's output; None: it is all of one."""
+    if taken.inputs[0].at is None:
+        return None
+    return 0 if value.batch is None else value.batch
+
+
+def _tokens(layers: Sequence[Layer], weights: dict[str, Array]) -> int | None:
     sizes = {len(weights[f"{layer.name}.weight"]) for layer in layers if layer.kind == "embedding"}
-    if len(sizes) != 1:
+    if len(sizes) > 1:
         raise ConfigError(f"{FIELD} must have one size of vocabulary, got {sorted(sizes)}")
-    return sizes.pop()
-
-
-@dataclass
-class _Evaluation:
-    """The tensors of a graph, one node after the other.
-
-    Attributes:
-        model: The model.
-        values: What the tensors stand for, so far.
-    """
-
-    model: Any
-    values: dict[str, Value | None] = field(default_factory=dict)
-
-    def run(self, source: Source) -> dict[str, Value | None]:
-        """Values of all tensors that the output depends on."""
-        from onnx import numpy_helper
-
-        graph = self.model.graph
-        if graph.sparse_initializer:
-            raise ConfigError(f"{FIELD} must have dense weights, got sparse ones")
-        self.values[""] = None
-        for tensor in graph.initializer:
-            try:
-                array = _as_float32(numpy_helper.to_array(tensor))
-            except NOT_VALID as error:
-                raise ConfigError(
-                    f"{FIELD} must have valid weights, got {tensor.name} ({error})"
-                ) from None
-            self.values[tensor.name] = Constant(array, _parameter(tensor.name))
-        for entry in graph.input:
-            self.values.setdefault(entry.name, View(source))
-        needed = self._needed()
-        for node in graph.node:
-            if needed & set(node.output):
-                self._step(node, needed)
-        return self.values
-
-    def _needed(self) -> set[str]:
-        needed = {entry.name for entry in self.model.graph.output}
-        for node in reversed(self.model.graph.node):
-            if needed & set(node.output):
-                needed |= set(node.input)
-        return needed - {""}
-
-    def _step(self, node: Any, needed: set[str]) -> None:
-        try:
-            outputs = self._outputs(node, needed)
-        except Refusal as refusal:
-            reason = f" ({refusal})" if str(refusal) else ""
-            place = node.name or node.output[0]
-            raise ConfigError(
-                f"{FIELD} must use supported operators, got {node.op_type} at node {place}{reason}"
-            ) from None
-        self.values |= zip(node.output, outputs, strict=False)
-        self.values[""] = None
-
-    def _outputs(self, node: Any, needed: set[str]) -> Sequence[Value | None]:
-        if node.domain not in {"", "ai.onnx"}:
-            raise Refusal(f"domain {node.domain}")
-        inputs = tuple(self.values[name] for name in node.input)
-        constants = [value for value in inputs if not isinstance(value, View | Parts)]
-        if len(constants) == len(inputs):
-            return self._folded(node, constants)
-        if node.op_type not in OPERATORS:
-            raise Refusal("")
-        try:
-            with np.errstate(all="ignore"):  # of weights that are not finite, which are refused
-                return OPERATORS[node.op_type](self._use(node, inputs, needed))
-        except NOT_VALID as error:
-            raise Refusal(" ".join(str(error).split())[:200]) from None
-
-    def _use(self, node: Any, inputs: tuple[Value | None, ...], needed: set[str]) -> Use:
-        from onnx import helper
-
-        return Use(
-            operator=node.op_type,
-            inputs=inputs,
-            attributes={a.name: helper.get_attribute_value(a) for a in node.attribute},
-            outputs=tuple(name in needed for name in node.output),
-            opset=self._opset,
-            hint=_hint(node),
-            node=node,
-        )
-
-    def _folded(self, node: Any, inputs: Sequence[Constant | None]) -> list[Value]:
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            raise Refusal("a graph within the graph")
-        arrays = [None if value is None else value.array for value in inputs]
-        name = inputs[0].name if inputs and inputs[0] is not None else ""
-        outputs = folding.run(node, arrays, self._opset)
-        return [Constant(_as_float32(array), name) for array in outputs]
-
-    @property
-    def _opset(self) -> int:
-        versions = [e.version for e in self.model.opset_import if e.domain in {"", "ai.onnx"}]
-        opset = int(max(versions, default=0))
-        if opset < LEAST_OPSET:
-            raise ConfigError(f"{FIELD} must be of opset {LEAST_OPSET} or newer, got {opset}")
-        return opset
-
-
-def _as_float32(array: Array) -> Array:
-    """Numbers of any precision as float32; integers and truth values as they are."""
-    if array.dtype.kind in "iub":
-        return array
-    return array.astype(np.float32, copy=False)
-
-
-def _parameter(name: str) -> str:
-    """The layer of a parameter with this name, or nothing."""
-    match = PARAMETER.match(name)
-    return (match[1] or "") if match else ""
-
-
-def _hint(node: Any) -> str:
-    """The module that a node comes from, as exporters write it."""
-    for entry in node.metadata_props:
-        if entry.key == "pkg.torch.onnx.name_scopes":
-            scopes: list[str] = re.findall(r"'([^']*)'", entry.value)
-            return scopes[-2] if len(scopes) > 1 else ""
-    if not node.name.startswith("/"):
-        return ""
-    hint = ""
-    for part in node.name.split("/")[1:-1]:
-        hint = part if part.startswith(f"{hint}.") or not hint else f"{hint}.{part}"
-    return hint
+    return sizes.pop() if sizes else None

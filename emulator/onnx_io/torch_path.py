@@ -31,16 +31,21 @@ def from_torch(
     """
     torch = _needed("torch")
     _needed("onnxscript")
+    trained = frozenset(
+        name
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if parameter.requires_grad
+    )
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         if path is not None:
             _export(torch, model, example, Path(path))
-            return read_onnx(path, softmax=softmax)
+            return read_onnx(path, softmax=softmax, trained=trained)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
             _export(torch, model, example, file)
-            return read_onnx(file, softmax=softmax)
+            return read_onnx(file, softmax=softmax, trained=trained)
     finally:
         for module, mode in modes.items():
             module.training = mode

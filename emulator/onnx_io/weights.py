@@ -34,6 +34,7 @@ from crossmesh.common import free_memory
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.config.layers import Layer
+from crossmesh.emulator.config.operators import OperatorLayer
 from crossmesh.emulator.data.archive import stored_arrays
 from crossmesh.emulator.data.errors import listed
 from crossmesh.emulator.data.filling import filled
@@ -132,16 +133,27 @@ def read_npz(
             f"weights must fit in the {free_memory.in_words(free)} of memory that are free, got "
             f"{path}, which takes {free_memory.in_words(needed)}"
         )
-    return {name: _read(arrays[name], name, path) for name in published_names(layers)}
+    held = held_names(layers)
+    return {
+        name: _read(arrays[name], name, path, is_held=name in held)
+        for name in published_names(layers)
+    }
 
 
-def _read(array: Stored, name: str, path: Path) -> Array:
+def held_names(layers: Sequence[Layer]) -> set[str]:
+    """Names of the arrays that are a part of the network, not learnt; they may be infinite."""
+    held = (layer for layer in layers if isinstance(layer, OperatorLayer) and layer.frozen)
+    return {f"{layer.name}.weight" for layer in held}
+
+
+def _read(array: Stored, name: str, path: Path, *, is_held: bool) -> Array:
     """A published array in float32."""
 
     def finite(values: NDArray[Any]) -> Array:
         with np.errstate(over="ignore"):
             converted = values.astype(np.float32)
-        if not np.isfinite(converted).all():
+        known = ~np.isnan(converted) if is_held else np.isfinite(converted)
+        if not known.all():
             raise ConfigError(f"{name} must be finite numbers, got {array.dtype} in {path}")
         return converted
 

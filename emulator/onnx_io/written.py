@@ -19,7 +19,8 @@ from crossmesh.emulator.config.layers import (
     pair,
 )
 from crossmesh.emulator.onnx_io.graph import Graph, Tensor
-from crossmesh.emulator.onnx_io.sequences import GATES
+from crossmesh.emulator.onnx_io.recurring import GATES
+from crossmesh.emulator.onnx_io.written_operators import operator
 
 FUNCTIONS = {
     "identity": "Identity",
@@ -33,6 +34,17 @@ TO_STEPS_FIRST = [1, 0, 2]
 UNSEEN = -np.inf  # what is added to a score whose step is later
 
 
+def _image(graph: Graph, x: Tensor) -> Tensor:
+    """An image with its channels first."""
+    return graph.channels_first(_of(x, "image"))
+
+
+def _of(x: Tensor, *layouts: str) -> Tensor:
+    if x.layout not in layouts:
+        raise LookupError(x.layout)
+    return x
+
+
 def activation(graph: Graph, kind: str, x: Tensor) -> Tensor:
     """A function of every value, or of the features."""
     attributes: dict[str, Any] = {"axis": x.axis} if kind == "softmax" else {}
@@ -40,11 +52,12 @@ def activation(graph: Graph, kind: str, x: Tensor) -> Tensor:
 
 
 def _linear(graph: Graph, layer: LinearLayer, fed: Sequence[Tensor]) -> Tensor:
-    x = fed[0]
-    if x.layout == "sequence":
+    x = _of(fed[0], "flat", "sequence", "image", "array")
+    if x.layout in {"sequence", "array"}:
+        x = graph.lying(x)
         value = _product(graph, x.value, "", has_bias=layer.bias)
         return graph.made(value, x.with_features(layer.outputs))
-    value = graph.node("Flatten", [x]) if x.layout == "image" else x.value
+    value = graph.node("Flatten", [_image(graph, x)]) if x.layout == "image" else x.value
     inputs = [value, graph.published("weight")]
     if layer.bias:
         inputs.append(graph.published("bias"))
@@ -61,7 +74,8 @@ def _product(graph: Graph, value: str, prefix: str, *, has_bias: bool) -> str:
 
 
 def _conv(graph: Graph, layer: ConvLayer, fed: Sequence[Tensor]) -> Tensor:
-    inputs = [fed[0].value, graph.published("weight")]
+    x = _image(graph, fed[0])
+    inputs = [x.value, graph.published("weight")]
     if layer.bias:
         inputs.append(graph.published("bias"))
     kernel, dilation = pair(layer.kernel), pair(layer.dilation)
@@ -76,8 +90,8 @@ def _conv(graph: Graph, layer: ConvLayer, fed: Sequence[Tensor]) -> Tensor:
         dilations=dilation,
         group=layer.groups,
     )
-    sizes = _sizes(fed[0], spans, stride, padding)
-    return graph.made(value, replace(fed[0], shape=(layer.outputs, *sizes)))
+    sizes = _sizes(x, spans, stride, padding)
+    return graph.made(value, replace(x, shape=(layer.outputs, *sizes)))
 
 
 def _sizes(
@@ -88,19 +102,21 @@ def _sizes(
 
 
 def _pool(graph: Graph, layer: PoolLayer, fed: Sequence[Tensor]) -> Tensor:
+    x = _image(graph, fed[0])
     kernel, padding = pair(layer.kernel), pair(layer.padding)
     stride = pair(layer.stride or layer.kernel)
     attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": padding * 2}
-    operator = "MaxPool"
+    pool = "MaxPool"
     if layer.kind == "average_pool":
-        operator = "AveragePool"
+        pool = "AveragePool"
         attributes["count_include_pad"] = 1
-    value = graph.node(operator, [fed[0]], **attributes)
-    sizes = _sizes(fed[0], kernel, stride, padding)
-    return graph.made(value, replace(fed[0], shape=(fed[0].n_features, *sizes)))
+    value = graph.node(pool, [x], **attributes)
+    sizes = _sizes(x, kernel, stride, padding)
+    return graph.made(value, replace(x, shape=(x.n_features, *sizes)))
 
 
 def _recurrent(graph: Graph, layer: RecurrentLayer, fed: Sequence[Tensor]) -> Tensor:
+    x = graph.lying(_of(fed[0], "sequence"))
     order = np.argsort(GATES[layer.kind])
 
     def ordered(suffix: str) -> Any:
@@ -109,30 +125,31 @@ def _recurrent(graph: Graph, layer: RecurrentLayer, fed: Sequence[Tensor]) -> Te
         return gates.reshape(1, *array.shape)
 
     inputs = [
-        graph.node("Transpose", [fed[0]], perm=TO_STEPS_FIRST),
-        graph.constant("W", ordered("weight_ih")),
-        graph.constant("R", ordered("weight_hh")),
+        graph.node("Transpose", [x], perm=TO_STEPS_FIRST),
+        graph.published("W", ordered("weight_ih")),
+        graph.published("R", ordered("weight_hh")),
     ]
     if layer.bias:
         biases = [ordered("bias_ih"), ordered("bias_hh")]
-        inputs.append(graph.constant("B", np.concatenate(biases, axis=1)))
+        inputs.append(graph.published("B", np.concatenate(biases, axis=1)))
     attributes: dict[str, Any] = {"linear_before_reset": 1} if layer.kind == "gru" else {}
     states = graph.node(layer.kind.upper(), inputs, hidden_size=layer.outputs, **attributes)
     steps = graph.node("Squeeze", [states, graph.integers("directions", 1)])
     value = graph.node("Transpose", [steps], perm=TO_STEPS_FIRST)
-    return graph.made(value, fed[0].with_features(layer.outputs))
+    return graph.made(value, x.with_features(layer.outputs))
 
 
 def _attention(graph: Graph, layer: AttentionLayer, fed: Sequence[Tensor]) -> Tensor:
-    x = fed[0]
+    x = graph.lying(_of(fed[0], "sequence"))
     projected = _product(graph, x.value, "qkv.", has_bias=layer.bias)
     seen = _seen(graph, layer, projected, x)
     return graph.made(_product(graph, seen, "out.", has_bias=layer.bias), x)
 
 
 def _scores(graph: Graph, layer: ScoresLayer, fed: Sequence[Tensor]) -> Tensor:
-    like = fed[0].with_features(fed[0].n_features // 3)
-    return graph.made(_seen(graph, layer, fed[0].value, like), like)
+    x = graph.lying(_of(fed[0], "sequence"))
+    like = x.with_features(x.n_features // 3)
+    return graph.made(_seen(graph, layer, x.value, like), like)
 
 
 def _seen(graph: Graph, layer: AttentionLayer | ScoresLayer, value: str, like: Tensor) -> str:
@@ -143,7 +160,7 @@ def _seen(graph: Graph, layer: AttentionLayer | ScoresLayer, value: str, like: T
     queries, keys, values = (
         graph.node("Transpose", [graph.node("Reshape", [part, heads])], perm=perm)
         for part, perm in zip(
-            graph.split(value, 3, axis=2),
+            graph.several("Split", [value], 3, axis=2, num_outputs=3),
             ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]),
             strict=True,
         )
@@ -159,43 +176,29 @@ def _seen(graph: Graph, layer: AttentionLayer | ScoresLayer, value: str, like: T
 
 
 def _embedding(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
-    if fed[0].layout != "tokens":
-        raise LookupError(fed[0].layout)
-    value = graph.node("Gather", [graph.published("weight"), fed[0]], axis=0)
-    shape = (*fed[0].shape, layer.outputs)
-    return graph.made(value, replace(fed[0], layout="sequence", shape=shape))
+    tokens = _of(fed[0], "tokens")
+    value = graph.node("Gather", [graph.published("weight"), tokens], axis=0)
+    return Tensor(value, (*tokens.shape, layer.outputs), graph.layer)
 
 
 def _position(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
-    return graph.made(graph.node("Add", [fed[0], graph.published("weight")]), fed[0])
+    x = graph.lying(_of(fed[0], "sequence"))
+    return graph.made(graph.node("Add", [x, graph.published("weight")]), x)
 
 
 def _batch_norm(graph: Graph, layer: NormLayer, fed: Sequence[Tensor]) -> Tensor:
-    x = fed[0]
-    value = x.value
-    if x.layout == "sequence":
-        value = graph.node("Transpose", [value], perm=[0, 2, 1])
+    x = graph.channels_first(fed[0])
     parts = [graph.published(p) for p in ("weight", "bias", "running_mean", "running_var")]
     value = graph.node(
-        "BatchNormalization",
-        [value, *parts],
-        epsilon=layer.epsilon,
-        momentum=1 - layer.momentum,
+        "BatchNormalization", [x, *parts], epsilon=layer.epsilon, momentum=1 - layer.momentum
     )
-    if x.layout == "sequence":
-        value = graph.node("Transpose", [value], perm=[0, 2, 1])
     return graph.made(value, x)
 
 
 def _layer_norm(graph: Graph, layer: NormLayer, fed: Sequence[Tensor]) -> Tensor:
-    x = fed[0]
-    value = x.value
-    if x.layout == "image":
-        value = graph.node("Transpose", [value], perm=[0, 2, 3, 1])
+    x = graph.lying(fed[0])
     parts = [graph.published(p) for p in ("weight", "bias")]
-    value = graph.node("LayerNormalization", [value, *parts], axis=-1, epsilon=layer.epsilon)
-    if x.layout == "image":
-        value = graph.node("Transpose", [value], perm=[0, 3, 1, 2])
+    value = graph.node("LayerNormalization", [x, *parts], axis=-1, epsilon=layer.epsilon)
     return graph.made(value, x)
 
 
@@ -206,38 +209,46 @@ def _dropout(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
 
 def _global_pool(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
     x = fed[0]
-    if x.layout == "image":
-        value = graph.node("Flatten", [graph.node("GlobalAveragePool", [x])])
-    elif x.layout == "sequence":
-        value = graph.node("ReduceMean", [x, graph.integers("steps", 1)], keepdims=0)
-    else:
+    if len(x.shape) == 1:
         value = graph.node("Identity", [x])
+    elif x.channels_first:
+        value = graph.node("Flatten", [graph.node("GlobalAveragePool", [x])])
+    else:
+        outer = graph.integers("positions", *range(1, len(x.shape)))
+        value = graph.node("ReduceMean", [x, outer], keepdims=0)
     return graph.flat(value, x.n_features)
 
 
 def _flatten(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
-    x = fed[0]
-    value = x.value
-    if x.layout == "sequence":
-        value = graph.node("Transpose", [x], perm=[0, 2, 1])
-    return graph.flat(graph.node("Flatten", [value]), math.prod(x.shape))
+    x = graph.channels_first(fed[0])
+    return graph.flat(graph.node("Flatten", [x]), math.prod(x.shape))
 
 
 def _last(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
-    index = graph.constant("step", np.int64(fed[0].shape[0] - 1))
-    return graph.flat(graph.node("Gather", [fed[0], index], axis=1), fed[0].n_features)
+    x = graph.lying(_of(fed[0], "sequence"))
+    index = graph.constant("step", np.int64(x.shape[0] - 1))
+    return graph.flat(graph.node("Gather", [x, index], axis=1), x.n_features)
+
+
+def _alike(graph: Graph, fed: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors that all have their features first, or last."""
+    if all(x.channels_first for x in fed):
+        return list(fed)
+    return [graph.lying(x) for x in fed]
 
 
 def _add(graph: Graph, layer: MergeLayer, fed: Sequence[Tensor]) -> Tensor:
-    value = fed[0].value
-    for other in fed[1:]:
+    first, *others = _alike(graph, fed)
+    value = first.value
+    for other in others:
         value = graph.node("Add", [value, other])
-    return graph.made(value, fed[0])
+    return graph.made(value, first)
 
 
 def _concat(graph: Graph, layer: MergeLayer, fed: Sequence[Tensor]) -> Tensor:
-    value = graph.node("Concat", fed, axis=fed[0].axis)
-    return graph.made(value, fed[0].with_features(sum(x.n_features for x in fed)))
+    parts = _alike(graph, fed)
+    value = graph.node("Concat", parts, axis=parts[0].axis)
+    return graph.made(value, parts[0].with_features(sum(x.n_features for x in parts)))
 
 
 def _function(graph: Graph, layer: Any, fed: Sequence[Tensor]) -> Tensor:
@@ -262,6 +273,7 @@ WRITTEN: dict[str, Callable[[Graph, Any, Sequence[Tensor]], Tensor]] = {
     "linear": _linear,
     "lstm": _recurrent,
     "max_pool": _pool,
+    "operator": operator,
     "position": _position,
     "scores": _scores,
 }

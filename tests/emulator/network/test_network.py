@@ -93,3 +93,48 @@ def test_a_layer_that_does_not_fit_is_named(layers, message):
     task = LearningTask(source="test", shape=found, n_outputs=3)
     with pytest.raises(ConfigError, match=message):
         build_network([*layers, LinearLayer(outputs=3, activation="softmax")], task, Settings())
+
+
+def test_images_that_look_as_if_channels_were_last_are_refused():
+    layers = [ConvLayer(outputs=4, kernel=3), LinearLayer(outputs=3, activation="softmax")]
+
+    with pytest.raises(
+        ConfigError, match=r"images of channels, height, width .* \(32, 32, 3\); x\."
+    ):
+        build_network(layers, LearningTask(source="t", shape=(32, 32, 3), n_outputs=3), Settings())
+
+    first = LearningTask(source="t", shape=(3, 32, 32), n_outputs=3)
+    assert build_network(layers, first, Settings()).by_name["input"].width == 3
+
+
+def test_layers_that_share_tiles_drive_them_one_after_the_other():
+    layers = [
+        LinearLayer(outputs=6, name="first"),
+        LinearLayer(outputs=6, name="again", share="first"),
+        LinearLayer(outputs=3, activation="softmax"),
+    ]
+    task = LearningTask(source="t", shape=(6,), n_outputs=3)
+
+    made = build_network(layers, task, Settings())
+
+    assert list(made.matrices) == ["first", "linear2"]
+    assert made.matrices["first"].vectors == 2
+    assert [made.by_name[name].offset for name in ("first", "again")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("share", "outputs", "message"),
+    [
+        ("none", 6, r"network\.1\.share must be a layer before it of the same kind, got none"),
+        ("first", 5, r"network\.1\.share must have the outputs of first \(6\), got 5"),
+    ],
+)
+def test_tiles_that_do_not_fit_a_layer_are_not_shared(share, outputs, message):
+    layers = [
+        LinearLayer(outputs=6, name="first"),
+        LinearLayer(outputs=outputs, name="again", share=share),
+        LinearLayer(outputs=3, activation="softmax"),
+    ]
+
+    with pytest.raises(ConfigError, match=message):
+        build_network(layers, LearningTask(source="t", shape=(6,), n_outputs=3), Settings())
