@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.columns import BYTE_SCALE
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.examples import Dataset
 from crossmesh.emulator.data.files import BROKEN_GZIP, chunks, exactly, find_file, opened
 from crossmesh.emulator.data.published import ARCHIVE, TEST_BATCHES, TRAIN_BATCHES, located
-from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.raw import Raw, assemble
 from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 SHAPE = (3, 32, 32)  # channels, rows, columns
@@ -59,8 +60,8 @@ def load_cifar10(config: DataConfig) -> Dataset:
     """
     folder = located("cifar10", config)
     batches = _loose(folder) or _archived(folder)
-    parts = (_raw(folder, batches, pattern) for pattern in (TRAIN_BATCHES, TEST_BATCHES))
-    return assemble("cifar10", config, *parts)
+    train, test = (_raw(folder, batches, pattern) for pattern in (TRAIN_BATCHES, TEST_BATCHES))
+    return assemble("cifar10", config, train, test)
 
 
 def _loose(folder: Path) -> list[_Batch]:
@@ -71,7 +72,7 @@ def _loose(folder: Path) -> list[_Batch]:
 
 
 def _loose_batch(stem: str, path: Path) -> _Batch:
-    place = Place("directory", str(path))
+    place = Place("data.directory", str(path))
     with opened(path, place) as file:
         n_bytes = sum(map(len, chunks(file)))
     return _Batch(path=str(path), stem=stem, n_bytes=n_bytes, opened=lambda: opened(path, place))
@@ -81,7 +82,7 @@ def _archived(folder: Path) -> list[_Batch]:
     """The batches in the archive, by its path and theirs."""
     path = find_file(folder, ARCHIVE.removesuffix(".gz"))
     assert path is not None  # the folder was chosen for it
-    place = Place("directory", str(path))
+    place = Place("data.directory", str(path))
     with _tar(path, place) as archive:
         members = {
             member.name: (member.offset_data, member.size)
@@ -171,9 +172,9 @@ def _raw(folder: Path, batches: list[_Batch], pattern: str) -> Raw:
     for batch in batches:
         if batch.n_bytes <= 0 or batch.n_bytes % RECORD_BYTES:
             rule = f"one or more records of {RECORD_BYTES} bytes"
-            raise Place("directory", batch.path).refusal(rule, f"{batch.n_bytes} bytes")
+            raise Place("data.directory", batch.path).refusal(rule, f"{batch.n_bytes} bytes")
     n = sum(batch.n_bytes for batch in batches) // RECORD_BYTES
-    place = Place("directory", str(folder / pattern))
+    place = Place("data.directory", str(folder / pattern))
     return Raw(
         x=_stored(batches, (n, *SHAPE), lambda records: records[:, 1:].reshape(-1, *SHAPE)),
         y=_stored(batches, (n,), lambda records: records[:, 0]),
@@ -202,7 +203,7 @@ def _stored(
 
 def _records(batch: _Batch) -> Iterator[NDArray[np.uint8]]:
     """Records ``(images, RECORD_BYTES)``, each its label first, a few at a time."""
-    place = Place("directory", batch.path)
+    place = Place("data.directory", batch.path)
     with batch.opened() as file:
         for start, stop in spans((batch.n_bytes // RECORD_BYTES, RECORD_BYTES), 1):
             read = exactly(file, (stop - start) * RECORD_BYTES)

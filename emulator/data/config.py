@@ -3,7 +3,7 @@
 import os.path
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -30,7 +30,10 @@ _USED_BY = {
     "test_fraction": ("digits", "npz", "parquet", "text"),
     "crop": _PICTURES,
     "standardise": (*_PICTURES, "cifar10"),
+    "tokens": ("npz", "parquet"),
+    "columns": ("npz", "parquet"),
     "steps": ("text",),
+    "targets": ("text",),
     "examples": ("synthetic",),
     "test_examples": ("synthetic",),
     "inputs": ("synthetic",),
@@ -74,7 +77,13 @@ class DataConfig(Frozen):
             are then divided by their standard deviation: of each channel, if images have channels.
         test_fraction: Part of the examples, or of the end of a text, that is set aside where a
             source has no test set.
+        tokens: ``npz``, ``parquet``: size of the vocabulary, where inputs are tokens, one for
+            each step of an example.
+        columns: ``npz``, ``parquet``: names of several inputs, of a network that takes them: arrays
+            NAME_train and NAME_test in place of x_train and x_test, or columns of a table.
         steps: Characters of an example of ``text``.
+        targets: What is learnt of each character of ``text``: the one that follows (``next``), or
+            its case (``case``): 1 of a capital, which the inputs have not.
         examples: Training examples of ``synthetic``.
         test_examples: Test examples of ``synthetic``.
         inputs: Inputs of an example of ``synthetic``.
@@ -90,7 +99,10 @@ class DataConfig(Frozen):
     crop: Crop | None = None
     standardise: bool = False
     test_fraction: float = Field(0.2, gt=0, lt=1)
+    tokens: int | None = Field(None, ge=2)
+    columns: Annotated[tuple[str, ...], Field(strict=False, min_length=2)] | None = None
     steps: int = Field(64, ge=2)
+    targets: Literal["next", "case"] = "next"
     examples: int = Field(1024, ge=1)
     test_examples: int = Field(256, ge=1)
     inputs: int = Field(64, ge=1)
@@ -111,6 +123,23 @@ class DataConfig(Frozen):
                 raise ValueError(
                     f"{name} must be left out for the source {self.source}, got {value}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_numbers_as_they_are(self) -> Self:
+        if self.tokens is not None and self.standardise:
+            raise ValueError(f"standardise must be false for tokens ({self.tokens}), got true")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_as_they_are(self) -> Self:
+        if self.columns is None:
+            return self
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns must differ, got {', '.join(self.columns)}")
+        for name in ("tokens", "crop", "standardise"):
+            if value := getattr(self, name):
+                raise ValueError(f"{name} must be left out beside columns, got {value}")
         return self
 
     @property

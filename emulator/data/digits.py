@@ -17,7 +17,7 @@ INK_SCALE = 16.0
 def load_digits(config: DataConfig) -> Dataset:
     """1,797 images; the test set is the same for every seed."""
     with np.load(FILE, allow_pickle=False) as arrays:
-        place = Place("source", FILE.name)
+        place = Place("data.source", FILE.name)
         raw = Raw(
             x=in_memory(arrays["images"]),
             y=in_memory(arrays["labels"]),

@@ -14,7 +14,7 @@ class Place:
     """A part of the data, as messages name it.
 
     Attributes:
-        field: Field of the config that leads there.
+        field: Field of the config, or option, that leads there.
         name: File, or key or column of a file.
     """
 
@@ -23,7 +23,7 @@ class Place:
 
     def refusal(self, rule: str, got: object) -> DataError:
         """The error that says what this place must hold."""
-        return DataError(f"data.{self.field} must hold {rule} in {self.name}, got {got}")
+        return DataError(f"{self.field} must hold {rule} in {self.name}, got {got}")
 
 
 def listed(names: Iterable[str]) -> str:

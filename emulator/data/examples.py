@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.emulator.data.columns import InputColumn
 from crossmesh.emulator.data.stored import spans
 
 Some = slice | NDArray[np.int64]  # which examples
@@ -73,6 +74,11 @@ class Examples:
         return self.answers.dtype.kind in "iu"
 
     @property
+    def has_targets(self) -> bool:
+        """Whether there is anything to learn: an example may have targets of no values."""
+        return self.answers.shape[1:] != (0,)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of the arrays as they are kept."""
         return self.kept.nbytes + self.answers.nbytes
@@ -94,8 +100,10 @@ class Dataset:
         train: Training examples.
         test: Test examples.
         shape: Shape of one example before it was flattened, such as ``(28, 28)``.
-        n_outputs: Number of classes, or of values of one target.
+        n_outputs: Number of classes, or of values of one target; 0 without targets.
         tokens: Size of the vocabulary where inputs are the numbers of tokens, else None.
+        columns: Named inputs of an example, one behind the other in a row, if there are several.
+        standard: Means and deviations ``(channels,)``, if inputs were standardised by them.
         characters: Character of each token, in order, where tokens are characters.
     """
 
@@ -105,12 +113,19 @@ class Dataset:
     shape: tuple[int, ...]
     n_outputs: int
     tokens: int | None = None
+    columns: tuple[InputColumn, ...] = ()
+    standard: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     characters: str | None = None
 
     @property
     def has_classes(self) -> bool:
         """Whether targets are labels of classes, not values."""
         return self.train.has_classes
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there is anything to learn."""
+        return self.train.has_targets
 
     @property
     def n_bytes(self) -> int:

@@ -10,11 +10,12 @@ from typing import IO
 import numpy as np
 
 from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.columns import BYTE_SCALE
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.examples import Dataset
 from crossmesh.emulator.data.files import chunks, exactly, find_file, most_bytes, opened
-from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.raw import Raw, assemble
 from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 NAMES = (
@@ -59,7 +60,7 @@ def stored_idx(path: Path, n_axes: int) -> Stored:
         DataError: If the file is not such an array, whole and nothing else; in part when the array
             is read.
     """
-    place = Place("directory", str(path))
+    place = Place("data.directory", str(path))
     with opened(path, place) as file:
         shape = _shape(file, n_axes, place)
         if _whole(shape) > most_bytes(path):  # before any memory is asked for
@@ -111,7 +112,7 @@ def _read_pair(images: Path, labels: Path) -> Raw:
     return Raw(
         x=stored_idx(images, 3),
         y=stored_idx(labels, 1),
-        x_place=Place("directory", str(images)),
-        y_place=Place("directory", str(labels)),
+        x_place=Place("data.directory", str(images)),
+        y_place=Place("data.directory", str(labels)),
         full_scale=BYTE_SCALE,
     )

@@ -1,33 +1,49 @@
 """NumPy archives: ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from crossmesh.common.errors import DataError
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.data.archive import array_names, stored_arrays
+from crossmesh.emulator.data.columns import columns_of, side_by_side
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.errors import Place, listed
 from crossmesh.emulator.data.examples import Dataset
-from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.raw import Raw, assemble, byte_scale
 from crossmesh.emulator.data.stored import Stored
-
-NEEDED = ("x_train", "y_train")
-OPTIONAL = ("x_test", "y_test")
 
 
 def load_npz(config: DataConfig) -> Dataset:
     """The archive of ``data.file``; nothing in it is unpickled."""
     assert config.file is not None  # the config says so
-    arrays = _arrays(config.file)
-    train = _raw(arrays, "train", config.file)
-    test = _raw(arrays, "test", config.file) if "x_test" in arrays else None
-    return assemble(config.file.stem, config, train, test)
+    place = Place("data.file", str(config.file))
+    return from_arrays(config.file.stem, config, _arrays(config, config.file, place), place)
 
 
-def _arrays(path: Path) -> Mapping[str, Stored]:
+def from_arrays(
+    name: str, config: DataConfig, arrays: Mapping[str, Stored], place: Place
+) -> Dataset:
+    """A data set of arrays ``x_train``, ``y_train`` and perhaps ``x_test``, ``y_test``.
+
+    Args:
+        name: Name in reports.
+        config: Says how they are prepared, and which arrays take the place of ``x``.
+        arrays: Those that there are.
+        place: Where they were found.
+    """
+    parts = ["train", "test"] if "y_test" in arrays else ["train"]
+    raws = [_raw(arrays, part, config, place) for part in parts]
+    columns = columns_of(_named(arrays, "train", config)) if config.columns else ()
+    return assemble(name, config, raws[0], raws[1] if len(raws) > 1 else None, columns)
+
+
+def names_of(part: str, config: DataConfig) -> list[str]:
+    """Names of the arrays of a part of the data."""
+    return [*(f"{name}_{part}" for name in config.columns or ("x",)), f"y_{part}"]
+
+
+def _arrays(config: DataConfig, path: Path, place: Place) -> Mapping[str, Stored]:
     if not is_file(path):
         raise DataError(f"data.file must be a file, got {path}")
 
@@ -35,19 +51,41 @@ def _arrays(path: Path) -> Mapping[str, Stored]:
         return DataError(f"data.file must be an npz archive, got {path} ({reason})")
 
     there = array_names(path, refusal)
-    needed = NEEDED + (OPTIONAL if set(OPTIONAL) & set(there) else ())
+    return stored_arrays(path, refusal, check_names(there, config, place))
+
+
+def check_names(there: Sequence[str], config: DataConfig, place: Place) -> list[str]:
+    """The arrays that a data set is made of.
+
+    Args:
+        there: Names of the arrays that there are.
+        config: Says which arrays take the place of ``x``.
+        place: Where they were found.
+
+    Raises:
+        DataError: If one is missing.
+    """
+    optional = names_of("test", config)
+    needed = names_of("train", config) + (optional if set(optional) & set(there) else [])
     for key in needed:
         if key not in there:
-            raise DataError(f"data.file must hold {key}, got {listed(there)} in {path}")
-    return stored_arrays(path, refusal, needed)
+            raise DataError(f"{place.field} must hold {key}, got {listed(there)} in {place.name}")
+    return needed
 
 
-def _raw(arrays: Mapping[str, Stored], part: str, path: Path) -> Raw:
-    x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+def _named(arrays: Mapping[str, Stored], part: str, config: DataConfig) -> list[tuple[str, Stored]]:
+    return [(name, arrays[f"{name}_{part}"]) for name in config.columns or ()]
+
+
+def _raw(arrays: Mapping[str, Stored], part: str, config: DataConfig, place: Place) -> Raw:
+    *inputs, y = names_of(part, config)
+    x_place = Place(place.field, f"{', '.join(inputs)} of {place.name}")
+    named = _named(arrays, part, config)
+    x = side_by_side(named, x_place) if named else arrays[inputs[0]]
     return Raw(
         x=x,
-        y=y,
-        x_place=Place("file", f"x_{part} of {path}"),
-        y_place=Place("file", f"y_{part} of {path}"),
-        full_scale=BYTE_SCALE if x.dtype == np.uint8 else 1.0,
+        y=arrays[y],
+        x_place=x_place,
+        y_place=Place(place.field, f"{y} of {place.name}"),
+        full_scale=byte_scale(x, config),
     )

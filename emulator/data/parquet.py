@@ -1,7 +1,7 @@
 """Parquet tables: a row per example, a column ``label`` or ``target``, the rest inputs."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from crossmesh.common.errors import DataError
 from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.data.columns import InputColumn, columns_of, side_by_side
 from crossmesh.emulator.data.config import DataConfig
 from crossmesh.emulator.data.errors import Place, listed
 from crossmesh.emulator.data.examples import Dataset
-from crossmesh.emulator.data.raw import BYTE_SCALE, Raw, assemble
+from crossmesh.emulator.data.raw import Raw, assemble, byte_scale
 from crossmesh.emulator.data.stored import Stored, StoredPart, spans
 
 ANSWERS = ("label", "target")
@@ -54,18 +55,33 @@ class _Table(NamedTuple):
 def load_parquet(config: DataConfig) -> Dataset:
     """The tables of ``data.file`` and, if given, ``data.test_file``."""
     assert config.file is not None  # the config says so
-    table = _table("file", config.file)
-    train = _raw(table)
+    table = _table("data.file", config.file)
+    train, columns = _raw(table, config), _columns(table, config)
     if config.test_file is None:
-        return assemble(config.file.stem, config, train, None)
-    test_table = _table("test_file", config.test_file)
+        return assemble(config.file.stem, config, train, None, columns)
+    test_table = _table("data.test_file", config.test_file)
     names, test_names = _used(table.schema), _used(test_table.schema)
-    if test_names != names:
+    if test_names != names and not columns:
         raise DataError(
             f"data.test_file must have the columns of data.file ({listed(names)}), "
             f"got {listed(test_names)}"
         )
-    return assemble(config.file.stem, config, train, _raw(test_table))
+    return assemble(config.file.stem, config, train, _raw(test_table, config), columns)
+
+
+def stored_inputs(path: Path, field: str, columns: Sequence[str] | None) -> tuple[Stored, Place]:
+    """Inputs of a table, whose answers are not read, and what to call them in messages.
+
+    Args:
+        path: The table.
+        field: Field or option that leads to it.
+        columns: Names of several inputs; None: there is one.
+    """
+    table = _table(field, path)
+    if columns is not None:
+        return _rows(table, columns)
+    names = [name for name in _used(table.schema) if name not in ANSWERS]
+    return _inputs(table, names)
 
 
 @contextlib.contextmanager
@@ -76,18 +92,18 @@ def _opened(field: str, path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names may be no text
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(f"data.{field} must be a Parquet table, got {path} ({reason})") from None
+        raise DataError(f"{field} must be a Parquet table, got {path} ({reason})") from None
 
 
 def _table(field: str, path: Path) -> _Table:
     if not is_file(path):
-        raise DataError(f"data.{field} must be a file, got {path}")
+        raise DataError(f"{field} must be a file, got {path}")
     with _opened(field, path) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
         names, n_values = schema.names, _n_values(file.metadata)
     if n_rows < 1 or len(names) != len(set(names)):
         raise DataError(
-            f"data.{field} must have a row or more and no column name twice, "
+            f"{field} must have a row or more and no column name twice, "
             f"got {n_rows} rows of {listed(names)} in {path}"
         )
     return _Table(field, path, schema, n_rows, n_values)
@@ -103,29 +119,56 @@ def _n_values(metadata: pq.FileMetaData) -> dict[str, int]:
     return n_values
 
 
-def _raw(table: _Table) -> Raw:
+def _raw(table: _Table, config: DataConfig) -> Raw:
     names = table.schema.names
     answers = [name for name in ANSWERS if name in names]
     if len(answers) != 1:
         raise DataError(
-            f"data.{table.field} must have one column label or target, "
+            f"{table.field} must have one column label or target, "
             f"got {listed(names)} in {table.path}"
         )
     answer = answers[0]
     inputs = [name for name in _used(table.schema) if name != answer]
-    if not inputs:
-        raise DataError(
-            f"data.{table.field} must have numeric columns or a list {VECTOR}, "
-            f"got {listed(names)} in {table.path}"
-        )
-    x = _stored(table, inputs)
+    x, place = _inputs(table, inputs) if config.columns is None else _rows(table, config.columns)
     return Raw(
         x=x,
         y=_stored(table, [answer], is_label=answer == "label"),
-        x_place=table.place(f"{', '.join(inputs[:3])}{'...' * (len(inputs) > 3)}"),
+        x_place=place,
         y_place=table.place(answer),
-        full_scale=BYTE_SCALE if inputs == [VECTOR] and x.dtype == np.uint8 else 1.0,
+        full_scale=byte_scale(x, config) if inputs == [VECTOR] and config.columns is None else 1.0,
     )
+
+
+def _columns(table: _Table, config: DataConfig) -> tuple[InputColumn, ...]:
+    """The named inputs in a row, if there are several."""
+    return columns_of(_named(table, config.columns)) if config.columns else ()
+
+
+def _named(table: _Table, columns: Sequence[str]) -> list[tuple[str, Stored]]:
+    for name in columns:
+        if name not in table.schema.names:
+            raise DataError(
+                f"{table.field} must have the column {name}, "
+                f"got {listed(table.schema.names)} in {table.path}"
+            )
+    return [(name, _stored(table, [name])) for name in columns]
+
+
+def _rows(table: _Table, columns: Sequence[str]) -> tuple[Stored, Place]:
+    """Several named inputs, one behind the other."""
+    place = table.place(", ".join(columns))
+    return side_by_side(_named(table, columns), place), place
+
+
+def _inputs(table: _Table, names: list[str]) -> tuple[Stored, Place]:
+    """Columns side by side, and what to call them in messages."""
+    if not names:
+        raise DataError(
+            f"{table.field} must have numeric columns or a list {VECTOR}, "
+            f"got {listed(table.schema.names)} in {table.path}"
+        )
+    shown = f"{', '.join(names[:3])}{'...' * (len(names) > 3)}"
+    return _stored(table, names), table.place(shown)
 
 
 def _used(schema: pa.Schema) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common import free_memory
 from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.columns import BYTE_SCALE, InputColumn
 from crossmesh.emulator.data.config import Crop, DataConfig
 from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.examples import Dataset, Examples
@@ -20,35 +21,81 @@ from crossmesh.emulator.data.standard import standardised
 from crossmesh.emulator.data.stored import Stored
 from crossmesh.emulator.data.streams import split_indices
 
-BYTE_SCALE = 255.0
 SPLIT_BYTES = 40  # of an example while it is drawn what to set aside, at most
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Raw:
-    """Examples as a source holds them.
+class RawInputs:
+    """Inputs as a source holds them.
 
     Attributes:
         x: Inputs, ``(n, *shape)``.
-        y: Class labels ``(n,)``, or ``(n, m)`` values, or whole numbers that are either values or
-            the classes of steps, as the network has it.
         x_place: Where ``x`` was found.
-        y_place: Where ``y`` was found.
         full_scale: The value of ``x`` that becomes an input of 1.
     """
 
     x: Stored
-    y: Stored
     x_place: Place
-    y_place: Place
     full_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.x.ndim < 2 or 0 in self.x.shape or self.x.dtype.kind not in "buif":
             rule = "one or more examples, numbers (examples, inputs...)"
             raise self.x_place.refusal(rule, self.x)
+
+    def input_bytes(self, shape: tuple[int, ...]) -> int:
+        """Bytes that are kept of the inputs if ``shape`` is what is kept of each."""
+        return len(self.x) * math.prod(shape) * (1 if self.x.dtype.itemsize == 1 else 4)
+
+    def inputs(
+        self, window: Crop2D, chosen: list[Indices | None]
+    ) -> tuple[list[NDArray[Any]], NDArray[np.float32] | None]:
+        """Inputs ``(examples, n_inputs)`` as they are kept, and what bytes stand for, if they are.
+
+        Args:
+            window: What is kept of each input.
+            chosen: Indices of the examples of each part, rising, the last perhaps several times;
+                None for all.
+        """
+        x, levels = self.x, None
+        if x.dtype.itemsize == 1:
+            parts = filled(x, np.uint8, chosen, lambda values: values.view(np.uint8), window)
+            levels = _of_bytes(x.dtype, self.full_scale)
+        else:
+            parts = filled(x, np.float32, chosen, self._scaled, window)
+        return [part.reshape(len(part), -1) for part in parts], levels
+
+    def _scaled(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        inputs = _float32(values, self.x_place)
+        if self.full_scale != 1:
+            inputs /= np.float32(self.full_scale)
+        return inputs
+
+    def check_room(self, n_bytes: int) -> None:
+        """Refuse data that does not fit in the memory that is there, before any of it is read."""
+        if (free := free_memory.lacking(n_bytes)) is not None:
+            rule = f"what fits in the {free_memory.in_words(free)} of memory that are free"
+            got = f"{self.x}, which takes {free_memory.in_words(n_bytes)}"
+            raise self.x_place.refusal(rule, got)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Raw(RawInputs):
+    """Examples as a source holds them.
+
+    Attributes:
+        y: Class labels ``(n,)``, or ``(n, m)`` values, or whole numbers that are either values or
+            the classes of steps, as the network has it.
+        y_place: Where ``y`` was found.
+    """
+
+    y: Stored
+    y_place: Place
+
+    def __post_init__(self) -> None:
+        RawInputs.__post_init__(self)  # super() is none in a class with slots
         if not self.y.ndim or len(self.y) != len(self.x):
             raise self.y_place.refusal(
                 f"as many entries as there are examples ({len(self.x)})",
@@ -62,36 +109,18 @@ class Raw:
 
     def n_bytes(self, shape: tuple[int, ...]) -> int:
         """Bytes that are kept of it if ``shape`` is what is kept of each input."""
-        of_input = math.prod(shape) * (1 if self.x.dtype.itemsize == 1 else 4)
-        return len(self.x) * (of_input + math.prod(self.y.shape[1:]) * 4)
+        return self.input_bytes(shape) + len(self.x) * math.prod(self.y.shape[1:]) * 4
 
     def examples(self, window: Crop2D, chosen: list[Indices | None]) -> list[Examples]:
-        """Examples in the form in which they are kept.
-
-        Args:
-            window: What is kept of each input.
-            chosen: Indices of the examples of each part, rising; None for all.
-        """
-        x, levels = self.x, None
-        if x.dtype.itemsize == 1:
-            inputs = filled(x, np.uint8, chosen, lambda values: values.view(np.uint8), window)
-            levels = _of_bytes(x.dtype, self.full_scale)
-        else:
-            inputs = filled(x, np.float32, chosen, self._scaled, window)
+        """Examples in the form in which they are kept; arguments as those of ``inputs``."""
+        inputs, levels = self.inputs(window, chosen)
         if self.y.dtype.kind == "f":
             answers = filled(self.y, np.float32, chosen, lambda v: _float32(v, self.y_place))
         else:
             answers = filled(self.y, np.int32, chosen, self._labels)
         return [
-            Examples(part.reshape(len(part), -1), answer, levels)
-            for part, answer in zip(inputs, answers, strict=True)
+            Examples(part, answer, levels) for part, answer in zip(inputs, answers, strict=True)
         ]
-
-    def _scaled(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        inputs = _float32(values, self.x_place)
-        if self.full_scale != 1:
-            inputs /= np.float32(self.full_scale)
-        return inputs
 
     def _labels(self, values: NDArray[Any]) -> NDArray[np.int32]:
         for label in (values.min(), values.max()):
@@ -100,7 +129,18 @@ class Raw:
         return values.astype(np.int32)
 
 
-def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dataset:
+def byte_scale(x: Stored, config: DataConfig) -> float:
+    """The value of ``x`` that becomes an input of 1: bytes are shares of 255, but for tokens."""
+    return BYTE_SCALE if x.dtype == np.uint8 and config.tokens is None else 1.0
+
+
+def assemble(
+    name: str,
+    config: DataConfig,
+    train: Raw,
+    test: Raw | None,
+    columns: tuple[InputColumn, ...] = (),
+) -> Dataset:
     """A data set from training examples and, if the source has them, test examples.
 
     Args:
@@ -108,6 +148,7 @@ def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dat
         config: Says what is cropped, standardised and set aside for the test.
         train: Training examples as read.
         test: Test examples as read; None: a part of ``train`` is set aside.
+        columns: The named inputs in a row, if there are several.
 
     Raises:
         DataError: If the parts do not fit each other, the config or the memory that is free.
@@ -118,31 +159,30 @@ def assemble(name: str, config: DataConfig, train: Raw, test: Raw | None) -> Dat
         test.y.shape[1:] != train.y.shape[1:] or (test.y.dtype.kind == "f") != _has_values(train)
     ):
         raise test.y_place.refusal(f"targets like {_each(train.y)}", _each(test.y))
-    window = _window(config.crop, train.x.shape[1:])
+    if config.tokens is not None and train.x.ndim != 2:
+        raise train.x_place.refusal("tokens (examples, steps)", train.x)
+    window = input_window(config.crop, train.x.shape[1:])
     shape = window.shape(train.x.shape[1:])
     raws = [train] if test is None else [train, test]
-    _check_room(sum(raw.n_bytes(shape) for raw in raws), train, is_split=test is None)
+    n_bytes = sum(raw.n_bytes(shape) for raw in raws)
+    train.check_room(n_bytes + (SPLIT_BYTES * len(train.x) if test is None else 0))
     if test is None:
         trained, tested = train.examples(window, _split(train, config.test_fraction))
     else:
         trained, tested = (raw.examples(window, [None])[0] for raw in raws)
+    standard = None
     if config.standardise:
-        trained, tested = standardised(trained, tested, shape)
+        trained, tested, standard = standardised(trained, tested, shape)
     return Dataset(
         name=name,
         train=trained,
         test=tested,
         shape=shape,
         n_outputs=max(_n_outputs(trained), _n_outputs(tested)),
+        tokens=config.tokens,
+        columns=columns,
+        standard=standard,
     )
-
-
-def _check_room(n_bytes: int, train: Raw, *, is_split: bool) -> None:
-    """Refuse data that does not fit in the memory that is there, before any of it is read."""
-    needed = n_bytes + (SPLIT_BYTES * len(train.x) if is_split else 0)
-    if (free := free_memory.lacking(needed)) is not None:
-        rule = f"what fits in the {free_memory.in_words(free)} of memory that are free"
-        raise train.x_place.refusal(rule, f"{train.x}, which takes {free_memory.in_words(needed)}")
 
 
 def _split(raw: Raw, fraction: float) -> list[Indices | None]:
@@ -153,7 +193,12 @@ def _split(raw: Raw, fraction: float) -> list[Indices | None]:
     return [*split_indices(n, n_test)]
 
 
-def _window(crop: Crop | None, shape: tuple[int, ...]) -> Crop2D:
+def input_window(crop: Crop | None, shape: tuple[int, ...]) -> Crop2D:
+    """What is kept of inputs of a shape.
+
+    Raises:
+        DataError: If they are no images, or the crop lies beyond them.
+    """
     if crop is None:
         return Crop2D()
     if len(shape) != 2:

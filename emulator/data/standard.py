@@ -1,6 +1,7 @@
 """Inputs of mean 0 and deviation 1."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,32 @@ from crossmesh.emulator.data.examples import Examples
 Real = NDArray[np.float64]
 
 
+class Standard(NamedTuple):
+    """What is taken off the inputs of each channel, and what they are divided by then.
+
+    Attributes:
+        means: ``(channels,)``.
+        deviations: ``(channels,)``.
+    """
+
+    means: NDArray[np.float32]
+    deviations: NDArray[np.float32]
+
+    def applied(self, examples: Examples) -> Examples:
+        """Examples standardised; inputs that are kept in float32 are changed in place."""
+        means, deviations = self.means[:, np.newaxis], self.deviations[:, np.newaxis]
+        if examples.levels is not None:
+            return replace(examples, levels=(examples.levels - means) / deviations)
+        inputs = examples.inputs.reshape(len(examples), len(self.means), -1)
+        inputs -= means
+        inputs /= deviations
+        return examples
+
+
 def standardised(
     train: Examples, test: Examples, shape: tuple[int, ...]
-) -> tuple[Examples, Examples]:
-    """Both with inputs less the mean of those to train on, divided by their standard deviation.
+) -> tuple[Examples, Examples, Standard]:
+    """Both with inputs less the mean of those to train on, divided by their deviation; and these.
 
     Args:
         train: Training examples; inputs that are kept in float32 are changed in place.
@@ -27,8 +50,8 @@ def standardised(
     """
     n_channels = shape[0] if len(shape) == 3 else 1
     if train.levels is not None:
-        levels = _levels(train, n_channels, len(shape) == 3)
-        return replace(train, levels=levels), replace(test, levels=levels)
+        standard = _of_levels(train, train.levels, n_channels, len(shape) == 3)
+        return standard.applied(train), standard.applied(test), standard
     fit, other = (part.inputs.reshape(len(part), n_channels, -1) for part in (train, test))
     means = fit.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
     for inputs in (fit, other):
@@ -38,24 +61,23 @@ def standardised(
     deviations = _deviations(squares / (fit.shape[0] * fit.shape[2]), means, len(shape) == 3)
     for inputs in (fit, other):
         inputs /= deviations[:, np.newaxis]
-    return train, test
+    return train, test, Standard(means, deviations)
 
 
-def _levels(train: Examples, n_channels: int, has_channels: bool) -> NDArray[np.float32]:
-    """What the bytes of each channel stand for, from how often each byte is there."""
-    assert train.levels is not None  # the caller has seen to it
+def _of_levels(
+    train: Examples, plain: NDArray[np.float32], n_channels: int, has_channels: bool
+) -> Standard:
+    """Mean and deviation of each channel of bytes, from how often each byte is there."""
     counts = np.zeros((n_channels, 256))
     for part in train.parts():
         kept = part.kept.reshape(len(part), n_channels, -1)
         for channel in range(n_channels):
             counts[channel] += np.bincount(kept[:, channel].ravel(), minlength=256)
     n = counts[0].sum()
-    plain = train.levels
     means = ((counts * plain.astype(np.float64)).sum(1) / n).astype(np.float32)
     centred = plain - means[:, np.newaxis]
     squares = (counts * np.square(centred, dtype=np.float64)).sum(1)
-    deviations = _deviations(squares / n, means, has_channels)
-    return np.asarray(centred / deviations[:, np.newaxis], np.float32)
+    return Standard(means, _deviations(squares / n, means, has_channels))
 
 
 def _deviations(

@@ -1,4 +1,4 @@
-"""Text, learnt character by character: after each, the next is predicted."""
+"""Text, learnt character by character: the one that follows each, or the case of each."""
 
 import codecs
 import os
@@ -21,7 +21,7 @@ from crossmesh.emulator.data.published import TEXT, located
 
 
 def load_text(config: DataConfig) -> Dataset:
-    """Windows of ``data.steps`` characters; the targets are the characters that follow each.
+    """Windows of ``data.steps`` characters, with a target for each character.
 
     Windows begin every ``data.steps`` characters. What is left at the end of the text to train on,
     and of the text to test with, is dropped.
@@ -32,21 +32,25 @@ def load_text(config: DataConfig) -> Dataset:
     name, path, field = _place(config)
     if not is_file(path):
         raise DataError(f"data.{field} must be a file, got {path}")
-    characters, tokens = _tokens(path, Place(field, str(path)))
+    characters, tokens = _tokens(path, Place(f"data.{field}", str(path)))
     n_train = len(tokens) - round(len(tokens) * config.test_fraction)
     parts = (tokens[:n_train], tokens[n_train:])
+    n_outputs, windows = len(characters), _windows
+    if config.targets == "case":
+        case = _Case(characters)
+        characters, n_outputs, windows = case.kept, 2, case.windows
     if min(map(len, parts)) <= config.steps:
         raise DataError(
             f"data.steps must be less than the characters to train on and to test with in {path} "
             f"({len(parts[0])} and {len(parts[1])}), got {config.steps}"
         )
-    train, test = (_windows(part, config.steps) for part in parts)
+    train, test = (windows(part, config.steps) for part in parts)
     return Dataset(
         name=name,
         train=train,
         test=test,
         shape=(config.steps,),
-        n_outputs=len(characters),
+        n_outputs=n_outputs,
         tokens=len(characters),
         characters=characters,
     )
@@ -117,3 +121,26 @@ def _windows(tokens: NDArray[np.unsignedinteger[Any]], steps: int) -> Examples:
     """Whole windows of inputs, and the targets one character later, both ``(windows, steps)``."""
     n = (len(tokens) - 1) // steps * steps
     return Examples(tokens[:n].reshape(-1, steps), tokens[1 : n + 1].reshape(-1, steps))
+
+
+class _Case:
+    """Characters whose case is the target.
+
+    Args:
+        characters: All that there are.
+
+    Attributes:
+        kept: Those that are left without case, in order.
+    """
+
+    def __init__(self, characters: str) -> None:
+        lower = [c.lower() if len(c.lower()) == 1 else c for c in characters]
+        self.kept = "".join(sorted(set(lower)))
+        self._numbers = np.array([self.kept.index(c) for c in lower])
+        self._is_capital = np.array([a != b for a, b in zip(characters, lower, strict=True)])
+
+    def windows(self, tokens: NDArray[np.unsignedinteger[Any]], steps: int) -> Examples:
+        """Whole windows of inputs, and 1 for each of their characters that was a capital."""
+        whole = tokens[: len(tokens) // steps * steps].reshape(-1, steps)
+        numbers = self._numbers.astype(tokens.dtype)[whole]
+        return Examples(numbers, self._is_capital.astype(tokens.dtype)[whole])
