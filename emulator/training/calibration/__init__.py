@@ -1,0 +1,1 @@
+"""Calibration: scales and ranges of tiles for the weights and inputs that a network has."""
