@@ -6,7 +6,9 @@
 Runs
     load_config, RunConfig        a config from YAML or a shipped name, with overrides
     train, evaluate, age          train a network on tiles, test it again, test it as memories age
+    calibrate                     scales and ranges of the tiles for given weights
     RunResult, RunDirectory       the result of a run, and its directory on disk
+    predict, Memories             outputs of a run, a config or an ONNX file for given inputs
     export                        a trained network as ONNX or NumPy arrays
     chip                          time, energy and area of a config's chip, without training
 
@@ -44,7 +46,9 @@ if TYPE_CHECKING:
     from crossmesh.emulator.runs.directory import RunDirectory
     from crossmesh.emulator.runs.result import RunResult
     from crossmesh.emulator.study import Study, load_study, run_study
+    from crossmesh.emulator.training.calibration.calibrate import calibrate
     from crossmesh.emulator.training.export import export
+    from crossmesh.emulator.training.predicting import Memories, predict
     from crossmesh.emulator.training.retention import age
     from crossmesh.emulator.training.training import evaluate, train
     from crossmesh.interconnect.noc import TOPOLOGIES as topologies
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "ConfigError": "common.errors",
     "DataError": "common.errors",
+    "Memories": "emulator.training.predicting",
     "RunConfig": "emulator.config.run",
     "RunDirectory": "emulator.runs.directory",
     "RunError": "common.errors",
@@ -68,6 +73,7 @@ _WHERE = {
     "age": "emulator.training.retention",
     "algorithms": "tiles.analog.algorithms:ALGORITHMS",
     "backends": "tiles.analog.backends:BACKENDS",
+    "calibrate": "emulator.training.calibration.calibrate",
     "cells": "tiles.analog.cells:CELLS",
     "chip": "emulator.chip.report:chip_report",
     "devices": "tiles.analog.devices:DEVICES",
@@ -81,6 +87,7 @@ _WHERE = {
     "load_study": "emulator.study",
     "losses": "tiles.digital:LOSSES",
     "optimizers": "tiles.digital:OPTIMIZERS",
+    "predict": "emulator.training.predicting",
     "run_study": "emulator.study",
     "schedules": "interconnect.schedule:SCHEDULES",
     "sources": "emulator.data:SOURCES",
@@ -90,6 +97,7 @@ _WHERE = {
 __all__ = [
     "ConfigError",
     "DataError",
+    "Memories",
     "RunConfig",
     "RunDirectory",
     "RunError",
@@ -98,6 +106,7 @@ __all__ = [
     "age",
     "algorithms",
     "backends",
+    "calibrate",
     "cells",
     "chip",
     "devices",
@@ -112,6 +121,7 @@ __all__ = [
     "load_study",
     "losses",
     "optimizers",
+    "predict",
     "run_study",
     "schedules",
     "sources",

@@ -18,6 +18,7 @@ from crossmesh.emulator.compiler.ir_drop import wire_models, wires_notice
 from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.loading import load_config
 
+MOST_KINDS = 8  # of digital work that a table shows
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
 
@@ -84,6 +85,7 @@ def print_report(report: ChipReport) -> None:
     if notice := wires_notice(report.time.program):
         typer.echo(notice)
     print_table(("bound on the interval", "cycles per micro-batch"), _bounds(report), wraps=False)
+    print_table(("digital operations per example", "", "share"), _digital(report))
     total = report.energy.per_example_j
     rows = [(name, *_band(band, total)) for name, band in report.energy.by_component_j.items()]
     rows.sort(key=lambda row: -report.energy.by_component_j[row[0]].value)
@@ -124,6 +126,16 @@ def _bounds(report: ChipReport) -> Iterator[tuple[str, str]]:
     for name, cycles in report.time.bounds.items():
         yield name, f"{cycles:,.0f}"
     yield "interval as timed", f"{float(report.time.steady.interval_cycles):,.6g}"
+
+
+def _digital(report: ChipReport) -> Iterator[tuple[str, str, str]]:
+    """The most of what digital units compute, and the rest."""
+    work = report.time.pipeline.digital
+    total = sum(work.values())
+    most = work.most_common(MOST_KINDS)
+    rest = total - sum(count for _, count in most)
+    for name, count in [*most, *([("others", rest)] if rest else [])]:
+        yield name, f"{count:,.0f}", f"{100 * count / total:.1f} %"
 
 
 def _band(band: Band, total: Band) -> tuple[str, str, str]:

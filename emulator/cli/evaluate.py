@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ from crossmesh.emulator.cli.printing import (
 )
 from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.config.loading import load_config
-from crossmesh.emulator.runs.callbacks import Callbacks
+from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.retention import age, draw_ages, parse_times, summed_up
 from crossmesh.emulator.training.training import evaluate
@@ -52,7 +52,9 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="PNG or SVG plot of --after; by default RUN/after.png."),
+        typer.Option(
+            metavar="FILE", help="PNG or SVG plot of --after; of a run by default RUN/after.png."
+        ),
     ] = None,
     engine: EngineKind = None,
     address: Address = None,
@@ -71,34 +73,37 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     if after is None:
         _refuse_without_after({"--inference": inference, "--repeats": repeats, "--plot": plot})
         with display(quiet=quiet) as callbacks:
-            result = _tested(run, fields, callbacks)
+            result = evaluate(*_opened(run, fields), callbacks.note)
         print_json(result) if json_ else print_fields(result)
         return
-    directory = RunDirectory.existing(run)
-    config = directory.config(fields)
+    directory, config = _opened(run, fields)
     times, inference = parse_times(after), inference or "pcm"
     repeats = 5 if repeats is None else repeats
-    picture = checked_picture(plot or directory.path / "after.png")
+    if plot is None and directory is not None:
+        plot = directory.path / "after.png"
+    picture = plot and checked_picture(plot)
     with display(quiet=quiet) as callbacks:
         ages = age(directory, config, times, callbacks, inference=inference, repeats=repeats)
     rows = summed_up(ages.table)
     title = f"{config.name}: weights programmed {repeats} times to {inference}"
-    draw_ages(rows, ages.trained_accuracy, title, picture)
+    if picture is not None:
+        draw_ages(rows, ages.trained_accuracy, title, picture)
     if json_:
-        given = {"inference": inference, "repeats": repeats, "plot": str(picture)}
+        given = {"inference": inference, "repeats": repeats, "plot": picture and str(picture)}
         trained = {"trained_accuracy": ages.trained_accuracy}
         print_json(given | trained | {"ages": [asdict(row) for row in rows]})
     else:
         print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
-        typer.echo(f"plot: {picture}")
+        if picture is not None:
+            typer.echo(f"plot: {picture}")
 
 
-def _tested(run: Path, fields: list[str], callbacks: Callbacks) -> dict[str, Any]:
-    """The test of a run, or of a config where there is no folder of that name."""
+def _opened(run: Path, fields: list[str]) -> tuple[RunDirectory | None, RunConfig]:
+    """A run and its config, or only a config where there is no folder of that name."""
     if run.is_dir():
         directory = RunDirectory.existing(run)
-        return evaluate(directory, directory.config(fields), callbacks.note)
-    return evaluate(None, load_config(str(run), fields), callbacks.note)
+        return directory, directory.config(fields)
+    return None, load_config(str(run), fields)
 
 
 def _refuse_without_after(options: dict[str, object]) -> None:

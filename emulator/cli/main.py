@@ -13,12 +13,14 @@ from crossmesh.common.refusals import one_line
 from crossmesh.common.supervision import interrupts
 from crossmesh.common.supervision.reports import this_command
 from crossmesh.common.version import VERSION
+from crossmesh.emulator.cli.calibrate import calibrate_command
 from crossmesh.emulator.cli.chip import chip_command
 from crossmesh.emulator.cli.configs import configs_app, program, schema
 from crossmesh.emulator.cli.devices import devices_app
 from crossmesh.emulator.cli.evaluate import evaluate_command
 from crossmesh.emulator.cli.export import export_command
 from crossmesh.emulator.cli.map import map_command
+from crossmesh.emulator.cli.predict import predict_command
 from crossmesh.emulator.cli.study import StudyHelp, study_command
 from crossmesh.emulator.cli.train import resume, train_command
 
@@ -103,6 +105,8 @@ def crossmesh(
 app.command("train")(train_command)
 app.command()(resume)
 app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
+app.command("calibrate")(calibrate_command)
 app.command("export")(export_command)
 app.command("study", cls=StudyHelp)(study_command)
 app.command("map")(map_command)

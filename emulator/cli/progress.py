@@ -98,7 +98,8 @@ class PlainLines:
         if time.perf_counter() < self._due:
             return
         self._due = time.perf_counter() + PLAIN_EVERY_S
-        done = f"{self._name}: {progress.examples} of {self._total} examples"
+        of = f" of {self._total}" if self._total else ""
+        done = f"{self._name}: {progress.examples}{of} examples"
         self._print(", ".join(filter(None, (done, learning(progress)))))
 
     def row(self, row: MetricsRow) -> None:

@@ -1,5 +1,7 @@
 """Compilation: from a network to a program."""
 
+import numpy as np
+
 from crossmesh.emulator.compiler.mapping import Weights, cut, is_bias, node_homes, weight_scale
 from crossmesh.emulator.compiler.operations import Compiler
 from crossmesh.emulator.compiler.optimizing import NO_RULES, Rules
@@ -40,7 +42,7 @@ def compile_program(
         n_stages=network.n_stages,
         blocks=blocks,
         holders=tuple(m.holder if m else Digital.PARAMETERS for m in matrices),
-        scales=tuple(_scale(matrix, given or {}) for matrix in matrices),
+        scales=tuple(scale_of(matrix, given or {}) for matrix in matrices),
         vectors=tuple(matrix.vectors if matrix else 1 for matrix in matrices),
         operations=tuple(compiler.operations()),
         functions={node.name: node.function for node in network.nodes if node.function},
@@ -51,20 +53,31 @@ def compile_program(
     )
 
 
+def reach_notice(network: Network, program: Program, given: Weights) -> list[str]:
+    """What given weights lose to the range of the devices, a line for each layer."""
+    return [
+        f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its devices; "
+        "tile.weight_scale=auto covers the largest, calibrate=true chooses what errs least"
+        for layer, share in out_of_reach(network, program, given).items()
+    ]
+
+
 def out_of_reach(network: Network, program: Program, given: Weights) -> dict[str, float]:
     """Share of the given weights of each layer that its devices cannot hold, if there are any."""
     found = {}
     for block in program.crossbars:
         matrix, weights = network.matrices[block.layer], given.get(block.layer)
         if weights is not None and not matrix.tile.cell.holds_anything:
-            largest = program.scales[block.tile] * matrix.tile.cell.reach
+            scales = program.scales[block.tile] * np.array(matrix.tile.line_scales or 1.0)
+            largest = scales * matrix.tile.cell.reach
             share = float((abs(weights[: matrix.lines]) > largest).mean())
             if share > 0:
                 found[block.layer] = share
     return found
 
 
-def _scale(matrix: Matrix | None, given: Weights) -> float:
+def scale_of(matrix: Matrix | None, given: Weights) -> float:
+    """Weight of the network per unit of normalised conductance of a matrix; None: a bias."""
     if matrix is None:
         return 1.0
     known = given.get(matrix.name)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.feed import ShuffledFeed
+from crossmesh.emulator.compiler.fitting import check_examples, taken, task_of
 from crossmesh.emulator.compiler.mapping import Weights, initial_weights
 from crossmesh.emulator.compiler.optimizing import check_own, rules_of
 from crossmesh.emulator.compiler.resolving import ResolvedNetwork, resolve
@@ -24,7 +24,7 @@ from crossmesh.emulator.network.assembly import Settings
 from crossmesh.emulator.network.building import build_network
 from crossmesh.emulator.network.graph import INPUT, Network
 from crossmesh.emulator.network.targets import as_values, check_targets, has_accuracy
-from crossmesh.emulator.network.task import LearningTask
+from crossmesh.emulator.onnx_io.arrangement import NamedShape, OutputArrangement
 from crossmesh.interconnect.schedule import ForwardOnly, schedule
 from crossmesh.tiles.analog.backends import BACKENDS, Backend
 from crossmesh.tiles.runtime.program import NOTHING, Kind, Program, Span, Sums
@@ -43,6 +43,9 @@ class Job:
         given: Initial weights that are not drawn, by matrix.
         tokens: Size of the vocabulary that the network takes, if its input is tokens.
         has_accuracy: Whether outputs are right or wrong.
+        channels_first: Whether images have their channels first in the data.
+        arrangement: How the output of an imported file is made of what the network gives.
+        inputs: The inputs of an imported file, whose numbers follow each other in an example.
     """
 
     config: RunConfig
@@ -53,6 +56,9 @@ class Job:
     given: Weights = field(default_factory=dict)
     tokens: int | None = None
     has_accuracy: bool = True
+    channels_first: bool = True
+    arrangement: OutputArrangement | None = None
+    inputs: tuple[NamedShape, ...] = ()
 
     @property
     def backend(self) -> Backend:
@@ -85,9 +91,9 @@ class Job:
         shape = self.network.by_name[INPUT].shape
         if self.tokens is not None:
             return (shape.positions,)
-        if shape.image is not None:
+        if shape.image is not None and self.channels_first:
             return (shape.features, *shape.image)
-        return (shape.features,) if shape.is_flat else (shape.positions, shape.features)
+        return shape.axes
 
     @property
     def n_train(self) -> int:
@@ -104,7 +110,7 @@ class Job:
             ShuffledFeed,
             seed=seed,
             features=into.width,
-            is_image=into.shape.image is not None,
+            is_image=into.shape.image is not None and self.channels_first,
             has_ones=taken.has_ones,
         )
         return {
@@ -180,34 +186,27 @@ class Job:
         )
 
 
-def prepare(config: RunConfig) -> Job:
+def prepare(config: RunConfig, dataset: Dataset | None = None) -> Job:
     """Load the data, build the network for it and compile it.
+
+    Args:
+        config: The config.
+        dataset: Data that is there already, in place of the config's; it may have no targets.
 
     Raises:
         ConfigError: If data and network do not fit.
         DataError: If the data cannot be had.
     """
-    dataset = load(config.data)
-    training = config.training
-    _check_count("training.examples", training.examples, len(dataset.train))
-    _check_count("training.test_examples", training.test_examples, len(dataset.test))
-    dataset = Dataset(
-        name=dataset.name,
-        train=dataset.train.first(training.examples or len(dataset.train)),
-        test=dataset.test.first(training.test_examples or len(dataset.test)),
-        shape=dataset.shape,
-        n_outputs=dataset.n_outputs,
-        tokens=dataset.tokens,
-    )
+    dataset = taken(load(config.data) if dataset is None else dataset, config.training)
     resolved = resolve(config)
-    _check_shape(resolved, dataset, config.data.source)
+    check_examples(resolved, dataset, config.data.source)
     settings = Settings(
         tile=config.tile,
         vectors_per_tile=config.mapping.vectors_per_tile,
         algorithm=config.training.algorithm,
         batch=config.training.batch,
     )
-    task = _task(config, dataset, resolved)
+    task = task_of(config, dataset, resolved)
     try:
         network = build_network(resolved.layers, task, settings)
     except ConfigError as error:
@@ -222,8 +221,8 @@ def prepare(config: RunConfig) -> Job:
     by_value = config.loss_function.counts_values and not dataset.has_classes
     judged = output.width if by_value else output.positions
     if not isinstance(config.network, Imported):
-        check_own(network, resolved.layers, training)
-    rules = rules_of(network, resolved.layers, training)
+        check_own(network, resolved.layers, config.training)
+    rules = rules_of(network, resolved.layers, config.training)
     program = compile_program(network, config.loss_function, given, judged, rules)
     return Job(
         config=config,
@@ -234,26 +233,10 @@ def prepare(config: RunConfig) -> Job:
         given=given,
         tokens=resolved.tokens or dataset.tokens,
         has_accuracy=has_accuracy(dataset, config.loss_function),
+        channels_first=resolved.input_shape is None or resolved.channels_first,
+        arrangement=resolved.arrangement,
+        inputs=resolved.inputs,
     )
-
-
-def _check_shape(resolved: ResolvedNetwork, dataset: Dataset, source: str) -> None:
-    """Refuse data whose examples are not those of an imported network."""
-    wanted = resolved.input_shape
-    if wanted is None:
-        return
-    there = dataset.shape
-    is_grey = len(wanted) == 3 and wanted[0] == 1  # data sets leave that axis out
-    plain = wanted[1:] if is_grey else wanted
-    if there not in {wanted, plain} and (math.prod(there),) != wanted:
-        raise ConfigError(
-            f"network.onnx must take examples of shape {there} for the data {source}, got {wanted}"
-        )
-    if (resolved.tokens or 0) < (dataset.tokens or 0):
-        raise ConfigError(
-            f"network.onnx must take {dataset.tokens} tokens for the data {source}, "
-            f"got {resolved.tokens}"
-        )
 
 
 def _given(config: RunConfig, resolved: ResolvedNetwork, network: Network) -> Weights:
@@ -279,22 +262,3 @@ def _given(config: RunConfig, resolved: ResolvedNetwork, network: Network) -> We
 
 def _is_given(layer: Layer, published: Weights) -> bool:
     return any(name.startswith(f"{layer.name}.") for name in published)
-
-
-def _task(config: RunConfig, dataset: Dataset, resolved: ResolvedNetwork) -> LearningTask:
-    targets = dataset.train.targets
-    return LearningTask(
-        source=config.data.source,
-        shape=dataset.shape,
-        n_outputs=dataset.n_outputs,
-        loss=config.loss_function,
-        has_classes=dataset.has_classes,
-        tokens=resolved.tokens or dataset.tokens,
-        layout=resolved.input_shape,
-        targets=targets.shape[1] if dataset.has_classes and targets.ndim == 2 else 1,
-    )
-
-
-def _check_count(name: str, wanted: int | None, there: int) -> None:
-    if wanted is not None and wanted > there:
-        raise ConfigError(f"{name} must be at most {there}, the size of the data, got {wanted}")

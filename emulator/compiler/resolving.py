@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import TileLayer, layer_name
 from crossmesh.emulator.config.layers import Layer
+from crossmesh.emulator.config.operators import OperatorLayer
 from crossmesh.emulator.config.run import Imported, LayerSettings, RunConfig
+from crossmesh.emulator.onnx_io.arrangement import NamedShape, OutputArrangement
 from crossmesh.tiles.analog.tile import TileConfig
 
 Array = NDArray[np.float32]
@@ -25,12 +27,18 @@ class ResolvedNetwork:
         published: Weights under their published names, whole; of some layers, or of none.
         input_shape: Shape of an example, if an imported network says it.
         tokens: Size of the vocabulary, if it says it.
+        channels_first: Whether an example is an image whose channels come first in the data.
+        arrangement: How the output of an imported file is made of what the network gives.
+        inputs: The inputs of the file, whose numbers follow each other in an example.
     """
 
     layers: list[Layer]
     published: Mapping[str, Array] = field(default_factory=dict)
     input_shape: tuple[int, ...] | None = None
     tokens: int | None = None
+    channels_first: bool = False
+    arrangement: OutputArrangement | None = None
+    inputs: tuple[NamedShape, ...] = ()
 
 
 def resolve(config: RunConfig) -> ResolvedNetwork:
@@ -40,7 +48,7 @@ def resolve(config: RunConfig) -> ResolvedNetwork:
         ConfigError: If a file cannot be read or used, or settings are for no layer of it.
     """
     if isinstance(config.network, Imported):
-        return _imported(config.network, config.tile)
+        return _imported(config.network, config)
     return ResolvedNetwork(layers=named(config.network))
 
 
@@ -52,19 +60,28 @@ def named(layers: Sequence[Layer], first: int = 0) -> list[Layer]:
     ]
 
 
-def _imported(network: Imported, tile: TileConfig) -> ResolvedNetwork:
+def _imported(network: Imported, config: RunConfig) -> ResolvedNetwork:
     from crossmesh.emulator.onnx_io.reading import read_onnx  # onnx takes a moment to import
     from crossmesh.emulator.onnx_io.weights import published_names
 
-    whole = read_onnx(network.onnx, softmax=network.until is None and not network.then)
-    layers = _until(whole.layers, network.until)
-    kept = set(published_names(layers)) if network.weights == "trained" else set()
+    is_whole = network.until is None and not network.then
+    behind = config.loss_function.behind if is_whole else None
+    whole = read_onnx(
+        network.onnx,
+        softmax=behind == "softmax",
+        flat=is_whole and behind != "softmax",
+        input_shape=network.input_shape,
+        constants=network.constants,
+        output=network.output,
+    )
+    layers = _ended(_until(whole.layers, network.until), behind)
+    kept = set(published_names(layers if network.weights == "trained" else _held(layers)))
     for pattern in network.layers:
         if not any(fnmatchcase(layer.name or "", pattern) for layer in layers):
             names = ", ".join(layer.name or "" for layer in layers)
             raise ConfigError(f"network.layers must name layers ({names}), got {pattern}")
         _check_effect(pattern, network.layers[pattern], layers)
-        _check_bias(pattern, network.layers[pattern], layers, tile)
+        _check_bias(pattern, network.layers[pattern], layers, config.tile)
     return ResolvedNetwork(
         layers=[
             *(_set(layer, network.layers) for layer in layers),
@@ -73,7 +90,15 @@ def _imported(network: Imported, tile: TileConfig) -> ResolvedNetwork:
         published={name: whole.weights[name] for name in whole.weights if name in kept},
         input_shape=whole.input_shape,
         tokens=whole.tokens,
+        channels_first=whole.channels_first,
+        arrangement=whole.arrangement if is_whole else None,
+        inputs=whole.inputs,
     )
+
+
+def _held(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers whose numbers are a part of the network, not learnt."""
+    return [layer for layer in layers if isinstance(layer, OperatorLayer) and layer.frozen]
 
 
 def _check_effect(pattern: str, settings: LayerSettings, layers: Sequence[Layer]) -> None:
@@ -118,6 +143,13 @@ def _until(layers: Sequence[Layer], last: str | None) -> list[Layer]:
             before = names[i - 1] if i else None
             needed.update(feeder or before for feeder in layers[i].feeders)
     return kept[::-1]
+
+
+def _ended(layers: list[Layer], behind: str | None) -> list[Layer]:
+    """Layers with the activation that the loss looks through, where they end in logits."""
+    if behind is None or getattr(layers[-1], "activation", None) != "identity":
+        return layers
+    return [*layers[:-1], layers[-1].model_copy(update={"activation": behind})]
 
 
 def _set(layer: Layer, settings: Mapping[str, LayerSettings]) -> Layer:

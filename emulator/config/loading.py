@@ -41,18 +41,18 @@ def presets(section: str = "cell") -> dict[str, Path]:
     return {path.stem: path for path in sorted(EXTENDING[section].glob("*.yaml"))}
 
 
-def load_config(source: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
     """Read a config file, or a shipped config by name.
 
     Args:
-        source: Path of a YAML file, or name of a shipped config.
+        source: Path of a YAML file, or name of a shipped config, or what such a file says.
         overrides: ``a.b=value`` each, the value in YAML. Of two for one field the later counts;
             otherwise their order does not matter.
 
     Raises:
         ConfigError: With one line that names the field, the rule and the value.
     """
-    tree = _read(source, seen=())
+    tree = _anchored(source, Path()) if isinstance(source, Mapping) else _read(source, seen=())
     layer: dict[str, Any] = {}
     for override in overrides:
         layer = merged(layer, _nested(*assignment(override)), variants=())

@@ -22,6 +22,18 @@ from crossmesh.tiles.analog.algorithms import AnyAlgorithm, Sgd
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import LOSSES, AnyOptimizer, Clip, GradientDescent, Loss
 
+Size = Annotated[int, Field(ge=1)] | Literal["n"]
+Number = bool | int | float
+
+
+def _mapping_or_list(value: object) -> str:
+    return AS_MAPPING if isinstance(value, dict) else AS_LIST
+
+
+Shapes = Annotated[
+    Annotated[Many[Size], Tag(AS_LIST)] | Annotated[Keyed[str, Many[Size]], Tag(AS_MAPPING)],
+    Discriminator(_mapping_or_list),
+]
 LOSS = KindName(LOSSES, Loss)
 ScheduleName = Annotated[str, KindName(SCHEDULES)]
 
@@ -54,6 +66,10 @@ class Imported(Frozen):
         weights: Whether training begins from the file's weights or from ``new`` ones.
         until: The last of its layers that is kept; by default its last. ``crossmesh map`` lists
             their names.
+        input_shape: Shape of an example, where the file leaves it open; of several inputs, shapes
+            by name. A shape with an ``n`` is that of the file's tensor, ``n`` being its examples.
+        constants: Inputs that are the same for all examples, by name.
+        output: Name of the output, of a file with several.
         layers: Settings of layers by name; ``*`` stands for any part of a name, and of two that fit
             one layer the later counts.
         then: Layers behind it.
@@ -62,6 +78,9 @@ class Imported(Frozen):
     onnx: UserPath
     weights: Literal["trained", "new"] = "trained"
     until: str | None = None
+    input_shape: Shapes | None = None
+    constants: Keyed[str, Number | Many[Number]] = Field(default_factory=FrozenDict)
+    output: str | None = None
     layers: Keyed[str, LayerSettings] = Field(default_factory=FrozenDict)
     then: Many[Layer] = ()
 
@@ -163,6 +182,8 @@ class RunConfig(Frozen):
         network: Layers, each fed by the one before unless it says otherwise; or an ONNX file.
         weights: NPZ file with the weights that training begins from, named as ``crossmesh export``
             does; by default they are drawn.
+        calibrate: Whether scales and ranges of the tiles are chosen for the given weights before
+            anything else, as ``crossmesh calibrate`` does.
         mapping: Mapping of the network to tiles.
         loss: Loss function.
         training: Training settings.
@@ -181,6 +202,7 @@ class RunConfig(Frozen):
         Discriminator(_form),
     ]
     weights: UserPath | None = None
+    calibrate: bool = False
     mapping: Mapping = Mapping()
     loss: Annotated[str | Loss, LOSS] = "cross_entropy"
     training: Training = Training()

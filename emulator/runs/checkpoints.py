@@ -157,13 +157,8 @@ class Checkpoints:
                 f"config.yaml must be the one {folder.name} was trained with, got another (only "
                 "name, engine, checkpoint, paths of data, epochs, logging and tests may change)"
             )
-        if manifest.data != self._job.data_digest:
-            imported = isinstance(self._job.config.network, Imported) or self._job.given
-            what = ", network and weights" if imported else ""
-            raise ConfigError(
-                f"data{what} must be those that {folder.name} was trained with, "
-                f"got others from {self._job.dataset.name}"
-            )
+        if self._job.dataset.has_targets:
+            self._check_data(folder, manifest)
         epochs = self._job.config.training.epochs
         if manifest.history.epoch > epochs:
             raise ConfigError(
@@ -172,6 +167,16 @@ class Checkpoints:
             )
         if manifest.files.keys() != self._names():
             raise Damaged("its manifest does not name the file of every tile")
+
+    def _check_data(self, folder: Storage, manifest: Manifest) -> None:
+        """Refuse a checkpoint of a network that was trained on other examples."""
+        if manifest.data != self._job.data_digest:
+            imported = isinstance(self._job.config.network, Imported) or self._job.given
+            what = ", network and weights" if imported else ""
+            raise ConfigError(
+                f"data{what} must be those that {folder.name} was trained with, "
+                f"got others from {self._job.dataset.name}"
+            )
         _check_history(manifest.history, self._job.n_train)
 
     def _check_shared(self, aside: Storage) -> None:

@@ -16,6 +16,7 @@ from crossmesh.common.locked_folders import held
 from crossmesh.common.storage import Storage
 from crossmesh.common.summaries import summary_of
 from crossmesh.common.supervision.reports import claimed
+from crossmesh.common.whole_files import read_whole
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.engine import CheckpointConfig
 from crossmesh.emulator.config.layers import Layer
@@ -26,6 +27,9 @@ from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.manifest import digest
 from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.runtime.measure import TileReport
+
+PREPARED = "inputs"  # how examples were prepared, for inputs that come later
+_MOST_BYTES = 1 << 20  # of a JSON file that is read
 
 
 def config_digest(config: RunConfig) -> str:
@@ -134,6 +138,15 @@ class RunDirectory:
         """Leave a JSON file in one line."""
         text = json.dumps(value, separators=(",", ":")) + "\n"
         self._replace(f"{name}.json", lambda path: path.write_text(text, "utf-8"))
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """What a JSON file holds; None if it is not there or something else."""
+        try:
+            text = read_whole(self.path / f"{name}.json", _MOST_BYTES)
+            tree = json.loads(text or b"")
+        except (OSError, ValueError, RecursionError):
+            return None
+        return tree if isinstance(tree, dict) else None
 
     def write_live(self, value: Mapping[str, Any]) -> None:
         """Say how a running run goes, for ``crossmesh watch``; a full disk is no reason to stop."""

@@ -24,6 +24,11 @@ _FREE: dict[str, Any] = {
     "training": {"epochs", "baseline", "log_every", "test_examples", "evaluation_batch"},
 }
 
+_LATER = (
+    "tokens",
+    "columns",
+)  # fields of data that older runs do not have, which count where they are set
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -71,6 +76,9 @@ def digest(config: RunConfig, exclude: dict[str, Any]) -> str:
     tree = config.model_dump(mode="json", exclude={**exclude, "weights": True})
     if isinstance(tree["network"], dict):
         del tree["network"]["onnx"]
+    for name in _LATER:
+        if tree["data"].get(name, 0) is None:
+            del tree["data"][name]
     if config.engine.backend != EMULATED:
         tree["backend"] = config.engine.backend
     if config.drained_every is not None:

@@ -18,13 +18,18 @@ from crossmesh.emulator.runs.directory import RunDirectory
 Array = NDArray[np.float32]
 
 
-def held_weights(job: Job, executor: LocalExecutor) -> dict[str, Array]:
-    """The weights that tiles and digital memories hold, by their published names.
+def held_by(job: Job, executor: LocalExecutor) -> dict[str, Array]:
+    """The weights that tiles and digital memories hold, by matrix or node.
 
     Of copies of a tile the mean counts.
     """
     parts = ((tile.block, tile.weights) for tile in executor.host.tiles.values())
-    return published(job.layers, join(parts, job.network.matrices))
+    return join(parts, job.network.matrices)
+
+
+def held_weights(job: Job, executor: LocalExecutor) -> dict[str, Array]:
+    """The same by their published names."""
+    return published(job.layers, held_by(job, executor))
 
 
 def export(
@@ -57,7 +62,11 @@ def export(
     if npz is not None:
         write_npz(npz, weights)
     if onnx is not None:
-        write_onnx(job.layers, weights, job.example_shape, onnx, job.tokens)
+        write_onnx(
+            job.layers, weights, job.example_shape, onnx, job.tokens,
+            channels_first=job.channels_first, arrangement=job.arrangement,
+            inputs=job.inputs,
+        )  # fmt: skip
     return {
         "examples_trained": history.examples,
         "layers": len(job.layers),

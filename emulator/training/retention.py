@@ -18,6 +18,7 @@ from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.executors.executor import Executor
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.emulator.training.calibration.calibrate import calibrated
 from crossmesh.emulator.training.loop import test_network
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.retention import Aging
@@ -76,7 +77,8 @@ class Ages:
 
     Attributes:
         table: One row per test: ``after_s, compensated, repetition, test_loss, test_accuracy``.
-        trained_accuracy: Test accuracy at the end of training; None for a regression.
+        trained_accuracy: Test accuracy before programming: at the end of training, or of the
+            network as it is; None for a regression.
     """
 
     table: pa.Table
@@ -84,7 +86,7 @@ class Ages:
 
 
 def age(
-    directory: RunDirectory,
+    directory: RunDirectory | None,
     config: RunConfig,
     after_s: Sequence[float],
     callbacks: Callbacks | None = None,
@@ -92,10 +94,11 @@ def age(
     inference: str = "pcm",
     repeats: int = 5,
 ) -> Ages:
-    """Program a run's trained weights to memories, and test the network at several ages.
+    """Program the weights of a network to memories, and test it at several ages.
 
     Args:
-        directory: The run, whose newest checkpoint is taken.
+        directory: The run, whose newest checkpoint is taken; None: the network as it is before
+            training, such as one that was imported.
         config: Its config, perhaps with another engine.
         after_s: Seconds since programming.
         callbacks: Progress callbacks; by default none.
@@ -103,23 +106,34 @@ def age(
         repeats: Number of times the weights are programmed.
 
     Returns:
-        The tests, whose table is also written to ``after.parquet`` of the run.
+        The tests, whose table is also written to ``after.parquet`` of a run.
 
     Raises:
         ConfigError: If the run has no checkpoint, or an argument makes no sense.
     """
     callbacks = callbacks or NoCallbacks()
     agings = list(_agings(after_s, inference, repeats))
-    job = prepare(config)
+    job = prepare(calibrated(config, callbacks.note))
     executor = create(job)
     try:
-        history = directory.restore(job, executor, callbacks.note)
+        if directory is None:
+            executor.write_initial_weights()
+            accuracy = _accuracy(job, executor)
+        else:
+            accuracy = directory.restore(job, executor, callbacks.note).test_accuracy
         rows = list(_tests(job, executor, agings, callbacks))
     finally:
         executor.close()
     table = pa.Table.from_pylist(rows, SCHEMA)
-    directory.write_table("after", table)
-    return Ages(table=table, trained_accuracy=history.test_accuracy)
+    if directory is not None:
+        directory.write_table("after", table)
+    return Ages(table=table, trained_accuracy=accuracy)
+
+
+def _accuracy(job: Job, executor: Executor) -> float | None:
+    """Accuracy by the config's tiles; None for a regression."""
+    tested = test_network(job, executor, 0)
+    return tested.accuracy if job.has_accuracy else None
 
 
 def _agings(after_s: Sequence[float], inference: str, repeats: int) -> Iterator[Aging]:

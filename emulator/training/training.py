@@ -16,7 +16,8 @@ from crossmesh.emulator.chip.patience import announcement
 from crossmesh.emulator.chip.report import ChipReport, check_chip, chip_of
 from crossmesh.emulator.chip.rows import links_table, tile_columns
 from crossmesh.emulator.chip.trace import trace
-from crossmesh.emulator.compiler.compile import out_of_reach
+from crossmesh.emulator.compiler.compile import reach_notice
+from crossmesh.emulator.compiler.inputs import Arrays, dataset_of, prepared_for
 from crossmesh.emulator.compiler.ir_drop import wires_notice
 from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.compiler.trained import trained_notice
@@ -26,6 +27,7 @@ from crossmesh.emulator.executors.executor import Executor
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.checkpoints import found
 from crossmesh.emulator.runs.directory import (
+    PREPARED,
     RunDirectory,
     arrays_table,
     config_digest,
@@ -36,6 +38,7 @@ from crossmesh.emulator.runs.directory import (
 from crossmesh.emulator.runs.history import History
 from crossmesh.emulator.runs.result import Emulation, RunResult
 from crossmesh.emulator.training.baseline import train_baseline
+from crossmesh.emulator.training.calibration.calibrate import calibrated
 from crossmesh.emulator.training.estimate import Estimate, estimate
 from crossmesh.emulator.training.loop import TrainingLoop, test_network
 from crossmesh.tiles.analog.wear import joint_pulses
@@ -48,6 +51,7 @@ def train(
     callbacks: Callbacks | None = None,
     *,
     resume: bool = False,
+    data: Arrays | None = None,
 ) -> RunResult:
     """Train a network on emulated tiles.
 
@@ -57,6 +61,8 @@ def train(
             empty, unless a run is resumed.
         callbacks: Progress callbacks; by default none.
         resume: Whether to resume from the directory's newest checkpoint.
+        data: Arrays to train and test on in place of the config's data, whose section says how they
+            are prepared: ``(x, y)``, ``(x, y, x_test, y_test)``, or by the names of an archive.
 
     Returns:
         The result.
@@ -69,7 +75,9 @@ def train(
     started = time.perf_counter()
     if isinstance(directory, Path | str):
         directory = RunDirectory(directory)
-    job = prepare(config)
+    callbacks = callbacks or NoCallbacks()
+    config = calibrated(config, callbacks.note, data)
+    job = prepare(config, None if data is None else dataset_of(config, data))
     check_chip(job)
     with contextlib.ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))
@@ -82,7 +90,7 @@ def train(
                     "checkpoint.storage must be new or empty, got one with checkpoints: "
                     f"{directory.storage(config)}"
                 )
-        run = _Run(job, directory, callbacks or NoCallbacks(), started)
+        run = _Run(job, directory, callbacks, started)
         try:
             return run.result()
         except RunLost as error:
@@ -112,6 +120,7 @@ class _Run:
             loop.begin()
             if directory is not None:
                 directory.write_config(job.config)
+                directory.write_json(PREPARED, prepared_for(job))
                 resumable(directory.resume_command)
             start_s = time.perf_counter() - self._started
             digests, reports = loop.run()
@@ -148,11 +157,8 @@ class _Run:
         examples = len(job.dataset.train) * job.config.training.epochs
         for line in trained_notice(job.program, examples):
             self._callbacks.note(line)
-        for layer, share in out_of_reach(job.network, job.program, job.given).items():
-            self._callbacks.note(
-                f"{100 * share:.1f} % of the given weights of {layer} exceed the range of its "
-                "devices; tile.weight_scale=auto covers the largest"
-            )
+        for line in reach_notice(job.network, job.program, job.given):
+            self._callbacks.note(line)
 
     def _on_chip(self, reports: list[TileReport]) -> list[TileReport]:
         """Those of tiles, without digital memories."""
@@ -245,22 +251,32 @@ def _joint(digests: list[bytes]) -> str:
 
 
 def evaluate(
-    directory: RunDirectory | None, config: RunConfig, warn: Callable[[str], None]
+    directory: RunDirectory | None,
+    config: RunConfig,
+    warn: Callable[[str], None],
+    data: Arrays | None = None,
 ) -> dict[str, Any]:
     """Test the network of a run's newest checkpoint again, with the same noise as then.
 
     Args:
         directory: The run; None: the network as it is before training.
         config: Its config.
-        warn: Called with a line about each damaged checkpoint.
+        warn: Called with a line about each damaged checkpoint, and what a user should know.
+        data: Arrays in place of the config's data, as those that it was trained on.
 
     Returns:
         ``examples_trained``, ``test_examples``, ``test_loss``, ``test_accuracy``, ``state_digest``.
     """
-    job = prepare(config)
+    config = calibrated(config, warn, data)
+    job = prepare(config, None if data is None else dataset_of(config, data))
     executor = create(job)
     try:
         if directory is None:
+            for line in (
+                *wires_notice(job.program).splitlines(),
+                *reach_notice(job.network, job.program, job.given),
+            ):
+                warn(line)
             history = History()
             executor.write_initial_weights()
         else:

@@ -333,6 +333,14 @@ def test_a_run_is_tested_on_memories_as_they_age(run, tmp_path):
     assert [row["after_s"] for row in reported["ages"]] == [1, 1, 31536000, 31536000]
     assert reported["inference"] == "pcm"
     assert (tmp_path / "r" / "after.png").stat().st_size > 10_000
+    drawn = tmp_path / "digits.svg"
+    code, out, _ = run(
+        "evaluate", "digits", "--engine", "local", "--after", "1y", "--json", "--plot", drawn
+    )
+    assert code == 0
+    assert drawn.is_file()
+    plain = json.loads(run("evaluate", "digits", "--engine", "local", "--json")[1])
+    assert json.loads(out)["trained_accuracy"] == plain["test_accuracy"]
     for options, rule in (
         (("--inference", "pcm"), "--inference must come with --after, got pcm without it"),
         (("--after", "1x"), "--after must be times such as 1s,1h,30d"),

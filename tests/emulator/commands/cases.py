@@ -79,7 +79,7 @@ BESIDE: dict[str, Tree] = {
     "mapping.vectors_per_tile": {"network": [{"kind": "conv", "outputs": 3, "kernel": 3}, *END]},
 }  # fmt: skip
 # These have cases of their own below; a name is none, and where tiles run changes no result.
-APART = {"name", "data", "network", "weights", "loss", "engine"}
+APART = {"name", "data", "network", "weights", "calibrate", "loss", "engine"}
 
 
 def of_sections() -> Iterator[Case]:
@@ -139,6 +139,7 @@ LAYERS: dict[str, Tree] = {
     "layer_norm": _plain(layer={}),
     "dropout": _plain(layer={"rate": 0.3}),
     "add": _plain(before=_TWO, layer={"inputs": ["a", "b"]}),
+    "operator": _plain(before=_TWO, layer={"operator": "multiply", "inputs": ["a", "b"]}),
     "concat": _plain(before=_TWO, layer={"inputs": ["a", "b"]}),
     **{
         name: _plain(before=[{"kind": "linear", "outputs": 6}], layer={})
@@ -202,6 +203,15 @@ def of_data() -> Iterator[Case]:
             )  # fmt: skip
     fields = {"data": {"source": "parquet", "file": "train.parquet", "test_file": "test.parquet"}}
     yield Case(name="data: parquet test_file", fields=fields)
+    for file in ("tokens.npz", "tokens.parquet"):
+        source = file.partition(".")[2]
+        fields = {
+            "data": {"source": source, "file": file, "tokens": 17},
+            "network": [{"kind": "embedding", "outputs": 6}, *BY_STEPS],
+        }
+        yield Case(name=f"data: {source} tokens", fields=fields)
+        columns = {"source": source, "file": f"columns.{source}", "columns": ["a", "b"]}
+        yield Case(name=f"data: {source} columns", fields={"data": columns})
 
 
 def _taken(begun: Tree) -> Iterator[Choice]:
@@ -261,6 +271,9 @@ def networks_from_files() -> dict[str, Tree]:
     return {
         "onnx": onnx,
         "weights": {**onnx, "weights": "new"},
+        "input_shape": {**onnx, "input_shape": [64]},
+        "constants": {**onnx, "constants": {}},  # files with some: tests/emulator/onnx_io
+        "output": {**onnx, "output": "output"},
         "until": {**onnx, "until": "linear0", "then": END},
         "then": {**onnx, "until": "linear0", "then": [{"kind": "relu"}, *END]},
         "layers": {**onnx, "layers": changed},
@@ -272,6 +285,7 @@ def of_imports() -> Iterator[Case]:
     for field, network in networks_from_files().items():
         yield Case(name=f"network: from onnx, {field}", fields={"network": network})
     yield Case(name="weights", fields={"weights": "trained.npz"})
+    yield Case(name="calibrate", fields={"weights": "trained.npz", "calibrate": True})
 
 
 def imported_fields() -> set[str]:
@@ -281,7 +295,14 @@ def imported_fields() -> set[str]:
     return set(imported.model_fields) - NO_KINDS
 
 
+def of_bit_lines() -> Iterator[Case]:
+    """Scales of the bit lines of one layer."""
+    tile = {"tile": {"line_scales": [1 / (j + 1) for j in range(8)]}}
+    layers = [{**BEGINNING["network"][0], **tile}, *BEGINNING["network"][1:]]
+    yield Case(name="network.0.tile.line_scales", fields={"network": layers})
+
+
 CASES: list[Case] = [
     *of_sections(), *of_named_devices(), *of_named_algorithms(), *of_layers(), *of_data(),
-    *of_losses(), *of_imports(),
+    *of_losses(), *of_imports(), *of_bit_lines(),
 ]  # fmt: skip

@@ -64,6 +64,15 @@ def own_data(folder: Path) -> None:
         )  # fmt: skip
     pq.write_table(pa.table({"x": list(x), "label": labels}), folder / "train.parquet")
     pq.write_table(pa.table({"x": list(x_test), "label": labels_test}), folder / "test.parquet")
+    tokens = (16 * x[:, :7]).astype(np.uint8)
+    following = np.roll(tokens, -1, axis=1).astype(np.int64)
+    np.savez(folder / "tokens.npz", x_train=tokens, y_train=following)
+    table = {"x": list(tokens), "label": list(following)}
+    pq.write_table(pa.table(table), folder / "tokens.parquet")
+    a, b = x[:, :40].reshape(-1, 5, 8), (255 * x[:, 40:]).astype(np.uint8)
+    np.savez(folder / "columns.npz", a_train=a, b_train=b, y_train=labels)
+    table = {"a": list(x[:, :40]), "b": list(b), "label": labels}
+    pq.write_table(pa.table(table), folder / "columns.parquet")
     (folder / "idx").mkdir()
     arrays = (16 * x.reshape(-1, 8, 8), labels, 16 * x_test.reshape(-1, 8, 8), labels_test)
     for part, array in zip(IDX, arrays, strict=True):

@@ -30,6 +30,8 @@ FIELDS: dict[str, Any] = {
     "JumpTable.tables": TABLES,
     "Mapping.vectors_per_tile": 16,
     "Phases.dac_s": 1e-9,
+    "OperatorLayer.operator": "maximum",
+    "OperatorLayer.start": 0.5,
     "PoolLayer.stride": [1, 2],
     **{f"{kind}.learning_rate": 0.02 for kind in ("GradientDescent", "Adam", "AdamW")},
     "MixedPrecision.granularity": 0.002,
@@ -41,6 +43,7 @@ FIELDS: dict[str, Any] = {
     **{f"{kind}.fast_cell": {"kind": "linear_step"} for kind in TRANSFERS},
     **{f"{kind}.read": {"output_noise": 0.1} for kind in TRANSFERS},
     **{f"{kind}.write": {"length": 3} for kind in (*TRANSFERS, "MixedPrecision")},
+    "ReadConfig.input_range": 0.5,
     "ReadConfig.wire_resistance": 1e-5,
     "SharedReference.reference": 0.1,
     "Stuck.devices": [
@@ -89,10 +92,18 @@ REFUSED |= {f"{kind.__name__}.zero_shift_pulses" for kind in DEVICES.values()}
 REFUSED |= {
     f"{clip}.{limit}" for clip in ("Clip", "WeightClip") for limit in ("norm", "value", "sigma")
 }
+# Tokens and several inputs need files of their own, which cases.py has.
+REFUSED |= {"DataConfig.tokens", "DataConfig.columns"}
+# Of one layer, whose matrix says how many there are: cases.py has them there.
+REFUSED |= {"TileConfig.line_scales"}
+# They follow from what feeds an operator, and from each other: docs/operators.md has them all.
+REFUSED |= {
+    f"OperatorLayer.{name}" for name in ("settings", "operands", "axes", "parameter", "optimizer")
+}
 # Embeddings lie in digital memory unless they say otherwise, and learn nothing on tiles there.
 REFUSED |= {"EmbeddingLayer.algorithm"}
-# Names, and where a layer's input comes from, are no kinds.
-NO_KINDS = {"kind", "name", "input", "inputs"}
+# Names, and where a layer's input or tiles come from, are no kinds.
+NO_KINDS = {"kind", "name", "input", "inputs", "share"}
 
 
 def choices(model: type[BaseModel], *, inside: bool = False) -> Iterator[Choice]:

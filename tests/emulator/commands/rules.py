@@ -31,6 +31,8 @@ ONLY: dict[str, list[str]] = {
     "train": [*HERE, *FEW, "--quiet", "--examples", "6", "--epochs", "1"],
     "resume": [*HERE, "--quiet"],
     "evaluate": [*HERE, "--quiet"],
+    "predict": [*HERE, "--quiet"],
+    "calibrate": ["--quiet", "--examples", "8", "--test-examples", "4"],
     "study": ["--jobs", "2", "--seeds", "0", *FEW, "--quiet"],
     "launch": ["--dry-run"],
     "chip": [], "map": [], "program": [], "export": [], "watch": [], "configs": [], "devices": [],
@@ -41,10 +43,12 @@ PARSED = {
     r"scale ": "tests/cluster/scaling/test_scaling.py runs it on Ray's actors",
     r"study (?!digits --vary)": "tests/emulator/commands/test_shipped.py trains every row",
     r"export \S+ $": "the options with the files to write are left out",
+    r"calibrate (digits|mine.yaml) ": "test_calibrate.py runs it on weights that are given",
     r"(status|logs|watch|cancel|fetch) JOB": "tests/cluster/jobs/test_jobs.py follows a launch",
     r"launch existing": "tests/cluster/launch/test_launch_local.py runs it on a cluster",
 }
-TAKES_DATA = {"train", "resume", "evaluate", "chip", "map", "program", "export", "study"}
+TAKES_DATA = {"train", "resume", "evaluate", "predict", "calibrate", "chip", "map", "program",
+              "export", "study"}  # fmt: skip
 # Programs of others: their own names and options are not ours to test.
 OTHERS = {"bash", "ray", "kubectl", "scancel", "sbatch", "pip", "docker", "ssh", "sudo", "git"}
 

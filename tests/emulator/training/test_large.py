@@ -10,7 +10,7 @@ from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.tiles.analog.footprint import build_bytes, give_back, tile_bytes
-from crossmesh.tiles.analog.tile import warm_up
+from crossmesh.tiles.analog.warming import warm_up
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]

@@ -120,6 +120,7 @@ def test_a_run_leaves_what_it_says(tmp_path):
         "summary.json",
         "links.parquet",
         "trace.json",
+        "inputs.json",
         "recoveries.parquet",
     }
     assert json.loads((directory.path / "summary.json").read_text()) == result.summary
