@@ -25,6 +25,7 @@ from benchmarks.convolution import convolution
 from benchmarks.examples import mnist_or_stand_in
 from benchmarks.figures import Figure
 from benchmarks.growth import growth
+from benchmarks.imported import imported
 from benchmarks.interconnect import interconnect
 from benchmarks.kernels import kernels
 from benchmarks.large import large
@@ -38,14 +39,15 @@ from crossmesh.common.errors import DataError
 
 SCHEMA = 1
 SUITES = (
-    "kernels", "wires", "convolution", "cells", "training", "algorithms", "interconnect", "wire",
-    "ray", "scaling", "growth", "checkpoints", "large", "startup", "actors",
+    "kernels", "wires", "convolution", "imported", "cells", "training", "algorithms",
+    "interconnect", "wire", "ray", "scaling", "growth", "checkpoints", "large", "startup", "actors",
 )  # fmt: skip
 ROUNDS = {False: 11, True: 5}  # by --quick
 TITLES = {
     "kernels": "One tile of 512 x 512, 64 examples",
     "wires": "Wires of one array of 256 x 256, one thread",
     "convolution": "Convolutions of 3 x 3 pixels on one tile, 32 examples, one thread",
+    "imported": "Networks from ONNX on ideal tiles, 32 examples, one thread",
     "cells": "The 2PCM+3T1C cell and phase-change pairs, against constant steps",
     "training": "Training 528-250-125-10 in one process, constant-step devices",
     "algorithms": "Training algorithms on soft-bounds devices, 528-250-125-10 in one process",
@@ -102,6 +104,7 @@ def _measured(suites: list[str], data: list[str], *, quick: bool) -> Iterator[Fi
         "kernels": lambda: kernels(rounds),
         "wires": lambda: wires(rounds),
         "convolution": lambda: convolution(rounds),
+        "imported": lambda: imported(rounds),
         "cells": lambda: cells(rounds, data, quick=quick),
         "training": lambda: training(rounds, data, quick=quick),
         "algorithms": lambda: algorithms(rounds, data, quick=quick),

@@ -20,6 +20,10 @@ CONFIGS = (
     "cifar10-resnet20-small",
     "shakespeare-lstm-small",
     "shakespeare-gpt-small",
+    "fashion-mobilenet",
+    "fashion-vit",
+    "shakespeare-bert",
+    "shakespeare-tagger",
 )
 
 HEAD = """# Large networks beside their float twins

@@ -168,11 +168,16 @@ def read(config, x, weights, *, backward=False):
         weights: ``(inputs, outputs)``.
         backward: Whether the read saturates instead of repeating.
     """
+    limit = None if backward else config.input_range
+    if limit is not None:
+        x = [min(max(float(v), -limit), limit) for v in x]
     reduction = 1.0
     while True:
         scale = reduction
         if config.noise_management == "abs_max":
             scale *= max(abs(float(v)) for v in x)
+        elif limit is not None:
+            scale *= limit
         if scale == 0:
             return np.zeros(weights.shape[1])
         driven = [_converted(float(v) / scale, config.dac, clip_first=True) for v in x]

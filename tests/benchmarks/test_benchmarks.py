@@ -67,7 +67,7 @@ def test_the_machine_is_named(written):
     [
         (
             ("--only", "speed"),
-            "--only must be of kernels, wires, convolution, cells, training, algorithms, "
+            "--only must be of kernels, wires, convolution, imported, cells, training, algorithms, "
             "interconnect, wire, ray, scaling, growth, checkpoints, large, startup, actors, "
             "got speed",
         ),

@@ -56,7 +56,7 @@ def train(side):
 
 def read(**changes):
     def drawn(first, n):
-        reader = Reader(PLAIN.model_copy(update=changes), repeats_on_saturation=True)
+        reader = Reader(PLAIN.model_copy(update=changes), forward=True)
         weights = same(2, ROWS, COLS)
         return reader.product(same(3, n, ROWS), Cells(weights), first, KEYS)
 
