@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.cli.options import Address, DataDirectory, EngineKind, Json, Quietly, where
+from crossmesh.emulator.cli.options import (
+    Address,
+    DataDirectory,
+    EngineKind,
+    Inference,
+    Json,
+    Quietly,
+    where,
+)
 from crossmesh.emulator.cli.printing import (
     AGE_HEAD,
     age_cells,
@@ -22,7 +30,6 @@ from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.retention import age, draw_ages, parse_times, summed_up
 from crossmesh.emulator.training.training import evaluate
-from crossmesh.tiles.analog.programmed import MODELS
 
 
 def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
@@ -40,12 +47,7 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
             help="Program the weights to inference memories and test after these times.",
         ),
     ] = None,
-    inference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(MODELS), help="Memory model used by --after; by default pcm."
-        ),
-    ] = None,
+    inference: Inference = None,
     repeats: Annotated[
         int | None,
         typer.Option(metavar="N", help="Programming repetitions of --after; by default 5."),

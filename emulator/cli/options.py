@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from crossmesh.emulator.config.loading import overrides
+from crossmesh.tiles.analog.programmed import MODELS
 
 Set = Annotated[
     list[str] | None,
@@ -25,6 +26,10 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the training set."
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
 Config = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+]
+Inference = Annotated[
+    str | None,
+    typer.Option(metavar="|".join(MODELS), help="Memory model used by --after; by default pcm."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -10,6 +10,7 @@ from crossmesh.emulator.cli.options import (
     Address,
     DataDirectory,
     EngineKind,
+    Inference,
     Json,
     Quietly,
     Set,
@@ -17,7 +18,6 @@ from crossmesh.emulator.cli.options import (
 )
 from crossmesh.emulator.cli.printing import print_fields, print_json
 from crossmesh.emulator.cli.progress import display
-from crossmesh.tiles.analog.programmed import MODELS
 
 
 def predict_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
@@ -50,12 +50,7 @@ def predict_command(  # noqa: PLR0913, PLR0917  because every parameter is an op
             help="Program the weights to inference memories, read at these ages.",
         ),
     ] = None,
-    inference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(MODELS), help="Memory model used by --after; by default pcm."
-        ),
-    ] = None,
+    inference: Inference = None,
     uncompensated: Annotated[
         bool,
         typer.Option("--uncompensated", help="With --after, without global drift compensation."),

@@ -148,11 +148,9 @@ def _by_patches(
         some = sliced(sketch, view, 1, group * each, (group + 1) * each)
         lying = with_channels_last(channels_last(sketch, some))
         taps = math.prod(windows.kernel)
-        patches = operate(
-        sketch,
-            "patches", [lying], [sketch.n, *windows.places, taps * each],
-            settings=windows.settings(), at=0,
-        )  # fmt: skip
+        result = [sketch.n, *windows.places, taps * each]
+        settings = windows.settings()
+        patches = operate(sketch, "patches", [lying], result, settings=settings, at=0)
         array = weight.array[group * outputs : (group + 1) * outputs]
         rows = np.moveaxis(array, 1, -1).reshape(outputs, -1)
         own = None if bias is None else bias.array[group * outputs : (group + 1) * outputs]
@@ -212,15 +210,14 @@ def columns_to_image(sketch: Sketch, use: Use) -> list[Value]:
 def _transposed(use: Use, inputs: Axes, kernel: Axes) -> Windows:
     """The windows of a convolution whose output has the size of this one's input."""
     n = len(inputs)
-    plain = Use(**{**use.__dict__, "attributes": use.attributes})
-    stride = [int(s) for s in plain.attributes.get("strides", [1] * n)]
-    dilation = [int(d) for d in plain.attributes.get("dilations", [1] * n)]
-    extra = [int(e) for e in plain.attributes.get("output_padding", [0] * n)]
+    stride = [int(s) for s in use.attributes.get("strides", [1] * n)]
+    dilation = [int(d) for d in use.attributes.get("dilations", [1] * n)]
+    extra = [int(e) for e in use.attributes.get("output_padding", [0] * n)]
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     full = [(i - 1) * s + k + e for i, s, k, e in zip(inputs, stride, spans, extra, strict=True)]
     auto, wanted = use.word("auto_pad", "NOTSET"), use.attributes.get("output_shape")
     pads = use.attributes.get("pads")
-    plain.attributes.get("kernel_shape")
+    use.attributes.get("kernel_shape")
     before, after = [0] * n, [0] * n
     if auto in {"SAME_UPPER", "SAME_LOWER"} and wanted is None:
         wanted = [i * s for i, s in zip(inputs, stride, strict=True)]

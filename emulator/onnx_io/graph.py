@@ -108,7 +108,7 @@ class Graph:
         return name
 
     def constant(self, suffix: str, array: Any) -> str:
-        """A constant that is no parameter, as its name says to whoever reads the file."""
+        """A constant that is no parameter; its name keeps readers from training it."""
         self._count += 1
         return self._initialize(f"/{self.layer}/{suffix}.{self._count}", array)
 

@@ -198,7 +198,7 @@ def add_bias(sketch: Sketch, use: Use) -> View | None:
         if not use.alone[i]:  # a bias would change what else takes the product
             return None
         step = sketch.steps[view.made]
-        is_open = step.kind == "linear" and not step.settings["bias"] and not sketch.uses(view.made)
+        is_open = step.kind == "linear" and not step.settings["bias"]
         is_shared = "share" in step.settings or sketch.is_owner(view.made)
         if not is_open or is_shared or len(bias.shape) > view.rank:
             return None

@@ -191,7 +191,7 @@ def several(sketch: Sketch, use: Use) -> list[Value]:
     """A function of numbers at the same place."""
     tensors = [use.tensor(i) for i in range(len(use.inputs))]
     if use.operator == "PRelu":
-        tensors[1] = _trailing(tensors[1], len(tensors[0].shape))
+        _check_slope(tensors[1], len(tensors[0].shape))
     kind: NumberKind = "b" if use.operator in TRUTHS else tensors[0].kind
     power = tensors[1]
     if use.operator == "Pow" and isinstance(power, Constant) and power.array.size == 1:
@@ -199,11 +199,10 @@ def several(sketch: Sketch, use: Use) -> list[Value]:
     return [combine(sketch, BOTH[use.operator], tensors, kind=kind)]
 
 
-def _trailing(slope: Constant | View, rank: int) -> Constant | View:
-    """Slopes as ONNX spreads them, which is as NumPy does."""
+def _check_slope(slope: Constant | View, rank: int) -> None:
+    """Refuse slopes with more axes than what they are for."""
     if len(slope.shape) > rank:
         raise Refusal(f"slopes of shape {slope.shape}")
-    return slope
 
 
 def _powered(

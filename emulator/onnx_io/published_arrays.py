@@ -125,16 +125,14 @@ class Affine(PublishedPart):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedTable(PublishedPart):
-    """A matrix that is published as it is.
+class PublishedWeight(PublishedPart):
+    """One published array that makes one matrix.
 
     Attributes:
         matrix: Name of the layer.
-        columns: Number of columns, or None.
     """
 
     matrix: str
-    columns: int | None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,6 +143,17 @@ class PublishedTable(PublishedPart):
     def matrix_names(self) -> tuple[str, ...]:
         """Names of the matrices."""
         return (self.matrix,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedTable(PublishedWeight):
+    """A matrix that is published as it is.
+
+    Attributes:
+        columns: Number of columns, or None.
+    """
+
+    columns: int | None
 
     def size_of_published(self, arrays: Mapping[str, NDArray[Any]]) -> Shape:
         """Open sizes, from the arrays."""
@@ -215,26 +224,14 @@ class Stack(PublishedPart):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedTensor(PublishedPart):
+class PublishedTensor(PublishedWeight):
     """A parameter of an operator, with axes of its own.
 
     Attributes:
-        matrix: Name of the layer.
         axes: Sizes of its axes.
     """
 
-    matrix: str
     axes: Shape
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Published names."""
-        return (f"{self.matrix}.weight",)
-
-    @property
-    def matrix_names(self) -> tuple[str, ...]:
-        """Names of the matrices."""
-        return (self.matrix,)
 
     def size_of_published(self, arrays: Mapping[str, NDArray[Any]]) -> Shape:
         """None is open."""

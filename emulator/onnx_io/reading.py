@@ -78,7 +78,7 @@ def read_onnx(  # noqa: PLR0913  because files leave so much open
             A shape with an ``n`` is that of the file's tensor, whose axis of the examples it is.
         constants: Inputs that are the same for all examples, by name.
         output: Name of the output, of a file with several.
-        trained: Names of the parameters that training changes; None: told by their use.
+        trained: Names of the parameters that training changes; None: inferred from their use.
 
     Raises:
         ConfigError: If it is no ONNX file, or uses operators that nothing can compute.

@@ -47,7 +47,7 @@ class Sketch:
     Args:
         n: Examples that the shapes of the file stand for.
         axes: Axes of an example of the input, as it lies.
-        trained: Names of the parameters that training changes; None: told by their use.
+        trained: Names of the parameters that training changes; None: inferred from their use.
         tokens: Whether an example of the input is tokens.
 
     Attributes:
@@ -148,10 +148,6 @@ class Sketch:
     def is_owner(self, name: str) -> bool:
         """Whether other layers share the tiles of a layer."""
         return any(step.settings.get("share") == name for step in self.steps.values())
-
-    def uses(self, made: str) -> int:
-        """How many layers a layer feeds so far."""
-        return sum(made in step.inputs for step in self.steps.values())
 
     def shared(self, kind: str, parameter: str, arrays: Mapping[str, Array]) -> str | None:
         """The layer that has the same parameters of the file, if there is one."""

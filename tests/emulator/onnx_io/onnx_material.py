@@ -45,7 +45,7 @@ def onnx_file(path, nodes, shape, constants=None, opset=20, kind=TensorProto.FLO
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     model = onnx.shape_inference.infer_shapes(model)
     for entry in model.graph.output:
-        entry.type.tensor_type.shape.SetInParent()  # also where it cannot be told
+        entry.type.tensor_type.shape.SetInParent()  # also where it is unknown
     onnx.save(model, path)
     return path
 

@@ -1,4 +1,4 @@
-"""Base classes of operators: functions of tensors with any axes, and their way back."""
+"""Base classes of operators: functions of tensors with any axes, and their errors."""
 
 import math
 from abc import abstractmethod

@@ -98,7 +98,7 @@ def summed(x: Array, axes: Iterable[int]) -> Sums:
 
 
 def unfolded(three: Array, shape: tuple[int, ...], axes: Iterable[int]) -> Array:
-    """The way back of ``folded``, to a tensor of some shape."""
+    """The inverse of ``folded``: a tensor of ``shape``."""
     axes = tuple(axes)
     first = axes[0] if axes else len(shape)
     if axes == tuple(range(first, first + len(axes))):

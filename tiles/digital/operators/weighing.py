@@ -28,7 +28,7 @@ def weighed(x: Array, axis: int, weights: Weights, out: Array) -> None:
 
 
 def weighed_error(d: Array, axis: int, weights: Weights, shape: tuple[int, ...]) -> Array:
-    """The way back, to an error of ``shape``."""
+    """The error at the numbers, of ``shape``, for one at what they were weighed to."""
     result = np.zeros(shape, np.float32)
     _weigh_back(folded(d, (axis,)), *weights, folded(result, (axis,)))
     return result
