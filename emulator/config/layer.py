@@ -141,8 +141,6 @@ class TileLayer(NamedLayer):
         algorithm: How its weights are trained, if not as ``training.algorithm`` says.
         optimizer: What changes its weights or bias in digital memory; by default as
             ``training.optimizer``.
-        share: Name of a layer before it whose tiles it drives too, instead of ones of its own;
-            both uses change them.
     """
 
     tile: TileConfig | None = None
@@ -151,12 +149,22 @@ class TileLayer(NamedLayer):
     frozen: bool = False
     algorithm: AnyAlgorithm | None = None
     optimizer: AnyOptimizer | None = None
-    share: str | None = None
 
     @property
     def has_bias(self) -> bool:
         """Whether it adds a bias, on a word line or digital as its tiles say."""
         return bool(getattr(self, "bias", False))
+
+
+class SharingLayer(TileLayer):
+    """A layer with one matrix, or one for each group, that can drive the tiles of another.
+
+    Attributes:
+        share: Name of a layer before it whose tiles it drives too, instead of ones of its own;
+            both uses change them.
+    """
+
+    share: str | None = None
 
 
 class ParameterLayer(NamedLayer):
@@ -169,6 +177,11 @@ class ParameterLayer(NamedLayer):
 
     frozen: bool = False
     optimizer: AnyOptimizer | None = None
+
+
+def shared_by(layer: AnyLayer) -> str | None:
+    """Name of the layer whose tiles a layer drives instead of ones of its own."""
+    return layer.share if isinstance(layer, SharingLayer) else None
 
 
 def layer_name(layer: AnyLayer, number: int) -> str:

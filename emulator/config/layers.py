@@ -12,6 +12,7 @@ from crossmesh.emulator.config.layer import (
     NamedLayer,
     ParameterLayer,
     SequenceLayer,
+    SharingLayer,
     TileLayer,
 )
 from crossmesh.emulator.config.operators import OperatorLayer
@@ -30,7 +31,7 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-class LinearLayer(TileLayer):
+class LinearLayer(SharingLayer):
     """A fully connected layer, and the activation behind it; of a sequence, for every step.
 
     Attributes:
@@ -49,7 +50,7 @@ class LinearLayer(TileLayer):
         return self.model_copy(update={"outputs": round(factor * self.outputs)})
 
 
-class ConvLayer(TileLayer, ImageLayer):
+class ConvLayer(SharingLayer, ImageLayer):
     """A convolution of an image: its kernels are unrolled on the word lines.
 
     Attributes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from crossmesh.emulator.config.layer import AnyLayer, TileLayer
+from crossmesh.emulator.config.layer import AnyLayer, TileLayer, shared_by
 from crossmesh.emulator.config.layers import kind_of_ours
 from crossmesh.emulator.network.bit_lines import with_own_lines
 from crossmesh.emulator.network.graph import Matrix, Node, Shape, of_node
@@ -152,8 +152,8 @@ class Assembly:
         Raises:
             LayerError: If there are more replicas than vectors.
         """
-        if layer.share is not None:
-            return self._shared(layer.share, matrix)
+        if (other := shared_by(layer)) is not None:
+            return self._shared(other, matrix)
         if layer.digital and layer.tile is not None:
             raise LayerError("tile", "must be left out of a layer in digital memory, got one")
         is_shared = is_split and not layer.digital

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from crossmesh.emulator.config.layer import AnyLayer, TileLayer
+from crossmesh.emulator.config.layer import AnyLayer, TileLayer, shared_by
 from crossmesh.emulator.network.graph import Matrix
 from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.tiles.analog.tile import TileConfig
@@ -34,7 +34,7 @@ def check_lines(layer: AnyLayer, name: str, tile: TileConfig, matrices: Iterable
     Raises:
         LayerError: If there are more or fewer.
     """
-    if not isinstance(layer, TileLayer) or layer.digital or layer.share is not None:
+    if not isinstance(layer, TileLayer) or layer.digital or shared_by(layer) is not None:
         return
     scales = (layer.tile or tile).line_scales
     lines = sum(matrix.outputs for matrix in of_layer(matrices, name))

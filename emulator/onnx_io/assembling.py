@@ -129,8 +129,6 @@ def _with_activations(steps: dict[str, SketchedLayer]) -> dict[str, SketchedLaye
     for step in steps.values():
         for name in step.inputs:
             uses[name] = uses.get(name, 0) + 1
-        if "share" in step.settings:
-            uses[step.settings["share"]] = uses.get(step.settings["share"], 0)
     owners = {step.settings["share"] for step in steps.values() if "share" in step.settings}
     taken: dict[str, str] = {}  # what takes the place of a function
     made: dict[str, SketchedLayer] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crossmesh.emulator.config.layer import TileLayer, layer_name
+from crossmesh.emulator.config.layer import layer_name, shared_by
 from crossmesh.emulator.config.layers import (
     AttentionLayer,
     ConvLayer,
@@ -119,7 +119,7 @@ def parts(layers: Sequence[Layer]) -> list[PublishedPart]:
 
 
 def _parts(layer: Layer, name: str) -> Sequence[PublishedPart]:
-    if isinstance(layer, TileLayer) and layer.share is not None:
+    if shared_by(layer) is not None:
         return ()
     if layer.has_own_graph:
         return layer.published(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.version import VERSION
-from crossmesh.emulator.config.layer import TileLayer, layer_name
+from crossmesh.emulator.config.layer import layer_name, shared_by
 from crossmesh.emulator.config.layers import Layer, kind_of_ours
 from crossmesh.emulator.config.operators import OperatorLayer
 from crossmesh.emulator.onnx_io.arrangement import NamedShape, OutputArrangement
@@ -182,7 +182,7 @@ def _write(
 ) -> Tensor:
     """One layer; at the end of the network perhaps without its softmax."""
     graph.layer = name
-    graph.owner = (layer.share if isinstance(layer, TileLayer) else None) or name
+    graph.owner = shared_by(layer) or name
     if layer.has_own_graph:
         return _as_it_says(graph, layer, fed)
     of_ours = kind_of_ours(layer) or ""

@@ -9,6 +9,7 @@ from crossmesh.emulator.config.layers import (
     PlainLayer,
     PoolLayer,
 )
+from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.network.assembly import Settings
 from crossmesh.emulator.network.building import build_network
 from crossmesh.emulator.network.task import LearningTask
@@ -138,3 +139,15 @@ def test_tiles_that_do_not_fit_a_layer_are_not_shared(share, outputs, message):
 
     with pytest.raises(ConfigError, match=message):
         build_network(layers, LearningTask(source="t", shape=(6,), n_outputs=3), Settings())
+
+
+@pytest.mark.parametrize("layer", [{"kind": "lstm"}, {"kind": "embedding"}])
+def test_layers_of_several_matrices_or_tables_share_none(layer):
+    tree = {
+        "name": "a",
+        "data": {"source": "digits"},
+        "network": [{**layer, "outputs": 4, "share": "b"}],
+    }
+
+    with pytest.raises(ConfigError, match=r"network\.0\.share is unknown"):
+        load_config(tree)
