@@ -19,11 +19,8 @@ help:  ## list the targets
 train: $(VENV)/.ready  ## train a small network on handwritten digits
 	$(BIN)/crossmesh train digits
 
-test: $(VENV)/.ready-dev  ## run all tests: those on Ray or on real parts after the others
-	@status=0; \
-	$(PYTEST) -n 3 -m "not (ray or cluster)" || status=1; \
-	$(PYTEST) -n 3 --no-loadscope-reorder -m "ray or cluster" || status=1; \
-	exit $$status
+test: $(VENV)/.ready-dev  ## run all tests, those on Ray or on real parts after the others
+	$(PYTEST) -n 3 --no-loadscope-reorder
 
 quick: $(VENV)/.ready-dev  ## run the tests that need neither Ray nor minutes
 	$(PYTEST) -n 3 -m "not (slow or ray or cluster)"

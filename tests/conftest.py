@@ -1,5 +1,6 @@
 """What all tests share."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ settings.load_profile("crossmesh")
 
 collect_ignore = ["plugins"]  # another package, installed and tested by test_plugins.py
 SHARED = Path(__file__).parents[1].parent / "shared"
-# Files whose tests take minutes on two cores, longest first. They begin first, so that no worker is
-# at work long after the others.
+ON_PARTS = {"ray", "cluster"}
+# Files whose tests take minutes on two cores, longest first. They begin before the others on Ray or
+# on real parts, so that no worker is at work long after the others.
 LONGEST = (
     "test_slurm_for_real.py",
     "test_launch_ssh.py",
@@ -29,6 +31,7 @@ LONGEST = (
     "test_launch_local.py",
     "test_jobs.py",
     "test_faults_and_resumes.py",
+    "test_local_endings.py",
     "test_executors.py",
     "test_soak.py",
     "test_scaling.py",
@@ -36,9 +39,21 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the longest files; `make test` hands them out in this order."""
+    """Put files with tests on Ray or on real parts last, and the longest first of either sort.
+
+    `make test` hands them out in this order. Elsewhere, the longest are those of most tests.
+    """
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+    sizes = Counter(item.path for item in items)
+    on_parts = {
+        item.path for item in items if ON_PARTS & {mark.name for mark in item.iter_markers()}
+    }
+
+    def turn(item):
+        rank = ranks.get(item.path.name, len(ranks))
+        return item.path in on_parts, rank, -sizes[item.path]
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -62,3 +62,8 @@ class Cluster(Frozen):
     def shared_folder(self) -> str | None:
         """The storage if it is a folder."""
         return None if self.storage is None or "://" in self.storage else self.storage
+
+    @property
+    def seen_by_all(self) -> str | None:
+        """Folder whose files all nodes see by the same path."""
+        return self.shared_folder

@@ -1,6 +1,7 @@
 """Generated files: written to a folder, or shown."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,13 +24,43 @@ class File:
 
     Attributes:
         name: Path in the folder.
-        text: Contents.
+        contents: Text, or the file that it is a copy of.
         mode: Permissions.
+        shown: Text that is shown in place of a long one.
     """
 
     name: str
-    text: str
+    contents: str | Path
     mode: int = PRIVATE
+    shown: str | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write it, in place of one that is there."""
+        path = folder / self.name
+        make_private(path.parent)
+        path.unlink(missing_ok=True)
+        if isinstance(self.contents, Path):
+            write_private(path, "")
+            shutil.copyfile(self.contents, path)
+        else:
+            write_private(path, self.contents)
+        path.chmod(self.mode)
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size."""
+        contents = self.contents
+        return contents.stat().st_size if isinstance(contents, Path) else len(contents.encode())
+
+    def read(self) -> str | bytes:
+        """Its contents."""
+        return self.contents.read_bytes() if isinstance(self.contents, Path) else self.contents
+
+    def __str__(self) -> str:
+        """Its text, addresses masked, or its size."""
+        if isinstance(self.contents, Path):
+            return f"({self.n_bytes} bytes, a copy of {self.contents})\n"
+        return masked(self.contents if self.shown is None else self.shown)
 
 
 @dataclass(frozen=True)
@@ -71,11 +102,7 @@ class LaunchPlan:
         try:
             make_private(self.folder)
             for file in self.files:
-                path = self.folder / file.name
-                make_private(path.parent)
-                path.unlink(missing_ok=True)
-                write_private(path, file.text)
-                path.chmod(file.mode)
+                file.write(self.folder)
             if self.token is not None:
                 write_token(self.folder / self.token)
         except OSError as error:
@@ -88,7 +115,7 @@ class LaunchPlan:
         """Print all files and what to do next, addresses masked; the token is not made."""
         for file in self.files:
             typer.echo(f"---- {self.folder / file.name} (mode {file.mode:04o})")
-            typer.echo(masked(file.text))
+            typer.echo(str(file))
         if self.token is not None:
             typer.echo(f"---- {self.folder / self.token} (mode 0600)")
             typer.echo("(the token, which is made when the files are written)\n")

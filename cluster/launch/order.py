@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from crossmesh.cluster.launch.carried import CarriedFiles, carried
 from crossmesh.cluster.launch.config import Cluster
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.homes import at_home
@@ -68,6 +69,11 @@ class Order:
         source = Path(self.source) / "config.yaml" if self.is_resumed else self.source
         plain = load_config(source, self._changes())
         return load_config(source, [*overrides(self._settings(plain)), *self._changes()])
+
+    @cached_property
+    def carried(self) -> tuple[CarriedFiles, ...]:
+        """Files that the config names and that travel with it."""
+        return carried(self.config, self.cluster.seen_by_all)
 
     def arguments(self, address: str) -> list[str]:
         """The command that trains from this machine; where options meet, the user's count."""

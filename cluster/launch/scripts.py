@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Mapping
 
+from crossmesh.cluster.launch.carried import relocated
 from crossmesh.cluster.launch.files import File, lines
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.settings import NODE
@@ -66,10 +67,20 @@ done
 export RAY_TMPDIR"""
 
 
-def config_file(order: Order, folder: str) -> File:
-    """The config of the run, complete."""
+def config_files(order: Order, folder: str = "", there: str = "") -> Iterable[File]:
+    """The config of the run, complete, and the files that travel with it.
+
+    Args:
+        order: The training.
+        folder: Where they lie in the folder of the launch; ends in a slash.
+        there: Where they lie when they are read; by default the config names them from its folder.
+    """
+    config = dumped(relocated(order.config, order.carried, there))
     head = "# The whole config of the run, as crossmesh launch has resolved it.\n"
-    return File(f"{folder}{CONFIG}", head + dumped(order.config))
+    yield File(f"{folder}{CONFIG}", head + config)
+    for part in order.carried:
+        for name, path in part.files.items():
+            yield File(f"{folder}{name}", path)
 
 
 def training_script(order: Order, run_dir: str, address: str, prologue: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Environment variables that Ray reads when imported; those of the user are never overruled."""
+"""Import of Ray, with environment variables that it reads then; the user's are never overruled."""
 
 import os
 import stat
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.homes import user_home
+from crossmesh.emulator.executors.ray_internals import import_ray
 
 _TOKEN = user_home() / ".ray" / "auth_token"  # where Ray keeps the user's token
 
 
 def prepare(address: str | None) -> None:
-    """Keep Ray from reporting usage, and have it show the user's token to a running cluster.
+    """Import Ray, kept from reporting usage, and showing the user's token to a running cluster.
 
     Ray does not turn tokens on by itself for an address. It looks at the environment when it is
     imported, so later calls change nothing. An instance of our own has a token of its own.
@@ -25,11 +26,11 @@ def prepare(address: str | None) -> None:
     _protect_token()
     # Ray ends this process when its GCS is lost for so long; by default a minute.
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
-    if address is None:
-        return
-    _check_token()
-    if _TOKEN.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address is not None:
+        _check_token()
+        if _TOKEN.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import_ray()
 
 
 def _check_token() -> None:

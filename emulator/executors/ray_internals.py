@@ -5,15 +5,27 @@ Everything is imported when it is used, after the environment that Ray reads is 
 """
 
 import contextlib
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from crossmesh.common.supervision import interrupts
+
 _STAND_IN = Path(__file__).with_name("stand_in.py")
 _SERVICES = ("METRICS_AGENT", "METRICS_EXPORT", "DASHBOARD_AGENT_LISTEN", "RUNTIME_ENV_AGENT")
 _NO_PORT = -1  # so Ray's own agents say that there is no such service
+
+
+def import_ray() -> None:
+    """Import Ray whole before a signal is heeded.
+
+    Half-way it registers what is called at the end of this process, which fails with half of Ray.
+    """
+    with interrupts.deferred():
+        importlib.import_module("ray")
 
 
 def process_ids(kinds: Iterable[str]) -> list[int]:
@@ -80,6 +92,7 @@ def nodes_at(address: str, timeout_s: float) -> list[Any]:
 
 def check_cluster_file(tree: dict[str, Any]) -> None:
     """Have Ray's own schema judge a file for ``ray up``, before machines are paid for."""
+    import_ray()
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     validate_config(prepare_config(tree))

@@ -1,6 +1,5 @@
 """Kubernetes: a RayJob for the KubeRay operator, which runs it on its own from then on."""
 
-import base64
 import io
 import tarfile
 from collections.abc import Iterable
@@ -13,7 +12,13 @@ from crossmesh.cluster.launch import scripts
 from crossmesh.cluster.launch.config import PACKAGE
 from crossmesh.cluster.launch.files import SCRIPT, File, LaunchPlan, yaml_text
 from crossmesh.cluster.launch.kubernetes import following
-from crossmesh.cluster.launch.kubernetes.job import config_map, ray_job, scripts_of
+from crossmesh.cluster.launch.kubernetes.job import (
+    MOUNTED,
+    config_map,
+    ray_job,
+    scripts_of,
+    without_binaries,
+)
 from crossmesh.cluster.launch.kubernetes.kubectl import options
 from crossmesh.cluster.launch.kubernetes.pods import KubernetesPods
 from crossmesh.cluster.launch.kubernetes.preflight import misses
@@ -57,13 +62,18 @@ class KubernetesCluster(KubernetesPods):
             ConfigError: If what the pods need is too large for a ConfigMap.
         """
         name = order.name
+        files, job = self._documents(order, folder)
         script = _LAUNCH.format(name=name, options=scripts.quoted(options(self)))
         kubectl = scripts.quoted(["kubectl", *options(self)])
         end = f"{kubectl} delete rayjob {name}"
         return LaunchPlan(
             folder=folder,
             files=(
-                File(MANIFEST, _HEADER + self.manifest(order, folder)),
+                File(
+                    MANIFEST,
+                    _HEADER + _yaml(files, job),
+                    shown=_HEADER + _yaml(without_binaries(files), job),
+                ),
                 File("launch.sh", script, SCRIPT),
             ),
             script="launch.sh",
@@ -73,7 +83,11 @@ class KubernetesCluster(KubernetesPods):
         )
 
     def manifest(self, order: Order, folder: Path) -> str:
-        """The ConfigMap and the RayJob as YAML.
+        """The ConfigMap and the RayJob as YAML; errors as in ``plan``."""
+        return _yaml(*self._documents(order, folder))
+
+    def _documents(self, order: Order, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The ConfigMap and the RayJob.
 
         Raises:
             ConfigError: If what the pods need is too large for a ConfigMap, or pods cannot be kept.
@@ -83,24 +97,33 @@ class KubernetesCluster(KubernetesPods):
         run_dir = self.run_directory(order, folder)
         is_shipped = self.code == "shipped"
         prologue = _UNPACKING if is_shipped else ()
-        config = scripts.config_file(order, "")
-        files = {
-            config.name: config.text,
-            "train.sh": scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', prologue),
-            **scripts_of(self.grace_s),
-        }
-        code = _packed_code() if is_shipped else b""
-        n_bytes = sum(len(text.encode()) for text in files.values()) + len(code)
-        if n_bytes > _MOST_BYTES:
-            what = "CONFIG and the code that is shipped" if is_shipped else "CONFIG"
-            raise ConfigError(
-                f"{what} must fit a ConfigMap ({_MOST_BYTES} bytes), got {n_bytes} bytes"
-            )
-        documents: list[dict[str, Any]] = [config_map(self, order.name, files)]
-        if code:
-            documents[0]["binaryData"] = {_CODE: base64.b64encode(code).decode()}
-        documents.append(ray_job(self, order.name, keep=order.keep))
-        return "---\n".join(map(yaml_text, documents))
+        train = scripts.training_script(order, run_dir, '"${RAY_ADDRESS:-auto}"', prologue)
+        generated = [
+            # By whole paths: the pods read the config through links, whose folder is not this one.
+            *scripts.config_files(order, there=MOUNTED),
+            File("train.sh", train),
+            *(File(name, text) for name, text in scripts_of(self.grace_s).items()),
+        ]
+        code = {_CODE: _packed_code()} if is_shipped else {}
+        n_code = sum(map(len, code.values()))
+        self._check_size(order, n_code + sum(file.n_bytes for file in generated))
+        files = {file.name: file.read() for file in generated} | code
+        return (
+            config_map(self, order.name, files),
+            ray_job(self, order.name, files, keep=order.keep),
+        )
+
+    def _check_size(self, order: Order, n_bytes: int) -> None:
+        """Refuse what does not fit a ConfigMap."""
+        if n_bytes <= _MOST_BYTES:
+            return
+        carried = [part.field for part in order.carried]
+        code = ["the code that is shipped"] if self.code == "shipped" else []
+        what = " and ".join(["CONFIG", *carried, *code])
+        where = "claim.path" if self.claim is None else f"claim.path ({self.claim.path})"
+        hint = f" (a file in {where} stays there)" if carried else ""
+        rule = f"fit a ConfigMap ({_MOST_BYTES} bytes){hint}"
+        raise ConfigError(f"{what} must {rule}, got {n_bytes} bytes")
 
     def _without_secrets(self) -> Self:
         shown = super()._without_secrets()
@@ -147,16 +170,24 @@ class KubernetesCluster(KubernetesPods):
         return following.glance(self, launched)
 
 
+def _yaml(*documents: dict[str, Any]) -> str:
+    return "---\n".join(map(yaml_text, documents))
+
+
 def _packed_code() -> bytes:
-    """This copy of crossmesh; links of a checkout are followed."""
+    """This copy of crossmesh; links of a checkout are followed.
+
+    Without the shipped networks: one that the config names travels with it.
+    """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz", dereference=True) as archive:
-        archive.add(PACKAGE, "crossmesh", filter=_without_caches)
+        archive.add(PACKAGE, "crossmesh", filter=_needed)
     return packed.getvalue()
 
 
-def _without_caches(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if Path(entry.name).name == "__pycache__":
+def _needed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    path = Path(entry.name)
+    if path.name == "__pycache__" or (path.parent.name == "shipped" and path.suffix == ".onnx"):
         return None
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""

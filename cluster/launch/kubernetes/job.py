@@ -4,7 +4,9 @@ Fields: docs.ray.io/en/latest/cluster/kubernetes/getting-started/rayjob-quick-st
 the token, docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.html.
 """
 
+import base64
 import importlib.metadata
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crossmesh.cluster.launch.files import yaml_text
@@ -25,8 +27,16 @@ _SUBMITTER_SIZE = {
 }
 
 
-def ray_job(pods: KubernetesPods, name: str, *, keep: bool = False) -> dict[str, Any]:
-    """The RayJob; with ``keep``, its pods outlive it.
+def ray_job(
+    pods: KubernetesPods, name: str, files: Iterable[str] = (), *, keep: bool = False
+) -> dict[str, Any]:
+    """The RayJob.
+
+    Args:
+        pods: The cluster.
+        name: Of the launch.
+        files: Paths of the files of its ConfigMap.
+        keep: Whether its pods outlive it.
 
     Raises:
         ValueError: If a section of the cluster's file sets what is set here.
@@ -48,7 +58,7 @@ def ray_job(pods: KubernetesPods, name: str, *, keep: bool = False) -> dict[str,
                     "dashboard-host": "0.0.0.0",
                     "num-cpus": str(pods.cpus_per_node),
                 },
-                "template": head_template(pods, name),
+                "template": head_template(pods, name, files),
             },
             "workerGroupSpecs": _workers(pods, name),
         },
@@ -60,10 +70,13 @@ def ray_job(pods: KubernetesPods, name: str, *, keep: bool = False) -> dict[str,
     return merged(job, _placed(pods.job), "job")
 
 
-def head_template(pods: KubernetesPods, name: str) -> dict[str, Any]:
-    """The head's pod, where the training runs."""
+def head_template(pods: KubernetesPods, name: str, files: Iterable[str] = ()) -> dict[str, Any]:
+    """The head's pod, where the training runs; it finds files of the ConfigMap by their paths."""
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(pods.grace_s)}
-    return _ray_template(pods, name, HEAD, variables, "stop.sh")
+    template = _ray_template(pods, name, HEAD, variables, "stop.sh")
+    items = [{"key": key, "path": path} for path, key in _keys(files).items()]
+    template["spec"]["volumes"][0]["configMap"] |= {"items": items} if items else {}
+    return template
 
 
 def worker_template(pods: KubernetesPods, name: str) -> dict[str, Any]:
@@ -94,10 +107,37 @@ def fetching_pod(pods: KubernetesPods, name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def config_map(pods: KubernetesPods, name: str, files: dict[str, str]) -> dict[str, Any]:
-    """The files that the pods find in ``MOUNTED``."""
+def config_map(pods: KubernetesPods, name: str, files: Mapping[str, str | bytes]) -> dict[str, Any]:
+    """The files that the pods find in ``MOUNTED``, by their paths there."""
     metadata = {"name": name, "namespace": pods.namespace}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+    keys = _keys(files)
+    texts = {keys[path]: text for path, text in files.items() if isinstance(text, str)}
+    binary = {
+        keys[path]: base64.b64encode(content).decode()
+        for path, content in files.items()
+        if isinstance(content, bytes)
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "data": texts,
+        **({"binaryData": binary} if binary else {}),
+    }
+
+
+def without_binaries(config_map: dict[str, Any]) -> dict[str, Any]:
+    """A ConfigMap as it is shown, with the sizes of binary files."""
+    sizes = {
+        key: f"({len(base64.b64decode(text))} bytes)"
+        for key, text in config_map.get("binaryData", {}).items()
+    }
+    return {**config_map, **({"binaryData": sizes} if sizes else {})}
+
+
+def _keys(paths: Iterable[str]) -> dict[str, str]:
+    """Keys of a ConfigMap, in which few characters may be, by the paths of files."""
+    return {path: f"file-{i}" if "/" in path else path for i, path in enumerate(paths)}
 
 
 def scripts_of(grace_s: int) -> dict[str, str]:

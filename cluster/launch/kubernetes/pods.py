@@ -77,6 +77,11 @@ class KubernetesPods(GeneratedCluster):
             raise ValueError(f"run_dir must be given with a URI as storage, got {self.storage}")
         return self
 
+    @property
+    def seen_by_all(self) -> str | None:
+        """The mount point of the claim."""
+        return None if self.claim is None else self.claim.path
+
     def check_shared(self, field: str, folder: str) -> None:
         """Refuse a folder that is lost with its pod.
 

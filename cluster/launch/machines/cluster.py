@@ -107,7 +107,7 @@ class LaunchedCluster(GeneratedCluster):
         job = machine_scripts.JOB.format(run=scripts.path(run_dir), config=scripts.CONFIG)
         files = [
             *self.more_files(order, folder),
-            scripts.config_file(order, "node/"),
+            *scripts.config_files(order, "node/"),
             scripts.environment_file(self.variables, self.activate),
             File("node/processes.sh", machine_scripts.PROCESSES),
             File("node/setup.sh", _setup_script(self, home(order.name)), SCRIPT),

@@ -95,7 +95,7 @@ class SlurmCluster(GeneratedCluster):
             files=(
                 File("job.sbatch", batch_script(self, order.name, folder), SCRIPT),
                 File("launch.sh", _launch_script(self), SCRIPT),
-                scripts.config_file(order, "node/"),
+                *scripts.config_files(order, "node/"),
                 scripts.environment_file(self.variables, [*self.activate, *_code_path(self)]),
                 File("node/address.py", slurm_scripts.ADDRESS),
                 File("node/sessions.py", Path(sessions.__file__).read_text(encoding="utf-8")),

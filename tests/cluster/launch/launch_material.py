@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 
+import numpy as np
+import onnx
 import pytest
 import typer
 import yaml
 
 from crossmesh.cluster.launch.commands import PASSING_ON, launch
+from tests.emulator.onnx_io.onnx_material import f32, onnx_file
 
 MACHINES = ("on-premises", "aws", "gcp")
 GENERATED = (*MACHINES, "kubernetes", "slurm")
@@ -29,6 +32,28 @@ def generate(tmp_path):
         return tmp_path / "out"
 
     return generated
+
+
+def imported_network(folder):
+    """A config in a folder, of a network whose weights lie in another file and are replaced."""
+    (folder / "numbers").mkdir()
+    shapes = {"w": (64, 10), "b": (10,)}
+    path = onnx_file(
+        folder / "net.onnx",
+        [("Gemm", ["x", "w", "b"], ["h"], {}), ("Softmax", ["h"], ["y"], {"axis": -1})],
+        (64,),
+        {name: f32(*shape) for name, shape in shapes.items()},
+    )
+    onnx.save_model(
+        onnx.load(path), path, save_as_external_data=True, location="numbers/of net",
+        size_threshold=0,
+    )  # fmt: skip
+    np.savez(folder / "begin", **{"w.weight": f32(10, 64, seed=1), "w.bias": f32(10, seed=1)})
+    config = folder / "imported.yaml"
+    tree = {"extends": "digits", "name": "imported", "network": {"onnx": "net.onnx"},
+            "weights": "begin.npz", "training": {"epochs": 2, "baseline": False}}  # fmt: skip
+    config.write_text(yaml.safe_dump(tree))
+    return config
 
 
 def documented(*command):

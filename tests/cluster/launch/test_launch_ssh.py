@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 
 import pytest
 
+from tests.cluster.launch.launch_material import imported_network
 from tests.cluster.launch.ssh_machines import Launch, ssh_machines
-from tests.cluster.machines import wait_for
+from tests.cluster.machines import HOME, wait_for
 from tests.cluster.parts import need
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.ray, pytest.mark.multinode]
@@ -30,26 +32,32 @@ def nothing_left(hosts):
     wait_for(lambda: hosts.left() == [], 30, f"the end of {hosts.left()}")
 
 
-def digest(hosts, seed, where):
+def digest(hosts, config, seed):
     """What the same training gives in one process."""
-    run = hosts.machines.shared / where
+    run = hosts.machines.shared / f"local-{seed}"
     code, _, errors = hosts.ended(
-        "train", "digits", "--engine", "local", *SHORT, "--seed", seed, "--run-dir", run
+        "train", config, "--engine", "local", *SHORT, "--seed", seed, "--run-dir", run
     )
     assert code == 0, errors
     return json.loads((run / "summary.json").read_text())["state_digest"]
 
 
-def test_two_launches_at_once_train_on_the_same_machines_and_bring_their_results(hosts):
+def test_two_launches_at_once_train_on_the_same_machines_and_bring_their_results(hosts, tmp_path):
+    """One of them is of a network in a file, which only the laptop has."""
     cluster = hosts.cluster()
-    launches = [Launch(hosts, cluster, "digits", "--seed", seed, *SHORT) for seed in (3, 4)]
+    imported = imported_network(tmp_path)
+    shutil.copytree(tmp_path, hosts.home(hosts.laptop), dirs_exist_ok=True)
+    trainings = ((3, "digits"), (4, HOME / imported.name))
+    launches = [
+        Launch(hosts, cluster, config, "--seed", seed, *SHORT) for seed, config in trainings
+    ]
     for launch in launches:
         assert launch.ended() == 0, launch.said
 
-    for seed, launch in zip((3, 4), launches, strict=True):
+    for (seed, config), launch in zip(trainings, launches, strict=True):
         summary = launch.summary()
         assert summary["emulation"]["nodes"] == 2
-        assert summary["state_digest"] == digest(hosts, seed, f"local-{seed}")
+        assert summary["state_digest"] == digest(hosts, config, seed)
         assert (hosts.storage / launch.name / "summary.json").is_file()
         assert hosts.status(launch.name)["state"] == "done"
         assert "giving the machines back" in (launch.folder / "log").read_text()

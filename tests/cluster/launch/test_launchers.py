@@ -14,7 +14,7 @@ from crossmesh.cluster.launch.generated import GeneratedCluster
 from crossmesh.cluster.launch.kinds import LAUNCHERS
 from crossmesh.cluster.launch.launcher import ClusterAtHand, Launcher
 from crossmesh.cluster.launch.loading import load_cluster
-from crossmesh.cluster.launch.scripts import config_file
+from crossmesh.cluster.launch.scripts import config_files
 from crossmesh.common.errors import ConfigError
 from tests.cluster.launch.launch_material import app
 
@@ -28,7 +28,7 @@ class Queue(GeneratedCluster):
 
     def plan(self, order, folder):
         script = f"echo {self.kind} {order.config.seed} > {folder}/ran\nexit 3\n"
-        files = (File("go.sh", script, SCRIPT), config_file(order, ""))
+        files = (File("go.sh", script, SCRIPT), *config_files(order))
         end = "queue end"
         return LaunchPlan(folder, files, "go.sh", (self.tool,), f"End it with: {end}", end)
 
