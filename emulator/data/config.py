@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from crossmesh.common.frozen import Frozen
+from crossmesh.common.frozen import Frozen, Many
 from crossmesh.common.registry import KindName, Registry
 
 
@@ -18,6 +18,7 @@ def _expanded(path: Path) -> Path:
 # YAML has neither paths nor tuples.
 UserPath = Annotated[Path, Field(strict=False), AfterValidator(_expanded)]
 Bounds = Annotated[tuple[int, int], Field(strict=False)]
+Label = Annotated[int, Field(ge=0, lt=2**31)]
 
 # Filled by sources.py, and by other packages: functions that make a Dataset of a DataConfig.
 SOURCES: Registry[Callable[..., Any]] = Registry("crossmesh.sources", {})
@@ -30,6 +31,7 @@ _USED_BY = {
     "test_fraction": ("digits", "npz", "parquet", "text"),
     "crop": _PICTURES,
     "standardise": (*_PICTURES, "cifar10"),
+    "only_classes": (*_PICTURES, "cifar10", "parquet"),
     "tokens": ("npz", "parquet"),
     "columns": ("npz", "parquet"),
     "steps": ("text",),
@@ -75,6 +77,8 @@ class DataConfig(Frozen):
         crop: Window of the images that is kept; by default all.
         standardise: Whether the mean of the training inputs is subtracted from all inputs, which
             are then divided by their standard deviation: of each channel, if images have channels.
+        only_classes: Labels of the classes whose examples are kept, the others being left out; they
+            are numbered again from 0, in this order.
         test_fraction: Part of the examples, or of the end of a text, that is set aside where a
             source has no test set.
         tokens: ``npz``, ``parquet``: size of the vocabulary, where inputs are tokens, one for
@@ -98,6 +102,7 @@ class DataConfig(Frozen):
     test_file: UserPath | None = None
     crop: Crop | None = None
     standardise: bool = False
+    only_classes: Annotated[Many[Label], Field(min_length=2)] | None = None
     test_fraction: float = Field(0.2, gt=0, lt=1)
     tokens: int | None = Field(None, ge=2)
     columns: Annotated[tuple[str, ...], Field(strict=False, min_length=2)] | None = None
@@ -123,6 +128,12 @@ class DataConfig(Frozen):
                 raise ValueError(
                     f"{name} must be left out for the source {self.source}, got {value}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        if self.only_classes and len(set(self.only_classes)) < len(self.only_classes):
+            raise ValueError(f"only_classes must differ, got {list(self.only_classes)}")
         return self
 
     @model_validator(mode="after")

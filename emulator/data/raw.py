@@ -4,7 +4,8 @@ Everything is checked and counted before it is read, and read into the arrays th
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.emulator.data.filling import Crop2D, filled
 from crossmesh.emulator.data.standard import standardised
-from crossmesh.emulator.data.stored import Stored
+from crossmesh.emulator.data.stored import Stored, in_memory, some_of
 from crossmesh.emulator.data.streams import split_indices
 
 SPLIT_BYTES = 40  # of an example while it is drawn what to set aside, at most
@@ -122,6 +123,27 @@ class Raw(RawInputs):
             Examples(part, answer, levels) for part, answer in zip(inputs, answers, strict=True)
         ]
 
+    def of_classes(self, classes: Sequence[int], *, may_lack: bool = False) -> "Raw":
+        """The examples of some classes, which are numbered again in the order given.
+
+        Args:
+            classes: Labels of the classes.
+            may_lack: Whether a class may have no examples.
+        """
+        if self.y.ndim != 1 or self.y.dtype.kind == "f":
+            rule = "one class for each example, for data.only_classes to choose from,"
+            raise self.y_place.refusal(rule, self.y)
+        self.check_room(len(self.y) * (4 + len(classes)))
+        (labels,) = filled(self.y, np.int32, [None], self._labels)
+        is_wanted = labels == np.array(classes)[:, np.newaxis]
+        has_examples = is_wanted.any(1)
+        if not (may_lack or has_examples.all()):
+            rule = "examples of every class of data.only_classes"
+            raise self.y_place.refusal(rule, f"none of class {classes[has_examples.argmin()]}")
+        rows = np.flatnonzero(is_wanted.any(0))
+        numbers = is_wanted[:, rows].argmax(0).astype(np.int32)
+        return replace(self, x=some_of(self.x, rows), y=in_memory(numbers))
+
     def _labels(self, values: NDArray[Any]) -> NDArray[np.int32]:
         for label in (values.min(), values.max()):
             if not 0 <= label < 2**31:
@@ -145,7 +167,8 @@ def assemble(
 
     Args:
         name: Name in reports.
-        config: Says what is cropped, standardised and set aside for the test.
+        config: Says which classes are kept, what is cropped, standardised and set aside for the
+            test.
         train: Training examples as read.
         test: Test examples as read; None: a part of ``train`` is set aside.
         columns: The named inputs in a row, if there are several.
@@ -153,6 +176,9 @@ def assemble(
     Raises:
         DataError: If the parts do not fit each other, the config or the memory that is free.
     """
+    if config.only_classes is not None:
+        train = train.of_classes(config.only_classes)
+        test = test and test.of_classes(config.only_classes, may_lack=True)
     if test is not None and (test.x.shape[1:], test.x.dtype) != (train.x.shape[1:], train.x.dtype):
         raise test.x_place.refusal(f"examples like {_each(train.x)}", _each(test.x))
     if test is not None and (

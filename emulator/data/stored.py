@@ -52,6 +52,25 @@ class Stored:
         return f"{self.dtype} {self.shape}"
 
 
+def some_of(stored: Stored, rows: NDArray[np.int64]) -> Stored:
+    """Some entries along the first axis, as if no others were stored.
+
+    Args:
+        stored: The whole.
+        rows: Indices of the entries ``(n,)``, rising.
+    """
+
+    def parts() -> Iterator[StoredPart]:
+        for axis, start, values in stored.parts():
+            if axis:
+                yield StoredPart(axis, start, values[rows])
+                continue
+            first, last = np.searchsorted(rows, [start, start + len(values)])
+            yield StoredPart(0, int(first), values[rows[first:last] - start])
+
+    return Stored(shape=(len(rows), *stored.shape[1:]), dtype=stored.dtype, parts=parts)
+
+
 def in_memory(array: NDArray[Any]) -> Stored:
     """An array that is there, as if it were stored."""
 
