@@ -15,23 +15,30 @@ if find_spec("pytest"):  # which then shows the values in a failing assertion, a
     import pytest
 
     pytest.register_assert_rewrite(
-        *(f"{__name__}.{suite}" for suite in ("cells", "digital", "interconnect", "networks"))
+        *(
+            f"{__name__}.{suite}"
+            for suite in ("cells", "circuits", "digital", "interconnect", "networks")
+        )
     )
 
 from crossmesh.testing.cells import AlgorithmTests, CellTests, DeviceTests
+from crossmesh.testing.circuits import AdcTests, DacTests, MemoryTests
 from crossmesh.testing.digital import FunctionTests, LearnedTests, LossTests
 from crossmesh.testing.interconnect import ScheduleTests, TopologyTests
 from crossmesh.testing.networks import BackendTests, LayerTests, SourceTests
 
 __all__ = [
+    "AdcTests",
     "AlgorithmTests",
     "BackendTests",
     "CellTests",
+    "DacTests",
     "DeviceTests",
     "FunctionTests",
     "LayerTests",
     "LearnedTests",
     "LossTests",
+    "MemoryTests",
     "ScheduleTests",
     "SourceTests",
     "TopologyTests",
