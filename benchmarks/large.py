@@ -27,6 +27,13 @@ SMALLER = (
 CELLS = {"constant_step": (), "pcm_3t1c": ("tile.cell={kind: pcm_3t1c}",)}
 LAYERS = {1_024: (16, 4), 10_000: (50, 4)}  # tiles: of a layer in both directions, and layers
 
+CHIPS: dict[str, tuple[float | None, tuple[str, ...]]] = {  # aim in seconds, and options
+    "packet": (30.0, ("chip.model=packet",)),
+    "flit": (None, ("chip.model=flit",)),
+    "asynchronous": (60.0, ("training.schedule=asynchronous",)),
+    "asynchronous, batch 64": (60.0, ("training.schedule=asynchronous", "training.batch=64")),
+}
+
 
 def large(*, quick: bool) -> Iterator[Figure]:
     """One run of each: they take long enough."""
@@ -77,13 +84,15 @@ def _many_tiles(n_tiles: int) -> Iterator[Figure]:
     yield figure(
         "large", f"{n_tiles:,} tiles placed on 1,000 nodes", [_placed_s(job)], "s", aim=5.0
     )
-    for model, aim in (("packet", 30.0), ("flit", None)):
-        timed = _job("synthetic-4096-tiles", (*options, f"chip.model={model}"))
+    for model in ("packet", "flit"):
         chip_of(_job("synthetic-100m", (*SMALLER, f"chip.model={model}")))  # compiles the kernels
+    for case, (aim, chip) in CHIPS.items():
+        timed = _job("synthetic-4096-tiles", (*options, "data.examples=64", *chip))
         started = time.perf_counter()
-        chip_of(timed)
+        used = chip_of(timed).time.steady.choice.model
         seconds = time.perf_counter() - started
-        yield figure("large", f"{n_tiles:,} tiles, chip, {model}", [seconds], "s", aim=aim)
+        name = f"{n_tiles:,} tiles, chip, {case}"
+        yield figure("large", name, [seconds], "s", aim=aim, remark=f"by {used}")
 
 
 def _placed_s(job: Job) -> float:

@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 from crossmesh.common.free_memory import lacking
 from crossmesh.common.supervision import interrupts
 from crossmesh.interconnect.noc.flits.cycle import run_flits
-from crossmesh.interconnect.noc.flits.state import Traffic, fabric_of, network_at_rest
+from crossmesh.interconnect.noc.flits.state import (
+    Traffic,
+    branches_of,
+    fabric_of,
+    network_at_rest,
+)
 from crossmesh.interconnect.noc.packets import Links, Times, Ways, run_events
 from crossmesh.interconnect.noc.resources import UNDONE, ResourcePlan, Work
 from crossmesh.interconnect.noc.router import Router
 from crossmesh.interconnect.noc.routes import Routes, build_routes
 from crossmesh.interconnect.noc.topology import Integers, Topology
+from crossmesh.interconnect.noc.zero_load import alone_cycles, flits_by_port
 
 Model = Literal["analytic", "packet", "flit"]
 MODELS: tuple[str, ...] = get_args(Model)
@@ -40,6 +46,9 @@ class Messages:
         flits: ``(messages,)`` length.
         first: ``(messages + 1,)`` where the destinations of each begin.
         destination: ``(deliveries,)`` nodes; those of one message differ.
+        longest: ``(messages,)`` length of the longest packet of each, where one stands for several
+            packets (by the analytic model only); None where each is a packet.
+        ways: Routes, and the root of each message's; None where they are still to be found.
         created: ``(messages,)`` cycles in which they join their source's queue; None for messages
             that tasks send, once for every micro-batch.
         copies: Number of times each is sent.
@@ -49,6 +58,8 @@ class Messages:
     flits: Integers
     first: Integers
     destination: Integers
+    longest: Integers | None = None
+    ways: tuple[Routes, Integers] | None = None
     created: Integers | None = None
     copies: int = 1
 
@@ -98,8 +109,8 @@ def carry(  # noqa: PLR0913, PLR0917  because a plan and its work are two: one c
     parts = len(plan.cycles) + len(messages.flits) + len(messages.destination)
     if lacking(_BYTES * messages.copies * parts) is not None:
         raise MemoryError
-    routes, root = _shared_routes(topology, messages)
-    total = messages.copies * _hops(messages, routes, root)
+    routes, root = messages.ways or shared_routes(topology, messages)
+    total = messages.copies * hops_of(messages, routes, root)
     watch(0, total)
 
     def watched(done: int) -> None:
@@ -110,7 +121,7 @@ def carry(  # noqa: PLR0913, PLR0917  because a plan and its work are two: one c
     return _by_events(topology, router, messages, (routes, root), plan, work, model, watched)
 
 
-def _hops(messages: Messages, routes: Routes, root: Integers) -> int:
+def hops_of(messages: Messages, routes: Routes, root: Integers) -> int:
     """Flits of all messages times the branches that each takes, those to tiles among them."""
     branches = np.bincount(routes.tree, np.diff(routes.first), len(messages.source))
     return int(messages.flits @ branches[routes.tree[root]])
@@ -124,7 +135,7 @@ def _check_copies(messages: Messages, router: Router, model: Model) -> None:
         raise ValueError(f"Router.buffer_flits must be {rule}, got {router.buffer_flits}")
 
 
-def _shared_routes(topology: Topology, messages: Messages) -> tuple[Routes, Integers]:
+def shared_routes(topology: Topology, messages: Messages) -> tuple[Routes, Integers]:
     """Routes, one for all packets that go the same way, and each message's root."""
     source, destination = messages.source, messages.destination
     if len(destination) > len(source):
@@ -173,15 +184,11 @@ def _by_flits(  # noqa: PLR0913, PLR0917  as ``carry``
     traffic = Traffic(
         flits=messages.flits,
         source=messages.source,
-        root=root,
+        root=routes.first[root],
         arrival=messages.first[:-1],
         created=created,
         order=order,
-        port=routes.port,
-        next=routes.next,
-        leaf=routes.leaf,
-        crosses=routes.crosses,
-        first=routes.first,
+        branches=branches_of(routes),
         most_branches=routes.most_branches,
     )
     n_arrivals = messages.copies * len(messages.destination)
@@ -190,12 +197,13 @@ def _by_flits(  # noqa: PLR0913, PLR0917  as ``carry``
     interrupts.answering(lambda: run_flits(*state, 0))  # compiled
     watched(0)
     while (cycles := run_flits(*state, _ROUTER_CYCLES)) == UNDONE:
-        watched(int(network.link_flits.sum()))
+        watched(int(network.ports.link_flits.sum()))
     if cycles < 0:
         raise RuntimeError(f"deadlock at cycle {-cycles}")
     assert (network.credits == fabric.depth).all()
-    assert not network.held.any()
-    return Carried(network.arrivals, _over_links(topology, network.link_flits), cycles)
+    assert not network.channels.held.any()
+    link_flits = network.ports.link_flits[: len(fabric.down)]
+    return Carried(network.arrivals, _over_links(topology, link_flits), cycles)
 
 
 def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
@@ -215,24 +223,36 @@ def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
     if len(stays):
         stays = messages.source == messages.destination[messages.first[:-1]]
     stays &= np.diff(messages.first) == 1
-    lengths, of_length = np.unique(2 * messages.flits + stays, return_inverse=True)
+    longest = messages.flits if messages.longest is None else messages.longest
+    lengths, of_length = np.unique(2 * longest + stays, return_inverse=True)
     streams = [
         router.stream_cycles(int(n) // 2, 1 - int(n) % 2, topology.link_cycles) for n in lengths
     ]
+    stream, tree = np.array(streams, np.int64)[of_length], routes.tree[root]
+    waits, alone, flits = (
+        model != "analytic",
+        np.zeros(0, np.int64),
+        np.zeros(ports * routers, np.int64),
+    )
+    if not waits:
+        lasts = longest - 1 if topology.reserves_paths else stream
+        alone = alone_cycles(topology, router, routes, tree, lasts)
+        flits = messages.copies * flits_by_port(topology, routes, tree, messages.flits)
     times = Times(
         ports=ports,
         hop=router.hop_cycles,
         link=topology.link_cycles,
         turn=router.turn_cycles,
-        waits=model != "analytic",
+        waits=waits,
         reserves=topology.reserves_paths,
-        stream=np.array(streams, np.int64)[of_length],
+        stream=stream,
+        alone=alone,
     )
     n_packets = messages.copies * len(messages.flits)
     most = messages.copies * max(len(messages.destination), len(messages.flits)) + len(routes.tree)
     links = Links(
         free=np.zeros((ports + 1) * routers, np.int64),
-        flits=np.zeros(ports * routers, np.int64),
+        flits=flits,
         arrivals=np.full(messages.copies * len(messages.destination), -1, np.int64),
         cycle=np.zeros(most + n_packets + 1, np.int64),
         packet=np.zeros(most + n_packets + 1, np.int64),
@@ -241,7 +261,7 @@ def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
         reached=np.zeros(2, np.int64),
     )
     known = Ways(
-        flits=messages.flits, source=messages.source, root=root, arrival=messages.first[:-1],
+        flits=messages.flits, source=messages.source, root=root, arrival=messages.first,
         created=created, order=order, tree=routes.tree, depth=routes.depth, router=routes.router,
         first=routes.first, port=routes.port, next=routes.next, leaf=routes.leaf,
     )  # fmt: skip
@@ -249,8 +269,9 @@ def _by_events(  # noqa: PLR0913, PLR0917  as ``carry``
     interrupts.answering(lambda: run_events(*state, 0))  # compiled
     watched(0)
     while (cycles := run_events(*state, _EVENTS)) == UNDONE:
-        watched(int(links.flits.sum()))
-    return Carried(links.arrivals, _over_links(topology, links.flits), cycles)
+        arrived = np.count_nonzero(links.arrivals >= 0) / max(1, len(links.arrivals))
+        watched(int(flits.sum() * (1 if waits else arrived)))
+    return Carried(links.arrivals, _over_links(topology, flits), cycles)
 
 
 def _over_links(topology: Topology, flits: Integers) -> Integers:

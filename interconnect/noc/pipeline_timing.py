@@ -6,79 +6,23 @@ each resource waits for what is next rather than by a timetable, the interval co
 and is the smallest that this order allows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
 
 import numpy as np
 
-from crossmesh.interconnect.noc.models import Messages, Model, Watch, carry, unwatched
-from crossmesh.interconnect.noc.resources import ResourcePlan, work_of
+from crossmesh.interconnect.noc.choice import Choice, Wanted, choose, without_flits
+from crossmesh.interconnect.noc.flow import Flow, FlowRoutes, messages_of, plan_of, ways_of
+from crossmesh.interconnect.noc.models import Model, Watch, carry, unwatched
+from crossmesh.interconnect.noc.resources import work_of
 from crossmesh.interconnect.noc.router import Router
 from crossmesh.interconnect.noc.topology import Integers, Topology
-from crossmesh.interconnect.schedule import Phase, Schedule
+from crossmesh.interconnect.schedule import Schedule
 
 _CONFIRMED = 2  # times that a pattern must recur before it is believed
 _DOUBLINGS = 8  # of the micro-batches that are timed, in search of the pattern
 _MOST_FLIT_HOPS = 20_000_000  # in one run, beyond which the search ends,
 _MOST_TASKS = 4_000_000  # and so it does beyond so many tasks
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task that a resource does once per micro-batch.
-
-    Attributes:
-        resource: Number of the resource.
-        phase: Phase of the schedule in which it is done.
-        cycles: Duration in cycles.
-        needs: Numbers of tasks whose result it takes without a message.
-    """
-
-    resource: int
-    phase: Phase
-    cycles: int
-    needs: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A message at the end of a task, in as many packets as it takes.
-
-    Attributes:
-        task: The task.
-        source: Node that it is sent from.
-        flits: Length of each packet.
-        takers: Tasks that wait for it, by the node that they are at.
-    """
-
-    task: int
-    source: int
-    flits: tuple[int, ...]
-    takers: Mapping[int, tuple[int, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """Tasks and messages of every micro-batch.
-
-    Attributes:
-        stages: Stage of each resource.
-        tasks: Tasks; those of one resource and phase are done in this order.
-        sends: Messages.
-    """
-
-    stages: Sequence[int]
-    tasks: Sequence[Task]
-    sends: Sequence[Send] = field(default=())
-
-    @property
-    def busy_cycles(self) -> Integers:
-        """``(resources,)`` cycles of work per micro-batch."""
-        busy = np.zeros(len(self.stages), np.int64)
-        np.add.at(busy, [task.resource for task in self.tasks], [t.cycles for t in self.tasks])
-        return busy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +32,8 @@ class Timing:
     Attributes:
         started: ``(micro-batches, tasks)`` first cycle of each task.
         ended: ``(micro-batches, tasks)`` first cycle after it.
-        arrivals: ``(micro-batches, deliveries)`` cycle in which each packet arrived.
+        arrivals: ``(micro-batches, deliveries)`` cycle in which each packet arrived; by the
+            analytic model, in which each message had.
         link_flits: ``(links,)`` flits per micro-batch.
         cycles: Cycle in which everything was done.
     """
@@ -110,8 +55,10 @@ class Steady:
         cycles: Cycles after which it recurs.
         settled: First micro-batch of the pattern.
         recurs: Whether it recurs exactly; otherwise the interval is a mean.
+        choice: The model that timed it, and why.
     """
 
+    choice: Choice
     timing: Timing
     micro_batches: int
     cycles: int
@@ -137,6 +84,7 @@ def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
     n_micro_batches: int,
     model: Model = "flit",
     watch: Watch = unwatched,
+    ways: FlowRoutes | None = None,
 ) -> Timing:
     """Time a run of some micro-batches, from an empty pipeline to an empty one.
 
@@ -148,6 +96,7 @@ def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
         n_micro_batches: Length of the run.
         model: ``analytic``, ``packet`` or ``flit``.
         watch: Called now and then.
+        ways: Routes of the messages, where they are known.
 
     Returns:
         Starts, ends and arrivals in cycles.
@@ -156,8 +105,10 @@ def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
         ValueError, MemoryError: If flow, interconnect and memory do not fit.
         RuntimeError: If a task never becomes ready, or packets deadlock.
     """
-    messages, taken = _messages(flow, n_micro_batches)
-    plan, needs = _plan(flow, schedule, n_micro_batches, taken)
+    whole = model == "analytic"
+    ways = ways or ways_of(topology, flow)
+    messages = messages_of(flow, n_micro_batches, whole=whole, ways=ways)
+    plan, needs = plan_of(flow, schedule, n_micro_batches, whole=whole)
     work = work_of(plan, needs, n_micro_batches)
     carried = carry(topology, router, messages, plan, work, model, watch)
     if (work.started < 0).any():
@@ -173,7 +124,7 @@ def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
 
 
 def steady(
-    topology: Topology, router: Router, flow: Flow, schedule: Schedule, model: Model = "flit",
+    topology: Topology, router: Router, flow: Flow, schedule: Schedule, model: Wanted = "flit",
     watch: Watch = unwatched,
 ) -> Steady:  # fmt: skip
     """Time a pipeline until its pattern recurs: every start of a task, shifted by a constant.
@@ -186,7 +137,7 @@ def steady(
         router: Parameters of the routers.
         flow: Tasks of a micro-batch and the messages between them.
         schedule: Order of the phases.
-        model: ``analytic``, ``packet`` or ``flit``.
+        model: ``analytic``, ``packet`` or ``flit``; ``auto``: see ``choose``.
         watch: Called now and then, in each run of the search.
 
     Returns:
@@ -196,21 +147,22 @@ def steady(
     step = schedule.micro_batches_per_update
     in_flight = 1 if step > 1 or not schedule.overlaps else 2 * n_stages
     n = step * (3 * in_flight + _CONFIRMED + 4)
+    ways = ways_of(topology, flow)
+    choice = choose(model, n * ways.hops, without_flits(topology))
     for _ in range(_DOUBLINGS + 1):
-        timing = time_flow(topology, router, flow, schedule, n, model, watch)
-        found = _recurrence(timing, step, in_flight)
+        timing = time_flow(topology, router, flow, schedule, n, choice.model, watch, ways)
+        found = recurrence(timing, step, in_flight)
         if found:
-            return Steady(timing=timing, **found, recurs=True)
+            return Steady(timing=timing, **found, recurs=True, choice=choice)
         n *= 2
         if n * int(timing.link_flits.sum()) > _MOST_FLIT_HOPS or n * len(flow.tasks) > _MOST_TASKS:
             break
-    return _mean(timing, step, in_flight)
+    return mean_of(timing, step, in_flight, choice)
 
 
-def _recurrence(timing: Timing, step: int, in_flight: int) -> dict[str, int] | None:
+def recurrence(timing: Timing, step: int, in_flight: int) -> dict[str, int] | None:
     """The shortest period in which every start repeats, looked at before the pipeline drains."""
-    drains = in_flight if in_flight > 1 else 0
-    events = timing.started[: len(timing.started) - drains]
+    events = timing.started[: len(timing.started) - (in_flight if in_flight > 1 else 0)]
     groups = len(events) // step
     for period in range(1, groups // (_CONFIRMED + 1)):
         window = max(in_flight, period) * _CONFIRMED * step
@@ -228,72 +180,13 @@ def _recurrence(timing: Timing, step: int, in_flight: int) -> dict[str, int] | N
     return None
 
 
-def _mean(timing: Timing, step: int, in_flight: int) -> Steady:
+def mean_of(timing: Timing, step: int, in_flight: int, choice: Choice) -> Steady:
+    """The mean over the second half."""
     last = len(timing.started) - 1 - (in_flight if in_flight > 1 else 0)
     first = (last // 2) // step * step
     last = first + (last - first) // step * step
     cycles = int((timing.started[last] - timing.started[first]).max())
     return Steady(
-        timing=timing, micro_batches=last - first, cycles=cycles, settled=first, recurs=False
-    )
-
-
-def _messages(flow: Flow, copies: int) -> tuple[Messages, list[tuple[int, ...]]]:
-    """Packets, and the tasks that wait for each of their deliveries."""
-    packets = [(send, flits) for send in flow.sends for flits in send.flits]
-    counts = [len(send.takers) for send, _ in packets]
-    messages = Messages(
-        source=np.array([send.source for send, _ in packets], np.int64),
-        flits=np.array([flits for _, flits in packets], np.int64),
-        first=np.array([0, *accumulate(counts)], np.int64),
-        destination=np.array([node for send, _ in packets for node in send.takers], np.int64),
-        copies=copies,
-    )
-    return messages, [tasks for send, _ in packets for tasks in send.takers.values()]
-
-
-def _plan(
-    flow: Flow, schedule: Schedule, n_micro_batches: int, taken: list[tuple[int, ...]]
-) -> tuple[ResourcePlan, Integers]:
-    """A flow and the slots of a schedule as flat arrays, and what each task waits for."""
-    n_tasks, n_resources = len(flow.tasks), len(flow.stages)
-    then: list[list[int]] = [[] for _ in range(n_tasks)]
-    listed: list[list[int]] = [[] for _ in range(n_resources * len(Phase))]
-    needs = np.zeros(n_tasks, np.int64)
-    for number, task in enumerate(flow.tasks):
-        listed[task.resource * len(Phase) + task.phase].append(number)
-        for before in task.needs:
-            then[before].append(number)
-            needs[number] += 1
-    for tasks in taken:
-        np.add.at(needs, list(tasks), 1)
-    sends: list[list[int]] = [[] for _ in range(n_tasks)]
-    numbers: Iterator[int] = iter(range(sum(len(send.flits) for send in flow.sends)))
-    for send in flow.sends:
-        sends[send.task].extend(next(numbers) for _ in send.flits)
-    slots: list[list[tuple[int, int]]] = [[] for _ in range(1 + max(flow.stages))]
-    for slot in schedule.slots(len(slots), n_micro_batches):
-        slots[slot.stage].append((slot.phase, slot.micro_batch))
-    then_first, then_flat = _rows(then)
-    sends_first, sends_flat = _rows(sends)
-    taken_first, taken_flat = _rows(taken)
-    list_first, list_flat = _rows(listed)
-    slot_first, _ = _rows([[0] * len(stage) for stage in slots])
-    pairs = np.array([pair for stage in slots for pair in stage], np.int64).reshape(-1, 2)
-    plan = ResourcePlan(
-        cycles=np.array([task.cycles for task in flow.tasks], np.int64),
-        resource=np.array([task.resource for task in flow.tasks], np.int64),
-        then_first=then_first, then=then_flat, sends_first=sends_first, sends=sends_flat,
-        taken_first=taken_first, taken=taken_flat, list_first=list_first, list=list_flat,
-        stage=np.array(flow.stages, np.int64), slot_first=slot_first,
-        slot_phase=pairs[:, 0].copy(), slot_micro_batch=pairs[:, 1].copy(),
-        n_phases=len(Phase), n_deliveries=len(taken),
+        timing=timing, micro_batches=last - first, cycles=cycles, settled=first, recurs=False,
+        choice=choice,
     )  # fmt: skip
-    return plan, needs
-
-
-def _rows(rows: Sequence[Iterable[int]]) -> tuple[Integers, Integers]:
-    """Lists of lists as the places where each begins, and all of them one after the other."""
-    lists = [list(row) for row in rows]
-    first = np.array([0, *accumulate(map(len, lists))], np.int64)
-    return first, np.array([n for row in lists for n in row], np.int64)

@@ -26,6 +26,7 @@ class ResourcePlan(NamedTuple):
         resource: ``(tasks,)`` what does it.
         then_first: ``(tasks + 1,)`` where the list of tasks that need it begins in ``then``.
         then: Tasks that need another of the same tile.
+        lag: Micro-batches by which each of them lies behind the one whose task it needs.
         sends_first: ``(tasks + 1,)`` where the messages that it sends begin in ``sends``.
         sends: Numbers of messages.
         taken_first: ``(deliveries + 1,)`` where the takers of a delivery begin in ``taken``.
@@ -44,6 +45,7 @@ class ResourcePlan(NamedTuple):
     resource: Integers
     then_first: Integers
     then: Integers
+    lag: Integers
     sends_first: Integers
     sends: Integers
     taken_first: Integers
@@ -156,7 +158,9 @@ def end_next(plan, work):
     work.running[resource] = -1
     look_at(work, resource)
     for i in range(plan.then_first[task], plan.then_first[task + 1]):
-        _met(plan, work, micro_batch, plan.then[i], n_tasks)
+        waiting = micro_batch + plan.lag[i]
+        if waiting < work.started.shape[0]:
+            _met(plan, work, waiting, plan.then[i], n_tasks)
     return micro_batch, task
 
 
@@ -194,7 +198,8 @@ def no_plan(n_deliveries: int) -> tuple[ResourcePlan, Work]:
     none = np.zeros(0, np.int64)
     zero = np.zeros(1, np.int64)
     plan = ResourcePlan(
-        cycles=none, resource=none, then_first=zero, then=none, sends_first=zero, sends=none,
+        cycles=none, resource=none, then_first=zero, then=none, lag=none,
+        sends_first=zero, sends=none,
         taken_first=np.zeros(n_deliveries + 1, np.int64), taken=none, list_first=zero, list=none,
         stage=none, slot_first=zero, slot_phase=none, slot_micro_batch=none, n_phases=0,
         n_deliveries=n_deliveries,
@@ -205,8 +210,11 @@ def no_plan(n_deliveries: int) -> tuple[ResourcePlan, Work]:
 def work_of(plan: ResourcePlan, needs: Integers, n_micro_batches: int) -> Work:
     """Nothing done yet; ``needs`` counts what each task waits for."""
     n_tasks, n_resources = len(plan.cycles), len(plan.stage)
+    missing = np.tile(needs.astype(np.int32), (n_micro_batches, 1))
+    for edge in np.flatnonzero(plan.lag):  # nothing lies before the first micro-batches
+        missing[: plan.lag[edge], plan.then[edge]] -= 1
     return Work(
-        missing=np.tile(needs.astype(np.int32), (n_micro_batches, 1)),
+        missing=missing,
         started=np.full((n_micro_batches, n_tasks), -1, np.int64),
         slot=plan.slot_first[plan.stage],
         position=np.zeros(n_resources, np.int64),

@@ -9,6 +9,8 @@ from crossmesh.interconnect.schedule import (
     SCHEDULES,
     Asynchronous,
     ForwardOnly,
+    GPipe,
+    OneForwardOneBackward,
     Phase,
     Schedule,
     Sequential,
@@ -19,7 +21,7 @@ from crossmesh.testing import ScheduleTests
 
 EXAMPLES = [
     *(kind.for_batch(1) for kind in SCHEDULES.values()),
-    Synchronous(micro_batches_per_update=4),
+    *(kind(micro_batches_per_update=4) for kind in (Synchronous, GPipe, OneForwardOneBackward)),
 ]
 sizes = st.tuples(st.integers(1, 6), st.integers(1, 13))
 
@@ -89,9 +91,44 @@ def test_sequential_updates_are_never_stale(size):
     assert all(version == m for (_, _, m), version in seen.items())
 
 
+@pytest.mark.parametrize("kind", [GPipe, OneForwardOneBackward])
+def test_ticks_equal_the_anchors_and_one_for_the_updates(kind, shared):
+    path = shared / "reference" / "noc" / "schedule_anchors.csv"
+    rows = [
+        row
+        for row in csv.DictReader(path.read_text().splitlines())
+        if row["schedule"] == "gpipe/1f1b f=1 b=1"
+    ]
+    assert rows
+    for row in rows:
+        p, m = int(row["stages_or_layers"]), int(row["batch_or_microbatches"])
+        ticks = kind(micro_batches_per_update=m).ticks(p, m) - 1
+        assert ticks == int(row["cycles_pipelined"])
+        assert 1 - 2 * m / ticks == pytest.approx(float(row["bubble"]), abs=1e-6)
+
+
+def kept(plan: Schedule, n_stages: int, n: int) -> list[int]:
+    """Most micro-batches whose activations each stage keeps for their backward pass."""
+    now, most = Counter(), Counter()
+    for slot in plan.slots(n_stages, n):
+        now[slot.stage] += (slot.phase is Phase.FORWARD) - (slot.phase is Phase.BACKWARD)
+        most[slot.stage] = max(most[slot.stage], now[slot.stage])
+    return [most[stage] for stage in range(n_stages)]
+
+
+@given(p=st.integers(1, 6), m=st.integers(1, 12))
+def test_schedules_differ_in_what_a_stage_keeps(p, m):
+    batch = {"micro_batches_per_update": m}
+
+    assert kept(GPipe(**batch), p, m) == [m] * p
+    assert kept(OneForwardOneBackward(**batch), p, m) == [min(p - s, m) for s in range(p)]
+    assert kept(Synchronous(**batch), p, m) == [min(2 * (p - s) + 1, m) for s in range(p)]
+
+
+@pytest.mark.parametrize("kind", [Synchronous, GPipe, OneForwardOneBackward])
 @given(size=sizes, per_update=st.integers(1, 5))
-def test_synchronous_micro_batches_see_the_weights_of_their_batch(size, per_update):
-    seen = versions(Synchronous(micro_batches_per_update=per_update), *size)
+def test_micro_batches_see_the_weights_of_their_batch(kind, size, per_update):
+    seen = versions(kind(micro_batches_per_update=per_update), *size)
 
     assert all(version == m // per_update for (_, _, m), version in seen.items())
 
@@ -111,4 +148,6 @@ def test_asynchronous_updates_are_as_stale_as_the_stages_after_them_are_many(siz
 def test_names_make_schedules():
     assert schedule("sequential", 3) == Sequential()
     assert schedule("synchronous", 3) == Synchronous(micro_batches_per_update=3)
+    assert schedule("gpipe", 3) == GPipe(micro_batches_per_update=3)
+    assert schedule("1f1b", 3) == OneForwardOneBackward(micro_batches_per_update=3)
     assert schedule("asynchronous", 1) == Asynchronous()

@@ -5,142 +5,172 @@ import numpy as np
 from crossmesh.common.compiled import part
 from crossmesh.interconnect.noc.flits.state import (
     AWAKE,
+    BODIES,
     CREDITS,
-    FLITS,
+    HEADS,
     MOVED,
     SOURCES,
     TAILS,
-    WAITING,
     WHEELED,
 )
 
+ONE = np.int64(1)
+
 
 @part
-def post_flit(net, at, vc, packet, node):
-    """A flit comes to an input channel in cycle ``at``; ``node`` is -1 but for heads."""
+def _next_entry(net, at, kind):
+    """The slot of cycle ``at``, and the place in it of one more entry."""
     slot = at & (net.wheel.shape[0] - 1)
-    n = net.wheel[slot, FLITS]
-    net.flit_at[slot, n] = vc
-    net.flit_packet[slot, n] = packet
-    net.flit_node[slot, n] = node
-    net.wheel[slot, FLITS] = n + 1
+    n = net.wheel[slot, kind]
+    net.wheel[slot, kind] = n + 1
     net.counters[WHEELED] += 1
+    return slot, n
+
+
+@part
+def post_head(net, at, vc, packet, branch, flits):
+    """A packet's first flit comes to an input channel in cycle ``at``."""
+    slot, n = _next_entry(net, at, HEADS)
+    head = net.heads[slot, n]
+    head.vc, head.packet, head.branch, head.flits = vc, packet, branch, flits
+
+
+@part
+def post_body(net, at, vc):
+    """A flit behind the first comes to an input channel in cycle ``at``."""
+    slot, n = _next_entry(net, at, BODIES)
+    net.bodies[slot, n] = vc
 
 
 @part
 def post_credit(net, at, vc):
     """A credit comes back for an output channel in cycle ``at``."""
-    slot = at & (net.wheel.shape[0] - 1)
-    n = net.wheel[slot, CREDITS]
-    net.credit_at[slot, n] = vc
-    net.wheel[slot, CREDITS] = n + 1
-    net.counters[WHEELED] += 1
+    slot, n = _next_entry(net, at, CREDITS)
+    net.returned[slot, n] = vc
 
 
 @part
 def post_tail(net, at, packet, leaf):
     """A packet has come whole to one of its destinations in cycle ``at``."""
-    slot = at & (net.wheel.shape[0] - 1)
-    n = net.wheel[slot, TAILS]
-    net.tail_packet[slot, n] = packet
-    net.tail_leaf[slot, n] = leaf
-    net.wheel[slot, TAILS] = n + 1
-    net.counters[WHEELED] += 1
+    slot, n = _next_entry(net, at, TAILS)
+    tail = net.tails[slot, n]
+    tail.packet, tail.leaf = packet, leaf
 
 
 @part
-def begin(fabric, traffic, net, vc, now):
-    """The first packet of a buffer asks for its route, and then for a channel."""
-    port = vc // fabric.channels
-    router = port // fabric.ports
-    at = vc * fabric.depth + net.front[vc]
-    flits = traffic.flits[net.packet[at] % traffic.flits.shape[0]]
-    net.left[vc] = flits
-    first, end = traffic.first[net.node[at]], traffic.first[net.node[at] + 1]
-    net.branch[vc] = first
-    net.pending[vc] = (np.int64(1) << (end - first)) - 1
+def begin(fabric, traffic, net, channel, packet, branch, flits, now):
+    """A packet is the first of a buffer: it asks for its route, and then for a channel."""
+    way = traffic.branches[branch]
+    channel.packet, channel.branch = packet, branch
+    channel.flits = channel.left = flits
+    channel.exit, channel.crosses = way.port, way.crosses
+    channel.pending = (ONE << way.beside) - 1
+    router = net.routers[channel.router]
     ready = now + fabric.routing
     if fabric.routing > 1:
-        if net.route_from[router] < now:
-            net.route_from[router] = max(now, net.route_from[router] + fabric.routing)
-        ready = net.route_from[router] + fabric.routing
-    net.ready[vc] = ready
-    net.asking[port] |= np.int64(1) << (vc - port * fabric.channels)
+        if router.route_from < now:
+            router.route_from = max(now, router.route_from + fabric.routing)
+        ready = router.route_from + fabric.routing
+    channel.ready = ready
+    port = channel.port
+    net.ports[port].asking |= ONE << channel.number
+    router.asking |= ONE << (port - channel.router * fabric.ports)
 
 
 @part
-def enter(fabric, traffic, net, vc, packet, node, now):
-    """A flit comes into a buffer; ``node`` is -1 but for heads."""
-    port = vc // fabric.channels
-    router = port // fabric.ports
-    net.held[vc] += 1
-    if node >= 0:
-        at = net.front[vc] + net.queued[vc]
-        at = vc * fabric.depth + (at - fabric.depth if at >= fabric.depth else at)
-        net.packet[at], net.node[at] = packet, node
-        net.queued[vc] += 1
-        if net.queued[vc] == 1:
-            begin(fabric, traffic, net, vc, now)
+def sends(fabric, net, channel):
+    """A channel has a flit for the channel that it was given."""
+    net.ports[channel.port].sending |= ONE << channel.number
+    net.routers[channel.router].sending |= ONE << (channel.port - channel.router * fabric.ports)
+
+
+@part
+def enter_head(fabric, traffic, net, head, now):
+    """A packet's first flit comes into a buffer."""
+    vc = head.vc
+    channel = net.channels[vc]
+    channel.held += 1
+    if channel.queued == 0:
+        begin(fabric, traffic, net, channel, head.packet, head.branch, head.flits, now)
     else:
-        bit = np.int64(1) << (vc - port * fabric.channels)
-        net.sending[port] |= net.active[port] & bit
-    net.load[router] += 1
-    wake(net, router)
+        at = channel.front + channel.queued - 1
+        at = vc * fabric.depth + (at - fabric.depth if at >= fabric.depth else at)
+        place = net.behind[at]
+        place.packet, place.branch, place.flits = head.packet, head.branch, head.flits
+    channel.queued += 1
+    net.routers[channel.router].load += 1
+    wake(net, channel.router)
+
+
+@part
+def enter_body(fabric, net, vc):
+    """A flit behind the first comes into a buffer."""
+    channel = net.channels[vc]
+    channel.held += 1
+    if net.ports[channel.port].active >> channel.number & 1:
+        sends(fabric, net, channel)
+    net.routers[channel.router].load += 1
+    wake(net, channel.router)
 
 
 @part
 def wake(net, router):
     """Something has come to a router: it takes part in the cycles that follow."""
-    if net.awake[router] == 0:
-        net.awake[router] = 1
-        net.awake_list[net.counters[AWAKE]] = router
+    bit = ONE << (router & 31)
+    if net.awake[router >> 5] & bit == 0:
+        net.awake[router >> 5] |= bit
         net.counters[AWAKE] += 1
 
 
 @part
 def create(traffic, net, packet):
     """A packet joins the queue of its source."""
-    source = traffic.source[packet % traffic.flits.shape[0]]
+    number = traffic.source[packet % traffic.flits.shape[0]]
+    source = net.sources[number]
     net.following[packet] = -1
-    if net.src_head[source] < 0:
-        net.src_head[source] = packet
+    if source.head < 0:
+        source.head = packet
     else:
-        net.following[net.src_tail[source]] = packet
-    net.src_tail[source] = packet
-    net.counters[WAITING] += 1
-    if net.src_awake[source] == 0:
-        net.src_awake[source] = 1
-        net.src_list[net.counters[SOURCES]] = source
+        net.following[source.tail] = packet
+    source.tail = packet
+    bit = ONE << (number & 31)
+    if net.waiting[number >> 5] & bit == 0:
+        net.waiting[number >> 5] |= bit
         net.counters[SOURCES] += 1
 
 
 @part
-def inject(fabric, traffic, net, source, now):
+def inject(fabric, traffic, net, number, now):
     """A source sends the next flit of its first packet, if a channel has room."""
-    packet = net.src_head[source]
-    message = packet % traffic.flits.shape[0]
-    out = net.link_flits.shape[0] + source
-    node = -1
-    if net.src_vc[source] < 0:
-        last = net.src_last[source] if fabric.rotates else message % fabric.channels
+    source = net.sources[number]
+    port = net.ports[net.cross_from.shape[0] * fabric.ports + number]
+    first = (net.cross_from.shape[0] * fabric.ports + number) * fabric.channels
+    into = (number * fabric.ports + fabric.ports - 1) * fabric.channels
+    if source.channel < 0:
+        message = source.head % traffic.flits.shape[0]
+        last = source.last if fabric.rotates else message % fabric.channels
         for i in range(1, fabric.channels + 1):
             v = (last + i) % fabric.channels if last >= 0 else 0
-            if not (net.in_use[out] >> v) & 1 and net.credits[out * fabric.channels + v] > 0:
-                net.in_use[out] |= np.int64(1) << v
-                net.src_vc[source] = net.src_last[source] = v
-                net.src_left[source] = traffic.flits[message]
-                node = traffic.root[message]
+            if not (port.in_use >> v) & 1 and net.credits[first + v] > 0:
+                port.in_use |= ONE << v
+                source.channel = source.last = v
+                source.left = traffic.flits[message]
+                net.credits[first + v] -= 1
+                post_head(net, now + 2, into + v, source.head, traffic.root[message], source.left)
+                _sent(net, source, port, now)
                 break
-    v = net.src_vc[source]
-    if v < 0 or net.credits[out * fabric.channels + v] <= 0:
-        return
-    net.credits[out * fabric.channels + v] -= 1
-    vc = (source * fabric.ports + fabric.ports - 1) * fabric.channels + v
-    post_flit(net, now + 2, vc, packet, node)
+    elif net.credits[first + source.channel] > 0:
+        net.credits[first + source.channel] -= 1
+        post_body(net, now + 2, into + source.channel)
+        _sent(net, source, port, now)
+
+
+@part
+def _sent(net, source, port, now):
+    """A flit has left its source."""
     net.counters[MOVED] = now
-    net.src_left[source] -= 1
-    if net.src_left[source] == 0:
-        net.in_use[out] &= ~(np.int64(1) << v)
-        net.src_vc[source] = -1
-        net.src_head[source] = net.following[packet]
-        net.counters[WAITING] -= 1
+    source.left -= 1
+    if source.left == 0:
+        port.in_use &= ~(ONE << source.channel)
+        source.channel = -1
+        source.head = net.following[source.head]

@@ -7,38 +7,41 @@ stage of several cycles takes what waits for it in batches: none enters while ot
 Routers without flits and sources without packets cost nothing.
 """
 
-import numpy as np
-
 from crossmesh.common.compiled import kernel, lowest, part
 from crossmesh.interconnect.noc.flits.buffers import (
+    ONE,
     begin,
     create,
-    enter,
+    enter_body,
+    enter_head,
     inject,
+    post_body,
     post_credit,
-    post_flit,
+    post_head,
     post_tail,
     wake,
 )
 from crossmesh.interconnect.noc.flits.state import (
     AWAKE,
+    BODIES,
     BUSY,
     CREATED,
     CREDITS,
-    FLITS,
+    HEADS,
     MOVED,
     NOW,
     SOURCES,
     TAILS,
     WHEELED,
 )
-from crossmesh.interconnect.noc.flits.switch import gather_guesses, gather_wants, grant_switch
-from crossmesh.interconnect.noc.flits.virtual_channels import (
-    activate,
-    ask,
-    match_channels,
-    take_channel,
+from crossmesh.interconnect.noc.flits.switch import (
+    channel_behind,
+    exit_of,
+    gather_guesses,
+    gather_wants,
+    grant_switch,
 )
+from crossmesh.interconnect.noc.flits.virtual_channels import ask, match_channels, take_channel
 from crossmesh.interconnect.noc.resources import (
     NEVER,
     UNDONE,
@@ -67,106 +70,105 @@ def _crossing(fabric, net, router, out, now):
 @part
 def _send(fabric, traffic, net, router, vc, k, now):
     """A copy of a buffer's first flit goes out by branch ``k`` of its packet's route."""
-    at = vc * fabric.depth + net.front[vc]
-    packet = net.packet[at]
-    branch = net.branch[vc] + k
-    port = traffic.port[branch]
-    out = router * fabric.ports + port
-    v = net.out_vc[vc * traffic.most_branches + k]
+    channel = net.channels[vc]
+    out = router * fabric.ports + exit_of(traffic, channel, k)
+    v = channel_behind(traffic, net, channel, vc, k)
     out_vc = out * fabric.channels + v
-    flits = traffic.flits[packet % traffic.flits.shape[0]]
+    port = net.ports[out]
     net.credits[out_vc] -= 1
-    net.link_flits[out] += 1
+    port.link_flits += 1
     leaves = _crossing(fabric, net, router, out, now)
-    if traffic.next[branch] < 0:
+    down = fabric.down[out]
+    if down < 0:
         post_credit(net, leaves + 4 + fabric.credit, out_vc)
-        if net.left[vc] == 1:
-            post_tail(net, leaves + 2, packet, traffic.leaf[branch])
+        if channel.left == 1:
+            leaf = traffic.branches[channel.branch + k].leaf
+            post_tail(net, leaves + 2, channel.packet, leaf)
+    elif channel.left == channel.flits:
+        branch = traffic.branches[channel.branch + k].next
+        at, behind = leaves + 1 + fabric.link, down * fabric.channels + v
+        post_head(net, at, behind, channel.packet, branch, channel.flits)
     else:
-        node = traffic.next[branch] if net.left[vc] == flits else -1
-        behind = fabric.down[out] * fabric.channels + v
-        post_flit(net, leaves + 1 + fabric.link, behind, packet, node)
-    if net.left[vc] == 1:
-        net.in_use[out] &= ~(np.int64(1) << v)
-    net.pending[vc] &= ~(np.int64(1) << k)
+        post_body(net, leaves + 1 + fabric.link, down * fabric.channels + v)
+    if channel.left == 1:
+        port.in_use &= ~(ONE << v)
+    channel.pending &= ~(ONE << k)
 
 
 @part
-def _retire(fabric, traffic, net, router, vc, now):
+def _retire(fabric, traffic, net, vc, now):
     """The first flit of a buffer has left by all branches of its packet."""
-    port = vc // fabric.channels
-    bit = np.int64(1) << (vc - port * fabric.channels)
-    at = vc * fabric.depth + net.front[vc]
-    node = net.node[at]
-    net.pending[vc] = (np.int64(1) << (traffic.first[node + 1] - traffic.first[node])) - 1
-    net.held[vc] -= 1
-    net.left[vc] -= 1
-    net.load[router] -= 1
-    before = fabric.up[port]
-    v = vc - port * fabric.channels
-    if before < net.link_flits.shape[0]:
-        post_credit(net, now + 1 + fabric.link + fabric.credit, before * fabric.channels + v)
+    channel = net.channels[vc]
+    port, router = net.ports[channel.port], net.routers[channel.router]
+    bit = ONE << channel.number
+    channel.held -= 1
+    channel.left -= 1
+    router.load -= 1
+    before = fabric.up[channel.port]
+    from_source = before >= fabric.down.shape[0]
+    back = 1 if from_source else fabric.link + fabric.credit
+    post_credit(net, now + 1 + back, before * fabric.channels + channel.number)
+    if channel.left == 0:
+        port.active &= ~bit
+        channel.queued -= 1
+        if channel.queued:
+            following = net.behind[vc * fabric.depth + channel.front]
+            channel.front = channel.front + 1 if channel.front + 1 < fabric.depth else 0
+            packet, branch = following.packet, following.branch
+            begin(fabric, traffic, net, channel, packet, branch, following.flits, now + 1)
     else:
-        post_credit(net, now + 2, before * fabric.channels + v)
-    if net.left[vc] == 0:
-        net.active[port] &= ~bit
-        net.sending[port] &= ~bit
-        net.front[vc] = (net.front[vc] + 1) % fabric.depth
-        net.queued[vc] -= 1
-        if net.queued[vc]:
-            begin(fabric, traffic, net, vc, now + 1)
-    elif net.held[vc] == 0:
-        net.sending[port] &= ~bit
+        channel.pending = (ONE << traffic.branches[channel.branch].beside) - 1
+        if channel.held:
+            return
+    port.sending &= ~bit
+    if port.sending == 0:
+        router.sending &= ~(ONE << (channel.port - channel.router * fabric.ports))
 
 
 @part
 def _leave(fabric, traffic, net, router, p, now):
     """Send what input ``p`` was granted."""
-    port = router * fabric.ports + p
-    vc = net.due[port]
-    outputs = net.due_to[port]
-    branches = net.pending[vc]
+    port = net.ports[router * fabric.ports + p]
+    vc, outputs = port.due, port.due_to
+    channel = net.channels[vc]
+    branches = channel.pending
     while branches:
         k = lowest(branches)
         branches &= branches - 1
-        if (outputs >> traffic.port[net.branch[vc] + k]) & 1:
+        if outputs >> exit_of(traffic, channel, k) & 1:
             _send(fabric, traffic, net, router, vc, k, now)
-    if net.pending[vc] == 0:
-        _retire(fabric, traffic, net, router, vc, now)
-    net.due[port] = -1
+    if channel.pending == 0:
+        _retire(fabric, traffic, net, vc, now)
     net.counters[MOVED] = now
 
 
 @part
-def _step(fabric, traffic, net, router, now):
+def _step(fabric, traffic, net, number, now):
     """One cycle of a router: ask for channels, ask for the switch, send what was granted."""
     n = 0
-    if now >= net.vc_from[router]:
-        n = ask(fabric, traffic, net, router, now)
+    router = net.routers[number]
+    if router.asking and now >= router.vc_from:
+        n = ask(fabric, traffic, net, number, now)
         if n:
-            match_channels(fabric, traffic, net, router, n)
-            net.vc_from[router] = now + fabric.vc
-    if now >= net.sw_from[router]:
-        takes_part = gather_wants(fabric, traffic, net, router, now)
+            match_channels(fabric, net, number, n)
+            router.vc_from = now + fabric.vc
+    if now >= router.sw_from:
+        takes_part = gather_wants(fabric, traffic, net, number, now)
         if fabric.speculative and n:
-            gather_guesses(fabric, traffic, net, router, n)
+            gather_guesses(fabric, net, number, n)
             takes_part = True
         if takes_part:
-            grant_switch(fabric, traffic, net, router, n)
-            net.sw_from[router] = now + fabric.switch
-            net.due_at[router] = now + fabric.switch - 1
-    base = router * fabric.ports
+            grant_switch(fabric, net, number, n)
+            router.sw_from = now + fabric.switch
+            router.due_at = now + fabric.switch - 1
     for k in range(n):
         if net.asked[k, 2] >= 0:
-            vc = base * fabric.channels + net.asked[k, 0]
-            place = vc * traffic.most_branches
-            take_channel(fabric, net, router, vc, place, net.asked[k, 1], net.asked[k, 2], now)
-            port = vc // fabric.channels
-            activate(fabric, net, port, vc, vc - port * fabric.channels)
-    if net.due_at[router] == now:
-        for p in range(fabric.ports):
-            if net.due[base + p] >= 0:
-                _leave(fabric, traffic, net, router, p, now)
+            take_channel(fabric, net, number, k, now)
+    if router.due_at == now:
+        while router.due:
+            p = lowest(router.due)
+            router.due &= router.due - 1
+            _leave(fabric, traffic, net, number, p, now)
 
 
 @part
@@ -174,23 +176,25 @@ def _turn_wheel(fabric, traffic, net, plan, work, now):
     """What arrives in this cycle: flits in buffers, tails at tiles, credits."""
     slot = now & (net.wheel.shape[0] - 1)
     for i in range(net.wheel[slot, TAILS]):
-        packet = net.tail_packet[slot, i]
-        micro_batch, message = packet // traffic.flits.shape[0], packet % traffic.flits.shape[0]
-        delivery = traffic.arrival[message] + net.tail_leaf[slot, i]
+        tail = net.tails[slot, i]
+        micro_batch = tail.packet // traffic.flits.shape[0]
+        message = tail.packet - micro_batch * traffic.flits.shape[0]
+        delivery = traffic.arrival[message] + tail.leaf
         net.arrivals[micro_batch * plan.n_deliveries + delivery] = now
         delivered(plan, work, micro_batch, delivery)
-    for i in range(net.wheel[slot, FLITS]):
-        vc, node = net.flit_at[slot, i], net.flit_node[slot, i]
-        enter(fabric, traffic, net, vc, net.flit_packet[slot, i], node, now)
-    outputs = net.link_flits.shape[0] * fabric.channels
+    for i in range(net.wheel[slot, HEADS]):
+        enter_head(fabric, traffic, net, net.heads[slot, i], now)
+    for i in range(net.wheel[slot, BODIES]):
+        enter_body(fabric, net, net.bodies[slot, i])
+    outputs = fabric.down.shape[0] * fabric.channels
     for i in range(net.wheel[slot, CREDITS]):
-        vc = net.credit_at[slot, i]
+        vc = net.returned[slot, i]
         net.credits[vc] += 1
         if vc < outputs:
             router = vc // (fabric.ports * fabric.channels)
-            if net.load[router]:
+            if net.routers[router].load:
                 wake(net, router)
-    for kind in range(3):
+    for kind in range(net.wheel.shape[1]):
         net.counters[WHEELED] -= net.wheel[slot, kind]
         net.wheel[slot, kind] = 0
 
@@ -208,40 +212,40 @@ def _work(traffic, net, plan, work, now):
 
 @part
 def _sources(fabric, traffic, net, now):
-    """Every source with packets sends a flit; those without leave the list."""
-    kept = 0
-    for i in range(net.counters[SOURCES]):
-        source = net.src_list[i]
-        inject(fabric, traffic, net, source, now)
-        if net.src_head[source] >= 0:
-            net.src_list[kept] = source
-            kept += 1
-        else:
-            net.src_awake[source] = 0
-    net.counters[SOURCES] = kept
+    """Every source with packets sends a flit."""
+    for word in range(net.waiting.shape[0]):
+        bits = net.waiting[word]
+        while bits:
+            bit = bits & -bits
+            source = word * 32 + lowest(bits)
+            bits -= bit
+            inject(fabric, traffic, net, source, now)
+            if net.sources[source].head < 0:
+                net.waiting[word] -= bit
+                net.counters[SOURCES] -= 1
 
 
 @part
 def _routers(fabric, traffic, net, now):
     """Every router with flits does a cycle.
 
-    Those without leave the list, and so do those in which nothing could move: what they wait for
+    Those without fall asleep, and so do those in which nothing could move: what they wait for
     is a credit or a flit, which wakes them. Where stages take several cycles all stay, since even
     what waits in vain takes part in their batches.
     """
-    kept = 0
     sleeps = max(fabric.vc, fabric.switch, fabric.routing) <= 1
-    for i in range(net.counters[AWAKE]):
-        router = net.awake_list[i]
-        net.counters[BUSY] = 0
-        if net.load[router]:
-            _step(fabric, traffic, net, router, now)
-        if net.load[router] and (net.counters[BUSY] or not sleeps):
-            net.awake_list[kept] = router
-            kept += 1
-        else:
-            net.awake[router] = 0
-    net.counters[AWAKE] = kept
+    for word in range(net.awake.shape[0]):
+        bits = net.awake[word]
+        while bits:
+            bit = bits & -bits
+            router = word * 32 + lowest(bits)
+            bits -= bit
+            net.counters[BUSY] = 0
+            if net.routers[router].load:
+                _step(fabric, traffic, net, router, now)
+            if not net.routers[router].load or (sleeps and not net.counters[BUSY]):
+                net.awake[word] -= bit
+                net.counters[AWAKE] -= 1
 
 
 @kernel
@@ -260,7 +264,7 @@ def run_flits(fabric, traffic, net, plan, work, most):
             if n_created < traffic.order.shape[0]:
                 ahead = min(ahead, traffic.created[traffic.order[n_created]])
             if ahead == NEVER:
-                return now if net.load.sum() == 0 else -now
+                return now if net.routers.load.sum() == 0 else -now
             now = max(now, ahead)
             net.counters[MOVED] = now
         elif busy and now - net.counters[MOVED] > STALLED:
@@ -273,9 +277,11 @@ def run_flits(fabric, traffic, net, plan, work, most):
             create(traffic, net, packet)
             n_created += 1
         _work(traffic, net, plan, work, now)
-        _sources(fabric, traffic, net, now)
+        if net.counters[SOURCES]:
+            _sources(fabric, traffic, net, now)
         most -= 1 + net.counters[AWAKE]
-        _routers(fabric, traffic, net, now)
+        if net.counters[AWAKE]:
+            _routers(fabric, traffic, net, now)
         now += 1
     net.counters[NOW] = now
     net.counters[CREATED] = n_created

@@ -1,21 +1,91 @@
-"""The arrays that the flit level works on, and routers at rest."""
+"""The arrays that the flit level works on, and routers at rest.
+
+What is touched together lies together: with thousands of routers, memory is what costs. Records of
+channels, ports and routers each fill a line of the cache.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from crossmesh.interconnect.noc.router import Router
+from crossmesh.interconnect.noc.routes import Routes
 from crossmesh.interconnect.noc.topology import Integers, Topology
 
 Small = NDArray[np.int32]
+Records = np.recarray[tuple[int, ...], np.dtype[np.record]]
 
 MOST_PORTS = 62  # of a router, its tile's own among them: they are bits of an int64
 LONG_AGO = -(1 << 40)
+_LINE = 64  # bytes of a line of the cache
 
-FLITS, CREDITS, TAILS = 0, 1, 2  # what lies in the wheel
+HEADS, BODIES, CREDITS, TAILS = range(4)  # what lies in the wheel
 # Counters; BUSY is of a router's cycle, NOW and CREATED are where a run goes on.
-WHEELED, AWAKE, SOURCES, MOVED, WAITING, BUSY, NOW, CREATED = range(8)
+WHEELED, AWAKE, SOURCES, MOVED, BUSY, NOW, CREATED = range(7)
+
+_CHANNEL: list[tuple[str, DTypeLike]] = [  # of an input port
+    ("packet", np.int64),  # the first in the buffer, perhaps in part
+    ("ready", np.int64),  # cycle from which it asks for an allocation
+    ("pending", np.int64),  # branches that the first flit still has to take, as bits
+    ("branch", np.int32),  # the first of the packet's branches here
+    ("flits", np.int32),  # length of the first packet
+    ("left", np.int32),  # flits of it that have not left
+    ("port", np.int32),  # the input port
+    ("router", np.int32),
+    ("number", np.int16),  # of the channel in its port
+    ("held", np.int16),  # flits in the buffer
+    ("queued", np.int16),  # packets in the buffer
+    ("front", np.int16),  # place of the second in the ring of those behind the first
+    ("exit", np.int16),  # output port of the first branch,
+    ("crosses", np.int16),  # and which channels behind it may be taken,
+    ("out", np.int16),  # and the one that was
+    ("accept", np.int16),  # pointer of the allocator
+    ("unused", np.int32),
+]
+_PORT: list[tuple[str, DTypeLike]] = [  # both ways; sources follow, of which one way counts
+    ("asking", np.int64),  # input channels that want a channel, as bits
+    ("active", np.int64),  # input channels that have one
+    ("sending", np.int64),  # input channels that have a flit for it
+    ("due_to", np.int64),  # outputs that the input was granted
+    ("in_use", np.int64),  # output channels taken
+    ("link_flits", np.int64),  # flits that have left
+    ("due", np.int32),  # input channel whose flit leaves when the switch is allocated
+    ("grant", np.int32),  # pointers of the switch's allocator, of the output
+    ("accept", np.int32),  # and of the input,
+    ("offset", np.int32),  # and of the choice among the input's channels
+]
+_ROUTER: list[tuple[str, DTypeLike]] = [
+    ("load", np.int64),  # flits inside
+    ("asking", np.int64),  # input ports where channels want a channel, as bits
+    ("sending", np.int64),  # input ports where channels have a flit to send
+    ("due", np.int64),  # input ports of which a flit leaves in cycle ``due_at``
+    ("due_at", np.int64),
+    ("vc_from", np.int64),  # cycle from which each stage takes more
+    ("sw_from", np.int64),
+    ("route_from", np.int64),
+]
+_SOURCE: list[tuple[str, DTypeLike]] = [
+    ("head", np.int64),  # first packet, -1 where none
+    ("tail", np.int64),  # last packet
+    ("left", np.int32),  # flits of the first that have not left
+    ("channel", np.int32),  # that they take, -1 where none
+    ("last", np.int32),  # channel taken last
+]
+_PACKET: list[tuple[str, DTypeLike]] = [  # a head on its way or in a buffer
+    ("packet", np.int64),
+    ("vc", np.int32),  # input channel that it comes to
+    ("branch", np.int32),
+    ("flits", np.int32),
+]
+_TAIL: list[tuple[str, DTypeLike]] = [("packet", np.int64), ("leaf", np.int64)]
+_BRANCH: list[tuple[str, DTypeLike]] = [
+    ("next", np.int32),  # the first branch at the router behind it, -1 behind a tile's own port
+    ("leaf", np.int32),
+    ("port", np.int16),
+    ("crosses", np.int16),
+    ("beside", np.int32),  # branches at the same router, itself among them, for the first
+]
 
 
 class Fabric(NamedTuple):
@@ -37,8 +107,8 @@ class Fabric(NamedTuple):
     granted: int  # cycles from the request for a channel to the request for the switch
     speculative: bool
     rotates: bool
-    down: Integers  # (output ports) the input port behind each
-    up: Integers  # (input ports) the output port or source before each
+    down: Small  # (output ports) the input port behind each
+    up: Small  # (input ports) the output port or source before each
 
 
 class Traffic(NamedTuple):
@@ -46,68 +116,35 @@ class Traffic(NamedTuple):
 
     flits: Integers  # (messages,)
     source: Integers  # (messages,)
-    root: Integers  # (messages,) node of the route
+    root: Integers  # (messages,) first branch of the route
     arrival: Integers  # (messages,) place of its first arrival
     created: Integers  # (packets,) for packets that wait for a cycle
     order: Integers  # (packets,) in which they are created
-    port: Integers  # (branches,)
-    next: Integers  # (branches,)
-    leaf: Integers  # (branches,)
-    crosses: Integers  # (branches,)
-    first: Integers  # (nodes + 1,)
+    branches: Records  # (branches,)
     most_branches: int
 
 
 class FabricState(NamedTuple):
     """State of routers, sources and links."""
 
-    held: Small  # (vcs,) flits in the buffer
-    queued: Small  # (vcs,) packets in the buffer, the first perhaps in part
-    front: Small  # (vcs,) place of the first in the ring
-    packet: Integers  # (vcs * depth,) ring of packets
-    node: Small  # (vcs * depth,) their nodes of the route
-    left: Small  # (vcs,) flits of the first packet that have not left
-    ready: Integers  # (vcs,) cycle from which it asks for an allocation
-    branch: Small  # (vcs,) branch of the route, for packets with one
-    out_vc: Small  # (vcs * most branches,)
-    pending: Integers  # (vcs,) branches that the first flit still has to take, as bits
-    asking: Integers  # (input ports,) channels that want a channel, as bits
-    active: Integers  # (input ports,) channels that have one
-    sending: Integers  # (input ports,) channels that have a flit for it
-    credits: Small  # (output vcs)
-    in_use: Integers  # (output ports,) channels taken, as bits
-    vc_grant: Small  # (output vcs) pointers of the allocators
-    vc_accept: Small  # (vcs,)
-    sw_grant: Small  # (output ports)
-    sw_accept: Small  # (input ports)
-    sw_offset: Small  # (input ports) of the choice among channels
-    vc_from: Integers  # (routers,) cycle from which each stage takes more
-    sw_from: Integers
-    route_from: Integers
-    cross_from: Integers
+    channels: Records  # (vcs,)
+    ports: Records  # (ports and sources,)
+    routers: Records  # (routers,)
+    sources: Records  # (routers,)
+    behind: Records  # (vcs * depth,) rings of packets behind the first
+    out_vc: Small  # (vcs * most branches,) channels behind the outputs of copies
+    credits: NDArray[np.int16]  # (output vcs)
+    grant: NDArray[np.int16]  # (output vcs) pointers of the allocators
+    cross_from: Integers  # (routers,) cycle from which the switch takes more
     sent: Integers  # (output ports) cycle of the last flit
-    load: Small  # (routers,) flits inside
-    awake: Small  # (routers,)
-    awake_list: Small
-    src_awake: Small  # (sources,)
-    src_list: Small
-    src_head: Integers  # (sources,) first packet, -1 where none
-    src_tail: Integers
     following: Integers  # (packets,) the next packet of the same source
-    src_left: Small
-    src_vc: Small
-    src_last: Small
-    due: Integers  # (input ports,) channel whose flit leaves when the switch is allocated, -1
-    due_to: Integers  # (input ports,) outputs that it was granted, as bits
-    due_at: Integers  # (routers,)
-    wheel: Integers  # (slots, 3) entries
-    flit_at: Small  # (slots, ports) vc, and beside it packet and node
-    flit_packet: Integers
-    flit_node: Small
-    credit_at: Small  # (slots, ports)
-    tail_packet: Integers  # (slots, ports)
-    tail_leaf: Small
-    link_flits: Integers  # (output ports)
+    awake: Integers  # (routers / 32,) routers that may do something, as bits
+    waiting: Integers  # (routers / 32,) sources with packets, as bits
+    wheel: Small  # (slots, kinds) entries
+    heads: Records  # (slots, ports)
+    bodies: Small  # (slots, ports) input channels
+    returned: Small  # (slots, ports) output channels that get a credit
+    tails: Records  # (slots, routers)
     arrivals: Integers  # (arrivals,)
     counters: Integers
     wants: Small  # scratch: (ports * ports) channel that wants, -1
@@ -132,8 +169,8 @@ def fabric_of(topology: Topology, router: Router) -> Fabric:
         rule = "must be at least 2 in a torus, whose rings can deadlock with one"
         raise ValueError(f"Router.virtual_channels {rule}, got {router.virtual_channels}")
     n = topology.n_routers
-    down = np.full((n, ports), -1)
-    up = np.full((n, ports), -1)
+    down = np.full((n, ports), -1, np.int32)
+    up = np.full((n, ports), -1, np.int32)
     at, port = np.nonzero(topology.neighbors >= 0)
     behind, entry = topology.neighbors[at, port], topology.entries[at, port]
     down[at, port] = behind * ports + entry
@@ -158,73 +195,65 @@ def fabric_of(topology: Topology, router: Router) -> Fabric:
     )
 
 
+def branches_of(routes: Routes) -> Records:
+    """``(branches,)`` the branches of routes, each with all that a router asks of it."""
+    branches = _records(_BRANCH, len(routes.port))
+    goes_on = routes.next >= 0
+    branches.next = np.where(goes_on, routes.first[routes.next], -1)
+    branches.leaf, branches.port, branches.crosses = routes.leaf, routes.port, routes.crosses
+    branches.beside[routes.first[:-1]] = np.diff(routes.first)
+    return branches
+
+
 def network_at_rest(
     fabric: Fabric, traffic: Traffic, n_packets: int, n_arrivals: int
 ) -> FabricState:
     """Empty buffers, all credits at hand, all pointers at zero."""
     ports, routers = len(fabric.down), len(fabric.down) // fabric.ports
     vcs, outputs = ports * fabric.channels, ports + routers
-    slowest = 4 * fabric.traversal + fabric.switch + 2 * fabric.link + fabric.credit + 8
+    slowest = fabric.switch + 2 * fabric.link + fabric.credit + 4
+    slowest += 4 * fabric.traversal if fabric.traversal > 1 else 0
     slots = 1 << int(slowest).bit_length()
-
-    def small(*shape: int, fill: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
-        return np.full(shape, fill, np.int32)
-
-    def large(*shape: int, fill: int = 0) -> Integers:
-        return np.full(shape, fill, np.int64)
-
+    channels = _records(_CHANNEL, vcs)
+    channels.port, channels.number = np.divmod(np.arange(vcs), fabric.channels)
+    channels.router = channels.port // fabric.ports
+    sources = _records(_SOURCE, routers)
+    sources.head = sources.channel = sources.last = -1
+    state = _records(_ROUTER, routers)
+    state.due_at, state.route_from = -1, LONG_AGO
+    words = -(-routers // 32)
     return FabricState(
-        held=small(vcs),
-        queued=small(vcs),
-        front=small(vcs),
-        packet=large(vcs * fabric.depth),
-        node=small(vcs * fabric.depth),
-        left=small(vcs),
-        ready=large(vcs),
-        branch=small(vcs),
-        out_vc=small(vcs * traffic.most_branches),
-        pending=large(vcs),
-        asking=large(ports),
-        active=large(ports),
-        sending=large(ports),
-        credits=small(outputs * fabric.channels, fill=fabric.depth),
-        in_use=large(outputs),
-        vc_grant=small(vcs),
-        vc_accept=small(vcs),
-        sw_grant=small(ports),
-        sw_accept=small(ports),
-        sw_offset=small(ports),
-        vc_from=large(routers),
-        sw_from=large(routers),
-        route_from=large(routers, fill=LONG_AGO),
-        cross_from=large(routers, fill=LONG_AGO),
-        sent=large(ports, fill=LONG_AGO),
-        load=small(routers),
-        awake=small(routers),
-        awake_list=small(routers),
-        src_awake=small(routers),
-        src_list=small(routers),
-        src_head=large(routers, fill=-1),
-        src_tail=large(routers, fill=-1),
-        following=large(n_packets, fill=-1),
-        src_left=small(routers),
-        src_vc=small(routers, fill=-1),
-        src_last=small(routers, fill=-1),
-        due=large(ports, fill=-1),
-        due_to=large(ports),
-        due_at=large(routers, fill=-1),
-        wheel=large(slots, 3),
-        flit_at=small(slots, outputs),
-        flit_packet=large(slots, outputs),
-        flit_node=small(slots, outputs),
-        credit_at=small(slots, ports + outputs),
-        tail_packet=large(slots, routers),
-        tail_leaf=small(slots, routers),
-        link_flits=large(ports),
-        arrivals=large(n_arrivals, fill=-1),
-        counters=large(8),
-        wants=small(fabric.ports**2, fill=-1),
-        wants_mask=large(fabric.ports),
-        takes=small(fabric.ports),
-        asked=small(fabric.ports * fabric.channels, 4),
+        channels=channels,
+        ports=_records(_PORT, outputs),
+        routers=state,
+        sources=sources,
+        behind=_records(_PACKET, vcs * fabric.depth),
+        out_vc=np.zeros(vcs * traffic.most_branches, np.int32),
+        credits=np.full(outputs * fabric.channels, fabric.depth, np.int16),
+        grant=np.zeros(vcs, np.int16),
+        cross_from=np.full(routers, LONG_AGO),
+        sent=np.full(ports, LONG_AGO),
+        following=np.full(n_packets, -1),
+        awake=np.zeros(words, np.int64),
+        waiting=np.zeros(words, np.int64),
+        wheel=np.zeros((slots, 4), np.int32),
+        heads=_records(_PACKET, slots, outputs),
+        bodies=np.zeros((slots, outputs), np.int32),
+        returned=np.zeros((slots, ports + outputs), np.int32),
+        tails=_records(_TAIL, slots, routers),
+        arrivals=np.full(n_arrivals, -1),
+        counters=np.zeros(8, np.int64),
+        wants=np.full(fabric.ports**2, -1, np.int32),
+        wants_mask=np.zeros(fabric.ports, np.int64),
+        takes=np.zeros(fabric.ports, np.int32),
+        asked=np.zeros((fabric.ports * fabric.channels, 4), np.int32),
     )
+
+
+def _records(fields: list[tuple[str, DTypeLike]], *shape: int) -> Records:
+    """Zeros whose first record begins with a line of the cache."""
+    kind = np.dtype((np.record, np.dtype(fields, align=True)))
+    n_bytes = int(np.prod(shape)) * kind.itemsize
+    raw = np.zeros(n_bytes + _LINE, np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start : start + n_bytes].view(kind).reshape(shape).view(np.recarray)

@@ -9,16 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmesh.interconnect.noc import Mesh, Router, models
-from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task, steady, time_flow
+from crossmesh.interconnect.noc.flow import Flow, Send, Task
+from crossmesh.interconnect.noc.pipeline_timing import steady, time_flow
 from crossmesh.interconnect.schedule import (
     Asynchronous,
     ForwardOnly,
+    GPipe,
+    OneForwardOneBackward,
     Phase,
     Sequential,
     Synchronous,
 )
 
 ALONE = Mesh(width=1, height=1)
+FLUSHED = (Synchronous, GPipe, OneForwardOneBackward)  # a batch drains before it updates
 times = st.lists(st.integers(0, 40), min_size=1, max_size=6)
 
 
@@ -52,7 +56,7 @@ def test_every_row_of_the_anchors(shared):
                 one_by_one = Sequential().ticks(p, n) - n + n // m
             elif name.startswith("gpipe"):
                 flow = training([1] * p, [int(name[-1])] * p, [0] * p)
-                pipelined = cycles(flow, Synchronous(micro_batches_per_update=m), m)
+                (pipelined,) = {cycles(flow, kind.for_batch(m), m) for kind in FLUSHED}
                 one_by_one = cycles(flow, Sequential(), m)
             else:
                 assert row["note"].endswith(" ".join(map(str, staleness(p))))
@@ -101,7 +105,7 @@ def test_asynchronous_training_is_as_fast_as_its_slowest_stage(stages):
 @given(
     stages=st.lists(st.tuples(*[st.integers(1, 40)] * 3), min_size=1, max_size=5),
     schedule=st.sampled_from(
-        [Sequential(), Asynchronous(), Synchronous(micro_batches_per_update=4)]
+        [Sequential(), Asynchronous(), *(kind(micro_batches_per_update=4) for kind in FLUSHED)]
     ),
     more=st.integers(1, 9),
 )
@@ -113,11 +117,28 @@ def test_what_is_extrapolated_is_what_a_longer_run_takes(stages, schedule, more)
     assert cycles(flow, schedule, n) == found.total_cycles(n)
 
 
+def test_a_resource_of_two_stages_follows_the_slots_of_both():
+    """The last stage's tile also has the first stage's update: 5 + 3 cycles for each."""
+    tasks = [
+        Task(0, Phase.FORWARD, 2),
+        Task(1, Phase.FORWARD, 5, (0,)),
+        Task(1, Phase.UPDATE, 3, (0,), stage=0),
+    ]
+    flow = Flow(stages=[0, 1], tasks=tasks)
+
+    timing = time_flow(ALONE, Router(), flow, Asynchronous(), 6, "analytic")
+    slots = [s for s in Asynchronous().slots(2, 6) if (s.phase, s.stage) in {(0, 1), (3, 0)}]
+    started = [timing.started[s.micro_batch, 1 if s.phase == 0 else 2] for s in slots]
+    assert started == sorted(started)
+    assert steady(ALONE, Router(), flow, Asynchronous(), "analytic").interval_cycles == 8
+
+
 @given(f=st.integers(1, 9), b=st.integers(1, 9), p=st.integers(1, 6), m=st.integers(1, 12))
 def test_a_batch_of_equal_stages_has_the_bubble_of_gpipe(f, b, p, m):
     flow = training([f] * p, [b] * p, [0] * p)
 
-    assert cycles(flow, Synchronous(micro_batches_per_update=m), m) == (m + p - 1) * (f + b)
+    for kind in FLUSHED:
+        assert cycles(flow, kind(micro_batches_per_update=m), m) == (m + p - 1) * (f + b)
     assert cycles(flow, Sequential(), m) == m * p * (f + b)
 
 
@@ -180,7 +201,7 @@ def test_a_busy_mesh_recurs_and_a_longer_run_agrees():
     assert longer.cycles == found.total_cycles(len(longer.started))
 
 
-@pytest.mark.parametrize("model", ["packet", "flit"])
+@pytest.mark.parametrize("model", ["analytic", "packet", "flit"])
 def test_where_a_run_pauses_for_signals_changes_nothing(model, monkeypatch):
     flow, seen = chain(10, (8, 8, 3)), []
     mesh, router = Mesh(width=3, height=1), Router()
@@ -214,7 +235,7 @@ def test_packets_of_a_multicast_share_a_route():
         destination=np.array([1, 2, 1, 2, 1, 3, 1, 3]),
     )  # fmt: skip
 
-    routes, root = models._shared_routes(Mesh(width=4, height=1), messages)
+    routes, root = models.shared_routes(Mesh(width=4, height=1), messages)
 
     assert len(routes.root) == 2
     assert root.tolist() == [routes.root[k] for k in (0, 0, 1, 1)]
