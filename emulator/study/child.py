@@ -1,8 +1,8 @@
-"""A run of a study, or a baseline, in a process of its own.
+"""A run of a study, a baseline or a chip, in a process of its own.
 
-The first line of standard input says what to do; on standard output every line is a JSON object
-that reports progress. When standard input ends, the parent is gone, and it ends
-as on Ctrl-C: with what its last checkpoint holds.
+Each line of standard input says what to do next, an empty one that there is no more; on standard
+output every line is a JSON object that reports progress. When standard input ends, the parent is
+gone, and it ends as on Ctrl-C: with what its last checkpoint holds.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from queue import Queue
 from typing import Any
 
 from crossmesh.common.supervision.guard import guarded
@@ -26,15 +27,15 @@ def main() -> None:
 
 def _work() -> int:
     tell = _teller()
-    try:
-        task = json.loads(sys.stdin.readline())
-        threading.Thread(target=_end_with_the_starter, daemon=True).start()
-        tell({"result": _result(task, tell)})
-    except BrokenPipeError:
-        return 130
-    except Exception as error:  # whatever it is, the other runs continue
-        tell({"error": _reason(error)})
-        return 1
+    lines: Queue[bytes] = Queue()
+    threading.Thread(target=_receive, args=(lines,), daemon=True).start()
+    while line := lines.get():
+        try:
+            tell({"result": _result(json.loads(line), tell)})
+        except BrokenPipeError:
+            return 130
+        except Exception as error:  # whatever it is, the other runs continue
+            tell({"error": _reason(error)})
     return 0
 
 
@@ -49,19 +50,22 @@ def _teller() -> Tell:
     return tell
 
 
-def _end_with_the_starter() -> None:
-    while os.read(sys.stdin.fileno(), 1):
-        pass
+def _receive(lines: Queue[bytes]) -> None:
+    """Pass on the lines of standard input, and end the process with them."""
+    rest = b""
+    while received := os.read(sys.stdin.fileno(), 1 << 16):
+        *whole, rest = (rest + received).split(b"\n")
+        for line in whole:
+            lines.put(line)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _result(task: dict[str, Any], tell: Tell) -> Any:
     # Imported here, so that a signal while they load ends the process in order.
     from crossmesh.emulator.config.loading import validated
-    from crossmesh.emulator.study.work import baseline, run
+    from crossmesh.emulator.study.work import WORKS
 
-    config = validated(task["config"])
-    return baseline(config, tell) if task["folder"] is None else run(config, task["folder"], tell)
+    return WORKS[task["kind"]](validated(task["config"]), task["folder"], tell)
 
 
 def _reason(error: Exception) -> str:

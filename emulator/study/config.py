@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crossmesh.common.bounded_yaml import parsed, read_mapping
 from crossmesh.common.errors import ConfigError
@@ -13,6 +13,8 @@ from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many
 from crossmesh.common.refusals import nearest, sentence
 from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.config.loading import assignment, shipped
+from crossmesh.emulator.study.axes import assigned, fields_of, is_axis
+from crossmesh.emulator.study.fronts import Front
 
 SHIPPED = Path(__file__).parent / "shipped"
 _LONGEST_NAME = 80
@@ -21,23 +23,39 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Values = Annotated[Many[Anything], Field(min_length=1)]
 
 
+def _without_blanks(vary: dict[str, Any]) -> FrozenDict[str, Any]:
+    named = {"=".join(fields_of(axis)): values for axis, values in vary.items()}
+    return FrozenDict(named if len(named) == len(vary) else vary)
+
+
 class StudyRun(Frozen):
     """A row of a study's table: a config, trained once for every seed.
 
     Attributes:
-        config: A file, beside the study's or in the working directory, or a shipped name.
+        config: A file, beside the study's or in the working directory, or a shipped name; by
+            default every one of the study's ``configs``.
         title: Title in tables and plots; by default the name of the config.
         set: Fields of the config to change, as ``a.b: value``.
+        chip_only: Whether the chip alone is reported, and nothing trained.
     """
 
-    config: str
+    config: str | None = None
     title: str | None = Field(None, min_length=1)
     set: Keyed[str, Anything] = Field(default_factory=FrozenDict)
+    chip_only: bool = False
 
     @property
     def label(self) -> str:
         """Title in tables and plots."""
-        return self.title or Path(self.config).stem
+        return self.title or Path(self.config or "").stem
+
+    def of(self, configs: Iterable[str]) -> Iterable["StudyRun"]:
+        """The run; one that names no config, with each of ``configs``."""
+        if self.config is not None:
+            return (self,)
+        names = {config: ", ".join(filter(None, (Path(config).stem, self.title)))
+                 for config in configs}  # fmt: skip
+        return (self.model_copy(update={"config": c, "title": t}) for c, t in names.items())
 
 
 class Study(Frozen):
@@ -45,20 +63,32 @@ class Study(Frozen):
 
     Attributes:
         name: Name of the study, which its folder bears.
-        seeds: Seeds that every run is repeated for.
+        seeds: Seeds that every run is repeated for; reports of a chip alone have the first.
         baseline: Whether to train the same networks digitally too, in float32.
-        runs: The runs that are compared.
+        configs: Configs, by file or shipped name, for each of which every run without a config
+            of its own is made.
+        runs: The runs that are compared; by default one for each of ``configs``.
         set: Fields to change in the configs of all runs, as ``a.b: value``.
-        vary: Fields and the values that every run is repeated for; of several fields, for every
-            combination.
+        vary: Fields and the values that every run is repeated for; several fields with ``=``
+            between them have the same value; of several entries, for every combination.
+        one_at_a_time: Whether entries of ``vary`` are varied one after the other instead, each
+            around the run as it is.
+        chip_only: Whether chips alone are reported, and nothing trained.
+        pareto: Fronts of the results: the columns that no other row betters in all.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seeds: Many[Seed] = Field((0,), min_length=1)
     baseline: bool = False
-    runs: Many[StudyRun] = Field(min_length=1)
+    configs: Many[str] = ()
+    runs: Many[StudyRun] = ()
     set: Keyed[str, Anything] = Field(default_factory=FrozenDict)
-    vary: Keyed[str, Values] = Field(default_factory=FrozenDict)
+    vary: Annotated[Keyed[str, Values], AfterValidator(_without_blanks)] = Field(
+        default_factory=FrozenDict
+    )
+    one_at_a_time: bool = False
+    chip_only: bool = False
+    pareto: Many[Front] = ()
 
     def __repr__(self) -> str:
         """What differs from the defaults, on one screen."""
@@ -68,16 +98,47 @@ class Study(Frozen):
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
-        if any("seed" in fields for fields in (self.set, self.vary, *(r.set for r in self.runs))):
+        sets = (self.set, assigned(self.vary), *(run.set for run in self.runs))
+        if any("seed" in fields for fields in sets):
             raise ValueError("seed must be given by seeds or --seeds, got it as a field to change")
         return self
+
+    @model_validator(mode="after")
+    def _axes_set_fields_once(self) -> Self:
+        for axis in self.vary:
+            if not is_axis(axis):
+                raise ValueError(
+                    f"vary must name a field, or several as in tile.rows=tile.cols, got {axis}"
+                )
+        fields = [field for axis in self.vary for field in fields_of(axis)]
+        for field in fields:
+            if fields.count(field) > 1:
+                raise ValueError(f"vary must set a field once, got {field} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_have_configs(self) -> Self:
+        if self.configs:
+            return self
+        if not self.runs:
+            raise ValueError("runs must have at least 1 entries, got []")
+        for i, run in enumerate(self.runs):
+            if run.config is None:
+                raise ValueError(f"runs.{i}.config must be given")
+        return self
+
+    @property
+    def rows(self) -> tuple[StudyRun, ...]:
+        """The runs, each with a config."""
+        runs = self.runs or (StudyRun(),)
+        return tuple(row for run in runs for row in run.of(self.configs))
 
     def changed(
         self,
         sets: Iterable[str] = (),
         vary: Iterable[str] = (),
         seeds: str | None = None,
-        baseline: bool | None = None,
+        **switches: bool | None,
     ) -> "Study":
         """The study with what options of the command ask for.
 
@@ -85,18 +146,20 @@ class Study(Frozen):
             sets: ``a.b=value`` each, which count before the sets of the study and its runs.
             vary: ``a.b=[value, value]`` each.
             seeds: Numbers with commas between them.
-            baseline: Whether to train the same networks digitally too.
+            switches: ``baseline``, ``chip_only``, ``one_at_a_time``; None as they are.
         """
         tree = self.model_dump()
+        tree["runs"] = tree["runs"] or [StudyRun().model_dump()]
         for field, value in (assignment(text) for text in sets):
             for run in tree["runs"]:
                 run["set"].pop(field, None)  # so that it counts last
                 run["set"][field] = value
-        tree["vary"].update(assignment(text, "--vary") for text in vary)
+        for axis, values in map(_varied, vary):
+            kept = {a: v for a, v in tree["vary"].items() if fields_of(a) != fields_of(axis)}
+            tree["vary"] = {**kept, axis: values}
         if seeds is not None:
             tree["seeds"] = [_number(text) for text in seeds.split(",")]
-        if baseline is not None:
-            tree["baseline"] = baseline
+        tree.update((name, value) for name, value in switches.items() if value is not None)
         return validated(tree)
 
 
@@ -116,11 +179,7 @@ def load_study(*sources: str | Path) -> Study:
         ConfigError: With one line that names the field, the rule and the value.
     """
     if len(sources) == 1 and (path := _study_file(sources[0])) is not None:
-        tree = read_mapping(path)
-        for run in tree["runs"] if isinstance(tree["runs"], list) else ():
-            if isinstance(run, dict) and isinstance(name := run.get("config"), str):
-                run["config"] = _placed(name, path.parent)
-        return validated(tree)
+        return validated(_anchored(read_mapping(path), path.parent))
     runs = [{"config": _placed(str(source), Path())} for source in sources]
     stems = "-".join(Path(source).stem for source in sources)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", stems)[:_LONGEST_NAME].lstrip("._-") or "study"
@@ -140,7 +199,7 @@ def _study_file(source: str | Path) -> Path | None:
     studies, configs = shipped_studies(), shipped()
     path = Path(source)
     if path.is_file():
-        return path if "runs" in read_mapping(path) else None
+        return path if {"runs", "configs"} & read_mapping(path).keys() else None
     if str(source) in studies or str(source) in configs:
         return studies.get(str(source))
     known = {**studies, **configs}
@@ -150,10 +209,29 @@ def _study_file(source: str | Path) -> Path | None:
     )
 
 
+def _anchored(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a study's file says, its configs found from any folder."""
+    for run in runs if isinstance(runs := tree.get("runs"), list) else ():
+        if isinstance(run, dict) and isinstance(name := run.get("config"), str):
+            run["config"] = _placed(name, folder)
+    if isinstance(names := tree.get("configs"), list):
+        tree["configs"] = [_placed(n, folder) if isinstance(n, str) else n for n in names]
+    return tree
+
+
 def _placed(config: str, folder: Path) -> str:
     """A config's file as it is found in any folder; a name stays a name."""
     places = (place for place in (folder / config, Path(config)) if place.is_file())
     return str(next((place.absolute() for place in places), config))
+
+
+def _varied(text: str) -> tuple[str, Any]:
+    """Axis and values of ``a.b=[1, 2]`` or ``a.b=c.d=[1, 2]``."""
+    axis, bracket, values = text.partition("=[")
+    if not bracket:
+        return assignment(text, "--vary")
+    _, parsed_values = assignment(f"{fields_of(axis)[0]}=[{values}", "--vary")
+    return axis, parsed_values
 
 
 def _number(text: str) -> Any:

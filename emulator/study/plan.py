@@ -1,20 +1,29 @@
 """From a study to its trials: one run for every row of the table and every seed."""
 
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.common.version import PHYSICS
+from crossmesh.common.version import PHYSICS, VERSION
 from crossmesh.emulator.config.loading import load_config, overrides
 from crossmesh.emulator.config.run import DATA_PATHS, RunConfig
 from crossmesh.emulator.runs.directory import RunDirectory, config_digest
+from crossmesh.emulator.study.axes import (
+    assigned,
+    fields_of,
+    points,
+    short_names,
+    short_value,
+    value_at,
+)
 from crossmesh.emulator.study.config import Study, StudyRun
+from crossmesh.emulator.study.files import read_json, write_text
 
 # What a study decides itself: it trains its own baselines, and many runs side by side.
 _DECIDED = {"engine.kind": "local", "training.baseline": False}
@@ -36,22 +45,76 @@ class Trial:
         title: Title of the row in tables and plots.
         label: The same without the values that are varied.
         source: Config, as the study names it.
-        varied: The fields that are varied, and their values.
+        varied: The axes that are varied, and their values.
+        fields: The fields that these set, and their values.
         config: The run.
-        folder: The run directory.
+        directory: Folder of the study.
+        is_chip_only: Whether the chip alone is reported, and nothing trained.
     """
 
     title: str
     label: str
     source: str
     varied: Mapping[str, Any]
+    fields: Mapping[str, Any]
     config: RunConfig
-    folder: Path
+    directory: Path
+    is_chip_only: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.directory / "runs" / self._slug
+
+    @property
+    def chip_file(self) -> Path:
+        """The chip's figures, where they are not those of the run."""
+        return self.directory / "chips" / f"{self._slug}.json"
+
+    @property
+    def _slug(self) -> str:
+        return f"{_slug(self.title)}-seed{self.config.seed}"
 
     @property
     def name(self) -> str:
         """Name in messages."""
-        return f"{self.title}, seed {self.config.seed}"
+        return self.title if self.is_chip_only else f"{self.title}, seed {self.config.seed}"
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of what decides the values, among which nothing of the chip is."""
+        return config_digest(self.config)
+
+    def chip_digest(self, state: str | None) -> str:
+        """sha256 of what decides the chip's figures.
+
+        Args:
+            state: Digest of the run whose pulses are counted; None if they are estimated.
+        """
+        table = self.config.chip.table and Path(self.config.chip.table)
+        parts = {
+            "config": self.digest,
+            "chip": self.config.chip.model_dump(mode="json"),
+            "table": table.read_text("utf-8") if table and table.is_file() else None,
+            "state": state,
+            "version": VERSION,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def known_chip(self, state: str | None) -> dict[str, Any] | None:
+        """The chip's figures, if ``chip_file`` has those of this chip."""
+        known = read_json(self.chip_file)
+        return known.get("chip") if known.get("digest") == self.chip_digest(state) else None
+
+    def write_chip(self, figures: Mapping[str, Any], state: str | None) -> None:
+        """Leave the chip's figures in ``chip_file``."""
+        held = {"digest": self.chip_digest(state), "chip": figures}
+        write_text(self.chip_file, json.dumps(held, indent=2))
+
+    @property
+    def has_own_chip(self) -> bool:
+        """Whether the finished run in ``folder`` was timed on this chip."""
+        return RunDirectory(self.folder).config().chip == self.config.chip
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -60,13 +123,10 @@ class Trial:
         Raises:
             ConfigError: If the folder holds the run of another config.
         """
-        wanted = config_digest(self.config)
-        try:
-            summary = json.loads((self.folder / "summary.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            summary = {}
+        wanted = self.digest
+        summary = read_json(self.folder / "summary.json")
         if summary.get("config_digest") == wanted and summary.get("physics", 1) == PHYSICS:
-            return dict(summary)
+            return summary
         if (self.folder / "config.yaml").is_file():
             held = RunDirectory(self.folder).config()
             if config_digest(held) != wanted:
@@ -76,7 +136,7 @@ class Trial:
                 )
         return None
 
-    @property
+    @cached_property
     def baseline_digest(self) -> str:
         """sha256 of what decides the accuracy of the same network in float32."""
         tree = self.config.model_dump(mode="json", include=_BASELINE)
@@ -90,53 +150,62 @@ def trials(study: Study, directory: Path) -> list[Trial]:
     Raises:
         ConfigError: If a config is wrong, or two rows would have the same title.
     """
-    rows = [(run, varied) for run in study.runs for varied in _combinations(study.vary)]
-    titles = [_title(run, varied) for run, varied in rows]
-    _check_titles(titles)
+    rows = [row for run in study.rows for row in _rows(study, run, directory)]
+    _check_titles([row.title for row in rows])
     return [
-        Trial(
-            title=title,
-            label=run.label,
-            source=run.config,
-            varied=varied,
-            config=_config(study, run, varied, seed),
-            folder=directory / "runs" / f"{_slug(title)}-seed{seed}",
-        )
+        trial
         for seed in study.seeds
-        for title, (run, varied) in zip(titles, rows, strict=True)
+        for row in rows
+        if (trial := _seeded(row, seed, study.seeds[0])) is not None
     ]
 
 
-def _combinations(vary: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*vary.values()):
-        yield dict(zip(vary, values, strict=True))
+def _rows(study: Study, run: StudyRun, directory: Path) -> Iterator[Trial]:
+    """A run at every point that is varied, under the first seed; the base, where a value is its."""
+    seen: list[RunConfig] = []
+    for point in points(study.vary, one_at_a_time=study.one_at_a_time):
+        title = _title(run, point)
+        config = _config(study, run, point, title)
+        if study.one_at_a_time and config in seen:
+            continue
+        seen.append(config)
+        tree = config.model_dump(mode="json") if study.one_at_a_time else {}
+        base = {field: value_at(tree, field) for axis in study.vary for field in fields_of(axis)}
+        yield Trial(
+            title=title,
+            label=run.label,
+            source=str(run.config),
+            varied={axis: point.get(axis, base[fields_of(axis)[0]]) for axis in study.vary},
+            fields={**base, **assigned(point)},
+            config=config,
+            directory=directory,
+            is_chip_only=run.chip_only or study.chip_only,
+        )
 
 
-def _config(study: Study, run: StudyRun, varied: Mapping[str, Any], seed: int) -> RunConfig:
-    layers = (_DECIDED, study.set, run.set, varied, {"seed": seed})
+def _seeded(row: Trial, seed: int, first: int) -> Trial | None:
+    """A row under a seed; a chip alone, which no seed changes, under the first only."""
+    if seed == first:
+        return row
+    return None if row.is_chip_only else replace(row, config=_with_seed(row.config, seed))
+
+
+def _with_seed(config: RunConfig, seed: int) -> RunConfig:
+    return config.model_copy(update={"seed": seed})
+
+
+def _config(study: Study, run: StudyRun, point: Mapping[str, Any], title: str) -> RunConfig:
+    layers = (_DECIDED, study.set, run.set, assigned(point), {"seed": study.seeds[0]})
     changes = [change for layer in layers for change in overrides(layer)]
     try:
-        return load_config(run.config, changes)
+        return load_config(str(run.config), changes)
     except ConfigError as error:
-        raise ConfigError(f"{_title(run, varied)}: {error}") from None
+        raise ConfigError(f"{title}: {error}") from None
 
 
-def _title(run: StudyRun, varied: Mapping[str, Any]) -> str:
-    values = [f"{name}={short_value(varied[field])}" for field, name in short_names(varied).items()]
+def _title(run: StudyRun, point: Mapping[str, Any]) -> str:
+    values = [f"{name}={short_value(point[axis])}" for axis, name in short_names(point).items()]
     return ", ".join([run.label, *values])
-
-
-def short_names(fields: Mapping[str, Any]) -> dict[str, str]:
-    """The last parts of fields' names, or the whole names if those would be the same."""
-    last = {field: field.rpartition(".")[2] for field in fields}
-    return last if len(set(last.values())) == len(last) else {field: field for field in fields}
-
-
-def short_value(value: Any) -> str:
-    """A varied value as titles show it; of an object, its kind."""
-    if isinstance(value, dict) and "kind" in value:
-        return str(value["kind"])
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _slug(title: str) -> str:

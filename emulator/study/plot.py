@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from crossmesh.emulator.study.plan import Trial, short_names, short_value
+from crossmesh.emulator.study.axes import short_names, short_value
+from crossmesh.emulator.study.plan import Trial
 from crossmesh.emulator.study.table import is_numeric
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -74,8 +75,8 @@ def draw(trials: Sequence[Trial], table: pa.Table, folder: Path, kind: str) -> l
     measure = "accuracy" if any(row["test_accuracy"] is not None for row in rows) else "loss"
     series = _series(trials, rows, measure)
     figures = {"accuracy": _accuracy(series, measure)} if series else {}
-    if series and series[0].varied:
-        figures["vary"] = _vary(series, measure)
+    if fields := _differing(series):
+        figures["vary"] = _vary(series, measure, fields)
     paths = [folder / f"{name}.{kind}" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
         figure.savefig(path, dpi=_DPI)
@@ -91,11 +92,13 @@ def _series(
         for trial, row in zip(trials, rows, strict=True)
         if row[f"test_{measure}"] is not None
     ]
-    series = []
-    for number, title in enumerate(dict.fromkeys(trial.title for trial in trials)):
+    series: list[Series] = []
+    shown: set[str] = set()  # runs: rows that share one differ in their chips alone
+    for title in dict.fromkeys(trial.title for trial in trials):
         mine = [(trial, row) for trial, row in ended if trial.title == title]
-        if not mine:
+        if not mine or mine[0][1]["run"] in shown:
             continue
+        shown.update(row["run"] for _, row in mine)
         first = mine[0][0]
         baselines = [row[f"baseline_test_{measure}"] for _, row in mine if measure == "accuracy"]
         series.append(
@@ -105,8 +108,8 @@ def _series(
                 varied=first.varied,
                 final=[scale * row[f"test_{measure}"] for _, row in mine],
                 baseline=[scale * value for value in baselines if value is not None],
-                curves=scale * np.array([_curve(trial.folder, measure) for trial, _ in mine]),
-                number=number,
+                curves=scale * np.array([_curve(Path(row["run"]), measure) for _, row in mine]),
+                number=len(series),
             )
         )
     return series
@@ -167,9 +170,15 @@ def _dots(axes: Axes, series: list[Series]) -> None:
     axes.set_ylim(len(series) - 0.4, -0.6)
 
 
-def _vary(series: list[Series], measure: str) -> Figure:
+def _differing(series: list[Series]) -> dict[str, str]:
+    """The varied axes in which rows differ, and their short names."""
+    values = {axis: {short_value(s.varied[axis]) for s in series}
+              for axis in (series[0].varied if series else ())}  # fmt: skip
+    return short_names({axis: None for axis, differ in values.items() if len(differ) > 1})
+
+
+def _vary(series: list[Series], measure: str, fields: Mapping[str, str]) -> Figure:
     """A panel for every varied field; a line for each of the rows that differ in it alone."""
-    fields = short_names(series[0].varied)
     figure = Figure(figsize=(5.8 * len(fields), 4.4), layout="constrained")
     panels = figure.subplots(1, len(fields), squeeze=False)[0]
     for axes, (field, name) in zip(panels, fields.items(), strict=True):
@@ -185,6 +194,8 @@ def _against(axes: Axes, series: list[Series], field: str) -> None:
     lines: dict[str, list[Series]] = {}
     for entry in series:
         lines.setdefault(_line_name(entry, field), []).append(entry)
+    if any(len(entries) > 1 for entries in lines.values()):  # one at a time: each on its axis
+        lines = {name: entries for name, entries in lines.items() if len(entries) > 1}
     places = _places(axes, [entry.varied[field] for entry in series])
     for number, (name, entries) in enumerate(lines.items()):
         style = _style(number)
@@ -195,7 +206,8 @@ def _against(axes: Axes, series: list[Series], field: str) -> None:
             axes.plot(x, [np.mean(entry.baseline) for entry in entries], **_FLOAT32)
         for place, entry in zip(x, entries, strict=True):
             _seeds(axes, [place] * len(entry.final), entry.final, style)
-    axes.legend(fontsize="small", frameon=False)
+    if len(lines) <= _MOST_CURVES:
+        axes.legend(fontsize="small", frameon=False)
 
 
 def _line_name(entry: Series, field: str) -> str:

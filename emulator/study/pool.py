@@ -1,4 +1,4 @@
-"""Work done side by side by processes, each of which does one thing and ends."""
+"""Work done side by side by processes, each of which trains one network or times many chips."""
 
 import contextlib
 import json
@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from crossmesh.common.supervision.interrupts import deferred
 from crossmesh.common.supervision.reports import renew
 from crossmesh.emulator.config.run import RunConfig
 
 _ROOT = Path(__file__).parents[3]  # of the package
+ENDS = {"result", "error"}  # messages that are the last of a task
 _LOOK_S = 1.0  # between two words to our parent while a process ends
 
 
@@ -26,13 +27,15 @@ class ProcessTask:
     """Task of one process.
 
     Attributes:
+        kind: What is done: a network is trained on tiles or in float32, or its chip is timed.
         key: Unique key.
         name: Name in messages.
         config: The run.
-        folder: The run directory; None for a baseline.
-        log: File for what the process says besides; removed if it says nothing.
+        folder: The run directory; of a chip, the run whose pulses count, if there is one.
+        log: File for what a process that begins with it says besides; removed if it says nothing.
     """
 
+    kind: Literal["run", "baseline", "chip"] = "run"
     key: str
     name: str
     config: RunConfig
@@ -67,6 +70,8 @@ def perform(
                     child = running[key.fd]
                     for kind, value in child.messages():
                         yield child.task, kind, value
+                        if kind in ENDS:
+                            child.go_on(waiting)
                     if child.ended:
                         selector.unregister(key.fd)
                         del running[key.fd]
@@ -77,13 +82,12 @@ def perform(
 
 
 class _Child:
-    """A process at work on a task."""
+    """A process at work on a task, and on another one once it has ended."""
 
     def __init__(self, task: ProcessTask, kept: int) -> None:
-        self.task = task
         self.ended = False
         self._rest = b""
-        self._has_ended = False  # what the task came to
+        self._log = task.log
         task.log.parent.mkdir(parents=True, exist_ok=True)
         before = os.environ.get("PYTHONPATH")
         paths = [str(_ROOT), *([before] if before else [])]
@@ -101,13 +105,29 @@ class _Child:
         assert self._process.stdout is not None
         self._input, self._stream = self._process.stdin, self._process.stdout
         self.output = self._stream.fileno()
+        self._begin(task)
+
+    def _begin(self, task: ProcessTask) -> None:
+        self.task = task
+        self._has_ended = False  # what the task came to
         wanted = {
+            "kind": task.kind,
             "config": task.config.model_dump(mode="json"),
             "folder": None if task.folder is None else str(task.folder),
         }
+        self._send(json.dumps(wanted))
+
+    def _send(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # of a process that has ended already
-            self._input.write(json.dumps(wanted).encode() + b"\n")
+            self._input.write(line.encode() + b"\n")
             self._input.flush()
+
+    def go_on(self, waiting: deque[ProcessTask]) -> None:
+        """Time the next chip, which takes less time than to start a process; or end."""
+        if self.task.kind == "chip" and waiting and waiting[0].kind == "chip":
+            self._begin(waiting.popleft())
+        else:
+            self._send("")
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """Messages of the process since the last call; call it when there are any."""
@@ -115,7 +135,7 @@ class _Child:
         *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:
             ((kind, value),) = json.loads(line).items()
-            self._has_ended |= kind in {"result", "error"}
+            self._has_ended |= kind in ENDS
             yield kind, value
         if not received:
             self.ended = True
@@ -125,7 +145,7 @@ class _Child:
 
     def _silent_end(self, code: int) -> str:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        said = self.task.log.read_text("utf-8", errors="replace").split("\n")
+        said = self._log.read_text("utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(said) if line.strip()), "")
         return f"its process was {how}" + (f": {last}" if last else "")
 
@@ -149,8 +169,8 @@ class _Child:
             self._input.close()
         self._stream.close()
         with contextlib.suppress(OSError):  # which it is, if someone has removed it
-            if self.task.log.stat().st_size == 0:
-                self.task.log.unlink()
+            if self._log.stat().st_size == 0:
+                self._log.unlink()
 
 
 def _stop(children: Collection[_Child]) -> None:

@@ -1,14 +1,12 @@
 """Running a study: what is left to do, side by side, and what it came to."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.locked_folders import held
@@ -16,9 +14,13 @@ from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.data import DataConfig, load
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.study.config import Study
+from crossmesh.emulator.study.files import write_table, write_text
+from crossmesh.emulator.study.fronts import check_fronts
+from crossmesh.emulator.study.pareto import fronts_markdown, leave_fronts
 from crossmesh.emulator.study.plan import Trial, trials
 from crossmesh.emulator.study.pool import ProcessTask, perform
-from crossmesh.emulator.study.table import TrialOutcome, markdown, results
+from crossmesh.emulator.study.record import StudyRecord
+from crossmesh.emulator.study.table import markdown, results
 from crossmesh.tiles.runtime.measure import Progress
 
 PlotFormat = Literal["png", "svg"]
@@ -58,9 +60,12 @@ def run_study(
     with _held(directory) as lock:
         work = _Work(study, directory, plan)
         with _writing(directory):
-            _replace(directory / "study.yaml", dumped(study))
+            write_text(directory / "study.yaml", dumped(study))
         work.do(jobs or _jobs(plan), lock, callbacks or NoCallbacks())
         table = work.write()
+        with _writing(directory):
+            found = leave_fronts(table, study.pareto, directory, plot_format)
+            write_text(directory / "table.md", markdown(study.name, table) + fronts_markdown(found))
         # Imported here, because Matplotlib is slow to load.
         from crossmesh.emulator.study.plot import draw
 
@@ -70,7 +75,7 @@ def run_study(
 
 
 class _Work:
-    """What is done of a study and what is left.
+    """What is left of a study, done by processes side by side.
 
     Args:
         study: The study.
@@ -79,106 +84,68 @@ class _Work:
     """
 
     def __init__(self, study: Study, directory: Path, plan: Sequence[Trial]) -> None:
-        self._name = study.name
-        self._has_baselines = study.baseline
+        self._study = study
         self._directory = directory
         self._plan = plan
-        self._summaries = {str(trial.folder): trial.summary for trial in plan}
-        self._baselines = _read_json(directory / "baselines.json")
-        self._failures: dict[str, str] = {}
-        self._tasks = list(self._left())
-        self._sizes = dict(
-            zip((task.key for task in self._tasks), _sizes(self._tasks), strict=True)
-        )
+        self._record = StudyRecord(study, directory, plan)
+        self._trainings = list(self._record.trainings())
+        self._sizes = dict(_sizes([*self._trainings, *self._record.chips()]))
 
     def do(self, jobs: int, lock: int, callbacks: Callbacks) -> None:
         """Do what is left, with ``jobs`` processes at once that hold ``lock``."""
-        tasks, totals = self._tasks, self._sizes
-        examples = dict.fromkeys(totals, 0)
-        callbacks.phase("study", sum(totals.values()))
+        if not all(trial.is_chip_only for trial in self._plan):
+            callbacks.phase("study", sum(self._sizes[task.key] for task in self._trainings))
+            self._perform(self._trainings, jobs, lock, callbacks)
+        if chips := list(self._record.chips()):
+            callbacks.phase("timing chips", 0)
+            self._perform(chips, jobs, lock, callbacks)
+
+    def _perform(
+        self, tasks: Sequence[ProcessTask], jobs: int, lock: int, callbacks: Callbacks
+    ) -> None:
+        examples = dict.fromkeys((task.key for task in tasks), 0)
         n_ended = 0
         with contextlib.closing(perform(tasks, jobs, lock)) as events:
             for task, kind, value in events:
                 if kind == "examples":
                     examples[task.key] = value
+                    callbacks.progress(Progress(sum(examples.values())))
                 elif kind == "note":
                     callbacks.note(f"{task.name}: {value}")
                 else:
                     n_ended += 1
-                    examples[task.key] = totals[task.key]
-                    came_to = self._ended(task, kind, value)
+                    examples[task.key] = self._sizes.get(task.key, 0)
+                    with _writing(self._directory):
+                        came_to = self._record.ended(task, kind, value)
+                    self.write()
                     callbacks.note(f"{task.name}: {came_to} ({n_ended} of {len(tasks)})")
-                callbacks.progress(Progress(sum(examples.values())))
-
-    def _left(self) -> Iterator[ProcessTask]:
-        """What is left, each baseline before the first run that it is for."""
-        logs = self._directory / "runs"
-        known = set(self._baselines)
-        for trial in self._plan:
-            digest = trial.baseline_digest
-            if self._has_baselines and digest not in known:
-                known.add(digest)
-                yield ProcessTask(
-                    key=digest,
-                    name=f"float32 network of {trial.name}",
-                    config=trial.config,
-                    folder=None,
-                    log=logs / f"float32-{digest[:12]}.log",
-                )
-            if self._summaries[str(trial.folder)] is None:
-                yield ProcessTask(
-                    key=str(trial.folder),
-                    name=trial.name,
-                    config=trial.config,
-                    folder=trial.folder,
-                    log=logs / f"{trial.folder.name}.log",
-                )
-
-    def _ended(self, task: ProcessTask, kind: str, value: Any) -> str:
-        """Note what a task came to; in words."""
-        if kind == "error":
-            self._failures[task.key] = value
-        elif task.folder is None:
-            self._baselines[task.key] = value
-        else:
-            self._summaries[task.key] = value
-        self.write()
-        if kind == "error":
-            return f"failed: {value}"
-        accuracy = value if task.folder is None else value["test_accuracy"]
-        return "ended" if accuracy is None else f"{100 * accuracy:.2f} %"
 
     def write(self) -> pa.Table:
-        """Leave the table as far as it is known."""
-        table = results(self._plan, [self._outcome(trial) for trial in self._plan])
+        """Leave the table as far as it is known.
+
+        Raises:
+            ConfigError: If a front is asked for by what is no column.
+        """
+        outcomes = [self._record.outcome(trial) for trial in self._plan]
+        table = results(self._plan, outcomes)
         with _writing(self._directory):
-            aside = self._directory / ".results.parquet.part"
-            pq.write_table(table, aside)
-            aside.replace(self._directory / "results.parquet")
-            _replace(self._directory / "table.md", markdown(self._name, table))
-            _replace(self._directory / "baselines.json", json.dumps(self._baselines, indent=2))
+            write_table(self._directory / "results.parquet", table)
+            write_text(self._directory / "table.md", markdown(self._study.name, table))
+            self._record.write_baselines()
+        if any(outcome.summary for outcome in outcomes):  # so that the table has all columns
+            check_fronts(table, self._study.pareto)
         return table
 
-    def _outcome(self, trial: Trial) -> TrialOutcome:
-        run, digest = str(trial.folder), trial.baseline_digest
-        failure = self._failures.get(run)
-        if failure is None and digest in self._failures:
-            failure = f"float32 network: {self._failures[digest]}"
-        return TrialOutcome(
-            summary=self._summaries[run],
-            baseline=self._baselines.get(digest) if self._has_baselines else None,
-            failure=failure,
-        )
 
-
-def _sizes(tasks: Sequence[ProcessTask]) -> Iterator[int]:
+def _sizes(tasks: Sequence[ProcessTask]) -> Iterator[tuple[str, int]]:
     """Examples that each task trains; data that cannot be had is found out here, at once."""
     sizes: dict[DataConfig, int] = {}
-    for config in (task.config for task in tasks):
+    for task in tasks:
+        config = task.config
         if config.data not in sizes:
             sizes[config.data] = len(load(config.data).train)
         n = sizes[config.data]
-        yield config.training.epochs * min(config.training.examples or n, n)
+        yield task.key, config.training.epochs * min(config.training.examples or n, n)
 
 
 def _jobs(plan: Sequence[Trial]) -> int:
@@ -210,16 +177,3 @@ def _writing(directory: Path) -> Iterator[None]:
     except OSError as error:
         reason = f"{directory} cannot be written: {error.strerror or error}"
         raise RunLost(f"{reason}; run the same command again to resume") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, "utf-8")
-    aside.replace(path)

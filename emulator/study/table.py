@@ -4,10 +4,18 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from crossmesh.emulator.study.chip_columns import (
+    CHIP_HEAD,
+    CHIP_LEGEND,
+    PREFIX,
+    chip_cells,
+    chip_columns,
+)
 from crossmesh.emulator.study.plan import Trial
 
 _FIGURES = ("test_accuracy", "test_loss", "train_loss", "baseline_test_accuracy")
@@ -15,7 +23,8 @@ _HEAD = (
     "run", "seeds", "accuracy", "std", "lowest to highest", "float32", "difference", "test loss",
     "examples/s", "staleness", "chip's examples/s", "chip's nJ per example",
 )  # fmt: skip
-_WIDE = {"lowest to highest", "test loss", *_HEAD[-3:]}  # for which a terminal has no room
+# Columns that a terminal has no room for.
+_WIDE = {"lowest to highest", "test loss", *_HEAD[-3:], "low to high", "bound by"}
 _LEGEND = (
     "Test accuracy in percent, mean over the seeds, and their standard deviation; `float32`: the "
     "same network trained digitally; `difference` to it in points; `examples/s` of the emulation; "
@@ -31,11 +40,13 @@ class TrialOutcome:
         summary: The run's summary, once it has ended.
         baseline: Accuracy of the same network in float32, if asked for and known.
         failure: Why the run or its baseline failed.
+        run: The run directory that its figures are from; None if nothing is trained.
     """
 
     summary: Mapping[str, Any] | None = None
     baseline: float | None = None
     failure: str | None = None
+    run: Path | None = None
 
 
 def results(trials: Sequence[Trial], outcomes: Sequence[TrialOutcome]) -> pa.Table:
@@ -44,12 +55,15 @@ def results(trials: Sequence[Trial], outcomes: Sequence[TrialOutcome]) -> pa.Tab
         "title": pa.array([trial.title for trial in trials], pa.string()),
         "config": pa.array([trial.source for trial in trials], pa.string()),
     }
-    for field in trials[0].varied:
-        columns[field] = _varied([trial.varied[field] for trial in trials])
+    for field in trials[0].fields:
+        columns[field] = _varied([trial.fields[field] for trial in trials])
     columns["seed"] = pa.array([trial.config.seed for trial in trials], pa.uint64())
     for name, kind in _COLUMNS.items():
         columns[name] = pa.array([_figure(name, outcome) for outcome in outcomes], kind)
-    columns["run"] = pa.array([str(trial.folder) for trial in trials], pa.string())
+    chips = chip_columns([(outcome.summary or {}).get("chip") for outcome in outcomes])
+    columns.update((name, column) for name, column in chips.items() if name not in columns)
+    runs = [outcome.run and str(outcome.run) for outcome in outcomes]
+    columns["run"] = pa.array(runs, pa.string())
     columns["failure"] = pa.array([outcome.failure for outcome in outcomes], pa.string())
     return pa.table(columns)
 
@@ -72,8 +86,8 @@ def _figure(name: str, outcome: TrialOutcome) -> Any:
     if name == "baseline_test_accuracy":
         return outcome.baseline
     summary = outcome.summary or {}
-    if name.startswith("chip_"):
-        return (summary.get("chip") or {}).get(name.removeprefix("chip_"))
+    if name.startswith(PREFIX):
+        return (summary.get("chip") or {}).get(name.removeprefix(PREFIX))
     return summary.get("emulation", {}).get(name) if name in _EMULATION else summary.get(name)
 
 
@@ -146,7 +160,7 @@ def _summary(title: str, rows: list[dict[str, Any]]) -> Summary:
     return Summary(
         title=title,
         seeds=len(rows),
-        ended=sum(row["state_digest"] is not None for row in rows),
+        ended=sum(row["config_digest"] is not None for row in rows),
         accuracy=_mean(accuracies),
         std=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         lowest=min(accuracies, default=None),
@@ -169,10 +183,18 @@ def _mean(values: list[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
+def is_of_chips(table: pa.Table) -> bool:
+    """Whether nothing was trained."""
+    return bool(table["run"].null_count == len(table))
+
+
 def cells(table: pa.Table, *, wide: bool) -> list[tuple[str, ...]]:
     """The head and the rows of the table for people, as text; ``wide`` with all columns."""
-    rows = [_HEAD, *(_cells(summary) for summary in summaries(table))]
-    kept = [i for i, name in enumerate(_HEAD) if wide or name not in _WIDE]
+    if is_of_chips(table):
+        rows = [CHIP_HEAD, *chip_cells(table.to_pylist())]
+    else:
+        rows = [_HEAD, *(_cells(summary) for summary in summaries(table))]
+    kept = [i for i, name in enumerate(rows[0]) if wide or name not in _WIDE]
     return [tuple(row[i] for i in kept) for row in rows]
 
 
@@ -214,10 +236,15 @@ def failures(table: pa.Table) -> list[str]:
 
 def markdown(name: str, table: pa.Table) -> str:
     """The table for people, and what failed."""
-    head, *rows = [[cell.replace("|", "\\|") for cell in row] for row in cells(table, wide=True)]
-    lines = [
-        f"| {' | '.join(row)} |" for row in (head, ["---"] + ["---:"] * (len(head) - 1), *rows)
-    ]
+    lines = markdown_rows(cells(table, wide=True))
     if failed := failures(table):
         lines += ["", "Failed:", "", *(f"* {line}" for line in failed)]
-    return "\n".join([f"# {name}", "", _LEGEND, "", *lines, ""])
+    legend = CHIP_LEGEND if is_of_chips(table) else _LEGEND
+    return "\n".join([f"# {name}", "", legend, "", *lines, ""])
+
+
+def markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A head and rows of text as a table in Markdown."""
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    below = ["---"] + ["---:"] * (len(head) - 1)
+    return [f"| {' | '.join(row)} |" for row in (head, below, *body)]

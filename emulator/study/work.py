@@ -1,6 +1,7 @@
-"""Task of a process of a study: a run, or a baseline."""
+"""Task of a process of a study: a run, a baseline, or the report of a chip."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -9,6 +10,7 @@ from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.training.baseline import train_baseline
+from crossmesh.emulator.training.chips import chip_figures
 from crossmesh.emulator.training.training import train
 from crossmesh.tiles.runtime.measure import Progress
 
@@ -33,7 +35,12 @@ def run(config: RunConfig, folder: str, tell: Tell) -> dict[str, Any]:
     return train(config, folder, _ReportingCallbacks(tell), resume=True).summary
 
 
-def baseline(config: RunConfig, tell: Tell) -> float | None:
+def chip(config: RunConfig, run: str | None, tell: Tell) -> dict[str, Any]:
+    """Figures of the chip, with the pulses of a run if there is one."""
+    return chip_figures(config, None if run is None else Path(run))
+
+
+def baseline(config: RunConfig, _: str | None, tell: Tell) -> float | None:
     """Accuracy of the same network in float32; None if the targets are no classes."""
     job = prepare(config)
     if not job.has_accuracy:
@@ -49,3 +56,6 @@ def baseline(config: RunConfig, tell: Tell) -> float | None:
 
     with threadpool_limits(1):
         return train_baseline(job, watch).test().accuracy
+
+
+WORKS: dict[str, Callable[..., Any]] = {"run": run, "baseline": baseline, "chip": chip}
