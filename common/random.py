@@ -50,6 +50,7 @@ class Purpose(IntEnum):
     ROUNDING = 24
     CALIBRATION = 25
     AWARE_NOISE = 26
+    PLACEMENT = 27
 
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)

@@ -18,7 +18,7 @@ Networks and studies
 
 Kinds, by the names that configs use; packages add theirs through entry points
     devices, cells, algorithms, layers, losses, sources, topologies, schedules,
-    learning_rates, optimizers, launchers, backends
+    learning_rates, optimizers, launchers, backends, adcs, dacs, memories
     kinds                         base classes for kinds of your own
     testing                       suites that a kind of another package must pass
 
@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from crossmesh.tiles.analog.backends import BACKENDS as backends
     from crossmesh.tiles.analog.cells import CELLS as cells
     from crossmesh.tiles.analog.devices import DEVICES as devices
+    from crossmesh.tiles.circuits import ADCS as adcs
+    from crossmesh.tiles.circuits import DACS as dacs
+    from crossmesh.tiles.circuits import MEMORIES as memories
     from crossmesh.tiles.digital import LOSSES as losses
     from crossmesh.tiles.digital import OPTIMIZERS as optimizers
 
@@ -70,12 +73,14 @@ _WHERE = {
     "RunError": "common.errors",
     "RunResult": "emulator.runs.result",
     "Study": "emulator.study",
+    "adcs": "tiles.circuits:ADCS",
     "age": "emulator.training.retention",
     "algorithms": "tiles.analog.algorithms:ALGORITHMS",
     "backends": "tiles.analog.backends:BACKENDS",
     "calibrate": "emulator.training.calibration.calibrate",
     "cells": "tiles.analog.cells:CELLS",
     "chip": "emulator.chip.report:chip_report",
+    "dacs": "tiles.circuits:DACS",
     "devices": "tiles.analog.devices:DEVICES",
     "evaluate": "emulator.training.training",
     "export": "emulator.training.export",
@@ -86,6 +91,7 @@ _WHERE = {
     "load_config": "emulator.config.loading",
     "load_study": "emulator.study",
     "losses": "tiles.digital:LOSSES",
+    "memories": "tiles.circuits:MEMORIES",
     "optimizers": "tiles.digital:OPTIMIZERS",
     "predict": "emulator.training.predicting",
     "run_study": "emulator.study",
@@ -103,12 +109,14 @@ __all__ = [
     "RunError",
     "RunResult",
     "Study",
+    "adcs",
     "age",
     "algorithms",
     "backends",
     "calibrate",
     "cells",
     "chip",
+    "dacs",
     "devices",
     "evaluate",
     "export",
@@ -120,6 +128,7 @@ __all__ = [
     "load_config",
     "load_study",
     "losses",
+    "memories",
     "optimizers",
     "predict",
     "run_study",

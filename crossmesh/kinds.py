@@ -6,6 +6,7 @@ Layers         AnyLayer, NamedLayer with one input, ImageLayer, SequenceLayer, T
 Functions      Function and Learned of digital units, and the Call that they get; Loss
 Learning       RateSchedule with the Moment that it gets; Optimizer; Algorithm, which makes a cell
 Chips          Topology with its FloorPlan, Schedule of Slots with a Phase, Backend of AnalogTiles
+Circuits       Adc, Dac and Memory beside an array, which give a Price
 Data           a function of DataConfig that gives a Dataset of Examples
 Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
 """
@@ -13,6 +14,7 @@ Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from crossmesh.common.price import Price
 from crossmesh.emulator.config.layer import (
     AnyLayer,
     ImageLayer,
@@ -42,6 +44,7 @@ from crossmesh.tiles.analog.devices.kernels import (
 )
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.wear import Wear
+from crossmesh.tiles.circuits import Adc, Dac, Memory
 from crossmesh.tiles.digital import Call, Function, Learned, Loss, Optimizer
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ __all__ = [
     "STEP_DOWN",
     "STEP_UP",
     "UPPER",
+    "Adc",
     "Algorithm",
     "AnalogTile",
     "AnyLayer",
@@ -71,6 +75,7 @@ __all__ = [
     "CellCosts",
     "ClusterAtHand",
     "Crossbar",
+    "Dac",
     "DataConfig",
     "Dataset",
     "Device",
@@ -83,11 +88,13 @@ __all__ = [
     "LaunchPlan",
     "Learned",
     "Loss",
+    "Memory",
     "Moment",
     "NamedLayer",
     "Optimizer",
     "Order",
     "Phase",
+    "Price",
     "RateSchedule",
     "Retention",
     "Schedule",

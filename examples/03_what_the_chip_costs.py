@@ -9,6 +9,6 @@ for bits in (16, 64, 256):
         f"{1e9 * report.energy.per_example_j.value:.1f} nJ, {report.area.chip_mm2:.2f} mm2"
     )
 
-#  16 bits: an example every 680 ns, 15.1 nJ, 0.59 mm2
-#  64 bits: an example every 555 ns, 13.5 nJ, 0.59 mm2
-# 256 bits: an example every 523 ns, 13.4 nJ, 0.59 mm2
+#  16 bits: an example every 707 ns, 1.9 nJ, 0.56 mm2
+#  64 bits: an example every 582 ns, 1.9 nJ, 0.80 mm2
+# 256 bits: an example every 550 ns, 2.0 nJ, 2.04 mm2

@@ -63,8 +63,12 @@ _CELL: TypeAdapter[Any] = TypeAdapter(Cell)
 SCHEDULES: dict[str, dict[str, Any]] = {
     "sequential": {"batch": 4},
     "synchronous": {"batch": 12, "micro_batch": 4},
+    "gpipe": {"batch": 12, "micro_batch": 4},
+    "1f1b": {"batch": 12, "micro_batch": 4},
     "asynchronous": {"batch": 4},
 }
+# Schedules that change weights when another does, and so leave the same bits.
+SAME_BITS = {"gpipe": "synchronous", "1f1b": "synchronous"}
 
 
 def validated_cell(section: dict[str, Any]) -> Cell:

@@ -1,7 +1,6 @@
 """Area and leakage of a chip."""
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,36 +8,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.summaries import summary_of
-from crossmesh.emulator.chip.components import Component, ComponentTable
+from crossmesh.emulator.chip.holding import HeldBits
+from crossmesh.emulator.chip.prices import Prices
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.tiles.analog.tile import TileConfig
 
-
-def component_bits(name: str, tile: TileConfig, chip: Chip) -> int:
-    """Bits of a component: of a tile's converters, otherwise of an activation."""
-    read = tile.read
-    known = {"dac": read.dac, "adc": read.adc}.get(name)
-    return known.bits if known else chip.activation_bits
+_MM2 = 1e-6  # of a square micrometre
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChipArea:
-    """Area of the chip; all places of its floor plan are alike.
+    """Area of the chip; all places of its floor plan have the same, but for their memories.
 
     Attributes:
         chip: The chip.
         topology: The interconnect.
         tile: The largest tile.
-        table: Components.
-        optimizer_bits: Bits that a place has for what optimisers keep of digital parameters.
+        prices: What components take.
+        held: What the memory of each tile holds.
     """
 
     chip: Chip
     topology: Topology
     tile: TileConfig
-    table: ComponentTable
-    optimizer_bits: int = 0
+    prices: Prices
+    held: HeldBits
 
     def __repr__(self) -> str:
         """Square millimetres of the chip and of a place, and watts at rest."""
@@ -47,50 +42,78 @@ class ChipArea:
 
     @cached_property
     def part_counts(self) -> dict[str, float]:
-        """Number of each component in a tile with its router."""
+        """Number of each component in a tile with its router, without its memory."""
         rows, cols = self.tile.rows, self.tile.cols
         adcs = -(-max(rows, cols) // self.chip.phases.lines_per_adc)
-        parts = self.tile.cell.costs.parts
-        counts = Counter[str]({name: n * rows * cols for name, n in parts.items()})
-        counts.update(
-            {
-                "dac": rows + cols,
-                "adc": adcs,
-                "sample_hold": rows + cols,
-                "shift_add": adcs,
-                "digital": self.chip.phases.digital_lanes,
-                "buffer": (rows + cols) * self.chip.partial_sum_bits + self.optimizer_bits,
-            }
-        )
-        return {**counts, "router": self.topology.router_area}
+        own = self.tile.cell.costs.parts
+        return {
+            **{name: float(n * rows * cols) for name, n in own.items()},
+            "cell": rows * cols,
+            "driver": rows + cols,
+            "dac": rows + cols,
+            "adc": adcs,
+            "sample_hold": rows + cols,
+            "shift_add": adcs,
+            "digital": self.chip.phases.digital_lanes,
+            "router": self.topology.router_area,
+            "router_add": self._router_adders,
+        }
 
     @property
-    def tile_mm2(self) -> float:
-        """Area of a tile with its router."""
-        return sum(
-            count * self.table.components[name].area_mm2(component_bits(name, self.tile, self.chip))
+    def _router_adders(self) -> int:
+        """Adders that make one flit of those of all neighbors but one, and of the tile's own."""
+        words = -(-self.chip.flit_bits // self.chip.partial_sum_bits)
+        return self.chip.in_network_sums * words * (self.topology.n_ports - 1)
+
+    @cached_property
+    def by_component_mm2(self) -> dict[str, float]:
+        """Square millimetres by component; the sum of all is the chip."""
+        n = self.topology.n_nodes
+        found = {
+            name: n * count * _MM2 * self.prices.part(name, self.tile).area_um2
             for name, count in self.part_counts.items()
-        )
+        }
+        found["memory"] = _MM2 * sum(map(self.prices.memory_um2, self.held.total))
+        placed = sum(found.values())
+        found["floor_plan"] = placed * (1 / self.chip.overheads.area_use - 1)
+        wires = float(self._lengths_mm(sum(found.values()) / n).sum()) * self.chip.flit_bits
+        found["link"] = _MM2 * wires * self.prices.link.area_um2
+        return {name: area for name, area in found.items() if area}
 
     @property
     def chip_mm2(self) -> float:
-        """Area of all places of the floor plan."""
-        return self.topology.n_nodes * self.tile_mm2
+        """The sum of all."""
+        return sum(self.by_component_mm2.values())
+
+    @property
+    def tile_mm2(self) -> float:
+        """Area of a place in the mean: a tile with its router, and what nothing fills."""
+        return self.chip_mm2 / self.topology.n_nodes
 
     @cached_property
     def link_lengths_mm(self) -> NDArray[np.float64]:
         """``(links,)`` millimetres."""
+        return self._lengths_mm(self.tile_mm2)
+
+    def _lengths_mm(self, place_mm2: float) -> NDArray[np.float64]:
         width, _ = self.chip.grid(self.topology.n_nodes)
-        return np.asarray(math.sqrt(self.tile_mm2) * self.topology.link_lengths(width))
+        return np.asarray(math.sqrt(place_mm2) * self.topology.link_lengths(width))
+
+    @cached_property
+    def leakage_by_component_w(self) -> dict[str, float]:
+        """Watts of the whole chip at rest, by component."""
+        n = self.topology.n_nodes
+        found = {
+            name: n * count * self.prices.part(name, self.tile).leakage_w
+            for name, count in self.part_counts.items()
+        }
+        found["memory"] = sum(map(self.prices.memory_leakage_w, self.held.total))
+        found["link"] = (
+            float(self.link_lengths_mm.sum()) * self.chip.flit_bits * self.prices.link.leakage_w
+        )
+        return {name: watts for name, watts in found.items() if watts}
 
     @property
     def leakage_w(self) -> float:
-        """Watts of the whole chip at rest."""
-
-        def of(component: Component) -> float:
-            return 1e-6 * component.leakage_uw
-
-        parts = self.table.components
-        tile = sum(count * of(parts[name]) for name, count in self.part_counts.items())
-        wires = len(self.topology.links) * self.chip.flit_bits * of(parts["link"])
-        return self.topology.n_nodes * tile + wires
+        """The sum of all."""
+        return sum(self.leakage_by_component_w.values())

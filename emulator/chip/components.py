@@ -1,26 +1,29 @@
-"""Tables of components: what an event costs, and how much area and leakage a part has."""
+"""Tables of a user's own components: what an event costs, and what area and leakage a part has."""
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from crossmesh.common.bounded_yaml import read_mapping
 from crossmesh.common.errors import ConfigError
-from crossmesh.common.frozen import Frozen, Keyed
+from crossmesh.common.frozen import Frozen, FrozenDict, Keyed
+from crossmesh.common.price import Price
 from crossmesh.common.refusals import nearest, sentence
 from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.circuits.measured import ByBits, at_bits
 
-SHIPPED = Path(__file__).parent / "tables"
-PARTS = (
-    "crossbar_read", "crossbar_pulse", "dac", "adc", "sample_hold", "shift_add", "digital",
-    "buffer", "router", "link",
+MOST_FILES = 8
+# What is read, sent or computed on any chip; cells may name more (``CellCosts``).
+EVENTS = (
+    "cell_read", "line_read", "line_pulse", "cell_half", "cell_pulse", "cell_write", "dac", "adc",
+    "sample_hold", "shift_add", "digital", "memory", "router", "link", "router_add",
 )  # fmt: skip
+PARTS = ("cell", "driver", "dac", "adc", "sample_hold", "shift_add", "digital", "memory", "router")
 
 
 class Component(Frozen):
-    """One kind of component.
+    """One kind of component, whose figures count instead of what crossmesh has for it.
 
     Attributes:
         per: The event that the energy is of, in words.
@@ -34,97 +37,84 @@ class Component(Frozen):
     """
 
     per: str
-    energy_pj: float | Keyed[int, float] = 0.0
+    energy_pj: ByBits = 0.0
     low: float = Field(1.0, gt=0, le=1)
     high: float = Field(1.0, ge=1)
-    area_um2: float | Keyed[int, float] = 0.0
+    area_um2: ByBits = 0.0
     leakage_uw: float = Field(0.0, ge=0)
     node_nm: float | None = None
     source: str
 
-    def energy_j(self, bits: int) -> float:
-        """Energy of an event in joules."""
-        return 1e-12 * _at(self.energy_pj, bits)
-
-    def area_mm2(self, bits: int) -> float:
-        """Area of one component in mm²."""
-        return 1e-6 * _at(self.area_um2, bits)
-
-
-def _at(value: float | dict[int, float], bits: int) -> float:
-    """A table's value, between its entries on a straight line, beyond them doubled per bit."""
-    if not isinstance(value, dict):
-        return value
-    known = sorted(value)
-    if bits <= known[0]:
-        return value[known[0]]
-    if bits > known[-1]:
-        return value[known[-1]] * 2.0 ** (bits - known[-1])
-    i = bisect_left(known, bits)
-    low, high = known[i - 1], known[i]
-    share = (bits - low) / (high - low)
-    return value[low] * (1 - share) + value[high] * share
+    def price(self, bits: int) -> Price:
+        """What it costs with so many bits."""
+        return Price(
+            energy_j=1e-12 * at_bits(self.energy_pj, bits),
+            area_um2=at_bits(self.area_um2, bits),
+            leakage_w=1e-6 * self.leakage_uw,
+            low=self.low,
+            high=self.high,
+            node_nm=self.node_nm,
+            source=self.source,
+        )
 
 
 class ComponentTable(Frozen):
-    """Components by name; a file may extend a shipped table and replace some.
+    """Components by name; a file may extend another and replace some.
 
     Attributes:
-        components: By name.
+        components: By name: of ``EVENTS``, ``PARTS``, or what cells name.
     """
 
-    components: Keyed[str, Component]
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> "ComponentTable":
-        for name in PARTS:
-            if name not in self.components:
-                raise ValueError(f"components must have {name}, got {', '.join(self.components)}")
-        return self
+    components: Keyed[str, Component] = Field(default_factory=FrozenDict)
 
 
 def check_cells(table: ComponentTable, tiles: Iterable[TileConfig]) -> None:
-    """Refuse a table that lacks components which the cells of some tiles are made of.
+    """Refuse a table that lacks components which cells name, or has some that nothing asks for.
 
     Raises:
-        ConfigError: If it does.
+        ConfigError: If that is so.
     """
+    known = {*EVENTS, *PARTS}
     for cell in {tile.cell for tile in tiles}:
         costs = cell.costs
         for name in (*costs.read, *costs.pulse, *costs.parts):
-            if name not in table.components:
-                known = ", ".join(table.components)
+            known.add(name)
+            if name not in table.components and name not in {*EVENTS, *PARTS}:
+                got = ", ".join(table.components) or "none"
                 raise ConfigError(
-                    f"chip.table must have {name}, a component of cells {cell.kind}, got {known}"
+                    f"chip.table must have {name}, a component of cells {cell.kind}, got {got}"
                 )
+    for name in table.components:
+        if name not in known:
+            names = ", ".join(sorted(known))
+            raise ConfigError(
+                f"chip.table: components must be of {names}, got {name}{nearest(name, known)}"
+            )
 
 
-def load_table(source: str) -> ComponentTable:
-    """A shipped table by name, or one from a YAML file.
+def load_table(source: str | None) -> ComponentTable:
+    """A table from a YAML file, which may extend another; None: an empty one.
 
     Raises:
         ConfigError: With one line that names the field, the rule and the value.
     """
+    if source is None:
+        return ComponentTable()
     try:
-        return ComponentTable.model_validate(_read(source))
+        return ComponentTable.model_validate(_read(Path(source), MOST_FILES))
     except ValidationError as error:
         raise ConfigError(f"{source}: {sentence(error, ComponentTable)}") from None
 
 
-def _read(source: str) -> dict[str, object]:
-    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
-    path = shipped.get(source, Path(source))
+def _read(path: Path, left: int) -> dict[str, object]:
     if not path.is_file():
-        hint = nearest(source, shipped)
-        names = ", ".join(shipped)
-        raise ConfigError(
-            f"chip.table must be a file or a shipped name ({names}), got {source}{hint}"
-        )
+        raise ConfigError(f"chip.table must be a YAML file, got {path}")
+    if not left:
+        raise ConfigError(f"chip.table must extend at most {MOST_FILES} files, got more: {path}")
     tree = read_mapping(path)
     base = tree.pop("extends", None)
     own = tree.get("components")
     if not isinstance(base, str) or not isinstance(own, dict):
         return tree
-    below = _read(base)["components"]
-    assert isinstance(below, dict)
-    return {"components": {**below, **own}}
+    below = _read(path.parent / base, left - 1).get("components")
+    return {"components": {**below, **own} if isinstance(below, dict) else own}

@@ -19,5 +19,5 @@ def title_of(operation: Operation, program: Program) -> str:
     if operation.kind in CYCLES:
         return "products in digital memory"
     if function is None or operation.kind not in COMPUTED:
-        return TITLES.get(operation.kind, operation.kind)
+        return TITLES.get(operation.kind, operation.kind.value)
     return f"{function.title}{COMPUTED[operation.kind]}"

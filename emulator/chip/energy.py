@@ -7,20 +7,37 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.common.price import Price
 from crossmesh.common.summaries import summary_of
-from crossmesh.emulator.chip.area import ChipArea, component_bits
-from crossmesh.emulator.chip.components import ComponentTable
+from crossmesh.emulator.chip.area import ChipArea
+from crossmesh.emulator.chip.holding import HeldBits
+from crossmesh.emulator.chip.prices import Prices
 from crossmesh.emulator.chip.timing import ChipTime
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.emulator.chip.use import TileUse
+
+_CLOCKED = ("digital", "shift_add", "memory", "router_add")  # of routers it is in DSENT's figures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """A figure with the table's optimistic and pessimistic ends."""
+    """A figure with the optimistic and pessimistic ends of what it is made of."""
 
     low: float
     value: float
     high: float
+
+    def __add__(self, other: "Band") -> "Band":
+        """The sum of both, which are wrong in the same direction at worst."""
+        return Band(
+            low=self.low + other.low, value=self.value + other.value, high=self.high + other.high
+        )
+
+    def __mul__(self, factor: float) -> "Band":
+        """So many times that."""
+        return Band(low=factor * self.low, value=factor * self.value, high=factor * self.high)
+
+
+NOTHING = Band(low=0.0, value=0.0, high=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -30,15 +47,18 @@ class ChipEnergy:
     Attributes:
         time: The program on the chip.
         area: Area of the chip, whose components leak.
-        table: Components.
-        pulses: Pulses on the lines of each tile per example, as counted in training, or None: a
-            pulse in every slot.
+        prices: What events cost.
+        uses: How a run has used each tile, or None: estimated.
+        leakage_w: What counts of the chip's leakage; None: all of it.
+        held: What the memories of its own tiles hold, where the chip has others; None: all of it.
     """
 
     time: ChipTime
     area: ChipArea
-    table: ComponentTable
-    pulses: tuple[float, ...] | None = None
+    prices: Prices
+    uses: tuple[TileUse, ...] | None = None
+    leakage_w: float | None = None
+    held: HeldBits | None = None
 
     def __repr__(self) -> str:
         """Joules of an example, and of each component's part."""
@@ -49,32 +69,50 @@ class ChipEnergy:
     @cached_property
     def tile_events(self) -> tuple[Counter[str], ...]:
         """Events of each tile per example, by component."""
-        events = tuple(map(Counter, self.time.pipeline.events))
-        for tile, pulses in enumerate(self.pulses or ()):
-            more = round(pulses) - self.time.pipeline.pulses[tile]
-            for name, n in self.time.tiles[tile].cell.costs.pulse.items():
-                events[tile][name] += n * more
-        return events
+        pipeline, share = self.time.pipeline, self.time.chip.phases.pulsed_share
+        found = []
+        for unit, plain in enumerate(pipeline.events):
+            events, pulsing = Counter(plain), pipeline.pulsing[unit]
+            use = self.uses[unit] if self.uses else None
+            part = share if use is None else pulsing.share(use.pulses)
+            events.update(pulsing.events(part))
+            if use is not None and (use.writes or "cell_write" in events):
+                events["cell_write"] = round(use.writes)
+            found.append(events)
+        return tuple(found)
+
+    @cached_property
+    def tile_bands(self) -> tuple[dict[str, Band], ...]:
+        """Joules of each tile per example, by component."""
+        return tuple(
+            {
+                name: _band(self._price(name, unit), self._count(name, unit, count))
+                for name, count in events.items()
+            }
+            for unit, events in enumerate(self.tile_events)
+        )
+
+    def _count(self, name: str, unit: int, count: int) -> float:
+        """Events of a tile; of writes, of which an example may have less than one, the mean."""
+        return self.uses[unit].writes if self.uses and name == "cell_write" else count
 
     @cached_property
     def tile_j(self) -> list[float]:
-        """Joules of each tile per example, leakage left out."""
-        return [
-            sum(self._joules(name, count, tile) for name, count in events.items())
-            for events, tile in zip(self.tile_events, self.time.tiles, strict=True)
-        ]
+        """Joules of each tile per example; leakage, clock and supply left out."""
+        return [sum(band.value for band in bands.values()) for bands in self.tile_bands]
 
     @cached_property
     def link_j(self) -> NDArray[np.float64]:
         """``(links,)`` joules of each link and the router before it per example."""
-        per_mm, per_router = (self._joules(name, 1) for name in ("link", "router"))
         bits = self.time.steady.timing.link_flits * self.time.chip.flit_bits / self.time.micro_batch
+        per_mm, per_router = self.prices.link.energy_j, self.prices.router.energy_j
         return np.asarray(bits * (self.area.link_lengths_mm * per_mm + per_router))
 
-    def _joules(self, name: str, count: float, tile: TileConfig | None = None) -> float:
-        bits = component_bits(name, tile or self.time.tile, self.time.chip)
-        share = self.time.topology.router_energy if name == "router" else 1
-        return count * share * self.table.components[name].energy_j(bits)
+    def _price(self, name: str, unit: int) -> Price:
+        conductance = self.uses[unit].conductance if self.uses else None
+        return self.prices.event(
+            name, self.time.tiles[unit], (self.held or self.area.held).total[unit], conductance
+        )
 
     @cached_property
     def events(self) -> Counter[str]:
@@ -82,41 +120,62 @@ class ChipEnergy:
         events: Counter[str] = Counter()
         for of_tile in self.tile_events:
             events.update(of_tile)
-        timing, bits = self.time.steady.timing, self.time.chip.flit_bits
-        over_links = int(timing.link_flits.sum())
-        into, _ = self.time.own_ports
-        events["router"] = (over_links + int(into.sum())) * bits // self.time.micro_batch
-        bit_millimetres = float(self.area.link_lengths_mm @ timing.link_flits) * bits
-        events["link"] = round(bit_millimetres / self.time.micro_batch)
+        events.update(self._sent)
         return events
 
     @cached_property
-    def by_component_j(self) -> dict[str, Band]:
-        """Joules per example, by component; leakage is that of the whole chip."""
-        found = {}
-        for name, count in self.events.items():
-            component = self.table.components[name]
-            joules = self._total_joules(name, count)
-            found[name] = Band(
-                low=joules * component.low, value=joules, high=joules * component.high
-            )
-        idle = self.area.leakage_w * self.time.interval_s
-        found["leakage"] = Band(low=idle, value=idle, high=idle)
-        return found
+    def _sent(self) -> dict[str, int]:
+        """Bits through routers, and bits times millimetres over links, per example."""
+        timing, bits = self.time.steady.timing, self.time.chip.flit_bits
+        into, _ = self.time.own_ports
+        routed = (int(timing.link_flits.sum()) + int(into.sum())) * bits
+        bit_millimetres = float(self.area.link_lengths_mm @ timing.link_flits) * bits
+        n = self.time.micro_batch
+        return {"router": routed // n, "link": round(bit_millimetres / n)}
 
-    def _total_joules(self, name: str, count: float) -> float:
-        """Joules of all events of a component, each with the bits of its tile."""
-        if len(set(self.time.tiles)) == 1 or name in {"router", "link"}:
-            return self._joules(name, count)
-        every = zip(self.tile_events, self.time.tiles, strict=True)
-        return sum(self._joules(name, events[name], tile) for events, tile in every)
+    @cached_property
+    def by_component_j(self) -> dict[str, Band]:
+        """Joules per example, by component; the sum of all is that of the chip.
+
+        Leakage is that of the whole chip; the clock's share is of what it drives, and the supply
+        loses a part of all.
+        """
+        found: dict[str, Band] = {}
+        for bands in self.tile_bands:
+            for name, band in bands.items():
+                found[name] = found.get(name, NOTHING) + band
+        found["router"] = found.get("router", NOTHING) + _band(
+            self.prices.router, self._sent["router"]
+        )
+        found["link"] = _band(self.prices.link, self._sent["link"])
+        watts = self.area.leakage_w if self.leakage_w is None else self.leakage_w
+        idle = watts * self.time.interval_s
+        found["leakage"] = Band(low=idle, value=idle, high=idle)
+        overheads, clocked = self.time.chip.overheads, NOTHING
+        for name in _CLOCKED:
+            clocked += found.get(name, NOTHING)
+        found["clock"] = clocked * overheads.clock_share
+        drawn = sum(found.values(), NOTHING)
+        found["supply"] = drawn * (1 / overheads.supply_efficiency - 1)
+        return {name: band for name, band in found.items() if band.value}
 
     @property
     def per_example_j(self) -> Band:
         """The sum of all."""
-        parts = self.by_component_j.values()
-        return Band(
-            low=sum(p.low for p in parts),
-            value=sum(p.value for p in parts),
-            high=sum(p.high for p in parts),
-        )
+        return sum(self.by_component_j.values(), NOTHING)
+
+    @cached_property
+    def sources(self) -> dict[str, tuple[Price, ...]]:
+        """The different prices that each component has on this chip's tiles."""
+        found: dict[str, dict[Price, None]] = {}
+        for unit, events in enumerate(self.tile_events):
+            for name in events:
+                found.setdefault(name, {})[self._price(name, unit)] = None
+        found["router"] = {self.prices.router: None}
+        found["link"] = {self.prices.link: None}
+        return {name: tuple(prices) for name, prices in found.items()}
+
+
+def _band(price: Price, count: float) -> Band:
+    joules = count * price.energy_j
+    return Band(low=joules * price.low, value=joules, high=joules * price.high)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crossmesh.emulator.chip.conversions import charges, conversion_s, drive_s
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.tiles.analog.costs import WORD_BITS, TransferCosts
+from crossmesh.tiles.analog.tile import TileConfig
 
 
 class TileResource(StrEnum):
@@ -16,6 +18,7 @@ class TileResource(StrEnum):
     ARRAY = "array"
     ADC = "adc"
     DIGITAL = "digital"
+    PORT = "port"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +30,16 @@ class LineWork:
         parts: Resource and seconds per example of what follows each other.
         operations: Operations of the digital unit per example.
         events: Events per example, by component.
-        pulses: Pulses on lines per example, if there is one in every slot.
+        slots: Slots of pulse trains per example.
+        width: Lines that cross the one that is written.
     """
 
     chip: Chip
     parts: tuple[tuple[TileResource, float], ...]
     operations: int
     events: Counter[str]
-    pulses: int
+    slots: float
+    width: int
 
     def cycles(self, n: int) -> Iterator[tuple[TileResource, int]]:
         """Resource and cycles of each part for ``n`` examples."""
@@ -45,31 +50,37 @@ class LineWork:
                 yield part, self.chip.cycles(n * seconds)
 
 
-def line_work(chip: Chip, shape: tuple[int, int], costs: TransferCosts, vectors: int) -> LineWork:
+def line_work(
+    chip: Chip, tile: TileConfig, shape: tuple[int, int], costs: TransferCosts, vectors: int
+) -> LineWork:
     """What the transfers from an array take: a line is read, changed in digital, and written.
 
     Args:
         chip: The chip.
-        shape: Word lines and bit lines of the tile.
+        tile: The tile.
+        shape: Word lines and bit lines of the tile that are used.
         costs: Of its transfers.
         vectors: Vectors of an example that the tile is updated with.
     """
     phases, width = chip.phases, shape[not costs.of_outputs]
+    along = (tile.rows if costs.of_outputs else tile.cols) * charges(tile, chip)
     lines = vectors * costs.lines
     parts: list[tuple[TileResource, float]] = []
     events: Counter[str] = Counter()
     if costs.are_read:
         rounds = min(width, phases.lines_per_adc)
-        parts.append((TileResource.ARRAY, lines * (phases.dac_s + phases.integration_s)))
-        parts.append((TileResource.ADC, lines * rounds * phases.conversion_s))
+        parts.append((TileResource.ARRAY, lines * drive_s(tile, chip)))
+        parts.append((TileResource.ADC, lines * rounds * conversion_s(tile, chip)))
         events["dac"] += math.ceil(lines)
+        events["line_read"] += math.ceil(lines * along)
+        events["cell_read"] += math.ceil(lines * width)
         for name in ("sample_hold", "adc", "shift_add"):
             events[name] += math.ceil(lines * width)
     operations = math.ceil(lines * width * costs.operations)
     if operations:
         parts.append((TileResource.DIGITAL, 0.0))
         events["digital"] += operations
-        events["buffer"] += math.ceil(lines * width * costs.words * WORD_BITS)
+        events["memory"] += math.ceil(lines * width * costs.words * WORD_BITS)
     if costs.slots:
         parts.append((TileResource.ARRAY, lines * costs.slots * phases.pulse_s))
     return LineWork(
@@ -77,5 +88,6 @@ def line_work(chip: Chip, shape: tuple[int, int], costs: TransferCosts, vectors:
         parts=tuple(parts),
         operations=operations,
         events=events,
-        pulses=math.ceil(lines * costs.slots * (1 + width)),
+        slots=lines * costs.slots,
+        width=width,
     )

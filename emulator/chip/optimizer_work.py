@@ -37,17 +37,18 @@ def optimizer_work(rule: Rule, shape: tuple[int, int]) -> OptimizerWork:
     return OptimizerWork(learned * rule.operations, learned * 2 * numbers * WORD_BITS)
 
 
-def optimizer_bits(program: Program) -> int:
-    """Bits that optimisers keep beside digital parameters, at the place that has most of them.
+def parameter_bits(program: Program) -> list[int]:
+    """Bits that each tile's memory has of digital parameters, and of what optimisers keep of them.
 
     Hardware-aware training keeps its numbers elsewhere: its chip is programmed when it is over.
     """
     bits = [0] * len(program.crossbars)
     for block, unit in zip(program.blocks, program.units, strict=True):
-        rule = program.rule(block.tile)
-        if rule is not None and block.home is not None:
-            bits[unit] += _learned(rule, block.shape) * rule.words * WORD_BITS
-    return max(bits, default=0)
+        if block.home is not None:
+            rule = program.rule(block.tile)
+            kept = 0 if rule is None else _learned(rule, block.shape) * rule.words
+            bits[unit] += (math.prod(block.shape) + kept) * WORD_BITS
+    return bits
 
 
 def last_updates(operations: Sequence[Operation]) -> dict[int, Operation]:

@@ -1,23 +1,34 @@
 """From a program to what the chip's resources do: tasks, messages, and counts of events.
 
-Every tile has three resources, each doing one thing at a time: its array (driven for a read, pulsed
-in an update, written in a transfer), its ADCs, and its digital unit. Their order is the program's.
+Every tile has four resources, each doing one thing at a time: its array (driven for a read, pulsed
+in an update, written in a transfer), its ADCs, its digital unit, and its port, at which examples
+come to the chip. Their order is the program's.
 """
 
 import math
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from crossmesh.emulator.chip.conversions import conversion_s, drive_s
 from crossmesh.emulator.chip.digital_work import COMPUTED, CYCLES, title_of
+from crossmesh.emulator.chip.events import TileEvents
 from crossmesh.emulator.chip.line_work import TileResource, line_work
 from crossmesh.emulator.chip.optimizer_work import last_updates, optimizer_work
-from crossmesh.emulator.chip.tasks import STEP, TRANSFER, Step
+from crossmesh.emulator.chip.ports import behind_reads, port_cycles, port_tiles
+from crossmesh.emulator.chip.pulsing import Pulsing
+from crossmesh.emulator.chip.sending import Performed, Sending
+from crossmesh.emulator.chip.stored import StoredValues, stored_values
+from crossmesh.emulator.chip.summing import NetworkSums
+from crossmesh.emulator.chip.tasks import ROUTER_ADD, STEP, TARGET, TRANSFER, Step
+from crossmesh.emulator.chip.use import TileUse, repeats_per_vector
 from crossmesh.emulator.config.chip import Chip
-from crossmesh.interconnect.noc.pipeline_timing import Flow, Send, Task
+from crossmesh.interconnect.noc import Topology
+from crossmesh.interconnect.noc.flow import Flow, Task
 from crossmesh.interconnect.schedule import Schedule
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.tile import TileConfig, site_of
-from crossmesh.tiles.runtime.plan import edges, in_order
+from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
 
 
@@ -26,11 +37,12 @@ class Pipeline:
     """A program on a chip.
 
     Attributes:
-        flow: Tasks and messages; resource ``3 * tile + part``.
+        flow: Tasks and messages; resource ``4 * tile + part``.
         steps: Description of each task.
         kinds: Contents of each message: activation, partial sum, gradient or error.
-        events: Number of events per example: a count by component for every tile.
-        pulses: Pulses on the lines of each tile per example that are among them.
+        events: Number of events per example: a count by component for every tile, pulses left out.
+        pulsing: Pulses of each tile.
+        stored: What tiles keep between the phases of an example.
         digital: Operations of digital units per example, by what they compute.
         place: Node of the interconnect that each tile lies at.
     """
@@ -39,20 +51,10 @@ class Pipeline:
     steps: tuple[Step, ...]
     kinds: tuple[str, ...]
     events: tuple[Counter[str], ...]
-    pulses: tuple[int, ...]
+    pulsing: tuple[Pulsing, ...]
+    stored: StoredValues
     digital: Counter[str]
     place: tuple[int, ...]
-
-
-def flits_of(chip: Chip, bits: int) -> tuple[int, ...]:
-    """Lengths of the packets of a message; each has a head of one flit.
-
-    >>> flits_of(Chip(flit_bits=128, packet_flits=8), 10 * 128)
-    (8, 4)
-    """
-    payload = max(1, -(-bits // chip.flit_bits))
-    whole, rest = divmod(payload, chip.packet_flits - 1)
-    return (chip.packet_flits,) * whole + ((rest + 1,) if rest else ())
 
 
 def _vectors(operation: Operation) -> int:
@@ -69,27 +71,36 @@ class Builder:
         schedule: Order of the slots.
         micro_batch: Examples that move together.
         place: Node of the interconnect that each tile lies at.
+        topology: The interconnect.
+        uses: How a run has used each tile; None: no read is repeated.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  because all of them make a pipeline
         self,
         program: Program,
         chip: Chip,
         schedule: Schedule,
         micro_batch: int,
         place: tuple[int, ...],
+        topology: Topology,
+        *,
+        uses: Sequence[TileUse] | None = None,
     ) -> None:
         self._program, self._chip, self._unit = program, chip, program.units
-        self._n, self._place = micro_batch, place
+        self._n, self._place, self._schedule = micro_batch, place, schedule
         self._per_update = schedule.micro_batches_per_update
         self._operations = in_order(program, schedule)
+        self._repeats = repeats_per_vector(program, uses)
         self._last_updates = last_updates(self._operations)
         self._tasks: list[Task] = []
         self._steps: list[Step] = []
-        self._events: tuple[Counter[str], ...] = tuple(Counter() for _ in program.crossbars)
+        self._events = tuple(TileEvents(chip) for _ in program.crossbars)
+        self._sums = NetworkSums(program, chip, topology, micro_batch, place, self._events)
+        self._adders: list[int] = []  # stage of each sum that a router makes
         self._digital_work: Counter[str] = Counter()
-        self._pulses = [0] * len(program.crossbars)
-        self._maker: dict[Value, int] = {}  # the task at whose end a value is there
+        self._ports = port_tiles(chip, place)
+        self._targets: list[int] = []  # tasks of ports
+        self._makers: dict[Value, tuple[int, ...]] = {}  # tasks at whose ends a value is there
         self._height = {op.gives: op.positions for op in self._operations if op.gives}
         self._first: list[int] = []  # the first task of each operation
 
@@ -97,19 +108,35 @@ class Builder:
         """All of it."""
         for operation in self._operations:
             self._first.append(self._add(operation))
-        sends, kinds = self._sends()
+        behind = behind_reads(self._operations, self._first, self._chip.phases.input_buffers)
+        for port in (k for k, step in enumerate(self._steps) if step.kind == Kind.INPUT):
+            self._tasks[port] = replace(self._tasks[port], behind=behind)
+        done = Performed(
+            operations=[replace(op, takes=self._sums.rest(op)) for op in self._operations],
+            first=self._first,
+            steps=self._steps,
+            makers=self._makers,
+            targets=self._targets,
+        )
+        sending = Sending(self._chip, self._n, self._place, self._events)
+        found = sending.of(done, self._unit, self._program.outputs)
+        sends, kinds = zip(*found, *self._sums.sends, strict=True) if found else ((), ())
+        stored = stored_values(self._program, self._operations, self._chip, self._schedule, self._n)
+        for events, bits in zip(self._events, stored.moved, strict=True):
+            events.counts["memory"] += bits
         stage_of = {self._unit[op.tile]: op.stage for op in self._operations}
         stages = [
             stage_of.get(t, 0) for t in range(len(self._program.crossbars)) for _ in TileResource
         ]
-        flow = Flow(stages=stages, tasks=self._tasks, sends=sends)
+        flow = Flow(stages=[*stages, *self._adders], tasks=self._tasks, sends=sends)
         return Pipeline(
             flow=flow,
             steps=tuple(self._steps),
             kinds=kinds,
-            events=self._events,
-            pulses=tuple(self._pulses),
-            digital=self._digital_work,
+            events=tuple(each.counts for each in self._events),
+            pulsing=tuple(each.pulsing for each in self._events),
+            stored=stored,
+            digital=+self._digital_work,  # what there is none of is left out
             place=self._place,
         )
 
@@ -121,23 +148,54 @@ class Builder:
         first = len(self._tasks)
         is_cycle = operation.kind in CYCLES
         if is_cycle and self._is_digital(operation, block):
-            self._digital(operation, math.prod(block.shape) * _vectors(operation))
+            products = math.prod(block.shape) * _vectors(operation)
+            self._digital(operation, products, weights=products)
         elif operation.kind is Kind.PULSE:
             self._pulse(operation, block)
+        elif operation.kind is Kind.INPUT:
+            return self._input(operation)
         elif is_cycle:
-            inputs, outputs = block.shape
-            if operation.kind is Kind.READ_BACK:
-                inputs, outputs = outputs, inputs
-            self._read(operation, inputs, outputs)
+            self._read(operation, block)
         else:
-            taken = sum(self._values(take) for take in operation.takes)
+            awaited = self._sums.add(operation, self._values, self._makers, self._router_adds)
+            first = len(self._tasks)
+            taken = sum(self._values(take) for take in operation.takes) - awaited.saved
             if operation.kind is Kind.SUM and self._program.has_digital_bias(operation):
                 taken += operation.width * operation.positions
             self._digital(operation, round(self._work(operation) * taken) or operation.width)
+            needs = (*self._tasks[first].needs, *awaited.tasks)
+            self._tasks[first] = replace(self._tasks[first], needs=needs)
+            self._sums.arrive(awaited, operation, first)
         if operation is self._last_updates.get(operation.tile):
             self._optimize(operation, block)
         if operation.gives is not None:
-            self._maker[operation.gives] = len(self._tasks) - 1
+            self._makers[operation.gives] = (len(self._tasks) - 1,)
+        return first
+
+    def _router_adds(
+        self, operation: Operation, tile: int, needs: list[tuple[int, ...]]
+    ) -> list[int]:
+        """Tasks of a router's adders, which take a flit of each input in a clock cycle."""
+        resource = len(TileResource) * len(self._program.crossbars) + len(self._adders)
+        self._adders.append(operation.stage)
+        for each in needs:
+            self._tasks.append(Task(resource, operation.phase, 1, each))
+            self._steps.append(Step(ROUTER_ADD, tile, None, operation.node))
+        return list(range(len(self._tasks) - len(needs), len(self._tasks)))
+
+    def _input(self, operation: Operation) -> int:
+        """Every port brings its part of the examples and of their targets."""
+        first, ports = len(self._tasks), self._ports
+        units = (self._unit[operation.tile],) if ports is None else ports
+        numbers = operation.width * operation.positions
+        cycles = port_cycles(self._chip, numbers * self._n, len(units))
+        brings = [self._task(operation, TileResource.PORT, cycles, unit=unit) for unit in units]
+        assert operation.gives is not None
+        self._makers[operation.gives] = tuple(brings)
+        for unit in ports or ():
+            cycles = port_cycles(self._chip, self._program.outputs * self._n, len(units))
+            target = self._task(operation, TileResource.PORT, cycles, unit=unit, kind=TARGET)
+            self._targets.append(target)
         return first
 
     def _is_digital(self, operation: Operation, block: Block) -> bool:
@@ -156,17 +214,17 @@ class Builder:
         is_computed = operation.kind in COMPUTED
         return function.work if function is not None and is_computed else 1.0
 
-    def _digital(self, operation: Operation, count: int) -> None:
+    def _digital(self, operation: Operation, count: int, *, weights: int = 0) -> None:
         """A task of the digital unit, of so many operations per example."""
         lanes = self._chip.phases.digital_lanes
         self._task(operation, TileResource.DIGITAL, -(-count * self._n // lanes))
-        self._events[self._unit[operation.tile]]["digital"] += count
+        self._events_of(operation).compute(count, weights=weights)
         title = title_of(operation, self._program)
         self._digital_work[title] += count
 
     def _optimize(self, operation: Operation, block: Block) -> None:
         """The step of an optimiser, if there is one; its mean is spread over micro-batches."""
-        rule, unit = self._program.rule(operation.tile), self._unit[operation.tile]
+        rule = self._program.rule(operation.tile)
         if rule is not None:
             work = optimizer_work(rule, block.shape)
             lanes = self._per_update * self._chip.phases.digital_lanes
@@ -174,39 +232,42 @@ class Builder:
             self._task(operation, TileResource.DIGITAL, cycles, after=before, kind=STEP)
             mean = work.per(self._per_update * self._n)
             self._digital_work["optimizer"] += mean.operations
-            self._events[unit].update(digital=mean.operations, buffer=mean.bits)
+            self._events_of(operation).counts.update(digital=mean.operations, memory=mean.bits)
 
     def _task(
         self, operation: Operation, part: TileResource, cycles: int, *, after: int | None = None,
-        kind: str | None = None,
+        kind: str | None = None, unit: int | None = None,
     ) -> int:  # fmt: skip
         number = len(self._tasks)
+        unit = self._unit[operation.tile] if unit is None else unit
         needs = [] if after is None else [after]
         if after is None:
-            makers = (self._maker[take.value] for take in operation.takes)
-            near = {m for m in makers if self._steps[m].tile == self._unit[operation.tile]}
-            needs = sorted(near)
-        unit = self._unit[operation.tile]
+            makers = [m for take in operation.takes for m in self._makers[take.value]]
+            makers += self._targets if operation.kind is Kind.LOSS else []
+            needs = sorted({m for m in makers if self._steps[m].tile == unit})
         resource = len(TileResource) * unit + list(TileResource).index(part)
-        self._tasks.append(Task(resource, operation.phase, cycles, tuple(needs)))
+        self._tasks.append(
+            Task(resource, operation.phase, cycles, tuple(needs), stage=operation.stage)
+        )
         self._steps.append(Step(kind or operation.kind, unit, part, operation.node))
         return number
 
-    def _read(self, operation: Operation, inputs: int, outputs: int) -> None:
-        phases, chip = self._chip.phases, self._chip
-        costs = self._tile(operation).cell.costs
-        vectors = _vectors(operation) * costs.reads
-        drive = chip.cycles(phases.dac_s) + chip.cycles(phases.integration_s)
-        rounds = min(outputs, self._lines_per_adc)  # one after the other
-        driven = self._task(operation, TileResource.ARRAY, self._n * vectors * drive)
-        convert = self._n * vectors * rounds * chip.cycles(phases.conversion_s)
+    def _read(self, operation: Operation, block: Block) -> None:
+        phases, chip, tile = self._chip.phases, self._chip, self._tile(operation)
+        back = operation.kind is Kind.READ_BACK
+        again = 0.0 if back else self._repeats[self._unit[operation.tile]]
+        driven_with = math.ceil(self._n * _vectors(operation) * (1 + again))
+        vectors = driven_with * tile.cell.costs.reads
+        drive = chip.cycles(drive_s(tile, chip))
+        driven = self._task(operation, TileResource.ARRAY, vectors * drive)
+        rounds = min(block.shape[not back], phases.lines_per_adc)  # one after the other
+        convert = vectors * rounds * chip.cycles(conversion_s(tile, chip))
         self._task(operation, TileResource.ADC, convert, after=driven, kind=f"{operation.kind} adc")
-        events = self._events[self._unit[operation.tile]]
-        events["dac"] += inputs * vectors
-        for name, n in costs.read.items():
-            events[name] += n * inputs * outputs * vectors
-        for name in ("sample_hold", "adc", "shift_add"):
-            events[name] += outputs * vectors
+        mean = _vectors(operation) * (1 + again)
+        self._events_of(operation).read(tile, block.shape, mean, back=back)
+
+    def _events_of(self, operation: Operation) -> TileEvents:
+        return self._events[self._unit[operation.tile]]
 
     def _tile(self, operation: Operation) -> TileConfig:
         """The tile that performs an operation of an array."""
@@ -214,85 +275,26 @@ class Builder:
         assert isinstance(tile, TileConfig)
         return tile
 
-    @property
-    def _lines_per_adc(self) -> int:
-        return self._chip.phases.lines_per_adc
-
     def _pulse(self, operation: Operation, block: Block) -> None:
-        tile, unit = self._tile(operation), self._unit[operation.tile]
+        tile, events = self._tile(operation), self._events_of(operation)
         length, vectors, costs = tile.update.length, _vectors(operation), tile.cell.costs
-        chip = self._chip
-        pulsed = None
+        chip, pulsed = self._chip, None
         if costs.slots:
             cycles = self._n * vectors * length * costs.slots * chip.cycles(chip.phases.pulse_s)
             pulsed = self._task(operation, TileResource.ARRAY, cycles)
-            pulses = vectors * length * sum(block.shape)
-            self._pulses[unit] += pulses
-            for name, n in costs.pulse.items():
-                self._events[unit][name] += n * pulses
+            events.pulse(tile, block.shape, vectors * length)
         transfer = tile.cell.transfers
         if transfer:  # in turns, so that its mean is spread over the vectors
-            share = self._n * vectors / transfer.every
-            seconds = block.shape[0] * chip.phases.transfer_row_s * share
+            share = vectors / transfer.every
+            seconds = block.shape[0] * chip.phases.transfer_row_s * share * self._n
             pulsed = self._task(
                 operation, TileResource.ARRAY, chip.cycles(seconds), after=pulsed, kind=TRANSFER
             )
+            events.write(tile, share * math.prod(block.shape))
         site = site_of(tile, block, vectors=self._program.vectors[operation.tile])
         for costs_of_link in tile.cell.transfer_costs(site):
-            work = line_work(chip, block.shape, costs_of_link, vectors)
+            work = line_work(chip, tile, block.shape, costs_of_link, vectors)
+            self._digital_work["transfers"] += work.operations
             for part, cycles in work.cycles(self._n):
                 pulsed = self._task(operation, part, cycles, after=pulsed, kind=TRANSFER)
-            self._events[unit].update(work.events)
-            self._pulses[unit] += work.pulses
-            for name, n in costs.pulse.items():
-                self._events[unit][name] += n * work.pulses
-
-    # Messages
-
-    def _sends(self) -> tuple[tuple[Send, ...], tuple[str, ...]]:
-        """One message for all tiles that take the same columns of the same values."""
-        groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
-        of_kind: dict[tuple[object, ...], str] = {}
-        for edge in edges(self._operations, self._unit):
-            key: tuple[object, ...] = (edge.source, edge.place, edge.parts)
-            if not self._chip.multicast:
-                key = (*key, edge.target)
-            groups[key].append(edge.target)
-            of_kind[key] = edge.kind
-        takers = self._takers()
-        sends = []
-        for key, targets in groups.items():
-            parts = key[2]
-            assert isinstance(parts, tuple)
-            values = sum(self._values(take) for take in parts)
-            bits = values * self._n * self._bits(of_kind[key])
-            sender = self._steps[self._maker[parts[0].value]].tile
-            for tile in (sender, *targets):  # written on one side and read on the other
-                self._events[tile]["buffer"] += bits // self._n
-            sends.append(
-                Send(
-                    task=max(self._maker[take.value] for take in parts),
-                    source=self._place[sender],
-                    flits=flits_of(self._chip, bits),
-                    takers={
-                        self._place[target]: tuple(
-                            sorted({t for take in parts for t in takers[target, take.value]})
-                        )
-                        for target in targets
-                    },
-                )
-            )
-        return tuple(sends), tuple(of_kind.values())
-
-    def _takers(self) -> dict[tuple[int, Value], list[int]]:
-        """The tasks of a tile that take a value."""
-        takers: dict[tuple[int, Value], list[int]] = defaultdict(list)
-        for operation, first in zip(self._operations, self._first, strict=True):
-            for take in operation.takes:
-                takers[self._unit[operation.tile], take.value].append(first)
-        return takers
-
-    def _bits(self, kind: str) -> int:
-        chip = self._chip
-        known = {"activation": chip.activation_bits, "error": chip.error_bits}
-        return known.get(kind, chip.partial_sum_bits)
+            events.move(tile, work, of_outputs=costs_of_link.of_outputs)

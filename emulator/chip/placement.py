@@ -1,32 +1,126 @@
-"""Placement of tiles on the floor plan."""
+"""Placement of tiles on the floor plan, and of digital memories beside tiles."""
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmesh.emulator.chip.messages import bits_of, flits_of, messages
 from crossmesh.emulator.config.chip import Chip
-from crossmesh.tiles.runtime.plan import edges
-from crossmesh.tiles.runtime.program import Operation
+from crossmesh.interconnect.noc import Topology
+from crossmesh.interconnect.noc.annealing import MOST_ROADS, Sent, anneal
+from crossmesh.interconnect.noc.models import Watch, unwatched
+from crossmesh.interconnect.schedule import Schedule
+from crossmesh.tiles.runtime.plan import edges, in_order
+from crossmesh.tiles.runtime.program import Operation, Program
 
 _PASSES = 8  # over all tiles; most plans settle within a few
 _MOST = 1 << 22  # places * tiles beyond which one pass has to do
 
 
+class Placed(NamedTuple):
+    """A program on the places of a chip.
+
+    Attributes:
+        program: The program, whose digital memories lie beside the tiles that are near.
+        place: Node of the interconnect that each tile lies at.
+    """
+
+    program: Program
+    place: tuple[int, ...]
+
+
+def place_program(  # noqa: PLR0913  because what is timed is placed
+    program: Program,
+    chip: Chip,
+    schedule: Schedule,
+    micro_batch: int,
+    *,
+    topology: Topology | None = None,
+    sites: tuple[int, ...] | None = None,
+    seed: int = 0,
+    watch: Watch = unwatched,
+) -> Placed:
+    """Places by ``chip.placement``.
+
+    ``annealed`` also chooses the tile that each digital memory lies beside. Interconnects that are
+    too large for it are placed by ``traffic``.
+
+    Args:
+        program: The program.
+        chip: The chip.
+        schedule: Order of the slots.
+        micro_batch: Examples that move together.
+        topology: The interconnect; by default that of the program alone.
+        sites: Nodes that the program may take, in the order in which they fill; by default all.
+        seed: Seed of the annealing.
+        watch: Called with the moves of the annealing that are done, and all.
+
+    Raises:
+        ValueError: If the chip cannot hold the program.
+    """
+    n_tiles = len(program.crossbars)
+    topology = topology or chip.interconnect(n_tiles)
+    operations = in_order(program, schedule)
+    is_small = topology.n_routers * topology.n_nodes <= MOST_ROADS
+    if chip.placement != "annealed" or not is_small:
+        if sites is not None:
+            return Placed(program, sites[:n_tiles])
+        return Placed(program, place_tiles(chip, operations, program.units))
+    order = filled(chip, n_tiles) if sites is None else np.array(sites)
+    guests = [block for block in program.blocks if block.home is not None]
+    blocks = [*program.crossbars, *guests]
+    rank = {block.tile: i for i, block in enumerate(blocks)}
+    start = np.array([order[program.units[block.tile]] for block in blocks])
+    sent = _sent(operations, rank, chip, micro_batch)
+    nodes = anneal(topology, sent, start, n_tiles, np.sort(order), seed, watch).tolist()
+    tile_at = {node: block.tile for node, block in zip(nodes, program.crossbars, strict=False)}
+    homes = {block.tile: tile_at[nodes[rank[block.tile]]] for block in guests}
+    near = tuple(replace(block, home=homes.get(block.tile, block.home)) for block in program.blocks)
+    return Placed(replace(program, blocks=near), tuple(nodes[:n_tiles]))
+
+
+def _sent(
+    operations: list[Operation], rank: dict[int, int], chip: Chip, micro_batch: int
+) -> list[Sent]:
+    """Messages between blocks, as if each had a place to itself."""
+    height = {op.gives: op.positions for op in operations if op.gives}
+    units = tuple(rank[number] for number in range(len(rank)))
+    sent = []
+    for message in messages(operations, units, multicast=chip.multicast):
+        values = 0
+        for take in message.parts:
+            first, last = take.positions or (0, height[take.value])
+            values += (take.stop - take.start) * (last - first)
+        bits = values * micro_batch * bits_of(chip, message.kind)
+        sent.append(Sent(message.source, message.targets, sum(flits_of(chip, bits))))
+    return sent
+
+
+def filled(chip: Chip, n_tiles: int) -> NDArray[np.int64]:
+    """Every node, in the order in which tiles fill them: on a grid, back and forth in rows."""
+    width, height = chip.grid(n_tiles)
+    nodes = np.arange(width * height).reshape(height, width)
+    if chip.topology_kind.is_grid:
+        nodes[1::2] = nodes[1::2, ::-1]
+    return nodes.ravel()
+
+
 def place_tiles(chip: Chip, operations: list[Operation], units: tuple[int, ...]) -> tuple[int, ...]:
-    """Node of the interconnect that each tile lies at.
+    """Node of the interconnect that each tile lies at, by its number or by swaps.
 
     ``units`` says which tile of the chip each number in an operation is, or is placed beside.
     ``traffic`` begins with the snake and swaps two places as long as that makes values times links
     fewer; the plan does not depend on anything but the program and the chip.
     """
     n_tiles = 1 + max(units)
-    width, height = chip.grid(n_tiles)
     if chip.placement == "row_major" or not chip.topology_kind.is_grid:
         return tuple(range(n_tiles))
-    nodes = np.arange(width * height).reshape(height, width)
-    nodes[1::2] = nodes[1::2, ::-1]
-    snake = nodes.ravel()
+    snake = filled(chip, n_tiles)
     if chip.placement == "snake":
         return tuple(snake[:n_tiles].tolist())
+    width, _ = chip.grid(n_tiles)
     return tuple(_improved(snake, _traffic(operations, units), width, n_tiles)[:n_tiles].tolist())
 
 

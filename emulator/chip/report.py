@@ -1,24 +1,28 @@
 """The chip report: time, energy and area of a run."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea
+from crossmesh.emulator.chip.breakdown import lever
 from crossmesh.emulator.chip.components import check_cells, load_table
 from crossmesh.emulator.chip.energy import ChipEnergy
-from crossmesh.emulator.chip.optimizer_work import optimizer_bits
+from crossmesh.emulator.chip.holding import check_memory, held_bits
 from crossmesh.emulator.chip.pipeline import Builder
-from crossmesh.emulator.chip.placement import place_tiles
+from crossmesh.emulator.chip.placement import Placed, place_program
+from crossmesh.emulator.chip.prices import Prices
 from crossmesh.emulator.chip.timing import ChipTime
+from crossmesh.emulator.chip.use import TileUse
 from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.interconnect.noc.flits.state import fabric_of
 from crossmesh.interconnect.noc.models import Watch, unwatched
 from crossmesh.interconnect.noc.pipeline_timing import steady
+from crossmesh.interconnect.noc.topology import Topology
 from crossmesh.interconnect.schedule import ForwardOnly, Schedule
-from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import Program
 
 
@@ -39,6 +43,27 @@ class ChipReport:
     def __repr__(self) -> str:
         """The figures of ``summary``, on one screen."""
         return summary_of("ChipReport", self.summary.items())
+
+    @property
+    def lever(self) -> str:
+        """What takes most of the energy, in words."""
+        return lever(self.energy, self.area)
+
+    @cached_property
+    def beyond(self) -> dict[str, str]:
+        """Where prices are used beyond the range of their source, by component."""
+        found = {}
+        for name, prices in self.energy.sources.items():
+            if remarks := [price.beyond for price in prices if price.beyond]:
+                others = f" (and {len(remarks) - 1} more)" if len(remarks) > 1 else ""
+                found[name] = remarks[0] + others
+        return found
+
+    @property
+    def repeats(self) -> float | None:
+        """Reads per example that bound management has repeated; None: no run has counted them."""
+        uses = self.energy.uses
+        return sum(use.repeats for use in uses) if uses else None
 
     @property
     def summary(self) -> dict[str, object]:
@@ -63,24 +88,38 @@ class ChipReport:
             "energy_j_per_example_high": energy.high,
             "area_mm2": area,
             "ops_per_example": ops,
+            "repeats_per_example": self.repeats,
             "digital_ops_per_example": dict(time.pipeline.digital.most_common()),
             "ops_per_s_per_w": ops / energy.value,
             "ops_per_s_per_mm2": ops * rate / area,
+            "largest_lever": self.lever,
+            "energy_by_component_j": {
+                name: asdict(band) for name, band in self.energy.by_component_j.items()
+            },
+            "area_by_component_mm2": self.area.by_component_mm2,
+            "leakage_w": self.area.leakage_w,
+            "memory_bits": self.area.held.by_purpose,
+            "node_nm": time.chip.node_nm,
+            "beyond_sources": self.beyond,
             "mean_tile_busy": float(time.tile_busy.mean()),
             "max_link_load": float(time.link_load.max(initial=0.0)),
-            "time_model": time.chip.model,
+            "time_model": time.steady.choice.model,
+            "time_model_reason": time.steady.choice.reason,
             "recurs_exactly": time.steady.recurs,
         }
 
 
-def report_chip(
+def report_chip(  # noqa: PLR0913  because callers are told of placement and timing
     program: Program,
     chip: Chip,
     schedule: Schedule,
     micro_batch: int,
     *,
-    pulses: tuple[float, ...] | None = None,
+    uses: tuple[TileUse, ...] | None = None,
+    placed: Placed | None = None,
+    seed: int = 0,
     watch: Watch = unwatched,
+    placing: Watch = unwatched,
 ) -> ChipReport:
     """Time a program on a chip until its pattern recurs, and count its events.
 
@@ -89,8 +128,11 @@ def report_chip(
         chip: Interconnect, timing and component table.
         schedule: Order of the phases; ``ForwardOnly`` for inference.
         micro_batch: Examples of a micro-batch.
-        pulses: Pulses per example on each tile, measured in a run; by default an estimate.
+        uses: How a run has used each tile; by default an estimate.
+        placed: The program on the places of the chip; by default as ``chip.placement`` says.
+        seed: Seed of the placement.
         watch: Called now and then while the interconnect is timed.
+        placing: Called now and then while tiles are placed.
 
     Returns:
         Time, energy and area.
@@ -102,8 +144,12 @@ def report_chip(
     check_cells(table, program.tiles)
     try:
         topology = chip.interconnect(len(program.crossbars))
-        place = place_tiles(chip, in_order(program, schedule), program.units)
-        pipeline = Builder(program, chip, schedule, micro_batch, place).pipeline()
+        program, place = placed or place_program(
+            program, chip, schedule, micro_batch, seed=seed, watch=placing
+        )
+        pipeline = Builder(
+            program, chip, schedule, micro_batch, place, topology, uses=uses
+        ).pipeline()
         settled = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model, watch)
     except ValueError as error:
         raise ConfigError(str(error)) from None
@@ -126,14 +172,11 @@ def report_chip(
             f"chip.interval_s must be at least {time.interval_s:.6g}, the smallest that can be "
             f"sustained (bound by {time.bound_by}), got {chip.interval_s:.6g}"
         )
-    area = ChipArea(
-        chip=chip,
-        topology=topology,
-        tile=time.tile,
-        table=table,
-        optimizer_bits=optimizer_bits(program),
-    )
-    energy = ChipEnergy(time=time, area=area, table=table, pulses=pulses)
+    prices = Prices(chip, table, topology)
+    held = held_bits(program, chip, pipeline.stored)
+    check_memory(chip, held)
+    area = ChipArea(chip=chip, topology=topology, tile=time.tile, prices=prices, held=held)
+    energy = ChipEnergy(time=time, area=area, prices=prices, uses=uses)
     return ChipReport(time=time, energy=energy, area=area)
 
 
@@ -149,10 +192,20 @@ def check_chip(job: Job) -> None:
         topology = chip.interconnect(len(job.program.crossbars))
         if chip.model == "flit":
             fabric_of(topology, chip.router.router)
+        if chip.memory_bits or chip.io_ports or chip.in_network_sums:
+            _check_built(job, topology)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if chip.interval_s is not None:
         chip_of(job)
+
+
+def _check_built(job: Job, topology: Topology) -> None:
+    """Refuse what can be seen of a pipeline without placing or timing it."""
+    program, chip, span = job.program, job.config.chip, job.epoch(0)
+    place = tuple(range(len(program.crossbars)))
+    built = Builder(program, chip, span.schedule, span.micro_batch, place, topology).pipeline()
+    check_memory(chip, held_bits(program, chip, built.stored))
 
 
 def chip_report(config: RunConfig, *, inference: bool = False) -> ChipReport:
@@ -171,21 +224,34 @@ def chip_report(config: RunConfig, *, inference: bool = False) -> ChipReport:
 
 def chip_of(
     job: Job,
-    pulses: tuple[float, ...] | None = None,
+    uses: tuple[TileUse, ...] | None = None,
     *,
     inference: bool = False,
     watch: Watch = unwatched,
+    placing: Watch = unwatched,
 ) -> ChipReport:
     """Report of the chip of a job in training, or in inference.
 
     Args:
         job: The job.
-        pulses: Pulses on the lines of each tile per example, if they were counted.
+        uses: How a run has used each tile, if there was one.
         inference: Whether examples pass forward only, one after the other.
         watch: Called now and then while the interconnect is timed.
+        placing: Called now and then while tiles are placed.
     """
     program, chip = job.program, job.config.chip
-    if inference:
-        return report_chip(program, chip, ForwardOnly(), 1, watch=watch)
-    span = job.epoch(0)
-    return report_chip(program, chip, span.schedule, span.micro_batch, pulses=pulses, watch=watch)
+    schedule: Schedule = ForwardOnly()
+    micro_batch = 1
+    if not inference:
+        span = job.epoch(0)
+        schedule, micro_batch = span.schedule, span.micro_batch
+    return report_chip(
+        program,
+        chip,
+        schedule,
+        micro_batch,
+        uses=None if inference else uses,
+        seed=job.config.seed,
+        watch=watch,
+        placing=placing,
+    )

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from crossmesh.emulator.chip.line_work import TileResource
-from crossmesh.interconnect.noc.pipeline_timing import Task
+from crossmesh.interconnect.noc.flow import Task
 
 TRANSFER = "transfer"  # kind of the tasks between the arrays of a tile
+TARGET = "target"  # kind of the tasks and messages that bring targets to the loss
+ROUTER_ADD = "router add"  # kind of the tasks of adders in routers
 STEP = "step"  # kind of the tasks that change digital parameters by an optimiser
 
 
@@ -16,13 +18,13 @@ class Step:
     Attributes:
         kind: Kind of operation.
         tile: By which tile,
-        part: and which resource of it.
+        part: and which resource of it; None: the adders of its router.
         node: For which layer.
     """
 
     kind: str
     tile: int
-    part: TileResource
+    part: TileResource | None
     node: str
 
 

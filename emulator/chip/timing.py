@@ -72,16 +72,26 @@ class ChipTime:
 
     @cached_property
     def latency_s(self) -> float:
-        """Seconds from a micro-batch's first task to the end of its last."""
+        """Seconds from a micro-batch's first task to the end of its last.
+
+        Ports bring it earlier, as soon as a buffer is free, where it waits for that first task.
+        """
         timing = self.steady.timing
         m = self.steady.settled
-        cycles = timing.ended[m].max() - timing.started[m].min()
+        worked = [step.part is not TileResource.PORT for step in self.pipeline.steps]
+        cycles = timing.ended[m].max() - timing.started[m, worked].min()
         return float(cycles) / self.chip.clock_hz
+
+    @cached_property
+    def busy_cycles(self) -> NDArray[np.int64]:
+        """``(tiles, parts)`` cycles per micro-batch that each resource works."""
+        n_tiles, parts = len(self.program.crossbars), len(TileResource)
+        return self.pipeline.flow.busy_cycles[: n_tiles * parts].reshape(n_tiles, parts)
 
     @cached_property
     def resource_busy(self) -> NDArray[np.float64]:
         """``(tiles, parts)`` share of the interval that each resource works."""
-        busy = self.pipeline.flow.busy_cycles.reshape(-1, len(TileResource))
+        busy = self.busy_cycles
         return np.asarray(busy / float(self.steady.interval_cycles))
 
     @cached_property
@@ -97,8 +107,7 @@ class ChipTime:
     @cached_property
     def bounds(self) -> dict[str, float]:
         """Cycles per micro-batch below which each resource could not go; the largest first."""
-        busy = self.pipeline.flow.busy_cycles.reshape(-1, len(TileResource))
-        tiles = self.program.crossbars
+        busy, tiles = self.busy_cycles, self.program.crossbars
         found = {
             f"{part} of tile {tiles[int(np.argmax(busy[:, i]))].tile}": float(busy[:, i].max())
             for i, part in enumerate(TileResource)

@@ -7,6 +7,8 @@ A track for every resource that does one thing at a time, an arrow for every mes
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from crossmesh.emulator.chip.line_work import TileResource
 from crossmesh.emulator.chip.tasks import purpose
 from crossmesh.emulator.chip.timing import ChipTime
@@ -56,6 +58,7 @@ class _Window:
         span = periods * steady.cycles if self.is_whole else shown * steady.interval_cycles
         self.stop = self.start + int(span)
         inside = (timing.started >= self.start) & (timing.started < self.stop)
+        inside &= np.array([step.part is not None for step in time.pipeline.steps])
         self._found = [(int(m), int(k)) for m, k in zip(*inside.nonzero(), strict=True)]
 
     def us(self, cycles: float) -> float:

@@ -8,22 +8,31 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from crossmesh.common.errors import ConfigError
+from crossmesh.common.prefixes import engineering
+from crossmesh.emulator.chip.breakdown import rungs
 from crossmesh.emulator.chip.energy import Band
 from crossmesh.emulator.chip.report import ChipReport, chip_of
+from crossmesh.emulator.chip.shared import SharedChip, share_chip
 from crossmesh.emulator.chip.trace import trace as make_trace
 from crossmesh.emulator.cli.chip_timing import ChipTiming
-from crossmesh.emulator.cli.options import Config, DataDirectory, Json, Set, given
+from crossmesh.emulator.cli.options import DataDirectory, Json, Set, given
 from crossmesh.emulator.cli.printing import checked_picture, print_json, print_table, write_text
 from crossmesh.emulator.compiler.ir_drop import wire_models, wires_notice
 from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.loading import load_config
 
 MOST_KINDS = 8  # of digital work that a table shows
-_PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
 
 def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
-    config: Config,
+    configs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG...",
+            help="A YAML file, or the name of a shipped config; several share the first's chip.",
+        ),
+    ],
     data_dir: DataDirectory = None,
     schedule: Annotated[
         str | None, typer.Option(metavar="NAME", help="Schedule to use instead of the config's.")
@@ -39,20 +48,32 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
         Path | None, typer.Option(help="Write a timeline for Perfetto to this file.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw floor plan, pipeline, energy and link width.")
+        Path | None, typer.Option(help="Draw floor plan, pipeline, bounds, energy and area.")
     ] = None,
     json_: Json = False,
 ) -> None:
     """Time, energy and area of the chip that CONFIG describes, without training.
 
     Examples: [bold]crossmesh chip digits[/bold], or
-    [bold]crossmesh chip mnist-2018 --set chip.flit_bits=32 --plot chip.png[/bold].
+    [bold]crossmesh chip mnist-2018 --set chip.flit_bits=32 --plot chip.png[/bold], or two networks
+    on one chip: [bold]crossmesh chip mnist-four-stages digits[/bold].
     """
     picture = checked_picture(plot) if plot else None
     options = {"data.directory": data_dir, "training.schedule": schedule}
-    job = prepare(load_config(config, [*given(options), *(set_ or ())]))
+    jobs = [prepare(load_config(name, [*given(options), *(set_ or ())])) for name in configs]
+    if len(jobs) > 1:
+        _alone("--trace", trace)
+        _alone("--plot", plot)
+        with ChipTiming(jobs[0].config.chip, Console(stderr=True)) as timing:
+            shared = share_chip(jobs, inference=inference, watch=timing.watch)
+        if json_:
+            print_json(shared.summary)
+        else:
+            print_shared(shared)
+        return
+    job = jobs[0]
     with ChipTiming(job.config.chip, Console(stderr=True)) as timing:
-        report = chip_of(job, inference=inference, watch=timing.watch)
+        report = chip_of(job, inference=inference, watch=timing.watch, placing=timing.placing)
     if json_:
         print_json(report.summary)
     else:
@@ -62,36 +83,70 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
             trace, json.dumps(make_trace(report.time), separators=(",", ":")) + "\n", "--trace"
         )
     if picture:
-        from crossmesh.emulator.chip.plot import draw_chip  # Matplotlib takes a second to import
+        from crossmesh.emulator.chip.pictures.overview import (
+            draw_chip,
+        )  # Matplotlib takes a second to import
 
         draw_chip(report, picture)
 
 
-def engineering(value: float, unit: str) -> str:
-    """A quantity with a prefix of its size.
-
-    >>> engineering(2.5e-7, "s"), engineering(0.0, "J")
-    ('250 ns', '0 J')
-    """
-    for size, prefix in _PREFIXES:
-        if abs(value) >= size:
-            return f"{value / size:.4g} {prefix}{unit}"
-    return f"{value:.4g} {unit}"
+def _alone(option: str, path: Path | None) -> None:
+    """Refuse an option that shows one network."""
+    if path is not None:
+        raise ConfigError(f"{option} must be left out for several networks, got {path}")
 
 
 def print_report(report: ChipReport) -> None:
-    """Time, energy and area in tables, and what wires take to compute."""
+    """Time, energy and area in tables, what wires take to compute, and what sources leave open."""
     print_table(("figure", "value"), _figures(report), wraps=False)
     if notice := wires_notice(report.time.program):
         typer.echo(notice)
     print_table(("bound on the interval", "cycles per micro-batch"), _bounds(report), wraps=False)
     print_table(("digital operations per example", "", "share"), _digital(report))
+    print_table(("operations per joule", "", "of these alone", "share"), _rungs(report))
+    typer.echo(f"largest part of the energy: {report.lever}")
+    typer.echo(f"memories hold {_memory(report)}")
     total = report.energy.per_example_j
     rows = [(name, *_band(band, total)) for name, band in report.energy.by_component_j.items()]
     rows.sort(key=lambda row: -report.energy.by_component_j[row[0]].value)
     print_table(
         ("energy per example", "", "share", "band"), [*rows, ("total", *_band(total, total))]
     )
+    print_table(("area", "", "share"), _areas(report))
+    for name, remark in report.beyond.items():
+        typer.echo(f"note: {name.replace('_', ' ')} beyond its source: {remark}")
+
+
+def _areas(report: ChipReport) -> Iterator[tuple[str, str, str]]:
+    parts = sorted(report.area.by_component_mm2.items(), key=lambda item: -item[1])
+    whole = report.area.chip_mm2
+    for name, area in [*parts, ("total", whole)]:
+        yield name, f"{area:.4g} mm2", f"{100 * area / whole:.1f} %"
+
+
+def print_shared(shared: SharedChip) -> None:
+    """Each network on the shared chip, and what it would be with the others idle."""
+    first = shared.together[0]
+    tiles = [len(report.time.program.crossbars) for report in shared.together]
+    place = f"{first.time.topology.name} of {first.time.topology.n_nodes} places"
+    typer.echo(
+        f"{len(tiles)} networks, {sum(tiles)} tiles on a {place}; {first.time.steady.choice.model}"
+    )
+    for name, n, alone, both in zip(
+        shared.names, tiles, shared.alone, shared.together, strict=True
+    ):
+        exact = "" if both.time.steady.recurs else " (a mean: not exactly periodic)"
+        figures = zip(_shared_figures(both), _shared_figures(alone), strict=True)
+        labels = ("interval per example", "latency of a micro-batch", "energy per example")
+        rows = [(label, *pair) for label, pair in zip(labels, figures, strict=True)]
+        rows[0] = (rows[0][0], rows[0][1] + exact, rows[0][2])
+        print_table((f"{name}: {n} tiles", "all run", "others idle"), rows)
+
+
+def _shared_figures(report: ChipReport) -> tuple[str, ...]:
+    time, energy = report.time, report.energy.per_example_j.value
+    seconds = (engineering(each, "s") for each in (time.interval_s, time.latency_s))
+    return (*seconds, engineering(energy, "J"))
 
 
 def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
@@ -112,14 +167,50 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     yield "bound by", time.bound_by
     yield "mean busy share of a tile", f"{100 * time.tile_busy.mean():.1f} %"
     yield "largest load of a link", f"{time.link_load.max(initial=0.0):.3f} flits per cycle"
+    hops = int(time.steady.timing.link_flits.sum()) / time.micro_batch
+    yield "links times flits per example", f"{hops:,.0f}, placed by {time.chip.placement}"
     yield "area", f"{report.area.chip_mm2:.4g} mm2"
     yield "operations per example", f"{ops:,}"
     yield "operations per s and W", f"{ops / energy / 1e9:,.0f} G"
     per_area = ops / time.interval_s / report.area.chip_mm2
     yield "operations per s and mm2", f"{per_area / 1e9:,.1f} G"
-    yield "time model", time.chip.model
+    yield "nodes", _nodes(report)
+    choice = time.steady.choice
+    yield "time model", f"{choice.model}: {choice.reason}"
     if models := wire_models(time.program):
         yield "wires", models
+
+
+def _memory(report: ChipReport) -> str:
+    """Bits of all memories, by what they hold."""
+    purposes = {name: bits for name, bits in report.area.held.by_purpose.items() if bits}
+    return ", ".join(f"{bits / 1e6:.3g} Mbit of {name}" for name, bits in purposes.items())
+
+
+def _nodes(report: ChipReport) -> str:
+    """The nodes that figures are of, and which components have another than the chip."""
+    own = report.time.chip.node_nm
+    others = {
+        name: nodes
+        for name, prices in report.energy.sources.items()
+        if (nodes := {price.node_nm for price in prices if price.node_nm not in {own, None}})
+    }
+    mixed = ", ".join(
+        f"{name} at {min(filter(None, nodes)):g} nm" for name, nodes in others.items()
+    )
+    return f"{own:g} nm" + (f"; {mixed}" if mixed else "")
+
+
+def _rungs(report: ChipReport) -> Iterator[tuple[str, str, str, str]]:
+    """From the arrays alone to the whole chip: operations per joule, and energy of each group."""
+    for rung in rungs(report.energy):
+        per_j = f"{rung.ops_per_j / 1e9:,.0f} G" if rung.ops_per_j else "-"
+        yield (
+            f"with {rung.group}",
+            per_j,
+            engineering(rung.joules, "J"),
+            f"{100 * rung.share:.1f} %",
+        )
 
 
 def _bounds(report: ChipReport) -> Iterator[tuple[str, str]]:

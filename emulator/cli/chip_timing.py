@@ -23,7 +23,7 @@ class ChipTiming:
         self._chip = chip
         self._console = console
         self._bar = rich.Progress(
-            rich.TextColumn("timing the chip"),
+            rich.TextColumn("{task.description}"),
             rich.BarColumn(),
             rich.TextColumn("{task.percentage:3.0f} %"),
             rich.TimeRemainingColumn(),
@@ -31,7 +31,7 @@ class ChipTiming:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("placing tiles", total=None)
         self._total = -1
         self._started = self._told = time.monotonic()
 
@@ -41,6 +41,10 @@ class ChipTiming:
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
+
+    def placing(self, done: int, total: int) -> None:
+        """So many moves of tiles are done, of so many."""
+        self._bar.update(self._task, completed=done, total=total)
 
     def watch(self, done: int, total: int) -> None:
         """So many hops of flits are done, of so many in this run of the search for the interval."""
@@ -57,7 +61,7 @@ class ChipTiming:
 
     def _begin(self, total: int) -> None:
         self._total = total
-        self._bar.reset(self._task, total=total or None)
+        self._bar.reset(self._task, total=total or None, description="timing the chip")
         if (line := announcement(self._chip, total)) is not None:
             self._say(line)
 

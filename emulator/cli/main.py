@@ -20,6 +20,7 @@ from crossmesh.emulator.cli.devices import devices_app
 from crossmesh.emulator.cli.evaluate import evaluate_command
 from crossmesh.emulator.cli.export import export_command
 from crossmesh.emulator.cli.map import map_command
+from crossmesh.emulator.cli.pareto import pareto_command
 from crossmesh.emulator.cli.predict import predict_command
 from crossmesh.emulator.cli.study import StudyHelp, study_command
 from crossmesh.emulator.cli.train import resume, train_command
@@ -109,6 +110,7 @@ app.command("predict")(predict_command)
 app.command("calibrate")(calibrate_command)
 app.command("export")(export_command)
 app.command("study", cls=StudyHelp)(study_command)
+app.command("pareto")(pareto_command)
 app.command("map")(map_command)
 app.command("chip")(chip_command)
 app.command()(schema)

@@ -40,7 +40,23 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="A.B=[C,D]", help="Repeat every run for each value; may be repeated."),
+        typer.Option(
+            metavar="A.B=[C,D]",
+            help="Repeat every run for each value; A.B=C.D=[E,F] sets two fields; may be repeated.",
+        ),
+    ] = None,
+    one_at_a_time: Annotated[
+        bool | None,
+        typer.Option(
+            "--one-at-a-time/--every-combination",
+            help="Vary each field alone around the config as it is, or all with each other.",
+        ),
+    ] = None,
+    chip_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--chip-only/--train", help="Report time, energy and area of chips; train nothing."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -82,6 +98,8 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
 
     [bold]crossmesh study digits --vary tile.cell.step=[0.001,0.003,0.01][/bold]
 
+    [bold]crossmesh study digits --vary tile.rows=tile.cols=[32,64] --chip-only[/bold]
+
     The runs are made side by side. If it is interrupted or killed, run the same
     command again to resume; finished runs are not repeated.
     """
@@ -90,7 +108,14 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
         raise typer.Exit(2)
     options = {"engine.kind": engine, "data.directory": data_dir and str(data_dir)}
     given = overrides({field: value for field, value in options.items() if value is not None})
-    wanted = load_study(*study).changed([*given, *(set_ or ())], vary or (), seeds, baseline)
+    wanted = load_study(*study).changed(
+        [*given, *(set_ or ())],
+        vary or (),
+        seeds,
+        baseline=baseline,
+        one_at_a_time=one_at_a_time,
+        chip_only=chip_only,
+    )
     directory = output or Path("studies") / wanted.name
     reports.resumable(reports.this_command())
     with display(quiet=quiet) as callbacks:

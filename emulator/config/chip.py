@@ -7,7 +7,16 @@ from pydantic import Field, model_validator
 
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.registry import KindName
+from crossmesh.common.technology import NODES_NM
 from crossmesh.interconnect.noc import TOPOLOGIES, FloorPlan, Router, Topology
+from crossmesh.tiles.circuits import (
+    AnyAdc,
+    AnyDac,
+    AnyMemory,
+    LowLeakageSram,
+    SurveyAdc,
+    VoltageDac,
+)
 
 TOPOLOGY = KindName(TOPOLOGIES, Topology, of_classes=True)
 
@@ -45,24 +54,53 @@ class Phases(Frozen):
     """Times of the phases of a tile.
 
     Attributes:
-        dac_s: From a digital vector to driven lines. Source: assumed, within the integration.
+        dac_s: From a digital vector to driven lines; by default what ``chip.dac`` takes for its
+            bits.
         integration_s: Lines driven and currents integrated. Source: 80 ns, Gokmen & Vlasov 2016.
-        conversion_s: One conversion of an ADC. Source: 5 ns, 200 MS/s, Haensch et al. 2019.
+        driven_share: Share of the integration for which an input drives its line, in the mean.
+            Source: assumed.
+        conversion_s: One conversion of an ADC; by default what ``chip.adc`` takes for its bits.
         lines_per_adc: Lines that share an ADC. Source: 16, Haensch et al. 2019.
         pulse_s: One slot of a pulse train. Source: 1 ns, Gokmen & Vlasov 2016.
+        pulsed_share: Share of the slots in which a line is pulsed, where no run has counted pulses.
+            Source: 0.02 to 5 % in runs of the shipped networks.
         transfer_row_s: Reading and writing one word line in a transfer. Source: assumed, one
             eight-step programming pulse of 4.4 us (Ambrogio et al. 2018, Extended Data Fig. 7).
         digital_lanes: Values that the digital unit of a tile takes in a clock cycle. Source:
             assumed.
+        input_buffers: Micro-batches that the tiles which take a network's inputs hold before they
+            have read them: 1 takes the next when the array is free, 2 (double buffers) while it is
+            busy. Source: 2, the input registers of ISAAC.
     """
 
-    dac_s: float = Field(0.0, ge=0)
+    dac_s: float | None = Field(None, ge=0)
     integration_s: float = Field(80e-9, gt=0)
-    conversion_s: float = Field(5e-9, gt=0)
+    driven_share: float = Field(0.5, gt=0, le=1)
+    conversion_s: float | None = Field(None, gt=0)
     lines_per_adc: int = Field(16, ge=1)
     pulse_s: float = Field(1e-9, gt=0)
+    pulsed_share: float = Field(0.03, gt=0, le=1)
     transfer_row_s: float = Field(4.4e-6, ge=0)
     digital_lanes: int = Field(16, ge=1)
+    input_buffers: int = Field(2, ge=1, le=1024)
+
+
+class Overheads(Frozen):
+    """What a chip takes beyond its components.
+
+    Attributes:
+        clock_share: Energy of the clock's network, as a share of that of what it drives: digital
+            units, memories, routers. Source: assumed, 10 to 20 % of digital power; DSENT has 4 to
+            9 % of a router's.
+        supply_efficiency: Share of the energy drawn that arrives. Source: assumed, 80 to 90 % of
+            regulators on chips.
+        area_use: Share of the area that components take. Source: assumed, 60 to 80 % of floor
+            plans.
+    """
+
+    clock_share: float = Field(0.15, ge=0, le=10)
+    supply_efficiency: float = Field(0.85, gt=0, le=1)
+    area_use: float = Field(0.7, gt=0, le=1)
 
 
 class Chip(Frozen):
@@ -78,17 +116,34 @@ class Chip(Frozen):
         flit_bits: Width of a link.
         packet_flits: Longest packet, its head among them; longer messages are several packets.
         multicast: Whether routers copy packets that go to several tiles.
-        placement: Which tile lies where: ``row_major``, ``snake``, or ``traffic``: so that bits
-            times links are few.
+        placement: Which tile lies where: ``row_major``; ``snake``; ``traffic``, swaps that make
+            values times links fewer; ``annealed``, simulated annealing of flits times links,
+            which also chooses the tile that each digital memory lies beside.
         activation_bits: Bits of an activation, in the forward pass.
         partial_sum_bits: Bits of a partial sum.
         error_bits: Bits of an error, in the backward pass.
+        in_network_sums: Whether routers of tiles add the partial sums that meet on their way to the
+            tile that wants them.
+        io_ports: Ports at the edge of the floor plan, which share the examples and their targets
+            and each take a flit per clock cycle; by default inputs have a port where they are
+            taken, and targets come with them.
         router: The routers.
         phases: The phases of a tile.
-        model: Timing model of the interconnect: ``analytic``, ``packet`` or ``flit``.
+        model: Timing model of the interconnect: ``analytic``, ``packet`` or ``flit``, or ``auto``:
+            the most exact that takes at most about half a minute, by the hops of flits.
         interval_s: Seconds between examples that the chip is asked to sustain; by default it goes
             as fast as it can.
-        table: Name of a shipped table of components, or a YAML file.
+        node_nm: Process node of lines, logic, memories and routers, and of what follows it in
+            converters and cells. Source: assumed.
+        transistors: Of logic, drivers, routers and links: ``low_threshold`` as in DSENT, or
+            ``low_standby``, which leak 2,000 times less.
+        adc: Which ADCs, by the model of their cost. Source of the clock: 200 MS/s at 9 bits,
+            Haensch et al. 2019.
+        dac: Which DACs.
+        memory: Which memories hold messages, stored activations and digital parameters.
+        memory_bits: Bits that the memory of a tile may hold; by default as many as are needed.
+        overheads: Clock, supply, and what nothing fills.
+        table: YAML file with components of your own, whose figures count instead.
     """
 
     clock_hz: float = Field(1e9, gt=0)
@@ -100,15 +155,24 @@ class Chip(Frozen):
     flit_bits: int = Field(128, ge=1, le=65536)
     packet_flits: int = Field(8, ge=2, le=4096)
     multicast: bool = True
-    placement: Literal["row_major", "snake", "traffic"] = "traffic"
+    placement: Literal["row_major", "snake", "traffic", "annealed"] = "annealed"
     activation_bits: int = Field(8, ge=1, le=64)
     partial_sum_bits: int = Field(16, ge=1, le=64)
     error_bits: int = Field(8, ge=1, le=64)
+    in_network_sums: bool = False
+    io_ports: int | None = Field(None, ge=1, le=4096)
     router: RouterConfig = RouterConfig()
     phases: Phases = Phases()
-    model: Literal["analytic", "packet", "flit"] = "flit"
+    model: Literal["auto", "analytic", "packet", "flit"] = "auto"
     interval_s: float | None = Field(None, gt=0)
-    table: str = "default"
+    node_nm: float = Field(32.0, ge=NODES_NM[0], le=NODES_NM[1])
+    transistors: Literal["low_threshold", "low_standby"] = "low_standby"
+    adc: AnyAdc = SurveyAdc(clock_hz=2e9)
+    dac: AnyDac = VoltageDac()
+    memory: AnyMemory = LowLeakageSram()
+    memory_bits: int | None = Field(None, ge=1)
+    overheads: Overheads = Overheads()
+    table: str | None = None
 
     @model_validator(mode="after")
     def _buffers_hold_packets(self) -> Self:
@@ -126,6 +190,16 @@ class Chip(Frozen):
             raise ValueError(
                 f"router.virtual_channels must be at least {least} in a "
                 f"{self.topology_kind.name}, got {self.router.virtual_channels}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ways_meet_at_tiles(self) -> Self:
+        kind = self.topology_kind
+        if self.in_network_sums and (kind.reserves_paths or not kind.is_grid):
+            raise ValueError(
+                "in_network_sums must be false where no flits meet at the routers of tiles: in a "
+                f"{kind.name}"
             )
         return self
 

@@ -28,7 +28,7 @@ EXTENDING = {
     "cell": PRESETS, "device": PRESETS, "fast_cell": PRESETS, "algorithm": ALGORITHM_PRESETS,
 }  # fmt: skip
 # Sections whose kind decides which other fields they have.
-VARIANTS = EXTENDING.keys() | {"learning_rate", "optimizer"}
+VARIANTS = EXTENDING.keys() | {"learning_rate", "optimizer", "adc", "dac", "memory"}
 
 
 def shipped() -> dict[str, Path]:

@@ -102,8 +102,8 @@ class Training(Frozen):
 
     Attributes:
         epochs: Passes over the training set.
-        batch: Examples between two updates under ``synchronous``; under the other schedules it
-            equals ``micro_batch``.
+        batch: Examples between two updates under ``synchronous``, ``gpipe`` and ``1f1b``; under the
+            other schedules it equals ``micro_batch``.
         micro_batch: Examples that move together and see the same weights; by default ``batch``.
         learning_rate: Factor of every example's outer product: a number, a list of {epoch, value},
             or a schedule by its ``kind``.

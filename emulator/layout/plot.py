@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.figures import save, styled
-from crossmesh.emulator.chip.placement import place_tiles
+from crossmesh.emulator.chip.placement import place_program
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.layout.layout import Layout
 from crossmesh.emulator.layout.table import MatrixGroup, grouped, total_lines
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.runtime.plan import in_order
 
 _FEW = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#77aadd")
 _GAP = 0.1  # of a place, between tiles
@@ -77,8 +76,10 @@ def drawn(layout: Layout, job: Job) -> Figure:
         chip.grid(layout.n_tiles)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    operations = in_order(program, job.epoch(0).schedule)
-    nodes = place_tiles(chip, operations, program.units)
+    span = job.epoch(0)
+    nodes = place_program(
+        program, chip, span.schedule, span.micro_batch, seed=job.config.seed
+    ).place
     numbers = (block.tile for block in program.crossbars)
     place = dict(zip(numbers, nodes, strict=True))
     shown = _shown(layout)

@@ -74,6 +74,15 @@ def load(path: Path) -> Opened:
     return Opened(made, stretches)
 
 
+def external_files(path: Path) -> list[Path]:
+    """The other files that hold weights of a model.
+
+    Raises:
+        ConfigError: As ``load``.
+    """
+    return sorted({stretch.file for stretch in load(path).stretches.values()} - {path})
+
+
 def _outside(path: Path, tensors: Iterable[Any]) -> dict[str, Stretch]:
     """Where weights lie that are in other files."""
     found = {}

@@ -248,7 +248,7 @@ def recoveries_table(recoveries: Sequence[Recovery]) -> pa.Table:
 def tiles_table(reports: Sequence[TileReport], columns: Mapping[str, pa.Array]) -> pa.Table:
     """The tiles as an Arrow table, with more columns behind."""
     whole, real = pa.int64(), pa.float64()
-    types = [whole, pa.string(), *[whole] * 5, *[real] * 5, whole]
+    types = [whole, pa.string(), *[whole] * 5, *[real] * 5, whole, whole, real]
     names = [name for name in TileReport._fields if name != "wear"]
     table = _table(reports, names, types)
     for name, column in columns.items():

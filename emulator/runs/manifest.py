@@ -27,6 +27,7 @@ _FREE: dict[str, Any] = {
 _LATER = (
     "tokens",
     "columns",
+    "only_classes",
 )  # fields of data that older runs do not have, which count where they are set
 
 

@@ -16,6 +16,7 @@ from crossmesh.emulator.chip.patience import announcement
 from crossmesh.emulator.chip.report import ChipReport, check_chip, chip_of
 from crossmesh.emulator.chip.rows import links_table, tile_columns
 from crossmesh.emulator.chip.trace import trace
+from crossmesh.emulator.chip.use import TileUse, uses_of
 from crossmesh.emulator.compiler.compile import reach_notice
 from crossmesh.emulator.compiler.inputs import Arrays, dataset_of, prepared_for
 from crossmesh.emulator.compiler.ir_drop import wires_notice
@@ -128,7 +129,7 @@ class _Run:
         finally:
             executor.close()
         callbacks.phase("timing the chip", 0)
-        chip = self._chip(_pulses(self._on_chip(reports), loop.history.examples))
+        chip = self._chip(uses_of(self._on_chip(reports), loop.history.examples))
         result = self._summed_up(loop.history, digests, reports, emulation, chip)
         if directory is not None:
             directory.write_metrics(loop.history.rows)
@@ -165,10 +166,10 @@ class _Run:
         blocks = self._job.program.blocks
         return [report for report in reports if blocks[report.tile].home is None]
 
-    def _chip(self, pulses: tuple[float, ...] | None) -> ChipReport | None:
+    def _chip(self, uses: tuple[TileUse, ...]) -> ChipReport | None:
         """The chip's figures, or None: what fails here must not cost the trained network."""
         try:
-            chip = chip_of(self._job, pulses, watch=self._tell_timing)
+            chip = chip_of(self._job, uses, watch=self._tell_timing)
             chip.summary, tile_columns(chip), links_table(chip)
         except Exception as error:
             said = str(error) or type(error).__name__
@@ -237,12 +238,6 @@ class _Run:
             recoveries=recoveries_table(history.recoveries),
             path=self._directory.path if self._directory else None,
         )
-
-
-def _pulses(reports: list[TileReport], examples: int) -> tuple[float, ...] | None:
-    """Pulses of each tile per example, where any were counted."""
-    counted = any(report.pulses for report in reports)
-    return tuple(report.pulses / examples for report in reports) if counted else None
 
 
 def _joint(digests: list[bytes]) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import FLOAT_BYTES, Factor
-from crossmesh.tiles.analog.nodal import WireNetwork
-from crossmesh.tiles.analog.read import Cells
+from crossmesh.tiles.analog.nodal import MOST_SOLVES, WireNetwork, needed_solves
+from crossmesh.tiles.analog.read import Cells, ReadConfig
 
 Array = NDArray[np.float32]
 Arrays = list[tuple[Factor, Array]]
@@ -38,6 +38,33 @@ def largest_loss(shape: tuple[int, int], resistance: float, conductance: float) 
     """
     rows, cols = shape
     return resistance * conductance * (rows * (rows + 1) + cols * (cols + 1)) / 2
+
+
+def check_wires(shape: tuple[int, int], read: ReadConfig, conductance: float) -> None:
+    """Refuse wires whose losses cannot be computed.
+
+    Args:
+        shape: Word lines and bit lines of a tile.
+        read: How it is read.
+        conductance: The largest of a device, normalised.
+
+    Raises:
+        ValueError: If the first order says nothing, or a read takes too long.
+    """
+    size = f"tiles of {shape[0]} x {shape[1]}"
+    loss = largest_loss(shape, read.wire_resistance, conductance)
+    if read.wire_model == "first_order" and loss > LARGEST_BY_FIRST_ORDER:
+        raise ValueError(
+            "read.wire_model must be auto or exact where a device may lose more than "
+            f"{LARGEST_BY_FIRST_ORDER:.0%} of its current, got first_order, which takes up to "
+            f"{loss:.0%} on {size}"
+        )
+    load = read.wire_resistance * conductance
+    if needed_solves(shape, load) > MOST_SOLVES:
+        raise ValueError(
+            f"read.wire_resistance must leave a read within {MOST_SOLVES} solves of all lines, "
+            f"got {read.wire_resistance:g}, which takes {needed_solves(shape, load)} on {size}"
+        )
 
 
 def model_of(asked: Asked, shape: tuple[int, int], resistance: float, conductance: float) -> Model:

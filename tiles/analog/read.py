@@ -309,10 +309,14 @@ class Reader:
     Args:
         config: The periphery.
         forward: Whether word lines are driven: bound management and the input range are for that.
+
+    Attributes:
+        repeats: Reads so far that bound management has repeated, each as often as it did.
     """
 
     def __init__(self, config: ReadConfig, *, forward: bool) -> None:
         self.ideal = config.is_ideal
+        self.repeats = 0
         self._largest_reduction = config.largest_reduction
         self._repeats = (
             forward and config.bound_management == "iterative" and self._largest_reduction >= 1
@@ -392,4 +396,5 @@ class Reader:
         while saturated is not None and reduction <= self._largest_reduction:
             reduction, repetition = 2 * reduction, repetition + 1
             y, saturated = self._once(x, cells, example, keys, repetition, reduction)
+        self.repeats += repetition
         return y[0]

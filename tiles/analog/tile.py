@@ -15,15 +15,14 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell, Crossbar
 from crossmesh.tiles.analog.crossbar import EXAMPLE_S
 from crossmesh.tiles.analog.devices import ConstantStep
-from crossmesh.tiles.analog.ir_drop import LARGEST_BY_FIRST_ORDER, Wires, largest_loss
-from crossmesh.tiles.analog.nodal import MOST_SOLVES, needed_solves
+from crossmesh.tiles.analog.ir_drop import Wires, check_wires
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.read import Cells, ReadConfig, Reader
 from crossmesh.tiles.analog.retention import Aged, Aging, aged
 from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.analog.wear import Wear, wear_of
 
-_PULSES = "pulses"  # in a checkpoint, beside the arrays of the crossbar
+_PULSES, _REPEATS = "pulses", "repeats"  # in a checkpoint, beside the arrays of the crossbar
 
 
 class TileConfig(Frozen):
@@ -68,22 +67,7 @@ class TileConfig(Frozen):
 
     @model_validator(mode="after")
     def _wires_can_be_computed(self) -> Self:
-        read, shape = self.read, (self.rows, self.cols)
-        conductance = self.cell.largest_conductance
-        loss = largest_loss(shape, read.wire_resistance, conductance)
-        if read.wire_model == "first_order" and loss > LARGEST_BY_FIRST_ORDER:
-            raise ValueError(
-                "read.wire_model must be auto or exact where a device may lose more than "
-                f"{LARGEST_BY_FIRST_ORDER:.0%} of its current, got first_order, which takes up to "
-                f"{loss:.0%} on tiles of {self.rows} x {self.cols}"
-            )
-        load = read.wire_resistance * conductance
-        if needed_solves(shape, load) > MOST_SOLVES:
-            raise ValueError(
-                "read.wire_resistance must leave a read within "
-                f"{MOST_SOLVES} solves of all lines, got {read.wire_resistance:g}, which takes "
-                f"{needed_solves(shape, load)} on tiles of {self.rows} x {self.cols}"
-            )
+        check_wires((self.rows, self.cols), self.read, self.cell.largest_conductance)
         return self
 
 
@@ -97,6 +81,9 @@ class Tile:
         seed: The run's seed.
         vectors: Vectors of an example that the layer's matrix is driven with; their time is a part
             of ``example_s`` each.
+
+    Attributes:
+        repeats: Forward reads of training that bound management has repeated, so often.
     """
 
     def __init__(
@@ -118,6 +105,7 @@ class Tile:
         self._vectors = vectors
         self._wires = wires_of(config, block.shape)
         self._aged: Aged | None = None
+        self.repeats = 0
         self._counted_before = 0 * self._counts()  # less what the crossbar had counted then
 
     def _keys(self, *purposes: Purpose, part: int = 0) -> NDArray[np.uint32]:
@@ -150,7 +138,10 @@ class Tile:
         Returns:
             ``(examples, cols)`` partial sums in units of the network.
         """
+        before = self._forward.repeats
         y = self._forward.product(x, self._cells(), first_example, self._forward_keys)
+        if self._forward_keys is self._training_keys:
+            self.repeats += self._forward.repeats - before
         if self.scale != 1.0 or self._lines is not None:
             y *= self._scale
         return y
@@ -189,15 +180,19 @@ class Tile:
     def write(self, weights: NDArray[np.float32]) -> None:
         """Set the network's weights ``(rows, cols)``, clipped to what the devices can hold."""
         self.crossbar.write(weights / self._scale)
+        self.repeats = 0
         self._reset_counts(0 * self._counts())
 
     def state(self) -> State:
-        """Arrays of a checkpoint: the state of the devices, and the pulses sent so far."""
-        return {**self.crossbar.state(), _PULSES: self._counted_before + self._counts()}
+        """Arrays of a checkpoint: the state of the devices, and what has been counted so far."""
+        counts = self._counted_before + self._counts()
+        return {**self.crossbar.state(), _PULSES: counts, _REPEATS: np.array([self.repeats])}
 
     def load(self, state: State) -> None:
         """Restore what ``state`` returned; arrays are copied."""
-        self.crossbar.load({name: array for name, array in state.items() if name != _PULSES})
+        counted = {_PULSES, _REPEATS}
+        self.crossbar.load({name: array for name, array in state.items() if name not in counted})
+        self.repeats = int(state[_REPEATS][0])
         self._reset_counts(state[_PULSES])
 
     def _counts(self) -> NDArray[np.int64]:

@@ -1,7 +1,10 @@
-"""How often the arrays of a tile have been used, which counts against their endurance."""
+"""How often the arrays of a tile have been used, and how they conduct: endurance and energy."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 ONLY = "devices"  # of a tile that has one array
 
@@ -24,6 +27,23 @@ def wear_of(holder: Any) -> Mapping[str, Wear]:
     """Wear of each array of a crossbar or tile, by name; one that names none counts as one."""
     arrays: Mapping[str, Wear] | None = getattr(holder, "wear", None)
     return {ONLY: Wear(holder.pulses)} if arrays is None else arrays
+
+
+def mean_conductance(holder: Any, config: Any) -> float | None:
+    """Mean conductance of the devices of a tile, as a share of their range; None: it has none.
+
+    Args:
+        holder: The tile, or a digital memory.
+        config: Its configuration.
+    """
+    crossbar = getattr(holder, "crossbar", None)
+    cell = getattr(config, "cell", None)
+    if crossbar is None or cell is None:
+        return None
+    arrays = [conductances for _, conductances in crossbar.arrays() if conductances.size]
+    mean = np.mean([float(each.mean(dtype=np.float64)) for each in arrays])
+    share = float(mean) / cell.largest_conductance
+    return min(max(share, 0.0), 1.0) if math.isfinite(share) else None
 
 
 def named(prefix: str, arrays: Mapping[str, Wear]) -> Mapping[str, Wear]:

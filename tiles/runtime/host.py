@@ -14,7 +14,7 @@ from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.interconnect.transport.channels import Channels
 from crossmesh.tiles.analog.footprint import give_back
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.wear import wear_of
+from crossmesh.tiles.analog.wear import mean_conductance, wear_of
 from crossmesh.tiles.runtime.assignment import Assignment
 from crossmesh.tiles.runtime.holders import Holder, make_holder
 from crossmesh.tiles.runtime.measure import HostReport, Meter, Outcome, TileReport, Trace
@@ -282,5 +282,7 @@ class TileHost:
             weight_min=float(w.min()),
             weight_max=float(w.max()),
             pulses=tile.pulses,
+            repeats=getattr(tile, "repeats", 0),
+            conductance=mean_conductance(tile, self.program.holders[block.tile]),
             wear=wear_of(tile),
         )

@@ -100,7 +100,11 @@ class Trace(NamedTuple):
 
 
 class TileReport(NamedTuple):
-    """A row of the tiles table, and what the table of arrays has of that tile in ``wear``."""
+    """A row of the tiles table, and what the table of arrays has of that tile in ``wear``.
+
+    ``repeats`` are of its forward reads, by bound management.
+    ``conductance`` is the mean of its devices as a share of their range; None: it has no devices.
+    """
 
     tile: int
     layer: str
@@ -115,6 +119,8 @@ class TileReport(NamedTuple):
     weight_min: float
     weight_max: float
     pulses: int
+    repeats: int
+    conductance: float | None
     wear: Mapping[str, Wear]
 
 

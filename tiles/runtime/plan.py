@@ -37,7 +37,12 @@ class Edge:
     @property
     def kind(self) -> str:
         """Kind of message: activation, partial sum, gradient or error."""
-        return _KINDS[self.parts[0].value.role]
+        return kind_of(self.parts[0].value)
+
+
+def kind_of(value: Value) -> str:
+    """Kind of message that a value travels in."""
+    return _KINDS[value.role]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from crossmesh.emulator.chip.line_work import TileResource
 from crossmesh.emulator.chip.report import chip_of
 from tests.emulator.commands.shell import done
 from tests.jobs import SCHEDULES, small_job
@@ -30,14 +31,14 @@ def report(schedule="sequential", **training):
 def test_a_step_costs_operations_and_memory_of_every_parameter(name, schedule):
     optimizer, operations, kept = OPTIMIZERS[name]
     plain, by_steps = report(schedule), report(schedule, optimizer=optimizer)
-    more = {n: by_steps.energy.events[n] - plain.energy.events[n] for n in ("digital", "buffer")}
+    more = {n: by_steps.energy.events[n] - plain.energy.events[n] for n in ("digital", "memory")}
     batch = SCHEDULES[schedule]["batch"]
 
     assert more["digital"] == math.ceil(PARAMETERS * operations / batch)
     moved = 2 * (1 + kept) * WORD_BITS
-    assert more["buffer"] == math.ceil(PARAMETERS * moved / batch)
+    assert more["memory"] == math.ceil(PARAMETERS * moved / batch)
     assert by_steps.energy.per_example_j.value > plain.energy.per_example_j.value
-    bits = [report.area.part_counts["buffer"] for report in (by_steps, plain)]
+    bits = [report.area.held.by_purpose["digital parameters"] for report in (by_steps, plain)]
     assert bits[0] - bits[1] == PARAMETERS * kept * WORD_BITS
 
 
@@ -45,7 +46,10 @@ def test_a_step_is_timed_on_the_digital_unit_behind_the_updates_of_a_batch():
     chips = [report(optimizer=each) for each in ({"kind": "sgd"}, {"kind": "adam"})]
     steps = [[s for s in chip.time.pipeline.steps if s.kind == "step"] for chip in chips]
     (tile,) = {step.tile for step in steps[1]}
-    work = [chip.time.pipeline.flow.busy_cycles.reshape(-1, 3)[tile, 2] for chip in chips]
+    work = [
+        chip.time.pipeline.flow.busy_cycles.reshape(-1, len(TileResource))[tile, 2]
+        for chip in chips
+    ]
 
     assert not steps[0]
     assert work[1] - work[0] == math.ceil(PARAMETERS * 13 / chips[0].time.chip.phases.digital_lanes)

@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmesh.emulator.chip import placement
-from crossmesh.emulator.chip.placement import place_tiles
+from crossmesh.emulator.chip.placement import place_program, place_tiles
+from crossmesh.emulator.chip.report import report_chip
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.tiles.runtime.plan import in_order
 from tests.jobs import small_job
+
+NORMALISED = [
+    {"kind": "linear", "outputs": 48, "activation": "tanh"},
+    {"kind": "layer_norm"},
+    {"kind": "linear", "outputs": 40, "activation": "tanh"},
+    {"kind": "layer_norm"},
+    {"kind": "linear", "outputs": 10, "activation": "softmax"},
+]
 
 
 def cost(places, traffic, width):
@@ -66,3 +75,40 @@ def test_tiles_have_places_of_their_own(topology):
 
     assert len(set(place)) == len(place) == n_tiles
     assert all(0 <= node < 63 for node in place)
+
+
+def hops(job, placement, **fields):
+    """Flits times links of a micro-batch, as the chip's report counts them, and the report."""
+    chip = Chip(placement=placement, model="packet", **fields)
+    span = job.epoch(0)
+    report = report_chip(job.program, chip, span.schedule, span.micro_batch, seed=3)
+    return int(report.time.steady.timing.link_flits.sum()), report
+
+
+@pytest.mark.parametrize("topology", ["mesh", "torus", "tree"])
+@pytest.mark.parametrize("schedule", ["sequential", "asynchronous"])
+def test_annealed_places_take_fewer_hops(topology, schedule):
+    job = small_job("soft_bounds", schedule, network=NORMALISED)
+
+    before, _ = hops(job, "traffic", topology=topology)
+    after, report = hops(job, "annealed", topology=topology)
+
+    assert after < before
+    assert len(set(report.time.pipeline.place)) == len(job.program.crossbars)
+
+
+def test_memories_are_moved_beside_tiles_and_nothing_else_of_a_program_is():
+    job = small_job("soft_bounds", "asynchronous", network=NORMALISED)
+    span = job.epoch(0)
+
+    program, _ = place_program(job.program, Chip(), span.schedule, span.micro_batch)
+
+    assert program.operations == job.program.operations
+    assert program.crossbars == job.program.crossbars
+    moved = [
+        (one.home, two.home)
+        for one, two in zip(job.program.blocks, program.blocks, strict=True)
+        if one.home is not None
+    ]
+    assert any(one != two for one, two in moved)
+    assert {home for _, home in moved} <= {block.tile for block in program.crossbars}

@@ -98,8 +98,8 @@ def test_replication_makes_reads_faster_but_every_copy_takes_every_update(image_
         for most in (None, 64)
     )
     assert shared.time.interval_s < 0.2 * alone.time.interval_s
-    pulses = [report.energy.events["crossbar_pulse"] for report in (alone, shared)]
-    reads = [report.energy.events["crossbar_read"] for report in (alone, shared)]
+    pulses = [report.energy.events["line_pulse"] for report in (alone, shared)]
+    reads = [report.energy.events["cell_read"] for report in (alone, shared)]
     assert pulses[1] > 5 * pulses[0]
     assert reads[1] == reads[0]
 
@@ -111,7 +111,7 @@ def test_events_count_every_vector_of_convolutions_and_sequences():
         shapes = [block.shape for block in job.program.blocks]
         reads = [op for op in job.program.operations if op.kind in {Kind.READ, Kind.READ_BACK}]
         expected = sum(math.prod(shapes[op.tile]) * (op.span[1] - op.span[0]) for op in reads)
-        assert counted["crossbar_read"] == expected
+        assert counted["cell_read"] == expected
 
 
 def test_an_lstm_drives_its_hidden_matrix_once_per_step():

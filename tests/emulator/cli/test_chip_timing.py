@@ -34,17 +34,37 @@ def test_a_long_one_is_said_beforehand_and_told_now_and_then(clock):
     steps = [(0, 0, total), (40, 0, total), (45, 10_000_000, total), (60, 40_000_000, total)]
 
     assert timed(Chip(), steps, clock) == [
-        "timing 100 million hops of flits takes about 50 s; --set chip.model=packet: about 4 s",
+        "timing 100 million hops of flits takes about 15 s; --set chip.model=packet: about 5 s",
         "timing the chip: 40.0 %, 30 s left",  # since the kernels are compiled, at 40 s
     ]
 
 
 def test_a_longer_run_of_the_search_is_said_too(clock):
-    steps = [(0, 0, 30_000_000), (9, 0, 60_000_000)]
+    steps = [(0, 0, 100_000_000), (9, 0, 150_000_000)]
 
     assert [line.split(" takes")[0] for line in timed(Chip(), steps, clock)] == [
-        "timing 30 million hops of flits",
-        "timing 60 million hops of flits",
+        "timing 100 million hops of flits",
+        "timing 150 million hops of flits",
+    ]
+
+
+def test_a_model_that_was_chosen_is_said_beside_the_next_better(clock):
+    steps = [(0, 0, 300_000_000), (60, 0, 12_900_000_000)]
+
+    assert timed(Chip(), steps, clock) == [
+        "timing 300 million hops of flits by packet, about 15 s; --set chip.model=flit: about 45 s",
+        "timing 12,900 million hops of flits by analytic, seconds; "
+        "--set chip.model=packet: about 10 min 45 s",
+    ]
+
+
+@pytest.mark.parametrize("model", ["auto", "flit"])
+def test_circuits_take_as_long_as_packets(model, clock):
+    chip = Chip(model=model, topology="circuit_mesh")
+
+    assert timed(chip, [(0, 0, 100_000_000)], clock) == []
+    assert timed(chip, [(0, 0, 300_000_000)], clock) == [
+        "timing 300 million hops of flits takes about 15 s"
     ]
 
 
@@ -53,7 +73,7 @@ def test_quick_models_say_nothing_of_what_takes_seconds(model, clock):
     assert timed(Chip(model=model), [(0, 0, 100_000_000), (3, 60, 100_000_000)], clock) == []
 
 
-@pytest.mark.parametrize("model", ["flit", "packet", "analytic"])
+@pytest.mark.parametrize("model", ["auto", "flit", "packet", "analytic"])
 def test_a_report_tells_all_hops_of_its_runs(model):
     job, seen = small_job(chip={"model": model}), []
     report = chip_of(job, watch=lambda *share: seen.append(share))

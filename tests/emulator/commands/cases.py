@@ -73,7 +73,10 @@ BESIDE: dict[str, Tree] = {
     "training.micro_batch": {"training.schedule": "synchronous"},
     "training.optimizer=sgd, nesterov": {"training.optimizer.momentum": 0.5},
     "training.algorithm": {"tile.cell": {"kind": "soft_bounds"}},
-    "training.schedule=synchronous": {"training.batch": 4, "training.micro_batch": 2},
+    **{
+        f"training.schedule={name}": {"training.batch": 4, "training.micro_batch": 2}
+        for name in ("synchronous", "gpipe", "1f1b")
+    },
     "tile.cell=pcm_3t1c, transfer.examples_per_row": {"tile.rows": 5},
     "tile.read.wire_model": {"tile.read.wire_resistance": 1e-5},
     "mapping.vectors_per_tile": {"network": [{"kind": "conv", "outputs": 3, "kernel": 3}, *END]},

@@ -12,6 +12,8 @@ from tests.emulator.commands.shell import done
 def furnish(folder: Path) -> Path:
     """Put a config, data of every source, and a trained network into a folder."""
     (folder / "small.yaml").write_text(json.dumps(BEGINNING), "utf-8")  # JSON is YAML
+    adc = {"per": "conversion", "energy_pj": {"8": 2.0, "10": 4.0}, "source": "mine"}
+    (folder / "prices.yaml").write_text(json.dumps({"components": {"adc": adc}}), "utf-8")
     own_data(folder)
     if SHARED.is_dir():
         real_data(SHARED / "data", folder / "data")

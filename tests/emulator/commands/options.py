@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from crossmesh.common.registry import KindName, Kinds
-from crossmesh.tiles.analog.devices import DEVICES
+from crossmesh.tiles.analog.devices import DEVICES, ConstantStep
 from tests.jobs import TABLES
 
 Tree = dict[str, Any]
@@ -20,21 +20,32 @@ TRANSFERS = ("TikiTaka", "TikiTaka2", "ChoppedTikiTaka2", "Agad")
 FIELDS: dict[str, Any] = {
     "Chip.height": 9,
     "Chip.interval_s": 1.0,
+    "Chip.io_ports": 2,
     "Chip.link_cycles": 3,
+    "Chip.memory_bits": 10**9,
+    "Chip.table": "prices.yaml",
     "Chip.width": 9,
     "CheckpointConfig.every_examples": 4,
     "CheckpointConfig.storage": "storage",
     "ConvLayer.dilation": 2,
     "ConvLayer.stride": [2, 1],
+    "DataConfig.only_classes": [8, 7, 6, 5, 4, 3, 2, 1, 0],
     "DataConfig.test_fraction": 0.5,
+    "Electrical.area_um2": 1.0,
+    "Electrical.pulse_j": 1e-15,
     "JumpTable.tables": TABLES,
     "Mapping.vectors_per_tile": 16,
+    "Phases.conversion_s": 5e-9,
     "Phases.dac_s": 1e-9,
     "OperatorLayer.operator": "maximum",
     "OperatorLayer.start": 0.5,
     "PoolLayer.stride": [1, 2],
     **{f"{kind}.learning_rate": 0.02 for kind in ("GradientDescent", "Adam", "AdamW")},
+    **{f"Measured{kind}.node_nm": 40.0 for kind in ("Adc", "Dac", "Memory")},
     "MixedPrecision.granularity": 0.002,
+    "NeurosimSarAdc.column_ohm": 1e4,
+    "NeurosimFlashAdc.column_ohm": 1e4,
+    "VoltageDac.volts": 0.8,
     "MixedPrecision.input_bins": 30,
     "MixedPrecision.error_bins": 20,
     "MixedPrecision.lines": 2,
@@ -70,6 +81,11 @@ FIELDS: dict[str, Any] = {
     **{f"{layer}Layer.tile": {"rows": 20}
        for layer in ("Linear", "Conv", "Recurrent", "Attention", "Embedding")},
 }  # fmt: skip
+NEEDED: dict[str, Tree] = {  # what has no default
+    "MeasuredAdc": {"energy_pj": 1.5, "time_s": 4e-9, "source": "mine"},
+    "MeasuredDac": {"energy_pj": {6: 0.1, 9: 0.4}, "source": "mine"},
+    "MeasuredMemory": {"read_pj": 0.1, "write_pj": 0.2, "source": "mine"},
+}
 OBJECTS: dict[str, Tree] = {
     "Clip": {"norm": 1.0},
     "Crop": {"rows": [1, 7], "columns": [1, 7]},
@@ -103,6 +119,9 @@ REFUSED |= {
 # Embeddings lie in digital memory unless they say otherwise, and learn nothing on tiles there.
 REFUSED |= {"EmbeddingLayer.algorithm"}
 # Names, and where a layer's input or tiles come from, are no kinds.
+# It is the same in every device, and tried in one.
+REFUSED |= {f"{kind.__name__}.electrical" for kind in DEVICES.values() if kind is not ConstantStep}
+REFUSED |= {"Capacitor.electrical", "PcmMemory.electrical"}
 NO_KINDS = {"kind", "name", "input", "inputs", "share"}
 
 
@@ -160,12 +179,13 @@ def _of_objects(members: list[Any], default: Any, *, inside: bool) -> Iterator[t
 
 def _of_kind(model: type[BaseModel], *, inside: bool) -> Iterator[tuple[str, Any]]:
     for kind in kinds(model):
-        yield f"={kind}", {"kind": kind}
+        yield f"={kind}", {"kind": kind, **NEEDED.get(model.__name__, {})}
         if inside:
             if everything := _everything(model):
                 yield f"={kind}, everything", {"kind": kind, **everything}
             continue
-        begun = {"kind": kind, **OBJECTS.get(model.__name__, {})}
+        needed = NEEDED.get(model.__name__, {})
+        begun = {"kind": kind, **needed, **OBJECTS.get(model.__name__, {})}
         for label, tree in choices(model, inside=True):
             yield f"={kind}, {label}", laid(begun, tree)
 

@@ -35,12 +35,13 @@ ONLY: dict[str, list[str]] = {
     "calibrate": ["--quiet", "--examples", "8", "--test-examples", "4"],
     "study": ["--jobs", "2", "--seeds", "0", *FEW, "--quiet"],
     "launch": ["--dry-run"],
-    "chip": [], "map": [], "program": [], "export": [], "watch": [], "configs": [], "devices": [],
-    "schema": [], "jobs": [],
+    "pareto": [], "chip": [], "map": [], "program": [], "export": [], "watch": [], "configs": [],
+    "devices": [], "schema": [], "jobs": [],
 }  # fmt: skip
 # What goes through the parser alone, with where it is run.
 PARSED = {
     r"scale ": "tests/cluster/scaling/test_scaling.py runs it on Ray's actors",
+    r"pareto ": "tests/emulator/study/test_fronts.py runs it on results of a study",
     r"study (?!digits --vary)": "tests/emulator/commands/test_shipped.py trains every row",
     r"export \S+ $": "the options with the files to write are left out",
     r"calibrate (digits|mine.yaml) ": "test_calibrate.py runs it on weights that are given",

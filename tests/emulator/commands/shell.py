@@ -98,7 +98,7 @@ EMULATION_KEYS = {
 CHIP_KEYS = {
     "schedule", "interval_s", "latency_s", "examples_per_s", "bound_by", "energy_j_per_example",
     "area_mm2", "ops_per_example", "ops_per_s_per_w", "ops_per_s_per_mm2", "mean_tile_busy",
-    "max_link_load", "time_model",
+    "max_link_load", "time_model", "time_model_reason",
 }  # fmt: skip
 BITS = ("state_digest", "train_loss", "test_loss", "test_accuracy", "examples_trained")
 

@@ -78,7 +78,7 @@ def test_a_shipped_config_trains(name, desk, tmp_path):
 def test_every_row_of_a_shipped_study_trains(name, desk, tmp_path):
     """The study itself makes the same runs, each in a process of its own; one is made below."""
     study = load_study(name)
-    for row, run in enumerate(study.runs):
+    for row, run in enumerate(study.rows):
         fields = overrides({**study.set, **run.set})
         options = [word for text in fields for word in ("--set", text)]
         trained(desk, tmp_path / str(row), run.config, *options)

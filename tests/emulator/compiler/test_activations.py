@@ -21,7 +21,14 @@ from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.executors.placement import Machine, place
 from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.training.training import train
-from crossmesh.interconnect.schedule import Asynchronous, ForwardOnly, Sequential, Synchronous
+from crossmesh.interconnect.schedule import (
+    Asynchronous,
+    ForwardOnly,
+    GPipe,
+    OneForwardOneBackward,
+    Sequential,
+    Synchronous,
+)
 from crossmesh.tiles.runtime.plan import Receive, in_order, plans, uses
 from crossmesh.tiles.runtime.program import Operation
 from crossmesh.tiles.runtime.steps import Binder
@@ -132,6 +139,8 @@ SPANS = [
     (Sequential(), 7, 5),
     (Synchronous(micro_batches_per_update=3), 4, 24),
     (Synchronous(micro_batches_per_update=3), 4, 7),
+    (GPipe(micro_batches_per_update=3), 4, 7),
+    (OneForwardOneBackward(micro_batches_per_update=3), 4, 24),
     (Asynchronous(), 2, 60),
     (Asynchronous(), 2, 5),
     (ForwardOnly(), 5, 100),

@@ -215,7 +215,8 @@ def test_pictures_of_all_topologies(name, topology):
 def test_tiles_without_room_for_names_show_stages_or_one_name_each():
     end = {"kind": "linear", "outputs": 10, "activation": "softmax"}
     wide = [{"kind": "linear", "outputs": 400, "bias": False}] * 2
-    found = written(small_job(network=[*wide, end], tile={"rows": 40, "cols": 20}))
+    snake = {"placement": "snake"}  # which leaves the tiles of a layer beside each other
+    found = written(small_job(network=[*wide, end], tile={"rows": 40, "cols": 20}, chip=snake))
     assert "matrices on the tiles" in found
     assert {"linear0", "linear1", "linear2"} <= set(found)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 
 import msgpack
@@ -124,11 +125,14 @@ def test_arrays_that_a_tile_does_not_have_are_named():
     check_arrays("a.arrow", {"g": one}, {"g": one})
 
 
-def test_a_study_takes_over_no_run_of_another_physics(run, trained):
-    config = RunDirectory(trained).config()
-    trial = Trial(title="t", label="t", source="digits", varied={}, config=config, folder=trained)
+def test_a_study_takes_over_no_run_of_another_physics(run, trained, tmp_path):
+    trial = Trial(
+        title="t", label="t", source="digits", varied={}, fields={},
+        config=RunDirectory(trained).config(), directory=tmp_path / "study",
+    )  # fmt: skip
+    shutil.copytree(trained, trial.folder)
     assert trial.summary is not None
-    path = trained / "summary.json"
+    path = trial.folder / "summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({**summary, "physics": PHYSICS - 1}))
     assert trial.summary is None

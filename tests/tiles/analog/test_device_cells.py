@@ -10,6 +10,8 @@ from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.cells import CELLS as UNIT_CELLS
 from crossmesh.tiles.analog.cells import Cell, Pair
 from crossmesh.tiles.analog.cells.ideal import Ideal
+from crossmesh.tiles.analog.cells.pcm_3t1c.memory import PcmMemory
+from crossmesh.tiles.analog.costs import CAPACITOR, PHASE_CHANGE
 from crossmesh.tiles.analog.devices import (
     DEVICES,
     ConstantStep,
@@ -17,6 +19,8 @@ from crossmesh.tiles.analog.devices import (
     LinearStep,
     SoftBounds,
 )
+from crossmesh.tiles.analog.devices.capacitor import Capacitor
+from crossmesh.tiles.analog.devices.pcm import Pcm
 from crossmesh.tiles.analog.tile import TileConfig
 from tests import naive
 from tests.tiles.analog.device_material import (
@@ -269,3 +273,13 @@ def test_a_device_survives_its_own_description(kind):
     device = DEVICES[kind]() if kind in DEVICES else UNIT_CELLS[kind]()
 
     assert TypeAdapter(Cell).validate_python(device.model_dump()) == device
+
+
+@pytest.mark.parametrize(
+    ("make", "default"),
+    [(Capacitor, CAPACITOR), (PcmMemory, PHASE_CHANGE), (Pcm, PHASE_CHANGE)],
+)
+def test_what_a_config_leaves_out_of_a_device_s_terminals_is_as_shipped(make, default):
+    moved = make.model_validate({"electrical": {"read_v": 0.05}}).electrical
+
+    assert moved == default.model_copy(update={"read_v": 0.05})

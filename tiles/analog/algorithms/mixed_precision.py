@@ -6,13 +6,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crossmesh.common.frozen import FrozenDict
 from crossmesh.tiles.analog.algorithms.accumulated_crossbar import AccumulatedCrossbar
 from crossmesh.tiles.analog.algorithms.base import Algorithm
 from crossmesh.tiles.analog.algorithms.lines import ALL, LineSettings, lines_of
 from crossmesh.tiles.analog.array import FLOAT_BYTES
 from crossmesh.tiles.analog.cells import Cell, UnitCell
-from crossmesh.tiles.analog.costs import WORD_BITS, CellCosts, TransferCosts
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.update import MAX_PULSES, UpdateConfig
@@ -172,10 +171,7 @@ class AccumulatedCell(UnitCell):
     @property
     def costs(self) -> CellCosts:
         """Those of the cell, and of the memory beside it."""
-        below = self.below.costs
-        bits = WORD_BITS * self.algorithm.words
-        parts = {**below.parts, "buffer": below.parts.get("buffer", 0) + bits}
-        return replace(below, parts=FrozenDict(parts), slots=0)
+        return replace(self.below.costs, words=self.words, slots=0)
 
     @property
     def devices(self) -> Sequence[Any]:

@@ -138,8 +138,9 @@ class Pair(UnitCell):
 
     @property
     def costs(self) -> CellCosts:
-        """Those of a device alone, as the shipped tables count."""
-        return self.device.costs
+        """Twice those of a device alone; a refresh writes them."""
+        costs = self.device.costs.times(2)
+        return costs if self.refresh is None else costs.written()
 
     @property
     def cell_bytes(self) -> int:

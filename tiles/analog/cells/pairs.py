@@ -77,8 +77,10 @@ class Pairs(UnitCell):
 
     @property
     def costs(self) -> CellCosts:
-        """Those of one pair, as the shipped tables count."""
-        return self.pair.costs
+        """Those of all pairs, of which the first takes the pulses."""
+        first = self.pair.costs
+        others = first.times(len(self.significances) - 1).without_pulses().written()
+        return first.beside(others)
 
     @property
     def cell_bytes(self) -> int:

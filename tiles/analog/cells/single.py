@@ -69,7 +69,7 @@ class SharedReference(UnitCell):
 
     @property
     def costs(self) -> CellCosts:
-        """Those of a device alone, as the shipped tables count."""
+        """Those of a device alone; references are one column of an array."""
         return self.device.costs
 
     @property

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import Stream
-from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
+from crossmesh.tiles.analog.costs import IDEAL, CellCosts, CellDevices, Electrical, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Seconds, Spread
 
 Array = NDArray[np.float32]
@@ -43,6 +43,7 @@ class Device(Frozen):
         doubts: Why its training may fail: nothing is known.
         source: Publication of model and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
+        electrical: What it is at its terminals; energy and area of a chip follow from it.
     """
 
     n_parameters: ClassVar[int] = 4
@@ -54,6 +55,7 @@ class Device(Frozen):
     doubts: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str]
     has_history: ClassVar[bool] = False
+    electrical: Electrical = IDEAL
     if TYPE_CHECKING:
 
         @property
@@ -88,7 +90,11 @@ class Device(Frozen):
     @property
     def costs(self) -> CellCosts:
         """What a device costs on a chip, if it is a cell alone."""
-        return CellCosts()
+        return CellCosts(devices=(self.at_crosspoint(),))
+
+    def at_crosspoint(self, number: float = 1) -> CellDevices:
+        """So many of it at a crosspoint, each with its reference, if it has one."""
+        return CellDevices(self.electrical, number * (1 + self.has_references))
 
     @property
     def granularity(self) -> float:

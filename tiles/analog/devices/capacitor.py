@@ -4,12 +4,13 @@ The state of these devices is the voltage of the capacitor. How the cells of an 
 what of it is known, is said in ``Capacitor``.
 """
 
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from crossmesh.common.random import Purpose, Stream
+from crossmesh.tiles.analog.costs import CAPACITOR, Electrical, over
 from crossmesh.tiles.analog.devices.base import Array, Device
 from crossmesh.tiles.analog.devices.kernels import (
     LOWER,
@@ -110,6 +111,7 @@ class Capacitor(Without, Device):
     threshold_v: Volts = 0.375
     threshold_noise_v: float = Field(0.01, ge=0, le=1e3)
     softness_v: float = Field(0.05, ge=1e-6, le=1e3)
+    electrical: Annotated[Electrical, over(CAPACITOR)] = CAPACITOR
 
     @model_validator(mode="after")
     def _voltages_are_in_order(self) -> Self:

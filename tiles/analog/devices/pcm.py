@@ -1,12 +1,13 @@
 """Phase-change memory under partial SET pulses, with the memory of its pulses since the RESET."""
 
 import math
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from crossmesh.common.random import Purpose, Stream
+from crossmesh.tiles.analog.costs import PHASE_CHANGE, Electrical, over
 from crossmesh.tiles.analog.devices.base import Array
 from crossmesh.tiles.analog.devices.common import CommonDevice
 from crossmesh.tiles.analog.devices.kernels import (
@@ -104,6 +105,7 @@ class Pcm(CommonDevice):
     device_noise: Spread = 0.0
     read_noise_siemens: SiemensOrNone = 0.13e-6
     read_noise_slope: Noise = 0.03
+    electrical: Annotated[Electrical, over(PHASE_CHANGE)] = PHASE_CHANGE
 
     @model_validator(mode="after")
     def _bounds_enclose_a_range(self) -> Self:

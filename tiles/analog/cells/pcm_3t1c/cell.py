@@ -14,6 +14,7 @@ from crossmesh.tiles.analog.cells.pcm_3t1c.clock import DRIFT_EVERY, LEAK_EVERY,
 from crossmesh.tiles.analog.cells.pcm_3t1c.memory import PcmMemory
 from crossmesh.tiles.analog.cells.pcm_3t1c.memory_pairs import MemoryPairs
 from crossmesh.tiles.analog.cells.pcm_3t1c.transfer import Transfer
+from crossmesh.tiles.analog.costs import CellCosts, CellDevices
 from crossmesh.tiles.analog.devices.capacitor import Capacitor
 from crossmesh.tiles.analog.devices.unsupported import OF_3T1C
 from crossmesh.tiles.analog.parameters import level_bytes
@@ -77,6 +78,12 @@ class Pcm3T1C(UnitCell):
         return 1.0
 
     @property
+    def costs(self) -> CellCosts:
+        """Two memories and a capacitor cell; those that word lines share are one column."""
+        capacitor = CellDevices(self.capacitor.electrical, is_written=True)
+        return CellCosts(devices=(self.pcm.at_crosspoint(), capacitor))
+
+    @property
     def transfers(self) -> Transfer | None:
         """As the config says."""
         return self.transfer
@@ -84,10 +91,9 @@ class Pcm3T1C(UnitCell):
     @property
     def routes(self) -> Sequence[str]:
         """Capacitors are read, memories written."""
-        transfer = self.transfer
-        return (
-            [f"capacitors to memories: all word lines every {transfer.every}"] if transfer else []
-        )
+        if self.transfer is None:
+            return []
+        return [f"capacitors to memories: all word lines every {self.transfer.every}"]
 
     @property
     def unit_siemens(self) -> float:
@@ -111,11 +117,9 @@ class Pcm3T1C(UnitCell):
         A capacitor, its transistor and its leak, two memories as written, the pair as it has
         drifted, the weight, and its variance.
         """
-        cell = self.capacitor
+        cell, floats = self.capacitor, 4 + self.pcm.fluctuates
         spreads = (cell.slope_noise, cell.threshold_noise_v, cell.leak_s and cell.leak_noise)
-        floats = 4 + self.pcm.fluctuates
-        n_varying = sum(map(bool, spreads))
-        return device_bytes(cell) + level_bytes(n_varying) + FLOAT_BYTES * floats
+        return device_bytes(cell) + level_bytes(sum(map(bool, spreads))) + FLOAT_BYTES * floats
 
     def crossbar(self, site: Site) -> "Pcm3T1CCrossbar":
         """A crossbar of such cells."""

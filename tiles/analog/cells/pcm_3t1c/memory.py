@@ -1,7 +1,7 @@
 """Phase-change memories that are written by a RESET and a graded SET, and then left alone."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from crossmesh.tiles.analog import phase_change
 from crossmesh.tiles.analog.array import Array
+from crossmesh.tiles.analog.costs import PHASE_CHANGE, CellDevices, Electrical, over
 from crossmesh.tiles.analog.devices.limits import Noise, Seconds, Siemens, SiemensOrNone
 from crossmesh.tiles.analog.devices.unsupported import OF_3T1C, Without
 
@@ -41,6 +42,7 @@ class PcmMemory(Without):
             above the emulated time between two transfers, so drift then hardly shows.
         read_noise_siemens: Deviation from read to read at conductance 0. Source: Nandakumar 2018.
         read_noise_slope: Change of that deviation per change of conductance. Source: the same.
+        electrical: What each is at its terminals; energy and area of a chip follow from it.
     """
 
     why_without: ClassVar[dict[str, str]] = OF_3T1C
@@ -56,6 +58,11 @@ class PcmMemory(Without):
     drift_start_s: Seconds = 20.0
     read_noise_siemens: SiemensOrNone = 0.13e-6
     read_noise_slope: Noise = 0.03
+    electrical: Annotated[Electrical, over(PHASE_CHANGE)] = PHASE_CHANGE
+
+    def at_crosspoint(self) -> CellDevices:
+        """The pair of a cell, which transfers write."""
+        return CellDevices(self.electrical, 2, is_pulsed=False, is_written=True)
 
     @property
     def fluctuates(self) -> bool:

@@ -1,0 +1,1 @@
+"""Published machines, described by their components and priced as our chips are."""
