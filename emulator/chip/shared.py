@@ -140,11 +140,11 @@ def _reports(times: Sequence[ChipTime], prices: Prices) -> tuple[ChipReport, ...
     tile = max((time.tile for time in times), key=lambda each: each.rows * each.cols)
     n_tiles = np.array([len(time.program.crossbars) for time in times])
     held = [held_bits(time.program, time.chip, time.pipeline.stored) for time in times]
-    reports = []
+    every, reports = joined_bits(held), []
     for time, share, own in zip(times, n_tiles / n_tiles.sum(), held, strict=True):
         check_memory(time.chip, own)
         area = ChipArea(
-            chip=time.chip, topology=time.topology, tile=tile, prices=prices, held=joined_bits(held)
+            chip=time.chip, topology=time.topology, tile=tile, prices=prices, held=every
         )
         energy = ChipEnergy(
             time=time, area=area, prices=prices, leakage_w=float(share) * area.leakage_w, held=own
