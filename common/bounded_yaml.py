@@ -15,6 +15,7 @@ MOST_BYTES = 2 << 20  # of a file; pure Python reads about 0.2 MB/s
 MOST_DEPTH = 50  # of lists and mappings in each other
 MOST_NODES = 500_000  # what aliases repeat is counted as often as it is there
 _KEPT_CHARS = 64 << 10  # of a file whose values are kept, which other places ask for again
+_MOST_OF_KEY = 80  # characters of a key in an error
 MOST_DIGITS = 40  # of a number that is written without a point; more has no place in a config
 
 
@@ -38,6 +39,21 @@ class _Loader(yaml.SafeLoader):
             raise self._refusal("an alias within what it stands for")
         if node is not None and not is_alias:
             self._sizes[id(node)] = self._size(node)
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping, no key of which is there twice: the first would count for nothing."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                raise yaml.composer.ComposerError(
+                    problem=f"{key.value[:_MOST_OF_KEY]} is there twice",
+                    problem_mark=key.start_mark,
+                )
+            seen.add((key.tag, key.value))
         return node
 
     def _size(self, node: yaml.Node) -> int:

@@ -1,6 +1,7 @@
 """Errors that are the user's to mend; the command line prints them in one line and exits with 2."""
 
 import re
+from typing import Any
 
 # Each of these takes a time in proportion to the text: no two repeats can share its letters.
 _WORD = re.compile(r"[^\s@'\"]+@?")
@@ -63,6 +64,18 @@ class RunLost(RunError):  # noqa: N818  because it names what happened
 
 class HostLost(RunLost):
     """An actor, a node or a channel is lost; the rest can continue from the last checkpoint."""
+
+
+class CallbackError(RunError):
+    """A callback failed, which stopped the run; nothing is lost.
+
+    Attributes:
+        result: Result of the run up to there.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 _FOREIGN = {"ray": "Ray", "pyarrow": "Arrow", "zmq": "ZeroMQ"}  # by the package of an error

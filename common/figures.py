@@ -1,5 +1,6 @@
 """Style of plots, and writing them to files."""
 
+import io
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,19 @@ def styled() -> AbstractContextManager[None]:
     return rc_context(_STYLE)  # type: ignore[arg-type]  # all of them are known settings
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show by themselves, also without ``%matplotlib inline``."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        with styled():
+            self.savefig(picture, format="png", dpi=150)
+        return picture.getvalue()
+
+
 def panels(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure of so many panels, a row for each thing that is shown."""
-    figure = Figure(figsize=(3.1 * columns, 2.5 * rows + 0.3), layout="constrained")
+    figure = ShownFigure(figsize=(3.1 * columns, 2.5 * rows + 0.3), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr,call-arg]  # the one just chosen
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
 
@@ -61,9 +72,3 @@ def save(figure: Figure, output: Path) -> None:
             figure.savefig(output, dpi=200, metadata=_NO_DATE[output.suffix])
     except OSError as error:
         raise ConfigError(f"{output} must be writable: {error.strerror}") from None
-
-
-def check_output(output: Path, option: str) -> None:
-    """Refuse a file name whose end is no kind of picture, before any work is done."""
-    if output.suffix not in _NO_DATE:
-        raise ConfigError(f"{option} must end in {', '.join(_NO_DATE)}, got {output}")

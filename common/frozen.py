@@ -3,7 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Never, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+from crossmesh.common.descriptions import described, meanings
 
 MOST_INTEGER = 2**63  # but for a seed, which has a rule of its own
 LEAST_REAL, MOST_REAL = 1e-30, 1e30
@@ -28,6 +38,41 @@ class Frozen(BaseModel):
             value = getattr(self, name)
             if field.is_required() or value != field.get_default(call_default_factory=True):
                 yield name, value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The schema with the docstring's descriptions; ``kind`` has that of the class."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        schema["description"] = described(cls)
+        of = {"kind": schema["description"].partition("\n")[0], **meanings(cls)}
+        for name, field in schema.get("properties", {}).items():
+            if name in of:
+                field["description"] = of[name]
+        return reference
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sections_begin_with_their_defaults(cls, given: Any) -> Any:
+        """Fill what a section leaves out with what it has by default, if it is of that kind."""
+        if not isinstance(given, Mapping):
+            return given
+        whole = dict(given)
+        for name, field in cls.model_fields.items():
+            section, default = whole.get(name), field.default
+            if isinstance(default, Frozen) and isinstance(section, Mapping):
+                whole[name] = default._with(section)
+        return whole
+
+    def _with(self, section: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields that were set here, and of what kind it is, below those of ``section``."""
+        fields, kind = type(self).model_fields, getattr(self, "kind", None)
+        if section.get("kind", kind) != kind:
+            return section
+        set_here = {*self.model_fields_set, *({"kind"} & fields.keys())}
+        return {**{name: getattr(self, name) for name in set_here}, **section}
 
     @model_validator(mode="after")
     def _numbers_can_be_computed_with(self) -> Self:

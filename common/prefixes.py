@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-_PREFIXES = (
+PREFIXES = (
     (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""),
     (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"),
 )  # fmt: skip
@@ -26,17 +26,19 @@ def scale_of(largest: float, unit: str) -> Scale:
     >>> scale_of(2.5e-7, "s")
     Scale(size=1e-09, unit='ns')
     """
-    for size, prefix in _PREFIXES:
+    for size, prefix in PREFIXES:
         if abs(largest) >= size:
             return Scale(size, prefix + unit)
     return Scale(1.0, unit)
 
 
-def engineering(value: float, unit: str, digits: int = 4) -> str:
-    """A quantity with a prefix of its size.
+def engineering(value: float | None, unit: str, digits: int = 4) -> str:
+    """A quantity with a prefix of its size; None: a dash.
 
-    >>> engineering(2.5e-7, "s"), engineering(0.0, "J")
-    ('250 ns', '0 J')
+    >>> engineering(2.5e-7, "s"), engineering(0.0, "J"), engineering(None, "J")
+    ('250 ns', '0 J', '-')
     """
+    if value is None:
+        return "-"
     scale = scale_of(value, unit)
     return f"{value / scale.size:.{digits}g} {scale.unit}"

@@ -188,7 +188,8 @@ class KindName:
         name = {"type": "string", "enum": self.names}
         if self._is_kind is None:
             return name
-        mapping = {"type": "object", "properties": {"kind": name}, "required": ["kind"]}
+        kind = {**name, "description": "Its name; its fields stand beside it."}
+        mapping = {"type": "object", "properties": {"kind": kind}, "required": ["kind"]}
         return {"anyOf": [name, mapping]}
 
     def _checked(self, value: Any) -> Any:
@@ -245,8 +246,8 @@ def _named(value: Any) -> Any:
 class Kinds:
     """Marks a field that holds an object of some kind: ``Annotated[Device, Kinds(DEVICES)]``.
 
-    A config names the kind by ``kind``. An object in Python may be of any class that
-    ``is_kind`` takes, also of one that no registry knows.
+    A config names the kind by ``kind``, or gives its name alone. An object in Python may be of any
+    class that ``is_kind`` takes, also of one that no registry knows.
 
     Args:
         is_kind: Class of all such objects.
@@ -274,6 +275,8 @@ class Kinds:
         def checked(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if isinstance(value, self._is_kind):
                 return value
+            if isinstance(value, str):
+                value = {"kind": value}
             kind = value.get("kind") if isinstance(value, Mapping) else None
             if isinstance(kind, str) and kind not in known:
                 return self._class(kind).model_validate(value)
@@ -288,13 +291,15 @@ class Kinds:
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """A union by ``kind`` of all that can be used."""
+        """A union by ``kind`` of all that can be used, or the name of one."""
         usable = {
             name: kind.__pydantic_core_schema__
             for registry in self._registries
             for name, kind in registry.usable().items()
         }
-        return handler(core_schema.tagged_union_schema(usable, "kind"))
+        union = handler(core_schema.tagged_union_schema(usable, "kind"))
+        union["oneOf"].append({"type": "string", "enum": list(usable)})
+        return union
 
     def _class(self, name: str) -> type[BaseModel]:
         for registry in self._registries:

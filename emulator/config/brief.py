@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from crossmesh.common.bounded_yaml import Dumper
-from crossmesh.emulator.config.loading import VARIANTS
 from crossmesh.emulator.config.run import RunConfig
+from crossmesh.emulator.config.shorthand import VARIANTS
 
 Tree = dict[str, Any]
 

@@ -90,8 +90,8 @@ class Overheads(Frozen):
 
     Attributes:
         clock_share: Energy of the clock's network, as a share of that of what it drives: digital
-            units, memories, routers. Source: assumed, 10 to 20 % of digital power; DSENT has 4 to
-            9 % of a router's.
+            units, memories, adders; figures of routers have theirs. Source: assumed, 10 to 20 % of
+            digital power; DSENT has 4 to 9 % of a router's.
         supply_efficiency: Share of the energy drawn that arrives. Source: assumed, 80 to 90 % of
             regulators on chips.
         area_use: Share of the area that components take. Source: assumed, 60 to 80 % of floor
@@ -126,8 +126,8 @@ class Chip(Frozen):
             tile that wants them.
         io_ports: Ports at the edge of the floor plan, which share the examples and their targets
             and each take a flit per clock cycle; by default inputs have a port where they are
-            taken, and targets come with them.
-        router: The routers.
+            taken, and targets come with them. Of several networks each has so many.
+        router: Buffers, virtual channels and pipeline of the routers.
         phases: The phases of a tile.
         model: Timing model of the interconnect: ``analytic``, ``packet`` or ``flit``, or ``auto``:
             the most exact that takes at most about half a minute, by the hops of flits.
@@ -135,11 +135,11 @@ class Chip(Frozen):
             as fast as it can.
         node_nm: Process node of lines, logic, memories and routers, and of what follows it in
             converters and cells. Source: assumed.
-        transistors: Of logic, drivers, routers and links: ``low_threshold`` as in DSENT, or
-            ``low_standby``, which leak 2,000 times less.
+        transistors: Transistors of logic, drivers, routers and links: ``low_threshold`` as in
+            DSENT, or ``low_standby``, which leak 2,000 times less.
         adc: Which ADCs, by the model of their cost. Source of the clock: 200 MS/s at 9 bits,
             Haensch et al. 2019.
-        dac: Which DACs.
+        dac: Which DACs, by the model of their cost.
         memory: Which memories hold messages, stored activations and digital parameters.
         memory_bits: Bits that the memory of a tile may hold; by default as many as are needed.
         overheads: Clock, supply, and what nothing fills.

@@ -55,10 +55,11 @@ class ConvLayer(SharingLayer, ImageLayer):
 
     Attributes:
         outputs: Channels of the output.
-        kernel: Height and width, or one number for both, of the kernel,
-        stride: of its steps,
-        padding: of the zeros on each side,
-        dilation: of the distance between the kernel's taps.
+        kernel: Height and width of the kernel, or one number for both.
+        stride: Rows and columns from one position of the kernel to the next, or one number for
+            both.
+        padding: Rows and columns of zeros on each side, or one number for both.
+        dilation: Rows and columns between the kernel's taps, or one number for both; 1 is dense.
         groups: Parts of the channels that are convolved apart from each other.
         bias: Whether it has one; ``tile.bias`` says where.
         activation: Function of the outputs.
@@ -148,9 +149,11 @@ class PoolLayer(NamedLayer, ImageLayer):
 
     Attributes:
         kind: Which.
-        kernel: Height and width of the window,
-        stride: of its steps, by default those of the window,
-        padding: of what lies on each side: never the largest; zeros, counted in means.
+        kernel: Height and width of the window, or one number for both.
+        stride: Rows and columns from one window to the next, or one number for both; by default
+            those of the window.
+        padding: Rows and columns added on each side, or one number for both: never the largest of
+            ``max_pool``; zeros, counted in the means of ``average_pool``.
     """
 
     kind: Literal["max_pool", "average_pool"]

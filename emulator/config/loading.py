@@ -9,26 +9,26 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from crossmesh.common.bounded_yaml import Dumper, parsed, read_mapping
+from crossmesh.common.bounded_yaml import Dumper, read_mapping
 from crossmesh.common.credentials import check_without
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Frozen
-from crossmesh.common.refusals import nearest, sentence
-from crossmesh.common.whole_files import is_file
+from crossmesh.common.refusals import sentence
+from crossmesh.emulator.config.finding import as_cells, as_kinds, find
+from crossmesh.emulator.config.overriding import Overrides, assignments, nested
 from crossmesh.emulator.config.run import DATA_PATHS, SHIPPED, RunConfig
-from crossmesh.tiles.analog.algorithms import PRESETS as ALGORITHM_PRESETS
+from crossmesh.emulator.config.shorthand import (
+    EXTENDING,
+    VARIANTS,
+    presets,
+    section_spelled_out,
+    spelled_out,
+)
+from crossmesh.emulator.config.words import WORDS
 from crossmesh.tiles.analog.cells import Cell
-from crossmesh.tiles.analog.devices import PRESETS
 
 MOST_FILES = 16  # that extend each other in a row
 MOST_OPENED = 500  # device files of one config
-MOST_PARTS = 50  # of a field's path
-# Sections that may extend a file, and the folder of those that are shipped.
-EXTENDING = {
-    "cell": PRESETS, "device": PRESETS, "fast_cell": PRESETS, "algorithm": ALGORITHM_PRESETS,
-}  # fmt: skip
-# Sections whose kind decides which other fields they have.
-VARIANTS = EXTENDING.keys() | {"learning_rate", "optimizer", "adc", "dac", "memory"}
 
 
 def shipped() -> dict[str, Path]:
@@ -36,26 +36,26 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
 
 
-def presets(section: str = "cell") -> dict[str, Path]:
-    """The shipped files that a section may extend, by name: devices or algorithms."""
-    return {path.stem: path for path in sorted(EXTENDING[section].glob("*.yaml"))}
-
-
-def load_config(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+def load_config(
+    source: str | Path | Mapping[str, Any], overrides: Overrides = (), **sections: Any
+) -> RunConfig:
     """Read a config file, or a shipped config by name.
 
     Args:
         source: Path of a YAML file, or name of a shipped config, or what such a file says.
-        overrides: ``a.b=value`` each, the value in YAML. Of two for one field the later counts;
-            otherwise their order does not matter.
+        overrides: Fields and their values: ``{"training.epochs": 3}``, or ``a.b=value`` each, the
+            value in YAML. Of two for one field the later counts; otherwise their order does not
+            matter.
+        sections: Fields of the top level, laid over those of the source key by key, and the last
+            to count: ``training={"epochs": 3}, seed=1``.
 
     Raises:
         ConfigError: With one line that names the field, the rule and the value.
     """
-    tree = _anchored(source, Path()) if isinstance(source, Mapping) else _read(source, seen=())
+    tree = _own(source, Path()) if isinstance(source, Mapping) else _read(source, seen=())
     layer: dict[str, Any] = {}
-    for override in overrides:
-        layer = merged(layer, _nested(*assignment(override)), variants=())
+    for path, value in (*assignments(overrides), *sections.items()):
+        layer = merged(layer, spelled_out(nested(path, value)), variants=())
     whole = merged(tree, _anchored(layer, Path()))
     return _validated(_filled(_with_layer_tiles(whole)))  # before what a layer extends is gone
 
@@ -66,11 +66,11 @@ def load_cell(source: str | Path) -> Cell:
     Raises:
         ConfigError: With one line that names the field, the rule and the value.
     """
-    path = _find(source, Path(), presets(), "device")
+    path = find(source, Path(), presets(), "device", as_kinds("cell"))
     try:
         return _CellFile.model_validate(_filled({"cell": {"extends": path}})).cell
     except ValidationError as error:
-        rule = sentence(error, _CellFile).removeprefix("cell.")
+        rule = sentence(error, _CellFile, WORDS).removeprefix("cell.")
         raise ConfigError(f"{path}: {rule}") from None
 
 
@@ -90,7 +90,7 @@ def _validated(tree: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(dict(tree))
     except ValidationError as error:
-        raise ConfigError(sentence(error, RunConfig)) from None
+        raise ConfigError(sentence(error, RunConfig, WORDS)) from None
 
 
 def _with_layer_tiles(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +128,8 @@ def merged(
 ) -> dict[str, Any]:
     """``base`` with ``over`` laid on top, key by key.
 
-    A variant of another ``kind``, or that extends a file, starts afresh.
+    A variant of another ``kind``, or that extends a file, starts afresh. In a list, numbers from 0
+    are the keys of its entries.
     """
     result = dict(base)
     for key, value in over.items():
@@ -138,18 +139,30 @@ def merged(
                 "extends" in value or value.get("kind", old.get("kind")) != old.get("kind")
             )
             result[key] = dict(value) if is_new else merged(old, value, variants)
+        elif isinstance(old, list) and isinstance(value, Mapping):
+            result[key] = _with_entries(old, value, variants)
         else:
             result[key] = value
     return result
 
 
+def _with_entries(
+    old: list[Any], changes: Mapping[str, Any], variants: Collection[str]
+) -> list[Any] | Mapping[str, Any]:
+    entries = {str(i): entry for i, entry in enumerate(old)}
+    if not changes.keys() <= entries.keys():
+        return changes
+    return list(merged(entries, changes, variants).values())
+
+
 def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    path = _find(source, seen[-1].parent if seen else Path(), shipped(), "config")
+    folder = seen[-1].parent if seen else Path()
+    path = find(source, folder, shipped(), "config", as_cells())
     if path in seen:
         raise ConfigError(f"extends must not form a cycle, got {source}")
     if len(seen) == MOST_FILES:
         raise ConfigError(f"extends must chain at most {MOST_FILES} files, got more")
-    tree = _anchored(read_mapping(path), path.parent)
+    tree = _own(read_mapping(path), path.parent)
     if isinstance(tree.get("data"), dict):
         tree["data"] = _placed(tree["data"], path.parent, DATA_PATHS)
     if isinstance(tree.get("network"), dict):
@@ -161,6 +174,11 @@ def _read(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ConfigError(f"extends must be a file or a shipped name, got {base!r}")
     return merged(_read(base, (*seen, path)), tree)
+
+
+def _own(tree: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A config of a folder with nothing short and no relative device files in it."""
+    return _anchored(spelled_out(tree), folder)
 
 
 def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[str, Any]:
@@ -186,7 +204,7 @@ def _anchored(tree: Mapping[str, Any], folder: Path, place: str = "") -> dict[st
             field, base = f"{place}{key}.extends", value["extends"]
             if not isinstance(base, str):
                 raise ConfigError(f"{field} must be a file or a shipped name, got {base!r}")
-            result[key]["extends"] = _find(base, folder, presets(key), field)
+            result[key]["extends"] = find(base, folder, presets(key), field, as_kinds(key))
     return result
 
 
@@ -235,7 +253,7 @@ def _inherited(key: str, section: Mapping[str, Any], trail: _Trail) -> Any:
     own = dict(section)
     path = own.pop("extends")
     further = trail.to(path)
-    base = _anchored({key: read_mapping(path)}, path.parent, f"{path}: ")
+    base = _anchored({key: section_spelled_out(read_mapping(path))}, path.parent, f"{path}: ")
     return merged(_filled(base, further), _filled({key: own}, trail))[key]
 
 
@@ -249,39 +267,9 @@ def _placed(section: dict[str, Any], folder: Path, names: Iterable[str]) -> dict
     return {**section, **paths}
 
 
-def _find(source: str | Path, folder: Path, named: Mapping[str, Path], field: str) -> Path:
-    for path in (Path(source), folder / source):
-        if is_file(path):
-            return path.resolve()
-    if str(source) in named:
-        return named[str(source)]
-    hint = nearest(str(source), named)
-    raise ConfigError(
-        f"{field} must be a file or a shipped name ({', '.join(named)}), got {source}{hint}"
-    )
-
-
 def overrides(changes: Mapping[str, Any]) -> list[str]:
     """Fields and their values as ``load_config`` takes them: what is JSON, is YAML too."""
     return [
         f"{field}={json.dumps(value, ensure_ascii=False, default=str)}"
         for field, value in changes.items()
     ]
-
-
-def assignment(text: str, option: str = "--set") -> tuple[str, Any]:
-    """Field and value of ``a.b=value``; ``option`` is what the user wrote it behind."""
-    path, separator, value = text.partition("=")
-    if not separator or not all(path.split(".")) or path.count(".") >= MOST_PARTS:
-        raise ConfigError(f"{option} must be like a.b=value, got {text}")
-    try:
-        return path, parsed(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"{option} {path} must have a YAML value, got {value}") from None
-
-
-def _nested(path: str, value: Any) -> dict[str, Any]:
-    first, *rest = path.split(".")
-    for key in reversed(rest):
-        value = {key: value}
-    return {first: value}

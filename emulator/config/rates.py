@@ -13,10 +13,11 @@ from crossmesh.common.registry import Kinds, Registry
 
 
 class EpochLoss(NamedTuple):
-    """Mean loss of the examples of an epoch as they were trained, and of the test set after it."""
+    """Mean losses of an epoch: of its examples as they were trained, and of others after it."""
 
     train: float
     test: float
+    validation: float | None = None
 
 
 class Moment(NamedTuple):
@@ -47,7 +48,7 @@ class WarmUp(Frozen):
 
     Attributes:
         examples: Length in examples; or ``epochs``.
-        epochs: Length in epochs.
+        epochs: Length of the warm-up in epochs.
         start_factor: Part of the schedule's rate that it begins with.
     """
 
@@ -140,7 +141,7 @@ class CosineRate(RateSchedule):
 
     Attributes:
         t_max: Epochs to the smallest rate.
-        eta_min: The smallest rate.
+        eta_min: Rate that the cosine falls to within ``t_max`` epochs.
     """
 
     kind: Literal["cosine"] = "cosine"
@@ -160,18 +161,19 @@ class PlateauRate(RateSchedule):
     It follows from the losses of the epochs so far, which every checkpoint holds.
 
     Attributes:
-        monitor: The loss: of the examples as they were trained, or of the test set.
+        monitor: The loss: of the examples as they were trained, of the test set, or of the
+            examples that ``data.validation`` sets aside.
         factor: Factor of each fall.
         patience: Epochs without a better loss that are borne.
         threshold: Part of the best loss by which one must be better to count.
         cooldown: Epochs after a fall that do not count.
-        min_lr: The smallest rate.
+        min_lr: Smallest rate that the drops lead to.
     """
 
     watches: ClassVar[bool] = True
     kind: Literal["plateau"] = "plateau"
 
-    monitor: Literal["train_loss", "test_loss"] = "train_loss"
+    monitor: Literal["train_loss", "test_loss", "validation_loss"] = "train_loss"
     factor: float = Field(0.1, gt=0, lt=1)
     patience: int = Field(10, ge=0)
     threshold: float = Field(1e-4, ge=0, lt=1)
@@ -182,7 +184,10 @@ class PlateauRate(RateSchedule):
         """From all losses so far."""
         rate, best, bad, cooling = self.value, math.inf, 0, 0
         for epoch in moment.losses:
-            loss = epoch.test if self.monitor == "test_loss" else epoch.train
+            watched = {"test_loss": epoch.test, "validation_loss": epoch.validation}
+            loss = watched.get(self.monitor, epoch.train)
+            if loss is None:
+                raise ValueError("no examples were set aside for validation")
             is_better = loss < best * (1 - self.threshold)
             best = loss if is_better else best
             bad = 0 if is_better or cooling else bad + 1
@@ -193,7 +198,12 @@ class PlateauRate(RateSchedule):
 
 
 class RatePoint(Frozen):
-    """A learning rate that holds from an epoch on (counted from 0)."""
+    """A learning rate that holds from an epoch on.
+
+    Attributes:
+        epoch: The first epoch with this rate, counted from 0.
+        value: Learning rate from that epoch on.
+    """
 
     epoch: int = Field(ge=0)
     value: float = Field(gt=0)

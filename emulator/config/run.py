@@ -23,6 +23,8 @@ from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.digital import LOSSES, AnyOptimizer, Clip, GradientDescent, Loss
 
 Size = Annotated[int, Field(ge=1)] | Literal["n"]
+Weight = Annotated[float, Field(ge=0)]
+ClassWeights = Annotated[Many[Weight], Field(min_length=2)] | Literal["balanced"]
 Number = bool | int | float
 
 
@@ -62,7 +64,7 @@ class Imported(Frozen):
     """A network from an ONNX file.
 
     Attributes:
-        onnx: The file.
+        onnx: Path of the ONNX file.
         weights: Whether training begins from the file's weights or from ``new`` ones.
         until: The last of its layers that is kept; by default its last. ``crossmesh map`` lists
             their names.
@@ -72,7 +74,7 @@ class Imported(Frozen):
         output: Name of the output, of a file with several.
         layers: Settings of layers by name; ``*`` stands for any part of a name, and of two that fit
             one layer the later counts.
-        then: Layers behind it.
+        then: Layers behind those of the file.
     """
 
     onnx: UserPath
@@ -113,6 +115,8 @@ class Training(Frozen):
             none.
         schedule: Order of forward, backward and update over the stages of the pipeline.
         algorithm: What updates do to the arrays of the tiles.
+        class_weights: Factors of loss and error of each class in training: a list, or ``balanced``
+            for the inverse of how often each occurs; by default all count the same.
         shuffle: Whether every epoch takes the examples in an order of its own, a function of seed
             and epoch; otherwise in file order.
         examples: Train on the first so many examples; by default on all.
@@ -130,6 +134,7 @@ class Training(Frozen):
     clip: Clip | None = None
     schedule: ScheduleName = "sequential"
     algorithm: AnyAlgorithm = Sgd()
+    class_weights: ClassWeights | None = None
     shuffle: bool = True
     examples: int | None = Field(None, ge=1)
     test_examples: int | None = Field(None, ge=1)
@@ -178,15 +183,15 @@ class RunConfig(Frozen):
     Attributes:
         name: Name of the run, which its folder begins with.
         seed: Every random number follows from it.
-        data: Data source.
+        data: Where the examples come from, and which of them are taken.
         network: Layers, each fed by the one before unless it says otherwise; or an ONNX file.
         weights: NPZ file with the weights that training begins from, named as ``crossmesh export``
             does; by default they are drawn.
         calibrate: Whether scales and ranges of the tiles are chosen for the given weights before
             anything else, as ``crossmesh calibrate`` does.
         mapping: Mapping of the network to tiles.
-        loss: Loss function.
-        training: Training settings.
+        loss: Loss function: a name, or ``kind`` and fields of one.
+        training: Epochs, batches, learning rate, schedule and algorithm.
         tile: Configuration of the tiles.
         chip: Interconnect, timing and component table; they never change the values.
         engine: Where the tiles run: in this process or on Ray.
@@ -226,6 +231,17 @@ class RunConfig(Frozen):
                     f"network.{'then.' if is_file else ''}{i}.tile.bias must be that of the "
                     f"section tile ({self.tile.bias}) where a layer has no bias, got {tile.bias}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _losses_watched_are_measured(self) -> Self:
+        rate = self.training.learning_rate
+        watched = getattr(rate, "monitor", None)
+        if watched == "validation_loss" and self.data.validation is None:
+            raise ValueError(
+                "training.learning_rate.monitor must be train_loss or test_loss without "
+                "data.validation, got validation_loss"
+            )
         return self
 
     @model_validator(mode="after")

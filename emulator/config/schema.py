@@ -2,18 +2,25 @@
 
 from typing import Any
 
-from crossmesh.emulator.config.loading import EXTENDING
 from crossmesh.emulator.config.run import RunConfig
+from crossmesh.emulator.config.shorthand import EXTENDING, OUTER
 
 _PART = "Part"  # ends the names of definitions of which a file need not give all
 _WHOLE_ONLY = {"required", "discriminator"}
 _EXTENDS = {"required": ["extends"]}
+_BRANCHES = {"if", "then", "else"}
 
 
 def file_schema() -> dict[str, Any]:
     """The schema of a config file: what extends another need not give what it inherits."""
     whole = RunConfig.model_json_schema()
     definitions = whole.pop("$defs")
+    for outer, main in OUTER.items():
+        section = whole["properties"][outer]
+        names = definitions[_name(section)]["properties"][main]["enum"]
+        section["anyOf"] = [{"$ref": section.pop("$ref")}, {"type": "string", "enum": names}]
+    for _, field in _sections(definitions):  # whose name may be that of a file
+        field["oneOf"] = [*_references(field["oneOf"]), {"type": "string"}]
     for schema in definitions.values():
         if "const" in schema["properties"].get("kind", {}):  # one of a union, which goes by it
             schema["required"] = ["kind", *schema.get("required", [])]
@@ -25,8 +32,10 @@ def file_schema() -> dict[str, Any]:
         choices = field.pop("oneOf")
         named = {"discriminator": field.pop("discriminator"), "oneOf": choices}
         field |= {"if": _EXTENDS, "then": {"anyOf": _part(choices)}, "else": named}
-        for choice in choices:
+        for choice in _references(choices):
             parts[f"{_name(choice)}{_PART}"]["properties"]["extends"] = _extends(what)
+    for schema in (whole, *definitions.values()):
+        schema["properties"] = {name: _begun(field) for name, field in schema["properties"].items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": whole["title"],
@@ -36,6 +45,21 @@ def file_schema() -> dict[str, Any]:
         "else": whole,
         "$defs": {**definitions, **parts},
     }
+
+
+def _begun(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field; of a section that has a default, without what it requires."""
+    if not isinstance(field.get("default"), dict):
+        return field
+    if "then" in field:  # it also extends files
+        return {**{k: v for k, v in field.items() if k not in _BRANCHES}, **field["then"]}
+    default = {"default": field["default"]}
+    return {**_part({k: v for k, v in field.items() if k not in default}), **default}
+
+
+def _references(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of several schemas that are of an object."""
+    return [choice for choice in choices if "$ref" in choice]
 
 
 def _extends(what: str) -> dict[str, str]:

@@ -1,12 +1,18 @@
 """What is built holds the whole package, which is links to folders in a checkout."""
 
+import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from benchmarks.packages import build
+from crossmesh.common.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,3 +66,42 @@ def test_what_is_built_holds_the_whole_package(kind, tmp_path):
     if kind == "sdist":
         assert {name for name in names if name.startswith("examples/")} == examples()
         assert set(names) >= NEEDED
+
+
+@pytest.mark.slow
+def test_the_wheel_of_the_source_archive_trains_without_a_checkout(tmp_path):
+    pytest.importorskip("hatchling", reason="builds it: pip install hatchling")
+    wheel, archive = build(tmp_path / "dist")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "installed")
+    alone = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    few = ["--engine", "local", "--epochs", "1", "--examples", "8", "--quiet"]
+    for program in (
+        ["-c", "import crossmesh; print(crossmesh.__file__)"],
+        ["-m", "crossmesh", "train", "digits", *few, "--run-dir", "run"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *program],
+            cwd=tmp_path, env=alone, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert str(tmp_path) in done.stdout or (tmp_path / "run" / "summary.json").is_file()
+    assert archive.name.removesuffix(".tar.gz") == "-".join(wheel.name.split("-")[:2])
+
+
+def test_the_recipe_for_conda_needs_what_the_wheel_needs():
+    others = {"matplotlib": "matplotlib-base", "msgpack": "msgpack-python", "ray": "ray-core"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    recipe = yaml.safe_load((ROOT / "deploy" / "conda" / "recipe.yaml").read_text("utf-8"))
+    needed = {"python": project["requires-python"]}
+    for dependency in project["dependencies"]:
+        name, _, least = dependency.partition(">=")
+        needed[others.get(name, name.lower())] = f">={least}"
+
+    assert recipe["context"]["version"] == VERSION
+    assert {*recipe["requirements"]["run"]} == {f"{name} {rule}" for name, rule in needed.items()}
+
+
+def test_how_to_cite_names_this_version():
+    for page in ("CITATION.cff", "docs/cite.md"):
+        assert VERSION in (ROOT / page).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Kinds that another package brings: a device, a layer, a loss and a topology."""
+"""Kinds that another package brings: a device, a layer, a loss, a data source and a topology."""
 
 import json
 import os
@@ -26,6 +26,7 @@ CONFIG = {
         {"kind": "example.scale", "factor": 1.5},
         {"kind": "linear", "outputs": 10},
     ],
+    "data": {"source": "example.rings", "classes": 10, "options": {"noise": 0.01}},
     "loss": "example.huber",
     "tile": {"rows": 40, "cols": 10, "cell": {"kind": "example.curved_step", "step": 0.01}},
     "chip": {"topology": "example.line"},
@@ -107,7 +108,7 @@ def test_a_network_of_another_packages_kinds_trains_on_actors_and_resumes(instal
 @pytest.mark.slow
 def test_what_a_package_brings_is_listed(installed):
     schema = installed.crossmesh("schema")
-    ours = ("curved_step", "partners", "scale", "huber", "line")
+    ours = ("curved_step", "partners", "scale", "huber", "line", "rings")
     for name in (f"example.{kind}" for kind in ours):
         assert f'"{name}"' in schema
     device = next(
@@ -208,7 +209,9 @@ def test_objects_of_classes_that_no_registry_knows_are_taken():
                                               "training.epochs=1"])  # fmt: skip
     tile = TileConfig(cell=Softer(step=0.02), rows=80, cols=10)
     known = TileConfig(cell=SoftBounds(step=0.02), rows=80, cols=10)
-    one, other = (crossmesh.train(config.model_copy(update={"tile": t})) for t in (tile, known))
+    one, other = (
+        crossmesh.train(config.model_copy(update={"tile": t}), False) for t in (tile, known)
+    )
 
     assert one.state_digest == other.state_digest
     assert "Softer(step=0.02)" in repr(tile)

@@ -30,7 +30,7 @@ def test_whatever_a_field_is_set_to_its_refusal_names_field_law_and_value():
                 line = str(error)
                 assert line.startswith(".".join(path)), (path, value)
                 rest = line.removeprefix(".".join(path))
-                assert " must " in rest or rest.endswith(" is unknown"), line
+                assert " must " in rest or " is unknown" in rest, line
                 assert "\n" not in line
 
 
@@ -53,7 +53,7 @@ def test_whatever_a_field_is_set_to_its_refusal_names_field_law_and_value():
         ),
         ("tile.rows=0", "tile.rows must be at least 1, got 0"),
         ("tile.read.adc.bits=40", "tile.read.adc.bits must be at most 24, got 40"),
-        ("tile.read.adc={bits: 8}", "tile.read.adc.range must be given"),
+        ("tile.read.adc=8", "tile.read.adc must be a mapping, got 8; its fields are bits, range"),
         ("tile.update.length=32", "tile.update.length must be at most 31, got 32"),
         ("tile.cell.kind=constat_step", "; did you mean constant_step?"),
         ("tile.cell.stp=3", "tile.cell.stp is unknown; did you mean step?"),
@@ -78,7 +78,7 @@ def test_whatever_a_field_is_set_to_its_refusal_names_field_law_and_value():
         ("seed.x=1", "seed must be a whole number, got {'x': 1}"),
         ("engine=5", "engine must be a mapping, got 5"),
         ("tile=null", "tile must be a mapping, got None"),
-        ("network.0.outputs=5", "network must be a list, got {'0': {'outputs': 5}}"),
+        ("network.7.outputs=5", "network must be a list, got {'7': {'outputs': 5}}"),
         ("network=[3]", "network.0 must be a mapping, got 3"),
         ("network=[{outputs: 3}]", "network.0.kind must be given"),
         ("network=[{kind: linear, outputs: 10, name: a.tanh}]", "network.0.name must match ^[A-Za"),
@@ -110,9 +110,9 @@ def test_whatever_a_field_is_set_to_its_refusal_names_field_law_and_value():
         ("data.crop={rows: [0], columns: [0, 1]}", "data.crop.rows.1 must be given"),
         ("data.crop={rows: [0, true], columns: [0, 1]}", "data.crop.rows.1 must be a whole number"),
         ("data.crop={rows: 0..3, columns: [0, 1]}", "data.crop.rows must be a list, got '0..3'"),
-        ("a", "--set must be like a.b=value, got a"),
-        ("a=[", "--set a must have a YAML value, got ["),
-        ("a=2026-13-01", "--set a must have a YAML value, got 2026-13-01"),
+        ("a", "overrides must be like a.b=value, got a"),
+        ("a=[", "overrides a must have a YAML value, got ["),
+        ("a=2026-13-01", "overrides a must have a YAML value, got 2026-13-01"),
     ],
 )
 def test_a_mistake_gives_field_law_and_value(override, sentence):
@@ -129,6 +129,9 @@ def test_unknown_names_and_unreadable_files_are_refused(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [1\n")
     with pytest.raises(ConfigError, match=r"bad\.yaml line \d must be YAML: "):
         load_config(tmp_path / "bad.yaml")
+    (tmp_path / "twice.yaml").write_text("name: a\ntraining:\n  epochs: 1\n  epochs: 2\n")
+    with pytest.raises(ConfigError, match=r"twice\.yaml line 4 must be YAML: epochs is there twic"):
+        load_config(tmp_path / "twice.yaml")
     (tmp_path / "base.yaml").write_text("extends: 5\n")
     with pytest.raises(ConfigError, match=r"extends must be a file or a shipped name, got 5"):
         load_config(tmp_path / "base.yaml")

@@ -67,6 +67,28 @@ def test_a_file_that_inherits_nothing_gives_all(field):
 @pytest.mark.parametrize(
     "change",
     [
+        {"tile": {"cell": "soft_bounds"}},
+        {"tile": {"cell": "reram-es-gong-2018"}},
+        {"tile": {"cell": {"kind": "pair", "device": "pcm"}}},
+        {"tile": {"cell": {"step": 0.1}}},
+        {"tile": {"read": {"adc": {"bits": 8}}}},
+        {"chip": {"adc": "isaac", "memory": "sram"}},
+        {"chip": {"adc": {"clock_hz": 1.0e9}}},
+        {"training": {"optimizer": "adam", "algorithm": "tiki_taka"}},
+        {"data": "digits", "engine": "local"},
+        {"network": ["flatten", {"kind": "linear", "outputs": 10}]},
+    ],
+)
+def test_short_forms_fit(base, change, tmp_path):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**base, **change}))
+    load_config(tmp_path / "mine.yaml")
+    VALIDATOR.validate({**base, **change})
+
+
+@pytest.mark.parametrize("base", [WHOLE, {"extends": "digits"}])
+@pytest.mark.parametrize(
+    "change",
+    [
         {"tile": {"rows": 0}},
         {"tile": {"cell": {"stp": 3}}},
         {"tile": {"cell": {"extends": 5}}},
