@@ -1,6 +1,7 @@
 """Area and leakage of a chip."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,16 +25,18 @@ class ChipArea:
     Attributes:
         chip: The chip.
         topology: The interconnect.
-        tile: The largest tile.
+        tiles: The tiles; the one with the largest parts sets the size of every place.
         prices: What components take.
         held: What the memory of each tile holds.
+        networks: Networks on it, each of which has ports of its own.
     """
 
     chip: Chip
     topology: Topology
-    tile: TileConfig
+    tiles: Sequence[TileConfig]
     prices: Prices
     held: HeldBits
+    networks: int = 1
 
     def __repr__(self) -> str:
         """Square millimetres of the chip and of a place, and watts at rest."""
@@ -41,15 +44,26 @@ class ChipArea:
         return summary_of("ChipArea", [(name, getattr(self, name)) for name in shown])
 
     @cached_property
-    def part_counts(self) -> dict[str, float]:
+    def tile(self) -> TileConfig:
+        """The tile whose components take the most area, which every place has room for."""
+        return max(dict.fromkeys(self.tiles), key=lambda tile: sum(self._parts_um2(tile).values()))
+
+    def _parts_um2(self, tile: TileConfig) -> dict[str, float]:
+        """Area of each component of a tile with its router, without its memory."""
+        return {
+            name: count * self.prices.part(name, tile).area_um2
+            for name, count in self.part_counts(tile).items()
+        }
+
+    def part_counts(self, tile: TileConfig) -> dict[str, float]:
         """Number of each component in a tile with its router, without its memory."""
-        rows, cols = self.tile.rows, self.tile.cols
+        rows, cols = tile.rows, tile.cols
         adcs = -(-max(rows, cols) // self.chip.phases.lines_per_adc)
-        own = self.tile.cell.costs.parts
+        own = tile.cell.costs.parts
         return {
             **{name: float(n * rows * cols) for name, n in own.items()},
             "cell": rows * cols,
-            "driver": rows + cols,
+            "driver": (rows + cols) * tile.cell.costs.lines,
             "dac": rows + cols,
             "adc": adcs,
             "sample_hold": rows + cols,
@@ -58,6 +72,10 @@ class ChipArea:
             "router": self.topology.router_area,
             "router_add": self._router_adders,
         }
+
+    @property
+    def _n_ports(self) -> int:
+        return self.networks * (self.chip.io_ports or 0)
 
     @property
     def _router_adders(self) -> int:
@@ -69,11 +87,9 @@ class ChipArea:
     def by_component_mm2(self) -> dict[str, float]:
         """Square millimetres by component; the sum of all is the chip."""
         n = self.topology.n_nodes
-        found = {
-            name: n * count * _MM2 * self.prices.part(name, self.tile).area_um2
-            for name, count in self.part_counts.items()
-        }
+        found = {name: n * _MM2 * um2 for name, um2 in self._parts_um2(self.tile).items()}
         found["memory"] = _MM2 * sum(map(self.prices.memory_um2, self.held.total))
+        found["port"] = _MM2 * self._n_ports * self.prices.part("port", self.tile).area_um2
         placed = sum(found.values())
         found["floor_plan"] = placed * (1 / self.chip.overheads.area_use - 1)
         wires = float(self._lengths_mm(sum(found.values()) / n).sum()) * self.chip.flit_bits
@@ -105,9 +121,10 @@ class ChipArea:
         n = self.topology.n_nodes
         found = {
             name: n * count * self.prices.part(name, self.tile).leakage_w
-            for name, count in self.part_counts.items()
+            for name, count in self.part_counts(self.tile).items()
         }
         found["memory"] = sum(map(self.prices.memory_leakage_w, self.held.total))
+        found["port"] = self._n_ports * self.prices.part("port", self.tile).leakage_w
         found["link"] = (
             float(self.link_lengths_mm.sum()) * self.chip.flit_bits * self.prices.link.leakage_w
         )

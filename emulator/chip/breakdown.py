@@ -12,11 +12,20 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "converters": ("dac", "adc", "sample_hold", "shift_add"),
     "digital units": ("digital",),
     "memories": ("memory",),
-    "network": ("router", "link", "router_add"),
+    "network": ("router", "link", "router_add", "port"),
     "leakage": ("leakage",),
     "clock and supply": ("clock", "supply"),
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+
+
+def ratio(count: float, whole: float) -> float | None:
+    """So many for each of what there is; None: there is nothing.
+
+    >>> ratio(6, 4), ratio(6, 0)
+    (1.5, None)
+    """
+    return count / whole if whole else None
 
 
 class Rung(NamedTuple):
@@ -26,13 +35,14 @@ class Rung(NamedTuple):
         group: Its name.
         band: Joules per example.
         share: Of the energy of an example.
-        ops_per_j: Operations per joule of this group and those before it together.
+        ops_per_j: Operations per joule of this group and those before it together; None: they
+            cost nothing.
     """
 
     group: str
     band: Band
     share: float
-    ops_per_j: float
+    ops_per_j: float | None
 
     @property
     def joules(self) -> float:
@@ -49,12 +59,14 @@ def rungs(energy: ChipEnergy) -> Sequence[Rung]:
     found, so_far = [], 0.0
     for group, band in bands.items():
         so_far += band.value
-        found.append(Rung(group, band, band.value / total, ops / so_far if so_far else 0.0))
+        found.append(Rung(group, band, ratio(band.value, total) or 0.0, ratio(ops, so_far)))
     return found
 
 
 def lever(energy: ChipEnergy, area: ChipArea) -> str:
     """The largest group in words, with the largest part of it and what it depends on."""
+    if not energy.per_example_j.value:
+        return "none: nothing costs energy"
     largest = max(rungs(energy), key=lambda rung: rung.joules)
     parts = {
         name: band.value

@@ -18,8 +18,16 @@ MOST_FILES = 8
 EVENTS = (
     "cell_read", "line_read", "line_pulse", "cell_half", "cell_pulse", "cell_write", "dac", "adc",
     "sample_hold", "shift_add", "digital", "memory", "router", "link", "router_add",
+    "port",
 )  # fmt: skip
 PARTS = ("cell", "driver", "dac", "adc", "sample_hold", "shift_add", "digital", "memory", "router")
+# Of parts that are no events, where the energy is; of events that are no parts, where the area is.
+ELSEWHERE = {
+    "cell": "cell_read, cell_half, cell_pulse and cell_write",
+    "driver": "line_read and line_pulse",
+    **dict.fromkeys(("cell_read", "cell_half", "cell_pulse", "cell_write"), "cell"),
+    **dict.fromkeys(("line_read", "line_pulse"), "driver"),
+}
 
 
 class Component(Frozen):
@@ -84,11 +92,25 @@ def check_cells(table: ComponentTable, tiles: Iterable[TileConfig]) -> None:
                 raise ConfigError(
                     f"chip.table must have {name}, a component of cells {cell.kind}, got {got}"
                 )
-    for name in table.components:
+    for name, component in table.components.items():
         if name not in known:
             names = ", ".join(sorted(known))
             raise ConfigError(
                 f"chip.table: components must be of {names}, got {name}{nearest(name, known)}"
+            )
+        _check_counts(name, component)
+
+
+def _check_counts(name: str, component: Component) -> None:
+    """Refuse figures that nothing counts: energy of what is only a part, area of what is none."""
+    if name not in ELSEWHERE:
+        return
+    unused = ("energy_pj",) if name in PARTS else ("area_um2", "leakage_uw")
+    for field in unused:
+        if value := getattr(component, field):
+            raise ConfigError(
+                f"chip.table: {name}.{field} must be left out, as that of {ELSEWHERE[name]} "
+                f"counts, got {value}"
             )
 
 

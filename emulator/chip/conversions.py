@@ -18,9 +18,14 @@ def conversion_s(tile: TileConfig, chip: Chip) -> float:
     return chip.adc.conversion_s(converter_bits("adc", tile, chip)) if given is None else given
 
 
-def charges(tile: TileConfig, chip: Chip) -> int:
-    """Times that a line is charged for an input, each with its own integration."""
+def charges(tile: TileConfig, chip: Chip) -> float:
+    """Times that a line is charged for an input, in the mean."""
     return chip.dac.charges(converter_bits("dac", tile, chip))
+
+
+def integrations(tile: TileConfig, chip: Chip) -> int:
+    """Integrations of an input, after each of which the ADCs convert."""
+    return chip.dac.integrations(converter_bits("dac", tile, chip))
 
 
 def drive_s(tile: TileConfig, chip: Chip) -> float:
@@ -30,9 +35,9 @@ def drive_s(tile: TileConfig, chip: Chip) -> float:
 
 
 def integrations_s(tile: TileConfig, chip: Chip) -> float:
-    """Seconds for which a product's currents are integrated: once for each charge of a line."""
+    """Seconds for which a product's currents are integrated, all its integrations together."""
     drive = _dac_s(tile, chip) if _drives_within(chip) else 0.0
-    return max(1, charges(tile, chip)) * max(chip.phases.integration_s, drive)
+    return integrations(tile, chip) * max(chip.phases.integration_s, drive)
 
 
 def _drives_within(chip: Chip) -> bool:

@@ -1,6 +1,7 @@
 """Energy of an example on a chip: events, and what each costs."""
 
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea
 from crossmesh.emulator.chip.holding import HeldBits
 from crossmesh.emulator.chip.prices import Prices
+from crossmesh.emulator.chip.pulsing import Event, EventCounts
 from crossmesh.emulator.chip.timing import ChipTime
 from crossmesh.emulator.chip.use import TileUse
 
@@ -67,34 +69,24 @@ class ChipEnergy:
         return summary_of("ChipEnergy", {**total, **parts}.items())
 
     @cached_property
-    def tile_events(self) -> tuple[Counter[str], ...]:
-        """Events of each tile per example, by component."""
-        pipeline, share = self.time.pipeline, self.time.chip.phases.pulsed_share
-        found = []
-        for unit, plain in enumerate(pipeline.events):
-            events, pulsing = Counter(plain), pipeline.pulsing[unit]
-            use = self.uses[unit] if self.uses else None
-            part = share if use is None else pulsing.share(use.pulses)
-            events.update(pulsing.events(part))
-            if use is not None and (use.writes or "cell_write" in events):
-                events["cell_write"] = round(use.writes)
-            found.append(events)
-        return tuple(found)
+    def tile_events(self) -> tuple[EventCounts, ...]:
+        """Events of each tile per example."""
+        return tuple(
+            events.of(self.uses[unit] if self.uses else None)
+            for unit, events in enumerate(self.time.pipeline.events)
+        )
 
     @cached_property
     def tile_bands(self) -> tuple[dict[str, Band], ...]:
         """Joules of each tile per example, by component."""
-        return tuple(
-            {
-                name: _band(self._price(name, unit), self._count(name, unit, count))
-                for name, count in events.items()
-            }
-            for unit, events in enumerate(self.tile_events)
-        )
-
-    def _count(self, name: str, unit: int, count: int) -> float:
-        """Events of a tile; of writes, of which an example may have less than one, the mean."""
-        return self.uses[unit].writes if self.uses and name == "cell_write" else count
+        found = []
+        for unit, events in enumerate(self.tile_events):
+            bands: dict[str, Band] = {}
+            for event, count in events.items():
+                band = _band(self._price(event, unit), count)
+                bands[event.name] = bands.get(event.name, NOTHING) + band
+            found.append(bands)
+        return tuple(found)
 
     @cached_property
     def tile_j(self) -> list[float]:
@@ -108,20 +100,19 @@ class ChipEnergy:
         per_mm, per_router = self.prices.link.energy_j, self.prices.router.energy_j
         return np.asarray(bits * (self.area.link_lengths_mm * per_mm + per_router))
 
-    def _price(self, name: str, unit: int) -> Price:
+    def _price(self, event: Event, unit: int) -> Price:
         conductance = self.uses[unit].conductance if self.uses else None
-        return self.prices.event(
-            name, self.time.tiles[unit], (self.held or self.area.held).total[unit], conductance
-        )
+        held = (self.held or self.area.held).total[unit]
+        return self.prices.event(event, self.time.tiles[unit], held, conductance)
 
     @cached_property
-    def events(self) -> Counter[str]:
-        """Events per example, by component."""
-        events: Counter[str] = Counter()
+    def events(self) -> Mapping[str, float]:
+        """Events per example, by component; none of what is not there."""
+        found = defaultdict[str, float](float, self._sent)
         for of_tile in self.tile_events:
-            events.update(of_tile)
-        events.update(self._sent)
-        return events
+            for event, count in of_tile.items():
+                found[event.name] += count
+        return found
 
     @cached_property
     def _sent(self) -> dict[str, int]:
@@ -169,8 +160,8 @@ class ChipEnergy:
         """The different prices that each component has on this chip's tiles."""
         found: dict[str, dict[Price, None]] = {}
         for unit, events in enumerate(self.tile_events):
-            for name in events:
-                found.setdefault(name, {})[self._price(name, unit)] = None
+            for event in events:
+                found.setdefault(event.name, {})[self._price(event, unit)] = None
         found["router"] = {self.prices.router: None}
         found["link"] = {self.prices.link: None}
         return {name: tuple(prices) for name, prices in found.items()}

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.chip.optimizer_work import parameter_bits
-from crossmesh.emulator.chip.stored import StoredValues
+from crossmesh.emulator.chip.pipeline import Pipeline
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.tiles.analog.costs import WORD_BITS
 from crossmesh.tiles.runtime.program import Program
@@ -17,7 +17,7 @@ class HeldBits:
     """Bits in the memory of each tile, by what they are for.
 
     Attributes:
-        messages: A partial sum for every line.
+        messages: The largest that an operation takes and gives, of a micro-batch.
         stored: Values that wait for a backward pass or an update.
         beside_cells: Numbers of training algorithms beside cells.
         parameters: Digital parameters, and what optimisers keep of them.
@@ -45,18 +45,17 @@ class HeldBits:
         }
 
 
-def held_bits(program: Program, chip: Chip, stored: StoredValues) -> HeldBits:
+def held_bits(program: Program, pipeline: Pipeline) -> HeldBits:
     """What the memories of a chip hold for a program.
 
     Args:
         program: The program.
-        chip: The chip.
-        stored: What it stores between the phases of an example.
+        pipeline: The program on the chip.
     """
     tiles = program.tiles
     return HeldBits(
-        messages=tuple((tile.rows + tile.cols) * chip.partial_sum_bits for tile in tiles),
-        stored=stored.bits,
+        messages=pipeline.messages,
+        stored=pipeline.stored.bits,
         beside_cells=tuple(
             WORD_BITS * tile.cell.costs.words * tile.rows * tile.cols for tile in tiles
         ),
@@ -83,6 +82,7 @@ def check_memory(chip: Chip, held: HeldBits) -> None:
         tile = held.total.index(needed)
         raise ConfigError(
             f"chip.memory_bits must be at least {needed:,}, which tile {tile} has to hold "
-            f"({held.stored[tile]:,} of values that wait for their update), "
+            f"({held.messages[tile]:,} of messages, {held.stored[tile]:,} of values that wait for "
+            f"their update), "
             f"got {chip.memory_bits:,}"
         )

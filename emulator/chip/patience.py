@@ -1,4 +1,7 @@
-"""How long the timing of a chip takes, said before it begins."""
+"""How long the timing of a chip takes, said before it begins; how far its placement is."""
+
+import time
+from collections.abc import Callable
 
 from crossmesh.common.durations import duration
 from crossmesh.emulator.config.chip import Chip
@@ -8,6 +11,7 @@ from crossmesh.interconnect.noc.models import Model
 # Seconds of a hop of a flit on a core of 2024 (measured at 10,000 tiles).
 _HOP_S = {model: 30 / most for model, most in MOST_HOPS.items()}
 _LONG_S = 10.0  # beyond which the time is told
+_PLACING_S, _PLACING_EVERY_S = 3.0, 10.0  # until how far it is is told, and told again
 _OTHER: dict[Model, Model] = {"flit": "packet", "packet": "flit", "analytic": "packet"}
 
 
@@ -37,3 +41,25 @@ def announcement(chip: Chip, hops: int) -> str | None:
 def _seconds(model: Model, hops: int) -> float:
     """Time of a model; that of the analytic one does not grow with the hops."""
     return hops * _HOP_S[model] if model in _HOP_S else 0.0
+
+
+class Placing:
+    """Says how far the placement of tiles is, if it takes more than three seconds.
+
+    Args:
+        say: Takes the lines.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._started = self._due = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many moves are done, of so many."""
+        now = time.monotonic()
+        if not done:
+            self._started, self._due = now, now + _PLACING_S
+        elif now >= self._due and done < total:
+            self._due = now + _PLACING_EVERY_S
+            left_s = (now - self._started) * (total / done - 1)
+            self._say(f"placing tiles: {100 * done / total:.0f} %, {duration(left_s)} left")

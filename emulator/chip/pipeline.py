@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from crossmesh.emulator.chip.conversions import conversion_s, drive_s
+from crossmesh.emulator.chip.conversions import conversion_s, drive_s, integrations
 from crossmesh.emulator.chip.digital_work import COMPUTED, CYCLES, title_of
 from crossmesh.emulator.chip.events import TileEvents
 from crossmesh.emulator.chip.line_work import TileResource, line_work
+from crossmesh.emulator.chip.messages import largest_messages, numbers_of
 from crossmesh.emulator.chip.optimizer_work import last_updates, optimizer_work
-from crossmesh.emulator.chip.ports import behind_reads, port_cycles, port_tiles
-from crossmesh.emulator.chip.pulsing import Pulsing
+from crossmesh.emulator.chip.ports import behind_reads, port_bits, port_cycles, port_tiles
 from crossmesh.emulator.chip.sending import Performed, Sending
 from crossmesh.emulator.chip.stored import StoredValues, stored_values
 from crossmesh.emulator.chip.summing import NetworkSums
@@ -27,6 +27,7 @@ from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.flow import Flow, Task
 from crossmesh.interconnect.schedule import Schedule
 from crossmesh.tiles.analog.block import Block
+from crossmesh.tiles.analog.costs import WORD_BITS
 from crossmesh.tiles.analog.tile import TileConfig, site_of
 from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
@@ -40,9 +41,9 @@ class Pipeline:
         flow: Tasks and messages; resource ``4 * tile + part``.
         steps: Description of each task.
         kinds: Contents of each message: activation, partial sum, gradient or error.
-        events: Number of events per example: a count by component for every tile, pulses left out.
-        pulsing: Pulses of each tile.
+        events: Events of each tile per example.
         stored: What tiles keep between the phases of an example.
+        messages: Bits of the largest messages of each tile, into and out of an operation.
         digital: Operations of digital units per example, by what they compute.
         place: Node of the interconnect that each tile lies at.
     """
@@ -50,16 +51,11 @@ class Pipeline:
     flow: Flow
     steps: tuple[Step, ...]
     kinds: tuple[str, ...]
-    events: tuple[Counter[str], ...]
-    pulsing: tuple[Pulsing, ...]
+    events: tuple[TileEvents, ...]
     stored: StoredValues
+    messages: tuple[int, ...]
     digital: Counter[str]
     place: tuple[int, ...]
-
-
-def _vectors(operation: Operation) -> int:
-    """Vectors per example that a tile is driven with."""
-    return operation.span[1] - operation.span[0]
 
 
 class Builder:
@@ -98,7 +94,7 @@ class Builder:
         self._sums = NetworkSums(program, chip, topology, micro_batch, place, self._events)
         self._adders: list[int] = []  # stage of each sum that a router makes
         self._digital_work: Counter[str] = Counter()
-        self._ports = port_tiles(chip, place)
+        self._ports = port_tiles(chip, place, topology.n_nodes)
         self._targets: list[int] = []  # tasks of ports
         self._makers: dict[Value, tuple[int, ...]] = {}  # tasks at whose ends a value is there
         self._height = {op.gives: op.positions for op in self._operations if op.gives}
@@ -121,9 +117,11 @@ class Builder:
         sending = Sending(self._chip, self._n, self._place, self._events)
         found = sending.of(done, self._unit, self._program.outputs)
         sends, kinds = zip(*found, *self._sums.sends, strict=True) if found else ((), ())
+        for port, bits in port_bits(self._program, self._chip, self._operations, self._ports):
+            self._events[port].add(port=bits)
         stored = stored_values(self._program, self._operations, self._chip, self._schedule, self._n)
         for events, bits in zip(self._events, stored.moved, strict=True):
-            events.counts["memory"] += bits
+            events.add(memory=bits)
         stage_of = {self._unit[op.tile]: op.stage for op in self._operations}
         stages = [
             stage_of.get(t, 0) for t in range(len(self._program.crossbars)) for _ in TileResource
@@ -133,9 +131,9 @@ class Builder:
             flow=flow,
             steps=tuple(self._steps),
             kinds=kinds,
-            events=tuple(each.counts for each in self._events),
-            pulsing=tuple(each.pulsing for each in self._events),
+            events=self._events,
             stored=stored,
+            messages=tuple(largest_messages(done.operations, self._unit, self._chip, self._n)),
             digital=+self._digital_work,  # what there is none of is left out
             place=self._place,
         )
@@ -148,8 +146,9 @@ class Builder:
         first = len(self._tasks)
         is_cycle = operation.kind in CYCLES
         if is_cycle and self._is_digital(operation, block):
-            products = math.prod(block.shape) * _vectors(operation)
-            self._digital(operation, products, weights=products)
+            products = math.prod(block.shape) * operation.vectors
+            moved = 2 * products if operation.kind is Kind.PULSE else products  # read and written
+            self._digital(operation, 2 * products, weights=moved)  # multiplied and added
         elif operation.kind is Kind.PULSE:
             self._pulse(operation, block)
         elif operation.kind is Kind.INPUT:
@@ -205,8 +204,7 @@ class Builder:
 
     def _values(self, take: Take) -> int:
         """Numbers per example."""
-        first, last = take.positions or (0, self._height[take.value])
-        return (take.stop - take.start) * (last - first)
+        return numbers_of(take, self._height)
 
     def _work(self, operation: Operation) -> float:
         """Operations of a digital unit per number taken."""
@@ -218,7 +216,7 @@ class Builder:
         """A task of the digital unit, of so many operations per example."""
         lanes = self._chip.phases.digital_lanes
         self._task(operation, TileResource.DIGITAL, -(-count * self._n // lanes))
-        self._events_of(operation).compute(count, weights=weights)
+        self._events_of(operation).add(digital=count, memory=weights * WORD_BITS)
         title = title_of(operation, self._program)
         self._digital_work[title] += count
 
@@ -232,7 +230,7 @@ class Builder:
             self._task(operation, TileResource.DIGITAL, cycles, after=before, kind=STEP)
             mean = work.per(self._per_update * self._n)
             self._digital_work["optimizer"] += mean.operations
-            self._events_of(operation).counts.update(digital=mean.operations, memory=mean.bits)
+            self._events_of(operation).add(digital=mean.operations, memory=mean.bits)
 
     def _task(
         self, operation: Operation, part: TileResource, cycles: int, *, after: int | None = None,
@@ -253,17 +251,16 @@ class Builder:
         return number
 
     def _read(self, operation: Operation, block: Block) -> None:
-        phases, chip, tile = self._chip.phases, self._chip, self._tile(operation)
+        chip, tile = self._chip, self._tile(operation)
         back = operation.kind is Kind.READ_BACK
         again = 0.0 if back else self._repeats[self._unit[operation.tile]]
-        driven_with = math.ceil(self._n * _vectors(operation) * (1 + again))
-        vectors = driven_with * tile.cell.costs.reads
+        mean = operation.vectors * (1 + again)
+        vectors = math.ceil(self._n * mean) * tile.cell.costs.reads
         drive = chip.cycles(drive_s(tile, chip))
         driven = self._task(operation, TileResource.ARRAY, vectors * drive)
-        rounds = min(block.shape[not back], phases.lines_per_adc)  # one after the other
+        rounds = integrations(tile, chip) * min(block.shape[not back], chip.phases.lines_per_adc)
         convert = vectors * rounds * chip.cycles(conversion_s(tile, chip))
         self._task(operation, TileResource.ADC, convert, after=driven, kind=f"{operation.kind} adc")
-        mean = _vectors(operation) * (1 + again)
         self._events_of(operation).read(tile, block.shape, mean, back=back)
 
     def _events_of(self, operation: Operation) -> TileEvents:
@@ -277,24 +274,16 @@ class Builder:
 
     def _pulse(self, operation: Operation, block: Block) -> None:
         tile, events = self._tile(operation), self._events_of(operation)
-        length, vectors, costs = tile.update.length, _vectors(operation), tile.cell.costs
+        length, vectors, costs = tile.update.length, operation.vectors, tile.cell.costs
         chip, pulsed = self._chip, None
         if costs.slots:
             cycles = self._n * vectors * length * costs.slots * chip.cycles(chip.phases.pulse_s)
             pulsed = self._task(operation, TileResource.ARRAY, cycles)
             events.pulse(tile, block.shape, vectors * length)
-        transfer = tile.cell.transfers
-        if transfer:  # in turns, so that its mean is spread over the vectors
-            share = vectors / transfer.every
-            seconds = block.shape[0] * chip.phases.transfer_row_s * share * self._n
-            pulsed = self._task(
-                operation, TileResource.ARRAY, chip.cycles(seconds), after=pulsed, kind=TRANSFER
-            )
-            events.write(tile, share * math.prod(block.shape))
         site = site_of(tile, block, vectors=self._program.vectors[operation.tile])
         for costs_of_link in tile.cell.transfer_costs(site):
             work = line_work(chip, tile, block.shape, costs_of_link, vectors)
             self._digital_work["transfers"] += work.operations
             for part, cycles in work.cycles(self._n):
                 pulsed = self._task(operation, part, cycles, after=pulsed, kind=TRANSFER)
-            events.move(tile, work, of_outputs=costs_of_link.of_outputs)
+            events.move(tile, work)

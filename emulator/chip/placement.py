@@ -1,19 +1,21 @@
 """Placement of tiles on the floor plan, and of digital memories beside tiles."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmesh.emulator.chip.messages import bits_of, flits_of, messages
+from crossmesh.emulator.chip.messages import bits_of, flits_of, messages, numbers_of
+from crossmesh.emulator.chip.summing import groups, rest, unit_of
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.annealing import MOST_ROADS, Sent, anneal
 from crossmesh.interconnect.noc.models import Watch, unwatched
 from crossmesh.interconnect.schedule import Schedule
-from crossmesh.tiles.runtime.plan import edges, in_order
-from crossmesh.tiles.runtime.program import Operation, Program
+from crossmesh.tiles.runtime.plan import edges, in_order, kind_of
+from crossmesh.tiles.runtime.program import Operation, Program, Take
 
 _PASSES = 8  # over all tiles; most plans settle within a few
 _MOST = 1 << 22  # places * tiles beyond which one pass has to do
@@ -87,15 +89,28 @@ def _sent(
     """Messages between blocks, as if each had a place to itself."""
     height = {op.gives: op.positions for op in operations if op.gives}
     units = tuple(rank[number] for number in range(len(rank)))
-    sent = []
-    for message in messages(operations, units, multicast=chip.multicast):
-        values = 0
-        for take in message.parts:
-            first, last = take.positions or (0, height[take.value])
-            values += (take.stop - take.start) * (last - first)
-        bits = values * micro_batch * bits_of(chip, message.kind)
-        sent.append(Sent(message.source, message.targets, sum(flits_of(chip, bits))))
-    return sent
+
+    def flits(parts: Sequence[Take], kind: str) -> int:
+        bits = sum(numbers_of(take, height) for take in parts) * bits_of(chip, kind)
+        return sum(flits_of(chip, bits * micro_batch))
+
+    added = [(op, groups(chip, op, units)) for op in operations]
+    alone = [replace(op, takes=rest(op, of_op)) for op, of_op in added]
+    sums = [
+        Sent(
+            source=units[op.tile],
+            targets=sorted({unit_of(take.value, units) for take in group}),
+            flits=flits(group[:1], kind_of(group[0].value)),
+            gathers=True,
+        )
+        for op, of_op in added
+        for group in of_op
+    ]
+    others = [
+        Sent(each.source, each.targets, flits(each.parts, each.kind))
+        for each in messages(alone, units, multicast=chip.multicast)
+    ]
+    return others + sums
 
 
 def filled(chip: Chip, n_tiles: int) -> NDArray[np.int64]:

@@ -1,14 +1,14 @@
 """Ports at which examples come to a chip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.schedule import Phase
-from crossmesh.tiles.runtime.program import Kind, Operation
+from crossmesh.tiles.runtime.program import Kind, Operation, Program
 
 
-def port_tiles(chip: Chip, place: tuple[int, ...]) -> tuple[int, ...] | None:
+def port_tiles(chip: Chip, place: tuple[int, ...], n_places: int) -> tuple[int, ...] | None:
     """Tiles at whose routers ``chip.io_ports`` lie, evenly spaced along the edge of the floor plan.
 
     A topology whose places lie in no grid has no edge: there they are spaced over all tiles.
@@ -16,6 +16,7 @@ def port_tiles(chip: Chip, place: tuple[int, ...]) -> tuple[int, ...] | None:
     Args:
         chip: The chip.
         place: Node of the interconnect that each tile lies at.
+        n_places: Places of the floor plan, on some of which other networks may lie.
 
     Returns:
         The tiles; None: each input has its port where it is taken.
@@ -25,20 +26,20 @@ def port_tiles(chip: Chip, place: tuple[int, ...]) -> tuple[int, ...] | None:
     """
     if chip.io_ports is None:
         return None
-    tiles = _along_the_edge(chip, place)
+    tiles = _along_the_edge(chip, place, n_places)
     if chip.io_ports > len(tiles):
         raise ValueError(
-            f"chip.io_ports must be at most the {len(tiles)} tiles at the edge of the floor plan, "
-            f"got {chip.io_ports}"
+            f"chip.io_ports must be at most the {len(tiles)} tiles at the edge of the floor plan "
+            f"that a network has there, got {chip.io_ports}"
         )
     return tuple(tiles[i * len(tiles) // chip.io_ports] for i in range(chip.io_ports))
 
 
-def _along_the_edge(chip: Chip, place: tuple[int, ...]) -> list[int]:
+def _along_the_edge(chip: Chip, place: tuple[int, ...], n_places: int) -> list[int]:
     """Tiles at the edge, clockwise from the first place."""
     if not chip.topology_kind.is_grid:
         return list(range(len(place)))
-    width, height = chip.grid(len(place))
+    width, height = chip.grid(n_places)
     top = [(0, x) for x in range(width)]
     right = [(y, width - 1) for y in range(1, height)]
     bottom = [(height - 1, x) for x in range(width - 2, -1, -1)]
@@ -51,6 +52,25 @@ def _along_the_edge(chip: Chip, place: tuple[int, ...]) -> list[int]:
 def port_cycles(chip: Chip, numbers: int, ports: int) -> int:
     """Cycles in which each of some ports brings its part of so many numbers."""
     return -(-numbers * chip.activation_bits // (ports * chip.flit_bits))
+
+
+def port_bits(
+    program: Program, chip: Chip, operations: Sequence[Operation], ports: Sequence[int] | None
+) -> Iterator[tuple[int, int]]:
+    """Each port, and the bits per example that it brings: of inputs, and of targets beside each.
+
+    Args:
+        program: The program.
+        chip: The chip.
+        operations: Operations of a micro-batch.
+        ports: Tiles at whose routers ports lie; None: no bits are counted.
+    """
+    ports = ports or ()
+    inputs = [each for each in operations if each.kind is Kind.INPUT]
+    numbers = sum(each.width * each.positions + program.outputs for each in inputs)
+    bits, n = numbers * chip.activation_bits, len(ports)
+    for i, port in enumerate(ports):
+        yield port, (i + 1) * bits // n - i * bits // n
 
 
 def behind_reads(

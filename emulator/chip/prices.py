@@ -9,11 +9,12 @@ from crossmesh.common.price import Price
 from crossmesh.common.technology import Transistors
 from crossmesh.emulator.chip.components import ComponentTable
 from crossmesh.emulator.chip.conversions import conversion_s, converter_bits, integrations_s
+from crossmesh.emulator.chip.pulsing import Event
 from crossmesh.emulator.chip.use import USUAL_SHARE
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.costs import link_price, router_price
-from crossmesh.tiles.analog.costs import CellDevices
+from crossmesh.tiles.analog.costs import CellCosts, CellDevices
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.circuits import Line, lane_price, operation_price
 
@@ -23,6 +24,12 @@ _BARE: tuple[Load, ...] = ("none",)
 LARGEST_BANK_BITS = 64 * 8 * 1024  # larger memories are several banks; source: ISAAC's and PUMA's
 SAMPLE_HOLD = Price(
     energy_j=0.00001e-12, area_um2=0.039, node_nm=32, source="9.7 nW for 1 ns, 0.039 um², PUMA"
+)
+_LINK_W, _LINK_BITS_PER_S, _HBM2_J = 10.4, 4 * 6.4e9 * 8, 3.9e-12
+PORT = Price(  # a bit from outside; no area is known for one as wide as a flit
+    energy_j=_LINK_W / _LINK_BITS_PER_S,
+    low=_HBM2_J * _LINK_BITS_PER_S / _LINK_W,
+    source="HyperTransport, 10.4 W for 4 links of 6.4 GB/s, ISAAC; low: HBM2's 3.9 pJ, NeuroSim",
 )
 
 
@@ -37,7 +44,7 @@ class Prices:
 
     def __init__(self, chip: Chip, table: ComponentTable, topology: Topology) -> None:
         self._chip, self._own, self._topology = chip, table.components, topology
-        self._events: dict[str, Callable[[TileConfig, float], Price]] = {
+        self._events: dict[str, Callable[[TileConfig, CellCosts, float], Price]] = {
             "cell_read": self._cell_read,
             "line_read": self._line_read,
             "line_pulse": self._line_pulse,
@@ -60,6 +67,7 @@ class Prices:
                 "add", chip.partial_sum_bits, node, chip.transistors
             ),
             "router": lambda tile: self.router,
+            "port": lambda tile: PORT,
         }
         self.event = cache(self._event)
         self.part = cache(self._part)
@@ -68,23 +76,25 @@ class Prices:
     # Events
 
     def _event(
-        self, name: str, tile: TileConfig, memory_bits: int, conductance: float | None
+        self, event: Event, tile: TileConfig, memory_bits: int, conductance: float | None
     ) -> Price:
         """What one event of a tile costs.
 
         Args:
-            name: One of ``components.EVENTS``, or a component of ``chip.table``.
+            event: Its name is one of ``components.EVENTS``, or a component of ``chip.table``.
             tile: The tile.
             memory_bits: Bits that its memory holds.
             conductance: Mean conductance of its devices, as a share of their range; None: the
                 usual one.
         """
+        name = event.name
         if name == "memory":
             return self._memory(memory_bits)
         if (own := self._own.get(name)) is not None:
             return own.price(converter_bits(name, tile, self._chip))
-        if (of_cells := self._events.get(name)) is not None:
-            return of_cells(tile, USUAL_SHARE if conductance is None else conductance)
+        if event.cells is not None:
+            share = USUAL_SHARE if conductance is None else conductance
+            return self._events[name](tile, event.cells, share)
         return self._part(name, tile)
 
     def _part(self, name: str, tile: TileConfig) -> Price:
@@ -142,19 +152,22 @@ class Prices:
 
     # Cells and lines
 
-    def _cell_read(self, tile: TileConfig, conductance: float) -> Price:
-        seconds = self._chip.phases.driven_share * integrations_s(tile, self._chip)
+    def _cell_read(self, tile: TileConfig, cells: CellCosts, conductance: float) -> Price:
+        share = self._chip.dac.driven_share(self._chip.phases.driven_share)
+        seconds = share * integrations_s(tile, self._chip)
         return _sum(
             (each, each.electrical.read_j(conductance, seconds))
-            for each in tile.cell.costs.devices
+            for each in cells.devices
             if each.is_read
         )
 
-    def _line_read(self, tile: TileConfig, conductance: float) -> Price:
-        return self._charges(tile, [d for d in tile.cell.costs.devices if d.is_read], pulses=False)
+    def _line_read(self, tile: TileConfig, cells: CellCosts, conductance: float) -> Price:
+        read = [each for each in cells.devices if each.is_read]
+        price = self._charges(tile, read, pulses=False)
+        return self._chip.dac.charge_price(price, 1, self._chip.node_nm)
 
-    def _line_pulse(self, tile: TileConfig, conductance: float) -> Price:
-        return self._charges(tile, [d for d in tile.cell.costs.devices if d.is_pulsed], pulses=True)
+    def _line_pulse(self, tile: TileConfig, cells: CellCosts, conductance: float) -> Price:
+        return self._charges(tile, [d for d in cells.devices if d.is_pulsed], pulses=True)
 
     def _charges(self, tile: TileConfig, devices: list[CellDevices], *, pulses: bool) -> Price:
         """A line that is charged along one cell: half of a pulse's voltage comes from each line."""
@@ -168,8 +181,18 @@ class Prices:
         return sum(price.energy_j for price in prices) / len(prices)
 
     def _line(self, tile: TileConfig, n_cells: int, load: Load) -> Line:
-        pitch_um = self._cell(tile).area_um2 ** 0.5
-        return Line(n_cells=n_cells, pitch_um=pitch_um, load=load, node_nm=self._chip.node_nm)
+        return Line(
+            n_cells=n_cells,
+            pitch_um=self._crosspoint_um2(tile) ** 0.5,
+            load=load,
+            node_nm=self._chip.node_nm,
+        )
+
+    def _crosspoint_um2(self, tile: TileConfig) -> float:
+        """Area of a cell with the components that it names; ours where a table has none for it."""
+        cell = self.part("cell", tile).area_um2 or self._cell(tile).area_um2
+        parts = tile.cell.costs.parts
+        return cell + sum(n * self.part(name, tile).area_um2 for name, n in parts.items())
 
     def _driver(self, tile: TileConfig) -> Price:
         """What drives a line, at the highest voltage that a device of it takes."""
@@ -177,23 +200,23 @@ class Prices:
         price = self._line(tile, max(tile.rows, tile.cols), "none").price(volts)
         return replace(price, energy_j=0.0)  # which charges of lines have
 
-    def _cell_half(self, tile: TileConfig, conductance: float) -> Price:
+    def _cell_half(self, tile: TileConfig, cells: CellCosts, conductance: float) -> Price:
         return _sum(
-            (each, each.electrical.half_pulse_j(conductance, self._slot_s(tile)))
-            for each in tile.cell.costs.devices
+            (each, each.electrical.half_pulse_j(conductance, self._slot_s(cells)))
+            for each in cells.devices
             if each.is_pulsed
         )
 
-    def _cell_pulse(self, tile: TileConfig, conductance: float) -> Price:
+    def _cell_pulse(self, tile: TileConfig, cells: CellCosts, conductance: float) -> Price:
         return _sum(
-            (each, each.electrical.pulse_more_j(conductance, self._slot_s(tile)))
-            for each in tile.cell.costs.devices
+            (each, each.electrical.pulse_more_j(conductance, self._slot_s(cells)))
+            for each in cells.devices
             if each.is_pulsed
         )
 
     @staticmethod
-    def _cell_write(tile: TileConfig, conductance: float) -> Price:
-        written = [each for each in tile.cell.costs.devices if each.is_written]
+    def _cell_write(tile: TileConfig, cells: CellCosts, conductance: float) -> Price:
+        written = [each for each in cells.devices if each.is_written]
         number = sum(each.number for each in written) or 1
         return _sum(
             (each._replace(number=each.number / number), each.electrical.write_j)
@@ -216,8 +239,8 @@ class Prices:
         area = sum(each.number * each.electrical.area_at(node) for each in devices)
         return Price(energy_j=0.0, area_um2=area, node_nm=node, source=_sources(devices))
 
-    def _slot_s(self, tile: TileConfig) -> float:
-        return self._chip.phases.pulse_s * (tile.cell.costs.slots or 1)
+    def _slot_s(self, cells: CellCosts) -> float:
+        return self._chip.phases.pulse_s * (cells.slots or 1)
 
 
 def _digital(node_nm: float, transistors: Transistors) -> Price:

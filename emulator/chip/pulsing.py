@@ -1,57 +1,94 @@
-"""Pulses on the lines of a tile: how many lines and cells they reach."""
+"""Pulses on the lines of an array: how many lines and cells they reach."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from crossmesh.tiles.analog.costs import CellCosts
+
+
+class Event(NamedTuple):
+    """What happens, and costs.
+
+    Attributes:
+        name: Component by which it is counted.
+        cells: The cells that it meets, where it meets some.
+    """
+
+    name: str
+    cells: CellCosts | None = None
+
+
+EventCounts = defaultdict[Event, float]  # per example
 
 
 @dataclass(kw_only=True)
 class Pulsing:
-    """Pulses of a tile per example, if there were one in every slot of every train.
+    """Pulses of an array per example, if there were one in every slot of every train.
+
+    Outer products drive word lines and bit lines independently of each other. Where one line is
+    written, the lines that cross it are driven along values, and it whenever one of them is.
 
     Attributes:
-        lines: Pulses on word lines and bit lines.
+        cells: What they meet.
+        writes_lines: Whether single lines are written, one after the other.
+        counts_devices: Whether a run counts pulses of devices rather than of lines.
+        lines: Pulses on lines that are driven along values.
         passed: Cells that these lines pass, each time.
         crossed: Cells whose two lines are pulsed at once.
-        counts_cells: Whether a run counts pulses of devices rather than of lines.
-        named: Components of ``chip.table`` that a pulse on a line costs.
+        slots: Pulses on the lines that are written.
+        along: Cells along each of them.
     """
 
-    lines: int = 0
-    passed: int = 0
-    crossed: int = 0
-    counts_cells: bool = False
-    named: Counter[str] = field(default_factory=Counter)
-
-    def add(self, *, word: float, bit: float, cells: tuple[int, int], crossed: float) -> None:
-        """Add pulses.
-
-        Args:
-            word: Pulses on word lines.
-            bit: Pulses on bit lines.
-            cells: Cells along a word line, and along a bit line.
-            crossed: Cells whose two lines are pulsed at once.
-        """
-        self.lines += round(word + bit)
-        self.passed += round(word * cells[0] + bit * cells[1])
-        self.crossed += round(crossed)
+    cells: CellCosts
+    writes_lines: bool
+    counts_devices: bool
+    lines: float = 0.0
+    passed: float = 0.0
+    crossed: float = 0.0
+    slots: float = 0.0
+    along: int = 0
 
     def share(self, pulses: float) -> float:
-        """Share of the slots that had a pulse, if so many were counted."""
-        whole = self.crossed if self.counts_cells else self.lines
-        return min(1.0, pulses / whole) if whole else 0.0
+        """Share of the slots in which a line has a pulse, if so many were counted."""
+        whole = self.crossed if self.counts_devices else self.lines
+        share = min(1.0, pulses / whole) if whole else 0.0
+        return math.sqrt(share) if self.counts_devices and not self.writes_lines else share
 
-    def events(self, share: float) -> Counter[str]:
-        """Events per example, if such a share of the slots has a pulse.
+    def events(self, share: float) -> EventCounts:
+        """Events per example, if a line has a pulse in such a share of its slots."""
+        met = self.crossed * (share if self.writes_lines else share**2)
+        written = min(self.slots, met)
+        passed = share * self.passed + written * self.along
+        found = EventCounts(float)
+        found[Event("line_pulse", self.cells)] = passed
+        found[Event("cell_half", self.cells)] = passed
+        found[Event("cell_pulse", self.cells)] = met
+        for name, n in self.cells.pulse.items():
+            found[Event(name)] += n * (share * self.lines + written)
+        if self.cells.pulses_per_write:
+            rewritten = met / self.cells.pulses_per_write
+            found[Event("cell_write", self.cells)] = rewritten * self.cells.written_devices
+        return found
 
-        Lines are pulsed independently of each other, so two meet in the square of that share; of
-        what is counted by cells, all do.
-        """
-        crossed = share if self.counts_cells else share**2
-        of_lines = round(share * self.lines)
-        found = Counter(
-            line_pulse=round(share * self.passed),
-            cell_half=round(share * self.passed),
-            cell_pulse=round(crossed * self.crossed),
-        )
-        found.update({name: n * of_lines for name, n in self.named.items()})
+
+@dataclass(kw_only=True)
+class Rewriting:
+    """Transfers that write devices until they have a value, per example.
+
+    Attributes:
+        cells: What is written.
+        devices: Devices written.
+        reads: What the reads for it take.
+    """
+
+    cells: CellCosts
+    devices: float
+    reads: EventCounts
+
+    def events(self, share: float) -> EventCounts:
+        """Events per example, if such a share of the transfers takes place."""
+        found = EventCounts(float, {event: share * n for event, n in self.reads.items()})
+        found[Event("cell_write", self.cells)] = share * self.devices
         return found

@@ -1,29 +1,32 @@
 """The chip report: time, energy and area of a run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.area import ChipArea
-from crossmesh.emulator.chip.breakdown import lever
+from crossmesh.emulator.chip.breakdown import lever, ratio
 from crossmesh.emulator.chip.components import check_cells, load_table
 from crossmesh.emulator.chip.energy import ChipEnergy
 from crossmesh.emulator.chip.holding import check_memory, held_bits
 from crossmesh.emulator.chip.pipeline import Builder
 from crossmesh.emulator.chip.placement import Placed, place_program
 from crossmesh.emulator.chip.prices import Prices
-from crossmesh.emulator.chip.timing import ChipTime
+from crossmesh.emulator.chip.timing import ChipTime, time_program
 from crossmesh.emulator.chip.use import TileUse
-from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.compiler.job import Job, prepare_chip
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.interconnect.noc.flits.state import fabric_of
 from crossmesh.interconnect.noc.models import Watch, unwatched
-from crossmesh.interconnect.noc.pipeline_timing import steady
 from crossmesh.interconnect.noc.topology import Topology
 from crossmesh.interconnect.schedule import ForwardOnly, Schedule
 from crossmesh.tiles.runtime.program import Program
+
+_ROUNDED = 1e-5  # relative; what is asked for may be the shortest interval as it was printed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -48,6 +51,16 @@ class ChipReport:
     def lever(self) -> str:
         """What takes most of the energy, in words."""
         return lever(self.energy, self.area)
+
+    @property
+    def ops_per_j(self) -> float | None:
+        """Operations per second and watt; None: nothing costs energy."""
+        return ratio(self.time.ops_per_example, self.energy.per_example_j.value)
+
+    @property
+    def ops_per_s_per_mm2(self) -> float | None:
+        """Operations per second and square millimetre; None: nothing takes area."""
+        return ratio(self.time.ops_per_example / self.time.interval_s, self.area.chip_mm2)
 
     @cached_property
     def beyond(self) -> dict[str, str]:
@@ -75,23 +88,23 @@ class ChipReport:
         """
         time, area = self.time, self.area.chip_mm2
         energy = self.energy.per_example_j
-        rate, ops = 1 / time.interval_s, time.ops_per_example
         return {
             "schedule": time.schedule.name,
             "staleness": time.staleness,
             "interval_s": time.interval_s,
+            "shortest_interval_s": time.shortest_interval_s,
             "latency_s": time.latency_s,
-            "examples_per_s": rate,
+            "examples_per_s": 1 / time.interval_s,
             "bound_by": time.bound_by,
             "energy_j_per_example": energy.value,
             "energy_j_per_example_low": energy.low,
             "energy_j_per_example_high": energy.high,
             "area_mm2": area,
-            "ops_per_example": ops,
+            "ops_per_example": time.ops_per_example,
             "repeats_per_example": self.repeats,
             "digital_ops_per_example": dict(time.pipeline.digital.most_common()),
-            "ops_per_s_per_w": ops / energy.value,
-            "ops_per_s_per_mm2": ops * rate / area,
+            "ops_per_s_per_w": self.ops_per_j,
+            "ops_per_s_per_mm2": self.ops_per_s_per_mm2,
             "largest_lever": self.lever,
             "energy_by_component_j": {
                 name: asdict(band) for name, band in self.energy.by_component_j.items()
@@ -107,6 +120,24 @@ class ChipReport:
             "time_model_reason": time.steady.choice.reason,
             "recurs_exactly": time.steady.recurs,
         }
+
+
+@contextmanager
+def fitting(micro_batch: int) -> Iterator[None]:
+    """Say in one line if a program with so large a micro-batch does not fit.
+
+    Raises:
+        ConfigError: If the chip cannot hold it, or if timing it takes more memory than there is.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except (MemoryError, OverflowError):
+        raise ConfigError(
+            "training.micro_batch and batch must be smaller for the chip to be timed: "
+            f"got {micro_batch} examples together, which take more memory than there is"
+        ) from None
 
 
 def report_chip(  # noqa: PLR0913  because callers are told of placement and timing
@@ -142,40 +173,23 @@ def report_chip(  # noqa: PLR0913  because callers are told of placement and tim
     """
     table = load_table(chip.table)
     check_cells(table, program.tiles)
-    try:
+    with fitting(micro_batch):
         topology = chip.interconnect(len(program.crossbars))
         program, place = placed or place_program(
             program, chip, schedule, micro_batch, seed=seed, watch=placing
         )
-        pipeline = Builder(
-            program, chip, schedule, micro_batch, place, topology, uses=uses
-        ).pipeline()
-        settled = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model, watch)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    except (MemoryError, OverflowError):
+        time = time_program(
+            program, chip, schedule, micro_batch, place, topology, uses=uses, watch=watch
+        )
+    if chip.interval_s is not None and chip.interval_s < time.shortest_interval_s * (1 - _ROUNDED):
         raise ConfigError(
-            "training.micro_batch and batch must be smaller for the chip to be timed: "
-            f"got {micro_batch} examples together, which take more memory than there is"
-        ) from None
-    time = ChipTime(
-        chip=chip,
-        program=program,
-        schedule=schedule,
-        micro_batch=micro_batch,
-        topology=topology,
-        pipeline=pipeline,
-        steady=settled,
-    )
-    if chip.interval_s is not None and chip.interval_s < time.interval_s:
-        raise ConfigError(
-            f"chip.interval_s must be at least {time.interval_s:.6g}, the smallest that can be "
-            f"sustained (bound by {time.bound_by}), got {chip.interval_s:.6g}"
+            f"chip.interval_s must be at least {time.shortest_interval_s:.6g}, the smallest that "
+            f"can be sustained (bound by {time.bound_by}), got {chip.interval_s:.6g}"
         )
     prices = Prices(chip, table, topology)
-    held = held_bits(program, chip, pipeline.stored)
+    held = held_bits(program, time.pipeline)
     check_memory(chip, held)
-    area = ChipArea(chip=chip, topology=topology, tile=time.tile, prices=prices, held=held)
+    area = ChipArea(chip=chip, topology=topology, tiles=time.tiles, prices=prices, held=held)
     energy = ChipEnergy(time=time, area=area, prices=prices, uses=uses)
     return ChipReport(time=time, energy=energy, area=area)
 
@@ -205,7 +219,7 @@ def _check_built(job: Job, topology: Topology) -> None:
     program, chip, span = job.program, job.config.chip, job.epoch(0)
     place = tuple(range(len(program.crossbars)))
     built = Builder(program, chip, span.schedule, span.micro_batch, place, topology).pipeline()
-    check_memory(chip, held_bits(program, chip, built.stored))
+    check_memory(chip, held_bits(program, built))
 
 
 def chip_report(config: RunConfig, *, inference: bool = False) -> ChipReport:
@@ -217,9 +231,9 @@ def chip_report(config: RunConfig, *, inference: bool = False) -> ChipReport:
 
     Raises:
         ConfigError: If the chip cannot hold the network or sustain the interval asked for.
-        DataError: If the data cannot be had: their shape decides that of the network.
+        DataError: If data of one's own cannot be had: their shape decides that of the network.
     """
-    return chip_of(prepare(config), inference=inference)
+    return chip_of(prepare_chip(config), inference=inference)
 
 
 def chip_of(
@@ -234,7 +248,8 @@ def chip_of(
 
     Args:
         job: The job.
-        uses: How a run has used each tile, if there was one.
+        uses: How a run has used each tile, if there was one; in inference its repeated reads and
+            conductances count.
         inference: Whether examples pass forward only, one after the other.
         watch: Called now and then while the interconnect is timed.
         placing: Called now and then while tiles are placed.
@@ -242,7 +257,9 @@ def chip_of(
     program, chip = job.program, job.config.chip
     schedule: Schedule = ForwardOnly()
     micro_batch = 1
-    if not inference:
+    if inference:
+        uses = uses and tuple(use.forward for use in uses)
+    else:
         span = job.epoch(0)
         schedule, micro_batch = span.schedule, span.micro_batch
     return report_chip(
@@ -250,7 +267,7 @@ def chip_of(
         chip,
         schedule,
         micro_batch,
-        uses=None if inference else uses,
+        uses=uses,
         seed=job.config.seed,
         watch=watch,
         placing=placing,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossmesh.emulator.chip.events import TileEvents
-from crossmesh.emulator.chip.messages import bits_of, flits_of, messages
+from crossmesh.emulator.chip.messages import bits_of, flits_of, messages, numbers_of
 from crossmesh.emulator.chip.ports import from_outside
 from crossmesh.emulator.chip.tasks import TARGET, Step
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc.flow import Send
-from crossmesh.tiles.runtime.program import Kind, Operation, Take, Value
+from crossmesh.tiles.runtime.program import Kind, Operation, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Sending:
         operations, places = from_outside(done.operations, units)
         for message in messages(operations, places, multicast=self._chip.multicast):
             makers = [done.makers[take.value] for take in message.parts]
-            numbers = sum(_values(take, height) for take in message.parts)
+            numbers = sum(numbers_of(take, height) for take in message.parts)
             tasks = {
                 tile: sorted({t for take in message.parts for t in takers[tile, take.value]})
                 for tile in message.targets
@@ -96,12 +96,6 @@ class Sending:
         bits = math.ceil(numbers * self._n * bits_of(self._chip, kind))
         if targets:
             for tile in (sender, *targets):  # written on one side and read on the other
-                self._events[tile].counts["memory"] += bits // self._n
+                self._events[tile].add(memory=bits // self._n)
             takes = {self._place[tile]: tuple(takers[tile]) for tile in targets}
             yield Send(task, self._place[sender], flits_of(self._chip, bits), takes), kind
-
-
-def _values(take: Take, height: Mapping[Value, int]) -> int:
-    """Numbers per example."""
-    first, last = take.positions or (0, height[take.value])
-    return (take.stop - take.start) * (last - first)

@@ -11,16 +11,14 @@ from crossmesh.emulator.chip.area import ChipArea
 from crossmesh.emulator.chip.components import check_cells, load_table
 from crossmesh.emulator.chip.energy import ChipEnergy
 from crossmesh.emulator.chip.holding import check_memory, held_bits, joined_bits
-from crossmesh.emulator.chip.pipeline import Builder
 from crossmesh.emulator.chip.placement import filled, place_program
 from crossmesh.emulator.chip.prices import Prices
-from crossmesh.emulator.chip.report import ChipReport
-from crossmesh.emulator.chip.timing import ChipTime
+from crossmesh.emulator.chip.report import ChipReport, fitting
+from crossmesh.emulator.chip.timing import ChipTime, time_program
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.models import Watch, unwatched
-from crossmesh.interconnect.noc.pipeline_timing import steady
 from crossmesh.interconnect.noc.sharing import steady_together
 from crossmesh.interconnect.schedule import ForwardOnly, Schedule
 
@@ -55,7 +53,11 @@ class SharedChip:
 
 
 def share_chip(
-    jobs: Sequence[Job], *, inference: bool = False, watch: Watch = unwatched
+    jobs: Sequence[Job],
+    *,
+    inference: bool = False,
+    watch: Watch = unwatched,
+    placing: Watch = unwatched,
 ) -> SharedChip:
     """Report networks side by side on the chip that the first one's config describes.
 
@@ -66,9 +68,11 @@ def share_chip(
         jobs: The networks; one may be there several times.
         inference: Whether examples pass forward only.
         watch: Called now and then while the interconnect is timed.
+        placing: Called now and then while the tiles of each are placed.
 
     Raises:
-        ConfigError: If the chip cannot hold the networks.
+        ConfigError: If the chip cannot hold the networks, or if timing them takes more memory than
+            there is.
     """
     chip = jobs[0].config.chip
     if chip.interval_s is not None:
@@ -79,17 +83,15 @@ def share_chip(
     table = load_table(chip.table)
     for job in jobs:
         check_cells(table, job.program.tiles)
-    try:
+    with fitting(max(_phases(job, inference=inference)[1] for job in jobs)):
         topology = chip.interconnect(sum(len(job.program.crossbars) for job in jobs))
-        placed = _placed(jobs, chip, topology, inference=inference)
+        placed = _placed(jobs, chip, topology, placing, inference=inference)
         flows = [time.pipeline.flow for time in placed]
         schedules = [time.schedule for time in placed]
         settled = steady_together(
             topology, chip.router.router, flows, schedules, [time.steady for time in placed],
             chip.model, watch,
         )  # fmt: skip
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
     prices = Prices(chip, table, topology)
     together = [replace(time, steady=each) for time, each in zip(placed, settled, strict=True)]
     return SharedChip(
@@ -106,7 +108,7 @@ def _phases(job: Job, *, inference: bool) -> tuple[Schedule, int]:
 
 
 def _placed(
-    jobs: Sequence[Job], chip: Chip, topology: Topology, *, inference: bool
+    jobs: Sequence[Job], chip: Chip, topology: Topology, placing: Watch, *, inference: bool
 ) -> list[ChipTime]:
     """Every network at its places, timed alone."""
     sizes = [len(job.program.crossbars) for job in jobs]
@@ -117,34 +119,27 @@ def _placed(
         sites = tuple(order[first : first + len(job.program.crossbars)])
         program, place = place_program(
             job.program, chip, schedule, micro_batch,
-            topology=topology, sites=sites, seed=job.config.seed,
+            topology=topology, sites=sites, seed=job.config.seed, watch=placing,
         )  # fmt: skip
-        pipeline = Builder(program, chip, schedule, micro_batch, place, topology).pipeline()
-        alone = steady(topology, chip.router.router, pipeline.flow, schedule, chip.model)
-        times.append(
-            ChipTime(
-                chip=chip,
-                program=program,
-                schedule=schedule,
-                micro_batch=micro_batch,
-                topology=topology,
-                pipeline=pipeline,
-                steady=alone,
-            )
-        )
+        times.append(time_program(program, chip, schedule, micro_batch, place, topology))
     return times
 
 
 def _reports(times: Sequence[ChipTime], prices: Prices) -> tuple[ChipReport, ...]:
     """Reports of networks, whose tiles are all as large as the largest of any."""
-    tile = max((time.tile for time in times), key=lambda each: each.rows * each.cols)
+    tiles = [tile for time in times for tile in time.tiles]
     n_tiles = np.array([len(time.program.crossbars) for time in times])
-    held = [held_bits(time.program, time.chip, time.pipeline.stored) for time in times]
+    held = [held_bits(time.program, time.pipeline) for time in times]
     every, reports = joined_bits(held), []
     for time, share, own in zip(times, n_tiles / n_tiles.sum(), held, strict=True):
         check_memory(time.chip, own)
         area = ChipArea(
-            chip=time.chip, topology=time.topology, tile=tile, prices=prices, held=every
+            chip=time.chip,
+            topology=time.topology,
+            tiles=tiles,
+            prices=prices,
+            held=every,
+            networks=len(times),
         )
         energy = ChipEnergy(
             time=time, area=area, prices=prices, leakage_w=float(share) * area.leakage_w, held=own

@@ -105,6 +105,41 @@ class _Sum(NamedTuple):
     kind: str
 
 
+def groups(chip: Chip, operation: Operation, units: Sequence[int]) -> list[list[Take]]:
+    """Partial sums of several tiles that an operation adds number by number, and so routers can.
+
+    Args:
+        chip: The chip.
+        operation: The operation.
+        units: Tile of each number in it.
+    """
+    if not chip.in_network_sums or operation.kind not in {Kind.SUM, Kind.GATHER}:
+        return []
+    found: dict[tuple[object, ...], list[Take]] = defaultdict(list)
+    for take in operation.takes:
+        if take.value.role in {"y", "z"}:
+            width = take.stop - take.start
+            found[take.at, width, take.at_position, take.positions].append(take)
+    home = units[operation.tile]
+    return [
+        group
+        for group in found.values()
+        if len({unit_of(take.value, units) for take in group} - {home}) > 1
+    ]
+
+
+def rest(operation: Operation, added: Sequence[Sequence[Take]]) -> tuple[Take, ...]:
+    """What an operation takes beside groups of partial sums."""
+    of_groups = {take for group in added for take in group}
+    return tuple(take for take in operation.takes if take not in of_groups)
+
+
+def unit_of(value: Value, units: Sequence[int]) -> int:
+    """The tile that makes a partial sum."""
+    assert isinstance(value.owner, int)
+    return units[value.owner]
+
+
 class NetworkSums:
     """Sums of a program that routers make, if ``chip.in_network_sums``.
 
@@ -134,26 +169,9 @@ class NetworkSums:
         self._tile_at = {node: tile for tile, node in enumerate(place)}
         self.sends: list[tuple[Send, str]] = []
 
-    def groups(self, operation: Operation) -> list[list[Take]]:
-        """Partial sums of several tiles that an operation adds number by number."""
-        if not self._chip.in_network_sums or operation.kind not in {Kind.SUM, Kind.GATHER}:
-            return []
-        found: dict[tuple[object, ...], list[Take]] = defaultdict(list)
-        for take in operation.takes:
-            if take.value.role in {"y", "z"}:
-                width = take.stop - take.start
-                found[take.at, width, take.at_position, take.positions].append(take)
-        home = self._program.units[operation.tile]
-        return [
-            group
-            for group in found.values()
-            if len({self._tile_of(take.value) for take in group} - {home}) > 1
-        ]
-
     def rest(self, operation: Operation) -> tuple[Take, ...]:
         """What an operation still takes by messages of its own."""
-        added = {take for group in self.groups(operation) for take in group}
-        return tuple(take for take in operation.takes if take not in added)
+        return rest(operation, groups(self._chip, operation, self._program.units))
 
     def add(
         self,
@@ -172,9 +190,10 @@ class NetworkSums:
         """
         awaited = Awaited([], [], 0)
         home = self._place[self._program.units[operation.tile]]
-        for group in self.groups(operation):
+        for group in groups(self._chip, operation, self._program.units):
             self._check(group)
-            tiles, count = [self._tile_of(take.value) for take in group], numbers(group[0])
+            tiles = [unit_of(take.value, self._program.units) for take in group]
+            count = numbers(group[0])
             packets = self._packets(count)
             made = [
                 _Stream([max(makers[take.value])] * len(packets), self._place[tile])
@@ -190,7 +209,7 @@ class NetworkSums:
                     awaited.streams.append((stream, packets, whole.kind))
             awaited = awaited._replace(saved=awaited.saved + (len(group) - 1) * count)
             for tile in {*tiles, self._tile_at[home]}:  # written on one side, read on the other
-                self._events[tile].counts["memory"] += count * self._chip.partial_sum_bits
+                self._events[tile].add(memory=count * self._chip.partial_sum_bits)
         return awaited
 
     def _stream(self, source: Junction | int, whole: _Sum, adders: Adders) -> _Stream:
@@ -205,7 +224,7 @@ class NetworkSums:
         for each in inputs:
             if each.node != source.node:
                 self._send(each, whole.packets, source.node, tasks, whole.kind)
-        self._events[tile].counts["router_add"] += (len(inputs) - 1) * whole.numbers
+        self._events[tile].add(router_add=(len(inputs) - 1) * whole.numbers)
         return _Stream(tasks, source.node)
 
     def arrive(self, awaited: Awaited, operation: Operation, task: int) -> None:
@@ -230,10 +249,6 @@ class NetworkSums:
     def _way(self, source: int, home: int) -> list[int]:
         links = self._topology.route(source, home)
         return [source, *self._topology.links[links, 1].tolist()] if links else [source]
-
-    def _tile_of(self, value: Value) -> int:
-        assert isinstance(value.owner, int)
-        return self._program.units[value.owner]
 
     def _check(self, group: list[Take]) -> None:
         """Refuse sums that the words of the network cannot hold, and so would not be exact."""

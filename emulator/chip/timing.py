@@ -1,6 +1,7 @@
 """Time on a chip: interval, latency, how busy its parts are, and what bounds it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from crossmesh.common.summaries import summary_of
 from crossmesh.emulator.chip.digital_work import CYCLES
 from crossmesh.emulator.chip.line_work import TileResource
-from crossmesh.emulator.chip.pipeline import Pipeline
+from crossmesh.emulator.chip.pipeline import Builder, Pipeline
+from crossmesh.emulator.chip.use import TileUse
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
-from crossmesh.interconnect.noc.pipeline_timing import Steady
+from crossmesh.interconnect.noc.models import Watch, unwatched
+from crossmesh.interconnect.noc.pipeline_timing import Steady, steady
 from crossmesh.interconnect.schedule import Schedule
 from crossmesh.tiles.analog.tile import TileConfig
 from crossmesh.tiles.runtime.plan import in_order
@@ -55,26 +58,39 @@ class ChipTime:
         """One row for each tile."""
         return self.program.tiles
 
-    @cached_property
-    def tile(self) -> TileConfig:
-        """The largest tile, which sets the size of a place on the floor plan."""
-        return max(self.tiles, key=lambda tile: tile.rows * tile.cols)
-
     @property
     def staleness(self) -> int:
         """Updates of the first stage between a forward read and the update that it leads to."""
         return self.schedule.staleness(self.program.n_stages)
 
     @property
-    def interval_s(self) -> float:
-        """Seconds from one example to the next."""
+    def shortest_interval_s(self) -> float:
+        """Seconds from one example to the next, as fast as the chip can go."""
         return float(self.steady.interval_cycles) / self.chip.clock_hz / self.micro_batch
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds from one example to the next: ``chip.interval_s``, or the shortest."""
+        return max(self.chip.interval_s or 0.0, self.shortest_interval_s)
+
+    @property
+    def waits(self) -> bool:
+        """Whether examples come more slowly than the chip could take them."""
+        return self.interval_s > self.shortest_interval_s
+
+    @cached_property
+    def interval_cycles(self) -> float:
+        """Cycles from one micro-batch to the next."""
+        if self.waits:
+            return self.interval_s * self.chip.clock_hz * self.micro_batch
+        return float(self.steady.interval_cycles)
 
     @cached_property
     def latency_s(self) -> float:
         """Seconds from a micro-batch's first task to the end of its last.
 
-        Ports bring it earlier, as soon as a buffer is free, where it waits for that first task.
+        Ports bring it earlier, as soon as a buffer is free, where it waits for that first task. At
+        an interval longer than the shortest, it is that of the shortest.
         """
         timing = self.steady.timing
         m = self.steady.settled
@@ -92,7 +108,7 @@ class ChipTime:
     def resource_busy(self) -> NDArray[np.float64]:
         """``(tiles, parts)`` share of the interval that each resource works."""
         busy = self.busy_cycles
-        return np.asarray(busy / float(self.steady.interval_cycles))
+        return np.asarray(busy / self.interval_cycles)
 
     @cached_property
     def tile_busy(self) -> NDArray[np.float64]:
@@ -102,7 +118,7 @@ class ChipTime:
     @cached_property
     def link_load(self) -> NDArray[np.float64]:
         """``(links,)`` flits per cycle."""
-        return np.asarray(self.steady.timing.link_flits / float(self.steady.interval_cycles))
+        return np.asarray(self.steady.timing.link_flits / self.interval_cycles)
 
     @cached_property
     def bounds(self) -> dict[str, float]:
@@ -136,6 +152,8 @@ class ChipTime:
     def bound_by(self) -> str:
         """The resource that limits the interval."""
         name, cycles = next(iter(self.bounds.items()))
+        if self.waits:
+            return f"chip.interval_s; {name} comes nearest"
         if float(self.steady.interval_cycles) <= _NEAR * cycles:
             return name
         if self.schedule.stays_full:
@@ -147,4 +165,42 @@ class ChipTime:
         """Two for every weight that is read forward, read backward, and updated."""
         cells = {block.tile: math.prod(block.shape) for block in self.program.blocks}
         cycles = [op for op in in_order(self.program, self.schedule) if op.kind in CYCLES]
-        return sum(2 * cells[op.tile] * (op.span[1] - op.span[0]) for op in cycles)
+        return sum(2 * cells[op.tile] * op.vectors for op in cycles)
+
+
+def time_program(  # noqa: PLR0913  because all of them are timed
+    program: Program,
+    chip: Chip,
+    schedule: Schedule,
+    micro_batch: int,
+    place: tuple[int, ...],
+    topology: Topology,
+    *,
+    uses: Sequence[TileUse] | None = None,
+    watch: Watch = unwatched,
+) -> ChipTime:
+    """Time a program at its places until its pattern recurs.
+
+    Args:
+        program: The program.
+        chip: The chip.
+        schedule: Order of the slots.
+        micro_batch: Examples that move together.
+        place: Node of the interconnect that each tile lies at.
+        topology: The interconnect.
+        uses: How a run has used each tile; None: no read is repeated.
+        watch: Called now and then.
+
+    Raises:
+        ValueError, MemoryError, OverflowError: If it does not fit the chip, or this machine.
+    """
+    pipeline = Builder(program, chip, schedule, micro_batch, place, topology, uses=uses).pipeline()
+    return ChipTime(
+        chip=chip,
+        program=program,
+        schedule=schedule,
+        micro_batch=micro_batch,
+        topology=topology,
+        pipeline=pipeline,
+        steady=steady(topology, chip.router.router, pipeline.flow, schedule, chip.model, watch),
+    )

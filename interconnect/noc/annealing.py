@@ -1,7 +1,8 @@
 """Simulated annealing of a floor plan: tiles and digital memories where ways are short.
 
 Kirkpatrick, Gelatt and Vecchi, Science 220, 671 (1983). The cost is the flits times the links of
-all messages, those of a multicast counted once where they share a link.
+all messages; those of a multicast, and of partial sums that routers add, are counted once where
+they share a link.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,11 +31,14 @@ class Sent(NamedTuple):
         source: Block that sends it.
         targets: Blocks that take it.
         flits: Length.
+        gathers: Whether it goes the other way: all targets send it to the source, as one from where
+            their ways meet, as if every router added.
     """
 
     source: int
     targets: Sequence[int]
     flits: int
+    gathers: bool = False
 
 
 def anneal(  # noqa: PLR0913, PLR0917  as ``carry`` of ``models.py``
@@ -98,6 +102,7 @@ def _demand(sent: Sequence[Sent], n_blocks: int, n_tiles: int) -> Demand:
         first=_starts([len(message.targets) for message in sent]),
         target=np.array([block for message in sent for block in message.targets], np.int64),
         touched_first=_starts([len(each) for each in touches]),
+        gathers=np.array([message.gathers for message in sent], np.bool_),
         touched=np.array([number for each in touches for number in each], np.int64),
         tiles=n_tiles,
     )

@@ -111,9 +111,7 @@ def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
     plan, needs = plan_of(flow, schedule, n_micro_batches, whole=whole)
     work = work_of(plan, needs, n_micro_batches)
     carried = carry(topology, router, messages, plan, work, model, watch)
-    if (work.started < 0).any():
-        m, task = np.argwhere(work.started < 0)[0].tolist()
-        raise RuntimeError(f"task {task} of micro-batch {m} never becomes ready")
+    check_ready(work.started)
     return Timing(
         started=work.started,
         ended=work.started + plan.cycles,
@@ -121,6 +119,21 @@ def time_flow(  # noqa: PLR0913, PLR0917  as ``carry``
         link_flits=carried.link_flits // n_micro_batches,
         cycles=carried.cycles,
     )
+
+
+def check_ready(started: Integers, where: str = "") -> None:
+    """Refuse timings with tasks that never begin.
+
+    Args:
+        started: ``(micro-batches, tasks)`` first cycle of each task; below 0: none.
+        where: Words that the error begins with.
+
+    Raises:
+        RuntimeError: With the first of them.
+    """
+    if (started < 0).any():
+        m, task = np.argwhere(started < 0)[0].tolist()
+        raise RuntimeError(f"{where}task {task} of micro-batch {m} never becomes ready")
 
 
 def steady(

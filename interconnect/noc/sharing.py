@@ -9,7 +9,13 @@ import numpy as np
 from crossmesh.interconnect.noc.choice import Choice, Wanted, choose, without_flits
 from crossmesh.interconnect.noc.flow import Flow, messages_of, plan_of, ways_of
 from crossmesh.interconnect.noc.models import Messages, Watch, carry, unwatched
-from crossmesh.interconnect.noc.pipeline_timing import Steady, Timing, mean_of, recurrence
+from crossmesh.interconnect.noc.pipeline_timing import (
+    Steady,
+    Timing,
+    check_ready,
+    mean_of,
+    recurrence,
+)
 from crossmesh.interconnect.noc.resources import ResourcePlan, work_of
 from crossmesh.interconnect.noc.router import Router
 from crossmesh.interconnect.noc.topology import Integers, Topology
@@ -31,7 +37,8 @@ def steady_together(  # noqa: PLR0913, PLR0917  as ``steady``
     """Time pipelines side by side, from when all begin until the first has done its part.
 
     Each does about as many micro-batches as it would do alone in the time that all take. Where the
-    starts of its tasks do not recur, its interval is a mean over the second half.
+    starts of its tasks do not recur, its interval is a mean over the second half; of a pipeline
+    that did not come to two updates in that time, over its first two.
 
     Args:
         topology: Routers and links, which all share.
@@ -44,6 +51,9 @@ def steady_together(  # noqa: PLR0913, PLR0917  as ``steady``
 
     Returns:
         The settled timing of each pipeline.
+
+    Raises:
+        RuntimeError: If a task never becomes ready, or packets deadlock.
     """
     counts = _counts(flows, schedules, alone)
     hops = sum(n * ways_of(topology, flow).hops for n, flow in zip(counts, flows, strict=True))
@@ -54,9 +64,11 @@ def steady_together(  # noqa: PLR0913, PLR0917  as ``steady``
     carry(topology, router, messages, plan, work, choice.model, watch)
     bounds = list(accumulate((len(flow.tasks) for flow in flows), initial=0))
     started = [work.started[: counts[i], bounds[i] : bounds[i + 1]] for i in range(len(flows))]
+    for i, each in enumerate(started):
+        check_ready(each, f"pipeline {i}: ")
     end = min(int(each.max()) for each in started)
     return tuple(
-        _settled(each[: _within(each, end)], flow, schedule, one, choice)
+        _settled(each[: _within(each, end, schedule)], flow, schedule, one, choice)
         for each, flow, schedule, one in zip(started, flows, schedules, alone, strict=True)
     )
 
@@ -76,9 +88,13 @@ def _counts(
     return counts
 
 
-def _within(started: Integers, end: int) -> int:
-    """Micro-batches that have begun all of their tasks by a cycle."""
-    return int(np.count_nonzero(np.maximum.accumulate(started.max(axis=1)) <= end))
+def _within(started: Integers, end: int, schedule: Schedule) -> int:
+    """Micro-batches that have begun all of their tasks by a cycle; at least those of two updates.
+
+    An interval takes two of them: fewer have none, or none that can be told.
+    """
+    by_then = int(np.count_nonzero(np.maximum.accumulate(started.max(axis=1)) <= end))
+    return max(by_then, 2 * schedule.micro_batches_per_update)
 
 
 def _settled(

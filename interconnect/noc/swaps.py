@@ -29,6 +29,8 @@ class Demand(NamedTuple):
         target: Blocks.
         touched_first: ``(blocks + 1,)`` where the messages of each block begin in ``touched``.
         touched: Messages that a block sends or takes.
+        gathers: ``(messages,)`` whether its targets send it to its source, and what meets on the
+            way goes on as one.
         tiles: Number of blocks that are tiles, which come first; the others are guests.
     """
 
@@ -38,6 +40,7 @@ class Demand(NamedTuple):
     target: Integers
     touched_first: Integers
     touched: Integers
+    gathers: NDArray[np.bool_]
     tiles: int
 
 
@@ -86,12 +89,28 @@ class Plan(NamedTuple):
 
 
 @part
+def _gathered(demand, roads, plan, message):
+    """Links of the ways from the targets of a message to its source, each counted once."""
+    plan.clock[1] += 1
+    links, to = 0, plan.node[demand.source[message]]
+    for i in range(demand.first[message], demand.first[message + 1]):
+        here = plan.node[demand.target[i]]
+        while here != to and plan.passed[here] != plan.clock[1]:
+            plan.passed[here] = plan.clock[1]
+            here = np.int64(roads.onward[here, to])
+            links += 1
+    return links
+
+
+@part
 def _cost(demand, roads, plan, message):
     """Flits of a message times the links of its tree."""
     first, end = demand.first[message], demand.first[message + 1]
     source = plan.node[demand.source[message]]
     if end - first == 1:
         return demand.flits[message] * roads.links[source, plan.node[demand.target[first]]]
+    if demand.gathers[message]:
+        return demand.flits[message] * _gathered(demand, roads, plan, message)
     plan.clock[1] += 1
     links = 0
     for i in range(first, end):

@@ -164,6 +164,10 @@ class CellCosts:
         reads: Reads of the array, one after the other, that make one product.
         slots: Times that a slot of a pulse train lasts as long as ``chip.phases.pulse_s``; 0:
             updates send no trains, only transfers do.
+        array: What a tile of several arrays calls the one that is pulsed where it counts pulses and
+            writes; empty: it has no other.
+        pulses_per_write: Pulses of a cell, in the mean, until its devices have to be written again;
+            0: nobody knows, or they never have to be. Where a run has counted writes, those count.
     """
 
     devices: tuple[CellDevices, ...] = (CellDevices(IDEAL),)
@@ -173,6 +177,23 @@ class CellCosts:
     parts: Mapping[str, int] = _none()
     reads: int = 1
     slots: int = 1
+    array: str = ""
+    pulses_per_write: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Mappings of any kind are frozen, so that events are counted by the cells they meet."""
+        for name in ("read", "pulse", "parts"):
+            object.__setattr__(self, name, FrozenDict(getattr(self, name)))
+
+    @property
+    def lines(self) -> float:
+        """Word lines, and as many bit lines, that reach the devices at a crosspoint."""
+        return sum(each.number for each in self.devices if each.is_read or each.is_pulsed) or 1
+
+    @property
+    def written_devices(self) -> float:
+        """Devices of a cell that are written until they have a value."""
+        return sum(each.number for each in self.devices if each.is_written)
 
     def times(self, number: int) -> Self:
         """Those of so many at a crosspoint, which are pulsed and read at once."""
@@ -191,8 +212,8 @@ class CellCosts:
         return replace(self, devices=tuple(devices))
 
     def without_pulses(self) -> Self:
-        """Those of cells that updates do not pulse."""
-        devices = (each._replace(is_pulsed=False) for each in self.devices)
+        """Those of cells that updates neither pulse nor make full."""
+        devices = (each._replace(is_pulsed=False, is_written=False) for each in self.devices)
         return replace(self, devices=tuple(devices), pulse=FrozenDict())
 
     def unread(self) -> Self:
@@ -231,16 +252,22 @@ class TransferCosts:
 
     Attributes:
         lines: Lines that have their turn per vector.
-        are_read: Whether a line is read first: it is driven, its cells are converted.
         of_outputs: Whether lines are bit lines.
-        slots: Slots of the pulse train that writes a line; 0: it is not written.
+        only_pulsed: Whether only those of them have it that the vector pulses.
+        reads: The cells of each read of a line: it is driven, its cells are converted.
+        pulsed: The cells of the line that pulses write; None: none are.
+        slots: Slots of the pulse train that does so.
+        written: The cells of the line that are written until they have a value; None: none are.
         operations: Operations of the digital unit per weight of a line.
         words: Words of digital memory that are read or written per weight of a line.
     """
 
     lines: float
-    are_read: bool
-    of_outputs: bool
-    slots: int
-    operations: int
-    words: int
+    of_outputs: bool = False
+    only_pulsed: bool = False
+    reads: tuple[CellCosts, ...] = ()
+    pulsed: CellCosts | None = None
+    slots: int = 0
+    written: CellCosts | None = None
+    operations: int = 0
+    words: int = 0

@@ -30,7 +30,7 @@ class Converter(Frozen):
     """A DAC or ADC: ``2**bits - 2`` steps of equal size from ``-range`` to ``range``.
 
     Attributes:
-        bits: Resolution.
+        bits: Resolution of the converter, its sign among them.
         range: Largest magnitude, in normalised units; beyond it the converter saturates.
     """
 

@@ -29,8 +29,8 @@ class TileConfig(Frozen):
     """Configuration of the tiles of a chip, or of one layer.
 
     Attributes:
-        rows: Word lines.
-        cols: Bit lines.
+        rows: Word lines of a tile: inputs that it takes at most.
+        cols: Bit lines of a tile: outputs that it gives at most.
         cell: The unit cell at each crosspoint.
         read: The read path of the forward and backward cycles.
         update: Settings of the update cycle.

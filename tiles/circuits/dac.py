@@ -10,11 +10,13 @@ from crossmesh.common.price import Price
 from crossmesh.common.technology import area_factor, check_node, energy_factor, voltage
 from crossmesh.tiles.circuits.logic import operation_price
 
+_CELLS = 128  # on the line of ISAAC's driver
+
 
 class Dac(Frozen):
     """What drives the lines of an array with numbers.
 
-    A kind defines ``drive_s``, ``charges`` and ``own_price``.
+    A kind defines ``drive_s``, ``charges`` and ``own_price``, and may define the others.
 
     Attributes:
         is_within_integration: Whether ``drive_s`` passes while currents are integrated, which then
@@ -30,35 +32,58 @@ class Dac(Frozen):
         """Seconds that an input of so many bits takes beside the integration, or of it."""
         raise NotImplementedError
 
-    def charges(self, bits: int) -> int:
-        """Times that the line is charged for an input, each followed by its own integration."""
+    def charges(self, bits: int) -> float:
+        """Times that the line is charged for an input, in the mean."""
         raise NotImplementedError
+
+    def integrations(self, bits: int) -> int:
+        """Integrations of an input, after each of which the ADCs convert."""
+        return 1
+
+    def driven_share(self, usual: float) -> float:
+        """Share of its integrations for which an input drives its line.
+
+        Args:
+            usual: That of inputs as ``chip.phases`` has it.
+        """
+        return usual
 
     def own_price(self, bits: int, node_nm: float) -> Price:
-        """Price of a conversion and of the driver of one line, without the line."""
+        """Price of an input with all its bits and of the driver of one line, without the line."""
         raise NotImplementedError
 
+    def charge_price(self, line: Price, n_cells: float, node_nm: float) -> Price:
+        """Price of a charge of a line, which may cost more by this driver.
+
+        Args:
+            line: Charge of the line, by its capacitance.
+            n_cells: Cells on it.
+            node_nm: Process node.
+        """
+        return line
+
     def price(self, bits: int, line_j: float, node_nm: float) -> Price:
-        """Energy of one conversion with the line's charges; area and leakage of one line's driver.
+        """Energy of an input with the line's charges; area and leakage of one line's driver.
 
         Args:
             bits: Bits of the input.
-            line_j: Energy of one charge of the line.
+            line_j: Energy of one charge of the line, of 128 cells.
             node_nm: Process node.
 
         Raises:
             ValueError: If an argument is out of range.
         """
         check_drive(bits, line_j, node_nm)
-        own, line = self.own_price(bits, node_nm), self.charges(bits) * line_j
+        own, line_price = self.own_price(bits, node_nm), Price(energy_j=line_j, source="C V²")
+        charge, line = self.charge_price(line_price, _CELLS, node_nm), self.charges(bits) * line_j
         total = own.energy_j + line
         if total == 0:
             return own
         return replace(
             own,
             energy_j=total,
-            low=(own.low * own.energy_j + line) / total,
-            high=(own.high * own.energy_j + line) / total,
+            low=(own.low * own.energy_j + charge.low * line) / total,
+            high=(own.high * own.energy_j + charge.high * line) / total,
         )
 
 
@@ -75,17 +100,19 @@ def check_drive(bits: int, line_j: float, node_nm: float) -> None:
     check_node(node_nm)
 
 
-_ISAAC_DRIVE_J, _ISAAC_UM2 = 0.417e-12, 0.166  # of one bit, 128 cells, 100 ns at 32 nm
+_ISAAC_DRIVE_J, _ISAAC_UM2 = 0.417e-12, 0.166  # of one bit, a line of _CELLS, 100 ns at 32 nm
 
 
 class SerialDac(Dac):
     """One bit per integration: a switch charges the line or leaves it, as in ISAAC.
 
-    The line is charged for every bit that is one. Source: area and the pessimistic end, 0.417 pJ
-    per bit, from ISAAC's 1-bit driver of 3.9 uW (Shafiee et al. 2016, Accelergy library).
+    The line is charged for every bit that is one, and every bit is converted, as in ISAAC. Source:
+    area and the pessimistic end, 0.417 pJ per bit and 128 cells, from ISAAC's 1-bit driver of
+    3.9 uW (Shafiee et al. 2016, Accelergy library).
 
     Attributes:
-        activity: Share of bits that are one; 1: the most that a line takes.
+        activity: Share of bits that are one; 1: the most that lines and cells take. It counts
+            instead of ``driven_share`` of ``chip.phases``.
     """
 
     kind: Literal["serial"] = "serial"
@@ -95,23 +122,34 @@ class SerialDac(Dac):
         """None beside the integrations, of which there is one per bit."""
         return 0.0
 
-    def charges(self, bits: int) -> int:
+    def charges(self, bits: int) -> float:
+        """One per bit that is one."""
+        return self.activity * bits
+
+    def integrations(self, bits: int) -> int:
         """One per bit."""
         return bits
+
+    def driven_share(self, usual: float) -> float:
+        """That of the bits that are one."""
+        return self.activity
 
     def own_price(self, bits: int, node_nm: float) -> Price:
         """A switch."""
         area = _ISAAC_UM2 * area_factor(32, node_nm)
-        source = "charges of the line; area, high: ISAAC's 1-bit driver"
+        source = "charges of the line; area: ISAAC's 1-bit driver"
         return Price(energy_j=0, area_um2=area, node_nm=node_nm, source=source)
 
-    def price(self, bits: int, line_j: float, node_nm: float) -> Price:
-        """The line's charges for the bits that are one; up to what ISAAC books."""
-        check_drive(bits, line_j, node_nm)
-        own = self.own_price(bits, node_nm)
-        energy = self.activity * bits * line_j
-        most = bits * _ISAAC_DRIVE_J * energy_factor(32, node_nm)
-        return replace(own, energy_j=energy, high=max(1, most / energy) if energy else 1)
+    def charge_price(self, line: Price, n_cells: float, node_nm: float) -> Price:
+        """Up to what ISAAC books for every bit, whether it is one or not."""
+        if not line.energy_j:
+            return line
+        most_j = _ISAAC_DRIVE_J * n_cells / _CELLS * energy_factor(32, node_nm) / self.activity
+        return replace(
+            line,
+            high=max(line.high, most_j / line.energy_j),
+            source=f"{line.source}; high: ISAAC's 1-bit driver",
+        )
 
 
 _TIMELY = Price(energy_j=0.0375e-12, area_um2=240, node_nm=65, source="TIMELY, 8 bit, 65 nm")
@@ -137,7 +175,7 @@ class DurationDac(Dac):
         """The longest pulse."""
         return self.tick_s * 2.0**bits
 
-    def charges(self, bits: int) -> int:
+    def charges(self, bits: int) -> float:
         """One."""
         return 1
 
@@ -168,7 +206,7 @@ class VoltageDac(Dac):
     the node (assumed). Settling, one nanosecond per bit and two: MNSIM 2.0.
 
     Attributes:
-        ladder: ``c2c`` or ``r2r``.
+        ladder: Network that makes the voltages: capacitors (``c2c``) or resistors (``r2r``).
         unit_f: Unit capacitor of a C-2C ladder. Source: assumed.
         unit_ohm: Unit resistor of an R-2R ladder. Source: assumed.
         volts: Full scale; None: the supply of logic.
@@ -186,7 +224,7 @@ class VoltageDac(Dac):
         """A nanosecond per bit, and two."""
         return 1e-9 * (bits + 2)
 
-    def charges(self, bits: int) -> int:
+    def charges(self, bits: int) -> float:
         """One."""
         return 1
 

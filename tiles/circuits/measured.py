@@ -100,7 +100,8 @@ class MeasuredDac(Dac):
         area_um2: Area of the driver of one line.
         leakage_uw: Power of a driver that does nothing, in microwatts.
         time_s: Seconds before the integration.
-        line_charges: Charges of the line per conversion.
+        line_charges: Charges of the line per conversion, each with an integration of its own that
+            the ADCs convert; 0 and 1: one integration.
         node_nm: Process node of the figures; null: they are those of any node.
         source: Publication, or ``assumed``.
     """
@@ -118,9 +119,13 @@ class MeasuredDac(Dac):
         """As given."""
         return at_bits(self.time_s, bits)
 
-    def charges(self, bits: int) -> int:
+    def charges(self, bits: int) -> float:
         """As given."""
         return self.line_charges
+
+    def integrations(self, bits: int) -> int:
+        """One for each charge of the line."""
+        return max(1, self.line_charges)
 
     def own_price(self, bits: int, node_nm: float) -> Price:
         """As given, scaled as the survey's converters."""

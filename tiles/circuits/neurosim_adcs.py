@@ -42,7 +42,7 @@ class NeurosimSarAdc(Adc):
     low standby power from high performance. Areas are known from 65 to 22 nm. No leakage.
 
     Attributes:
-        flavour: Transistors.
+        flavour: Transistors, for ``high_performance`` or ``low_standby``.
         column_ohm: Resistance of a column as seen at a read voltage of 0.5 V, which the converter
             supplies; None: the cells' current is counted elsewhere.
     """
@@ -86,7 +86,7 @@ class NeurosimFlashAdc(Adc):
     encoder and what the column draws are left out. No leakage.
 
     Attributes:
-        flavour: Transistors.
+        flavour: Transistors, for ``high_performance`` or ``low_standby``.
     """
 
     kind: Literal["neurosim_flash"] = "neurosim_flash"

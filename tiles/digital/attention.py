@@ -39,8 +39,8 @@ class Scores(Function):
 
     @property
     def work(self) -> float:
-        """Two products with every step, of ``steps * features`` each, per three features taken."""
-        return 2 * self.steps / 3
+        """Per three features taken, two products with every step, each multiplied and added."""
+        return 4 * self.steps / 3
 
     def forward(self, inputs: Sequence[Array], out: Array, call: Call) -> None:
         """Weigh the values of the steps by the likeness of their keys to the query."""

@@ -65,6 +65,27 @@ class Loss(ABC):
             d /= np.float32(steps)
         return loss, d
 
+    def evaluate_weighted(
+        self, y: Array, targets: NDArray[np.generic], weights: Array
+    ) -> tuple[float, Array]:
+        """The same with losses and errors times a weight for each class.
+
+        Args:
+            y: As of ``evaluate``.
+            targets: Class numbers, or ``(examples, 1)`` values that are 0 or 1.
+            weights: ``(classes,)`` float32.
+        """
+        numbers = targets.reshape(-1).astype(np.intp)
+        rows = numbers if _are_classes(targets) else targets  # a position is an example of its own
+        of_rows, steps = weights[numbers], _steps(targets) if _are_classes(targets) else 1
+        total, d = 0.0, np.empty_like(y)
+        for weight in np.unique(of_rows):
+            some = of_rows == weight
+            loss, error = self.evaluate(y[some], rows[some])
+            total += float(weight) * loss / steps
+            d[some] = error * (weight / np.float32(steps))
+        return total, d
+
     def count_correct(self, y: Array, targets: NDArray[np.generic]) -> int:
         """Positions whose largest output is that of the class, or of the largest value.
 

@@ -20,7 +20,7 @@ from crossmesh.tiles.runtime.assignment import Assignment
 from crossmesh.tiles.runtime.host import TileHost
 from crossmesh.tiles.runtime.measure import HostReport, Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.processor import arithmetic
-from crossmesh.tiles.runtime.program import Span
+from crossmesh.tiles.runtime.program import FEEDS, Span
 from crossmesh.tiles.runtime.steps import Feed
 
 
@@ -42,7 +42,7 @@ class TileActor:
         assignment: Tiles and operations of all hosts.
         host: Which of them this one is.
         host_of: Host of each tile.
-        feeds: Examples to train on and to test on, None where the host needs none.
+        feeds: Examples of each of ``FEEDS``, None where the host needs none.
     """
 
     def __init__(
@@ -61,10 +61,11 @@ class TileActor:
         tiles: Sequence[int],
         train: Feed | None,
         test: Feed | None,
+        validation: Feed | None,
         *states: State,
     ) -> None:
         """Hold other tiles from now on, of which those given are in these states."""
-        self._host.assign(host, host_of, _needed((train, test)))
+        self._host.assign(host, host_of, _needed((train, test, validation)))
         for tile, state in zip(tiles, states, strict=True):
             self._host.tiles[tile].load(state)
 
@@ -196,7 +197,7 @@ class TileActor:
 
 def _needed(feeds: tuple[Feed | None, ...]) -> dict[str, Feed]:
     """The sources of examples that a host needs, by name."""
-    return {name: feed for name, feed in zip(("train", "test"), feeds, strict=True) if feed}
+    return {name: feed for name, feed in zip(FEEDS, feeds, strict=True) if feed}
 
 
 def actor_class() -> Any:

@@ -119,6 +119,11 @@ class Operation:
         """Columns of what it makes."""
         return self.width + self.has_ones
 
+    @property
+    def vectors(self) -> int:
+        """Vectors per example that a tile is driven with."""
+        return self.span[1] - self.span[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
@@ -137,6 +142,7 @@ class Program:
         outputs: Positions of the output, each with a target of its own.
         rules: What blocks of numbers learn by, by number, where a step is more than the rate times
             the error.
+        class_weights: Factor of loss and errors of each class in training; empty: all are 1.
     """
 
     n_stages: int
@@ -150,6 +156,7 @@ class Program:
     loss: Loss
     outputs: int = 1
     rules: Mapping[int, Rule] = field(default_factory=dict)
+    class_weights: tuple[float, ...] = ()
 
     @cached_property
     def crossbars(self) -> tuple[Block, ...]:
@@ -192,6 +199,7 @@ class Sums(NamedTuple):
 
 
 NOTHING = Sums()
+FEEDS = ("train", "test", "validation")  # sets of examples that hosts may read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +220,7 @@ class Span:
         measured: What was measured since the last row, before this span.
         is_last: Whether the rest becomes a row, since an epoch ends with the span.
         keeps_outputs: Whether outputs are kept and given back in place of a loss, without targets.
+        feed: Which examples, of ``FEEDS``.
     """
 
     schedule: Schedule
@@ -227,6 +236,7 @@ class Span:
     is_last: bool = True
     rates: tuple[float, ...] = ()
     keeps_outputs: bool = False
+    feed: str = "train"
 
     @property
     def n_micro_batches(self) -> int:

@@ -60,7 +60,7 @@ class Binder:
         program: The whole program.
         seed: The run's seed.
         tiles: The host's tiles and digital memories, by number.
-        feeds: Sources of examples, by ``train`` and ``test``.
+        feeds: Sources of examples, by the names that spans have for them.
         channels: Connections to the other hosts, or None if there are none.
         meter: The meter of the running span, which sums up losses or keeps outputs.
 
@@ -142,7 +142,7 @@ class Binder:
     # Examples and the loss
 
     def _feed(self, span: Span) -> Feed:
-        return self._feeds["train" if span.evaluation is None else "test"]
+        return self._feeds[span.feed]
 
     def _bind_input(self, op: Operation, parts: Sequence[Part]) -> Compute:
         def take(m: int, first: int, span: Span) -> Array:
@@ -153,6 +153,8 @@ class Binder:
 
     def _bind_loss(self, op: Operation, parts: Sequence[Part]) -> Compute:
         loss, y = self._program.loss, parts[0].get
+        of_classes = self._program.class_weights
+        weights = np.array(of_classes, np.float32) if of_classes else None
 
         def evaluate(m: int, first: int, span: Span) -> Array:
             start, stop = span.examples(m)
@@ -161,7 +163,10 @@ class Binder:
                 self._meter().keep(outputs, stop - start)
                 return outputs
             targets = feed.targets(span.epoch, span.first + start, span.first + stop)
-            value, d = loss.evaluate(outputs, targets)
+            if weights is None or span.evaluation is not None:
+                value, d = loss.evaluate(outputs, targets)
+            else:
+                value, d = loss.evaluate_weighted(outputs, targets, weights)
             self._meter().add(value, loss.count_correct(outputs, targets), stop - start)
             return d
 

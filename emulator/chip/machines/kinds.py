@@ -174,7 +174,7 @@ class RouterPart(MachinePart):
     """Routers; an event is a flit.
 
     Attributes:
-        ports: Ports.
+        ports: Ports of the router, the tile's own among them.
         flit_bits: Bits of a flit.
         buffer_flits: Flits of buffer per port.
     """
@@ -195,7 +195,7 @@ class BusPart(MachinePart):
 
     Attributes:
         bits: Lines of the bus.
-        length_mm: Their length.
+        length_mm: Length of those lines.
     """
 
     part: Literal["link"]

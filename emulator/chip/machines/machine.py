@@ -20,7 +20,7 @@ class Total(Frozen):
     """A published total: ``power_mw``, ``operation_nj`` or ``area_mm2`` of the whole machine.
 
     Attributes:
-        published: Its value.
+        published: Value that was published.
         is_whole: Whether it is held against all parts together, since theirs are not published;
             otherwise the sum of published parts that we can price is held against ours.
         reason: Why the ratio lies outside the bounds.
@@ -35,14 +35,14 @@ class PublishedMachine(Frozen):
     """A published machine.
 
     Attributes:
-        name: As readers know it.
+        name: Name of the machine in its publications.
         source: Publications of the description.
         node_nm: Process node.
         operation: What its events are counted in, in words.
         seconds: Time of that operation.
         converter: Why this model of a converter, by what the authors say of theirs.
-        parts: Components by name.
-        totals: By figure.
+        parts: Components of the machine, by name.
+        totals: Published totals, by figure.
     """
 
     name: str

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from crossmesh.common.figures import GUIDE
 from crossmesh.common.prefixes import engineering, scale_of
-from crossmesh.emulator.chip.breakdown import rungs
+from crossmesh.emulator.chip.breakdown import ratio, rungs
 from crossmesh.emulator.chip.energy import NOTHING, Band, ChipEnergy
 from crossmesh.emulator.chip.pictures.shapes import DECADES
 from crossmesh.emulator.chip.timing import ChipTime
@@ -46,7 +46,7 @@ class BarRow(NamedTuple):
 
 def draw_bounds(axes: Axes, time: ChipTime) -> None:
     """How long each resource works for a micro-batch, and the interval that came out."""
-    hz, interval = time.chip.clock_hz, float(time.steady.interval_cycles)
+    hz, interval = time.chip.clock_hz, time.interval_cycles
     scale = scale_of(interval / hz, "s")
     unit = 1 / (hz * scale.size)
     rows = []
@@ -75,6 +75,9 @@ def draw_bounds(axes: Axes, time: ChipTime) -> None:
 def draw_energy(axes: Axes, energy: ChipEnergy) -> None:
     """From the arrays alone to the whole chip; each bar begins where the one before ends."""
     total, found = energy.per_example_j, [rung for rung in rungs(energy) if rung.joules]
+    if not found:
+        _draw_nothing(axes, "energy from the arrays to the whole chip", "nothing costs energy")
+        return
     scale = scale_of(total.value, "J")
     rows, ends, so_far = [], [], NOTHING
     for rung in found:
@@ -85,7 +88,7 @@ def draw_energy(axes: Axes, energy: ChipEnergy) -> None:
         )
         ends.append(_moved(rung.band, so_far.value))
         so_far += rung.band
-    per_j = engineering(energy.time.ops_per_example / total.value, "ops/J", 3)
+    per_j = engineering(ratio(energy.time.ops_per_example, total.value), "ops/J", 3)
     rows.append(
         BarRow(
             "whole chip",
@@ -109,6 +112,9 @@ def draw_energy(axes: Axes, energy: ChipEnergy) -> None:
 
 def draw_area(axes: Axes, by_component_mm2: dict[str, float]) -> None:
     """The largest components."""
+    if not by_component_mm2:
+        _draw_nothing(axes, "area by component", "nothing takes area")
+        return
     parts = sorted(by_component_mm2.items(), key=lambda item: -item[1])
     whole = sum(by_component_mm2.values())
     n = _MOST_PARTS if len(parts) <= _MOST_PARTS else _MOST_PARTS - 1
@@ -123,6 +129,12 @@ def draw_area(axes: Axes, by_component_mm2: dict[str, float]) -> None:
     _bars(axes, rows)
     axes.set_xlabel(f"area ({unit}); {_area(whole)} in all")
     axes.set_title("area by component")
+
+
+def _draw_nothing(axes: Axes, title: str, why: str) -> None:
+    axes.set_title(title)
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes)
 
 
 def _area_unit(area_mm2: float) -> tuple[str, float]:

@@ -54,7 +54,8 @@ class _FloorPlan:
         self._axes, self._time = axes, report.time
         self._columns, self._rows = report.time.chip.grid(len(report.time.program.crossbars))
         self._is_dense = max(self._columns, self._rows) >= _DENSE
-        pitch = 1e-3 * float(np.sqrt(report.area.tile_mm2))
+        pitch = 1e-3 * float(np.sqrt(report.area.tile_mm2)) or 1e-3
+        self._has_scale = report.area.tile_mm2 > 0
         self._scale = scale_of(pitch * max(self._columns, self._rows), "m")
         self._pitch = pitch / self._scale.size
 
@@ -139,8 +140,7 @@ class _FloorPlan:
         router = self._routers()[place]
         tile = self._corners(place) + _TILE + _INTO
         into, out = (
-            through[place] / float(self._time.steady.interval_cycles)
-            for through in self._time.own_ports
+            through[place] / self._time.interval_cycles for through in self._time.own_ports
         )
         ends = np.concatenate([router, tile]), np.concatenate([tile, router])
         return self._one_sided(*ends), np.concatenate([into, out])
@@ -178,7 +178,10 @@ class _FloorPlan:
         axes.set_ylim(self._rows * self._pitch, 0)
         axes.set_aspect("equal")
         axes.locator_params(nbins=5)
-        axes.set_xlabel(f"floor plan ({self._scale.unit})")
-        axes.set_ylabel(f"({self._scale.unit})")
+        if self._has_scale:
+            axes.set_xlabel(f"floor plan ({self._scale.unit})")
+            axes.set_ylabel(f"({self._scale.unit})")
+        else:
+            axes.set_axis_off()
         n, name = len(self._time.program.crossbars), self._time.topology.name
         axes.set_title(f"{n:,} tile{'s' * (n > 1)}, {name.replace('_', ' ')}")

@@ -166,7 +166,8 @@ def _work(time: ChipTime) -> tuple[Whole, Whole, Whole, Whole]:
     steps = zip(flow.tasks, time.pipeline.steps, strict=True)
     hue = np.array([hues.index(_hue(task, step)) for task, step in steps])
     sender = np.array([send.task for send in flow.sends], np.int64)
-    deliveries = [len(send.flits) * len(send.takers) for send in flow.sends]
+    whole = time.steady.choice.model == "analytic"  # in which messages arrive, not packets
+    deliveries = [len(s.takers) * (1 if whole else len(s.flits)) for s in flow.sends]
     firsts = np.cumsum([0, *deliveries])[:-1]  # each message's first delivery
     arrived = (
         np.maximum.reduceat(timing.arrivals, firsts, axis=1) if deliveries else timing.arrivals

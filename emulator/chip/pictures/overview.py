@@ -46,9 +46,9 @@ def words(report: ChipReport) -> list[str]:
     """Interval and what bounds it; energy, area and operations; the largest lever."""
     time, energy = report.time, report.energy.per_example_j
     interval, latency = engineering(time.interval_s, "s"), engineering(time.latency_s, "s")
-    ops, area = time.ops_per_example, report.area.chip_mm2
-    per_w = engineering(ops / energy.value, "ops/s/W", 3)
-    per_mm2 = engineering(ops / time.interval_s / area, "ops/s/mm²", 3)
+    area = report.area.chip_mm2
+    per_w = engineering(report.ops_per_j, "ops/s/W", 3)
+    per_mm2 = engineering(report.ops_per_s_per_mm2, "ops/s/mm²", 3)
     low, high = engineering(energy.low, "J", 3), engineering(energy.high, "J", 3)
     lines = (
         f"{time.schedule.name}: an example every {interval}, a micro-batch takes {latency}; "

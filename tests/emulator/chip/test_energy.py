@@ -24,6 +24,11 @@ def report(*overrides, name="digits"):
     return chip_of(job(*overrides, name=name))
 
 
+def pulsing_of(counted):
+    """Pulses of each tile, which has one array."""
+    return [each for events in counted.time.pipeline.events for each in events.pulsing.values()]
+
+
 def test_events_are_those_of_the_program():
     counted = report("training.batch=1")
     reads, cells = Counter(), 0
@@ -38,9 +43,12 @@ def test_events_are_those_of_the_program():
 
     assert {name: counted.energy.events[name] for name in ("dac", "adc")} == reads
     assert counted.energy.events["cell_read"] == cells
-    slots = counted.time.tile.update.length
+    slots = counted.area.tile.update.length
     lines = sum(sum(block.shape) for block in counted.time.program.crossbars)
-    assert sum(each.lines for each in counted.time.pipeline.pulsing) == slots * lines
+    assert (
+        sum(each.lines for e in counted.time.pipeline.events for each in e.pulsing.values())
+        == slots * lines
+    )
     flits = counted.time.steady.timing.link_flits.sum()
     into = sum(sum(s.flits) * len(s.takers) for s in counted.time.pipeline.flow.sends)
     assert counted.energy.events["router"] == (flits + into) * counted.time.chip.flit_bits
@@ -109,7 +117,7 @@ def test_what_a_run_has_counted_replaces_estimates():
     small = job("training.batch=1")
     estimated = chip_of(small).energy
     n_tiles = len(small.program.crossbars)
-    pulsing = chip_of(small).time.pipeline.pulsing
+    pulsing = pulsing_of(chip_of(small))
 
     none, all_ = (
         chip_of(small, tuple(TileUse(pulses=share * each.lines) for each in pulsing)).energy
@@ -137,6 +145,58 @@ def test_a_table_of_unknown_components_is_refused(tmp_path):
         report(f"chip.table={own}")
 
 
+def test_a_table_s_cell_sets_the_length_of_lines_and_counts_what_it_says(tmp_path):
+    own, base = tmp_path / "mine.yaml", report()
+    own.write_text("components:\n  cell: {per: cell, area_um2: 16.0, source: mine}\n")
+    large = report(f"chip.table={own}")
+
+    pitch = (16 / IDEAL.area_at(32)) ** 0.5
+    for name in ("line_read", "line_pulse"):  # of bare crosspoints: a line is nothing but wire
+        joules = large.energy.by_component_j[name].value
+        assert joules == pytest.approx(pitch * base.energy.by_component_j[name].value)
+    own.write_text("components:\n  cell: {per: cell, leakage_uw: 0.001, source: mine}\n")
+    leaky = report(f"chip.table={own}")
+    for name in ("line_read", "line_pulse"):  # no area of a cell of one's own: ours
+        assert leaky.energy.by_component_j[name] == base.energy.by_component_j[name]
+
+
+@pytest.mark.parametrize(
+    ("component", "message"),
+    [
+        ("driver: {per: charge, energy_pj: 0.5",
+         r"driver\.energy_pj must .* out, as that of line_read and line_pulse counts, got 0\.5"),
+        ("cell: {per: cell, energy_pj: 1.0",
+         r"cell\.energy_pj must be left out, as that of cell_read"),
+        ("cell_read: {per: cell, area_um2: 2.0",
+         r"cell_read\.area_um2 must be left out, as that of cell counts, got 2"),
+        ("line_read: {per: cell, leakage_uw: 2.0", r"line_read\.leakage_uw must be left out"),
+    ],
+)  # fmt: skip
+def test_figures_of_a_table_that_nothing_counts_are_refused(tmp_path, component, message):
+    own = tmp_path / "mine.yaml"
+    own.write_text(f"components:\n  {component}, source: mine}}\n")
+    with pytest.raises(ConfigError, match=rf"^chip\.table: {message}"):
+        report(f"chip.table={own}")
+
+
+def test_inference_after_training_reads_the_conductances_that_were_trained():
+    small = job("training.batch=1")
+    n_tiles = len(small.program.crossbars)
+    low, high = (
+        chip_of(
+            small, (TileUse(pulses=5.0, writes=3.0, repeats=2.0, conductance=share),) * n_tiles,
+            inference=True,
+        )
+        for share in (0.1, 0.9)
+    )  # fmt: skip
+
+    joules = [each.energy.by_component_j["cell_read"].value for each in (low, high)]
+    assert joules[1] / joules[0] == pytest.approx(IDEAL.siemens(0.9) / IDEAL.siemens(0.1))
+    assert low.repeats == 2 * n_tiles
+    assert not {"line_pulse", "cell_write"} & low.energy.by_component_j.keys()
+    assert "line_pulse" in chip_of(small).energy.by_component_j
+
+
 # What costs depend on
 
 
@@ -158,9 +218,9 @@ def test_a_pulse_costs_as_its_line_is_long():
     """Of tiles of 64 and 512 lines, whose layers fill them."""
     of_cell = [joules("line_pulse", SINGLE, f"tile={{rows: {n}, cols: {n}}}") for n in (64, 512)]
     passed = [
-        report(
-            *SYNTHETIC, SINGLE, f"tile={{rows: {n}, cols: {n}}}", name="mnist-ideal"
-        ).time.pipeline.pulsing[0]
+        pulsing_of(
+            report(*SYNTHETIC, SINGLE, f"tile={{rows: {n}, cols: {n}}}", name="mnist-ideal")
+        )[0]
         for n in (64, 512)
     ]
 
@@ -173,7 +233,8 @@ def test_a_pulse_costs_as_its_line_is_long():
 def test_a_pair_is_twice_a_device(name):
     assert joules(name, PAIR) == pytest.approx(2 * joules(name, SINGLE))
     one, two = (report(*SYNTHETIC, each, name="mnist-ideal").area for each in (SINGLE, PAIR))
-    assert two.by_component_mm2["cell"] == pytest.approx(2 * one.by_component_mm2["cell"])
+    for part in ("cell", "driver"):
+        assert two.by_component_mm2[part] == pytest.approx(2 * one.by_component_mm2[part])
 
 
 def test_cells_differ_by_what_they_are_made_of():
@@ -186,7 +247,7 @@ def test_cells_differ_by_what_they_are_made_of():
     assert len({each.energy.per_example_j.value for each in reports}) == len(reports)
     assert len({each.area.chip_mm2 for each in reports}) == len(reports)
     writes = [each.energy.events["cell_write"] for each in reports]
-    assert [bool(n) for n in writes] == [False, False, False, False, True]
+    assert [bool(n) for n in writes] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize(("part", "field"), [("adc", "read.adc"), ("dac", "read.dac")])

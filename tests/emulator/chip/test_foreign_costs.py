@@ -297,7 +297,7 @@ def test_a_component_of_a_cell_that_the_table_lacks_is_named(tmp_path):
     chip = base.chip.model_copy(update={"table": str(table)})
     with_latch = chip_of(prepare(job.config.model_copy(update={"chip": chip})))
     assert with_latch.energy.by_component_j["latch"].value > 0
-    assert with_latch.area.part_counts["latch"] == 3 * base.tile.rows * base.tile.cols
+    assert with_latch.area.part_counts(tile)["latch"] == 3 * tile.rows * tile.cols
 
 
 class Exact(SoftBounds):

@@ -161,6 +161,7 @@ def timed(*overrides):
         ("training.schedule=asynchronous",),
         ("training.schedule=synchronous", "training.micro_batch=2"),
         ("training.schedule=sequential",),
+        ("chip.model=analytic", "tile.cols=8"),  # messages of several packets, which arrive as one
     ],
 )
 def test_the_pipeline_is_as_busy_in_any_period_as_the_report_says(overrides):

@@ -112,3 +112,19 @@ def test_memories_are_moved_beside_tiles_and_nothing_else_of_a_program_is():
     ]
     assert any(one != two for one, two in moved)
     assert {home for _, home in moved} <= {block.tile for block in program.crossbars}
+
+
+def test_annealing_counts_sums_that_routers_make():
+    """Places annealed for sums carry less of them than places annealed for single messages."""
+    job = small_job("soft_bounds", network=NORMALISED, tile={"rows": 8, "cols": 16})
+    span = job.epoch(0)
+    fields = {"in_network_sums": True, "model": "packet"}
+    as_singles = place_program(job.program, Chip(), span.schedule, span.micro_batch, seed=3)
+    unaware = report_chip(
+        job.program, Chip(**fields), span.schedule, span.micro_batch, placed=as_singles
+    )
+
+    aware, report = hops(job, "annealed", in_network_sums=True)
+
+    assert aware < 0.97 * unaware.time.steady.timing.link_flits.sum()
+    assert report.energy.events["router_add"] > 0

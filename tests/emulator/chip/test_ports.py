@@ -5,6 +5,7 @@ import pytest
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.chip.line_work import TileResource
 from crossmesh.emulator.chip.report import chip_of
+from crossmesh.emulator.chip.shared import share_chip
 from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.interconnect.noc.pipeline_timing import time_flow
@@ -97,6 +98,21 @@ def test_ports_that_find_no_place_are_refused():
     assert len(tasks(spread, "input")) == 2
 
 
+def test_networks_on_one_chip_have_ports_of_their_own_at_its_edge(tmp_path):
+    own = tmp_path / "mine.yaml"
+    own.write_text("components:\n  port: {per: bit, area_um2: 2.0e+5, source: mine}\n")
+    overrides = ("training.examples=16", "chip.io_ports=2", f"chip.table={own}")
+    shared = share_chip([prepare(load_config("digits", overrides))] * 3)  # rows of four places
+
+    for time in (each.time for each in shared.together):
+        ports = {time.pipeline.steps[k].tile for k in tasks(time, "input")}
+        x, y = zip(*((node % 4, node // 4) for node in time.pipeline.place), strict=True)
+        assert len(ports) == 2
+        assert all(x[tile] in {0, 3} or y[tile] in {0, 2} for tile in ports)
+        assert time.topology.n_nodes == 12
+    assert shared.together[0].area.by_component_mm2["port"] == pytest.approx(3 * 2 * 0.2)
+
+
 def test_a_run_of_any_length_is_timed_behind_free_buffers():
     time = report("training.schedule=asynchronous", "training.batch=1").time
     for n in (1, 2, 3):
@@ -104,3 +120,23 @@ def test_a_run_of_any_length_is_timed_behind_free_buffers():
             time.topology, time.chip.router.router, time.pipeline.flow, time.schedule, n
         )
         assert (timing.started >= 0).all()
+
+
+def test_bits_that_ports_bring_cost_what_a_link_off_the_chip_does(tmp_path):
+    none, two, three = (
+        report(*ports) for ports in ((), ("chip.io_ports=2",), ("chip.io_ports=3",))
+    )
+    bits = (64 + 1) * 8  # of inputs and the target
+
+    assert "port" not in none.energy.events
+    assert two.energy.events["port"] == three.energy.events["port"] == bits
+    found = two.energy.by_component_j["port"]
+    assert found.value == pytest.approx(bits * 10.4 / (4 * 6.4e9 * 8))
+    assert found.low == pytest.approx(bits * 3.9e-12)
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        "components:\n  port: {per: bit, energy_pj: 5.0, area_um2: 2.0e+5, source: mine}\n"
+    )
+    mine = report("chip.io_ports=2", f"chip.table={own}")
+    assert mine.energy.by_component_j["port"].value == pytest.approx(bits * 5e-12)
+    assert mine.area.by_component_mm2["port"] == pytest.approx(2 * 0.2)

@@ -12,7 +12,8 @@ TIGHT = {"read": {"adc": {"bits": 9, "range": 0.5}}}
 
 
 def used(job, repeats):
-    lines = [each.lines for each in chip_of(job).time.pipeline.pulsing]
+    every = chip_of(job).time.pipeline.events
+    lines = [each.lines for events in every for each in events.pulsing.values()]
     return chip_of(job, tuple(TileUse(pulses=n, repeats=repeats) for n in lines))
 
 

@@ -140,13 +140,59 @@ def test_an_interval_that_cannot_be_sustained_is_refused_with_the_smallest_that_
     assert report(f"chip.interval_s={smallest}").time.interval_s == smallest
     with pytest.raises(ConfigError, match=rf"at least {smallest:.6g}, the smallest .*bound by"):
         report(f"chip.interval_s={smallest / 2}")
+    assert report(f"chip.interval_s={smallest:.6g}").time.interval_s >= smallest
+
+
+def test_a_chip_that_waits_for_its_examples_leaks_while_it_waits():
+    quick = report()
+    slow = report(f"chip.interval_s={10 * quick.time.interval_s}")
+    before, after = quick.summary, slow.summary
+
+    assert after["interval_s"] == pytest.approx(10 * before["interval_s"])
+    assert after["shortest_interval_s"] == before["shortest_interval_s"] == before["interval_s"]
+    assert after["examples_per_s"] == pytest.approx(before["examples_per_s"] / 10)
+    assert after["ops_per_s_per_mm2"] == pytest.approx(before["ops_per_s_per_mm2"] / 10)
+    for busy in ("mean_tile_busy", "max_link_load"):
+        assert after[busy] == pytest.approx(before[busy] / 10)
+    parts = [each.energy.by_component_j for each in (quick, slow)]
+    leaks = [each["leakage"].value for each in parts]
+    assert leaks[1] == pytest.approx(10 * leaks[0])
+    assert leaks[1] == pytest.approx(slow.area.leakage_w * slow.time.interval_s)
+    assert parts[1]["adc"] == parts[0]["adc"]
+    assert after["bound_by"] == f"chip.interval_s; {next(iter(slow.time.bounds))} comes nearest"
+
+
+def test_the_tile_that_takes_the_most_area_sets_the_size_of_all():
+    """Two layers with tiles of one size: cells of the first or of the second are the larger."""
+    tile = {"cell": {"extends": "pcm-3t1c-ambrogio-2018"}}
+    layers = [
+        {"kind": "linear", "outputs": 48, "activation": "tanh"},
+        {"kind": "linear", "outputs": 10, "activation": "softmax"},
+    ]
+    areas = []
+    for dear in (None, 0, 1):
+        network = [{**each, "tile": tile} if i == dear else each for i, each in enumerate(layers)]
+        areas.append(report(f"network={json.dumps(network)}").area)
+
+    assert areas[1].by_component_mm2["cell"] == areas[2].by_component_mm2["cell"]
+    assert areas[1].by_component_mm2["cell"] > 5 * areas[0].by_component_mm2["cell"]
+    few, many = (
+        report(f"network={json.dumps([{**layers[0]}, {**layers[1], 'tile': converters}])}").area
+        for converters in ({}, {"read": {"adc": {"bits": 12, "range": 12.0}}})
+    )
+    assert many.by_component_mm2["adc"] > few.by_component_mm2["adc"]
+
+
+def counted(time):
+    """What the tiles of a chip do for an example."""
+    return [(each.counts, each.pulsing, each.rewriting) for each in time.pipeline.events]
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_every_topology_times_a_program_and_counts_the_same_work(topology):
     mesh, other = report().time, report(f"chip.topology={topology}").time
 
-    assert other.pipeline.events == mesh.pipeline.events
+    assert counted(other) == counted(mesh)
     assert other.ops_per_example == mesh.ops_per_example
     assert other.interval_s > 0
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.chip import shared as shared_chip
 from crossmesh.emulator.chip.shared import share_chip
-from crossmesh.interconnect.noc import Mesh, Router
+from crossmesh.interconnect.noc import Mesh, Router, sharing
 from crossmesh.interconnect.noc.flow import Flow, Send, Task
 from crossmesh.interconnect.noc.pipeline_timing import steady
 from crossmesh.interconnect.noc.sharing import steady_together
@@ -66,3 +67,34 @@ def test_a_common_interval_is_refused():
 
     with pytest.raises(ConfigError, match="interval_s must be left out for several networks"):
         share_chip([timed, job])
+
+
+def test_a_pipeline_that_is_far_slower_than_its_neighbor_has_an_interval(monkeypatch):
+    """With few tasks timed, the quick one ends before the slow one has done a micro-batch."""
+    monkeypatch.setattr(sharing, "_MOST_TASKS", 40)
+    _, both = together(chain(0, 1, 2, 2), chain(2, 3, 5_000, 2))
+
+    assert [float(each.interval_cycles) for each in both] == pytest.approx([3, 5_000], rel=0.5)
+
+
+def test_tasks_that_wait_for_each_other_are_named():
+    after = [Task(0, Phase.FORWARD, 5, needs=(1,)), Task(1, Phase.FORWARD, 5, needs=(0,))]
+    waiting = Flow(stages=[0, 1], tasks=after, sends=[])
+    alone = [steady(Mesh(width=4, height=1), Router(), chain(0, 1, 12, 3), ForwardOnly())] * 2
+
+    with pytest.raises(RuntimeError, match=r"^pipeline 1: task 0 of micro-batch 0 never"):
+        steady_together(
+            Mesh(width=4, height=1), Router(), [chain(0, 1, 12, 3), waiting],
+            [ForwardOnly()] * 2, alone, "packet",
+        )  # fmt: skip
+
+
+def test_timing_that_takes_more_memory_than_there_is_names_what_to_make_smaller(monkeypatch):
+    job = small_job("soft_bounds", "sequential")
+
+    def too_large(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(shared_chip, "steady_together", too_large)
+    with pytest.raises(ConfigError, match=r"^training\.micro_batch and batch must be smaller"):
+        share_chip([job, job])

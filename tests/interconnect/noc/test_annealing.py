@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossmesh.interconnect.noc import Mesh, PointToPoint, Torus, Tree
+from crossmesh.interconnect.noc import Mesh, PointToPoint, Torus, Tree, annealing
 from crossmesh.interconnect.noc.annealing import Sent, anneal
 
 TOPOLOGIES = [
@@ -21,10 +21,16 @@ def flit_hops(topology, sent, nodes):
         * len({
             link
             for target in message.targets
-            for link in topology.route(int(nodes[message.source]), int(nodes[target]))
+            for link in topology.route(*_ends(nodes, message, target))
         })
         for message in sent
     )  # fmt: skip
+
+
+def _ends(nodes, message, target):
+    """Where a way begins and where it ends: of sums, at the source."""
+    ends = int(nodes[message.source]), int(nodes[target])
+    return ends[::-1] if message.gathers else ends
 
 
 def chances(n_tiles=16, n_guests=3, seed=1):
@@ -87,3 +93,20 @@ def test_the_tree_of_a_multicast_counts_a_shared_link_once():
     )  # fmt: skip
 
     assert flit_hops(Mesh(width=5, height=1), sent, nodes) == 4
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES[:2], ids=lambda each: each.name)
+def test_sums_count_the_links_of_the_ways_to_their_source(topology):
+    """What annealing takes for the cost of sums is that of the slow sum over routes."""
+    sent, start = chances()
+    sums = [each._replace(gathers=i % 2 == 0) for i, each in enumerate(sent)]
+    demand, roads = (
+        annealing._demand(sums, len(start), 16),
+        annealing._roads(topology, np.arange(20)),
+    )
+
+    cost = annealing.price(demand, roads, annealing._plan(demand, topology, start))
+
+    assert cost == flit_hops(topology, sums, start) != flit_hops(topology, sent, start)
+    nodes = anneal(topology, sums, start, 16, np.arange(20), 0, lambda *_: None)
+    assert flit_hops(topology, sums, nodes) < 0.9 * cost

@@ -10,9 +10,9 @@ import pytest
 from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.cells import Pair
 from crossmesh.tiles.analog.cells.ideal import GRANULARITY, Ideal
-from crossmesh.tiles.analog.cells.pair import Refresh
 from crossmesh.tiles.analog.cells.pcm_3t1c.capacitor_cells import Capacitor
 from crossmesh.tiles.analog.cells.pcm_3t1c.cell import Pcm3T1C
+from crossmesh.tiles.analog.cells.refresh import Refresh
 from crossmesh.tiles.analog.crossbar import build
 from crossmesh.tiles.analog.devices import ConstantStep, Pcm, SoftBounds
 from crossmesh.tiles.analog.update import UpdateConfig

@@ -476,7 +476,7 @@ def test_a_chip_that_cannot_be_timed_costs_no_results(run, tmp_path, monkeypatch
     def fails(*_arguments, **_options):
         raise MemoryError
 
-    monkeypatch.setattr("crossmesh.emulator.training.training.chip_of", fails)
+    monkeypatch.setattr("crossmesh.emulator.training.whole_run.chip_of", fails)
     code, reported = run("digits", *FEW, "--run-dir", str(tmp_path / "run"))
 
     assert code == 0, reported

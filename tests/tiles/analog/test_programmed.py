@@ -301,7 +301,7 @@ def test_what_is_no_time_is_refused(text):
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"inference": "pmc"}, "--inference must be of pcm, hermes, hermes-2, reram, got pmc"),
+        ({"inference": "pmc"}, "inference must be of pcm, hermes, hermes-2, reram, got pmc"),
         ({"repeats": 0}, "--repeats must be at least 1, got 0"),
     ],
 )

@@ -414,7 +414,6 @@ def test_noise_is_that_of_the_tile_the_direction_and_the_evaluation():
         ("dac", {"bits": 1, "range": 1}, "greater than or equal to 2"),
         ("adc", {"bits": 25, "range": 1}, "less than or equal to 24"),
         ("adc", {"bits": 8, "range": 0}, "greater than 0"),
-        ("adc", {"bits": 8}, "Field required"),
         ("input_noise", -0.1, "greater than or equal to 0"),
         ("weight_noise", -0.1, "greater than or equal to 0"),
         ("output_noise", -0.1, "greater than or equal to 0"),

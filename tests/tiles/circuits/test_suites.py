@@ -87,6 +87,11 @@ class _Quicker(SerialDac):
         return 30 - bits
 
 
+class _Silent(SerialDac):
+    def integrations(self, bits):
+        return bits - 1
+
+
 class _Shrinking(Sram):
     def read_price(self, capacity_bits, node_nm):
         return super().read_price(2**20 / capacity_bits, node_nm)
@@ -104,6 +109,11 @@ class _Shrinking(Sram):
             type("OfDac", (DacTests,), {"dac": _Quicker()}),
             "test_bits_never_make_an_input_quicker_or_cheaper",
             "charges must not fall with bits",
+        ),
+        (
+            type("OfDac", (DacTests,), {"dac": _Silent()}),
+            "test_bits_never_make_an_input_quicker_or_cheaper",
+            "integrations must be at least 1, got .0, 1",
         ),
         (
             type("OfMemory", (MemoryTests,), {"memory": _Shrinking()}),

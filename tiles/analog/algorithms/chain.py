@@ -45,8 +45,14 @@ class ChainAlgorithm(Algorithm):
         """How the lines of array ``k`` take turns."""
         raise NotImplementedError
 
-    def costs_of_link(self, k: int, site: Site) -> TransferCosts:
-        """What the transfers from array ``k`` cost on a tile."""
+    def costs_of_link(self, k: int, costs: Sequence[CellCosts], site: Site) -> TransferCosts:
+        """What the transfers from array ``k`` cost on a tile.
+
+        Args:
+            k: Number of the array.
+            costs: Those of the cells of each array.
+            site: The tile.
+        """
         raise NotImplementedError
 
     def fast(self, cells: Sequence[Cell]) -> FastRate:
@@ -127,11 +133,16 @@ class ChainCell(UnitCell):
     def costs(self) -> CellCosts:
         """Those of all cells; a read takes those that it sees, a pulse those of the first."""
         first, *others = (
-            cell.costs if factor else cell.costs.unread()
-            for cell, factor in zip(self.cells, self.factors, strict=True)
+            costs if factor else costs.unread()
+            for costs, factor in zip(self._costs_of_arrays, self.factors, strict=True)
         )
         whole = first.beside(*(each.without_pulses() for each in others))
         return replace(whole, words=self.words)
+
+    @property
+    def _costs_of_arrays(self) -> Sequence[CellCosts]:
+        names = array_names(len(self.cells))
+        return [replace(each.costs, array=n) for each, n in zip(self.cells, names, strict=True)]
 
     @property
     def devices(self) -> Sequence[Any]:
@@ -157,8 +168,13 @@ class ChainCell(UnitCell):
         ]
 
     def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
-        """A line is read, and written to the next array."""
-        return [self.algorithm.costs_of_link(k, site) for k in self.links]
+        """A line is read, and written to the next array; the first may have its own as well."""
+        costs = self._costs_of_arrays
+        own = [
+            replace(each, written=each.written and replace(each.written, array=costs[0].array))
+            for each in self.cells[0].transfer_costs(site)
+        ]
+        return [*own, *(self.algorithm.costs_of_link(k, costs, site) for k in self.links)]
 
     def crossbar(self, site: Site) -> ChainCrossbar:
         """A crossbar of such chains."""

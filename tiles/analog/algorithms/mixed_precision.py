@@ -41,7 +41,8 @@ class MixedPrecision(Algorithm):
         longest: Pulses of a device in one write at most.
         input_bins: Levels that inputs are rounded to, from minus to plus the largest; 0: none
             [n_x_bins].
-        error_bins: The same of errors [n_d_bins].
+        error_bins: Levels that errors are rounded to, from minus to plus the largest; 0: none
+            [n_d_bins].
         rounding: Whether this rounding is ``stochastic`` or to the ``nearest`` [stoc_round_x].
         optimizer: Whose steps are added in place of gradients, of those that ``training.optimizer``
             knows, without decay; by default plain gradients. It steps once per write, with the sum
@@ -128,7 +129,7 @@ class AccumulatedCell(UnitCell):
 
     Attributes:
         algorithm: When and how they are written.
-        below: The cell.
+        below: The cell whose devices are written.
         batch: Examples between two updates of the network.
     """
 
@@ -193,16 +194,14 @@ class AccumulatedCell(UnitCell):
         costs = [
             TransferCosts(
                 lines=site.shape[of_outputs],
-                are_read=False,
                 of_outputs=of_outputs,
-                slots=0,
                 operations=2,
                 words=2,
             ),
             TransferCosts(
                 lines=lines.per_vector,
-                are_read=False,
                 of_outputs=of_outputs,
+                pulsed=self.below.costs,
                 slots=algorithm.write.length if algorithm.write else algorithm.longest,
                 operations=1,
                 words=1,
@@ -211,9 +210,7 @@ class AccumulatedCell(UnitCell):
         if algorithm.optimizer is not None:  # however few lines are written then
             step = TransferCosts(
                 lines=site.shape[of_outputs] / lines.every,
-                are_read=False,
                 of_outputs=of_outputs,
-                slots=0,
                 operations=algorithm.operations,
                 words=2 * algorithm.words,  # each is read and written
             )

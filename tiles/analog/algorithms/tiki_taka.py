@@ -12,7 +12,7 @@ from crossmesh.tiles.analog.algorithms.line_access import LineReader, LineWriter
 from crossmesh.tiles.analog.algorithms.lines import Due, Lines, LineSettings, lines_of
 from crossmesh.tiles.analog.array import Array, State
 from crossmesh.tiles.analog.cells import Cell, Crossbar, Pair, Pairs
-from crossmesh.tiles.analog.costs import TransferCosts
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count, Level
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.read import ReadConfig
@@ -159,12 +159,13 @@ class TikiTaka(ChainAlgorithm):
         """Slots of the pulse trains that write a line, given the trains of the tile."""
         return self.write_update(update).length
 
-    def costs_of_link(self, k: int, site: Site) -> TransferCosts:
+    def costs_of_link(self, k: int, costs: Sequence[CellCosts], site: Site) -> TransferCosts:
         """What the transfers from array ``k`` cost on a tile."""
         return TransferCosts(
             lines=self.lines(k, site).per_vector,
-            are_read=True,
             of_outputs=self.line == "bit",
+            reads=(costs[k],),
+            pulsed=costs[k + 1],
             slots=self.slots(site.update),
             operations=self.operations,
             words=self.moved_words,

@@ -5,9 +5,10 @@ from typing import Annotated
 from crossmesh.common.registry import Kinds, Registry, kind_of
 from crossmesh.tiles.analog.cells.base import Crossbar, UnitCell
 from crossmesh.tiles.analog.cells.ideal import Ideal
-from crossmesh.tiles.analog.cells.pair import Pair, Refresh
+from crossmesh.tiles.analog.cells.pair import Pair
 from crossmesh.tiles.analog.cells.pairs import Pairs
 from crossmesh.tiles.analog.cells.pcm_3t1c import Pcm3T1C, PcmMemory, Transfer
+from crossmesh.tiles.analog.cells.refresh import Refresh
 from crossmesh.tiles.analog.cells.single import SharedReference
 from crossmesh.tiles.analog.devices import DEVICES, Device
 

@@ -95,6 +95,10 @@ class Transfers(Protocol):
     @property
     def examples_per_row(self) -> int: ...  # noqa: D102  because the class says it
 
+    def costs(self, rows: int, cells: CellCosts) -> TransferCosts:
+        """What they cost on a tile of so many word lines, whose cells cost so much."""
+        ...
+
 
 class UnitCell(Without):
     """The devices at a crosspoint that hold one weight.
@@ -173,12 +177,14 @@ class UnitCell(Without):
         return ()
 
     def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
-        """What its transfers cost on a tile, one entry for each array that is read.
+        """What its transfers cost on a tile, one entry for each array that is read or written.
 
         Args:
             site: The tile.
         """
-        return ()
+        if self.transfers is None:
+            return ()
+        return [self.transfers.costs(site.shape[0], self.costs)]
 
     def crossbar(self, site: Site) -> Crossbar:
         """A crossbar of such cells.

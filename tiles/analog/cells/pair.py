@@ -1,14 +1,12 @@
 """Two devices in differential, and the refresh that pairs of one-way devices need."""
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from crossmesh.common.frozen import Frozen
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.array import (
     FLOAT_BYTES,
@@ -19,72 +17,17 @@ from crossmesh.tiles.analog.array import (
     device_bytes,
 )
 from crossmesh.tiles.analog.cells.base import UnitCell
-from crossmesh.tiles.analog.costs import CellCosts
-from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep, Device
+from crossmesh.tiles.analog.cells.refresh import Refresh
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
+from crossmesh.tiles.analog.devices import AnyDevice, ConstantStep
 from crossmesh.tiles.analog.devices.kernels import specialised
-from crossmesh.tiles.analog.devices.limits import Count, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
 from crossmesh.tiles.analog.pulser import Counts, Pulser, Site, Trains
 from crossmesh.tiles.analog.readout import read_pair
 from crossmesh.tiles.analog.wear import Wear
-from crossmesh.tiles.analog.write_verify import RefreshSettings, rewrite_full
+from crossmesh.tiles.analog.write_verify import rewrite_full
 
 _NONE = np.zeros((0, 0), np.float32)
-
-
-class Refresh(Frozen):
-    """Resetting saturated pairs and rewriting their difference.
-
-    Devices that move one way only fill up. Where one of a pair has passed ``saturation`` while
-    the difference is below ``difference``, both in parts of the device's range, both devices are
-    reset and the difference is rewritten into one of them, pulse by pulse, until half a step or
-    less is missing. Source: Nandakumar et al. 2018 (doi 10.1063/1.5042408), with 0.75 and 0.19.
-    aihwkit's ``OneSidedUnitCell`` (arXiv 2104.02184) asks for the ``smaller`` device instead.
-
-    Attributes:
-        every: Examples, or vectors where an example has several, between two checks; only pairs
-            pulsed since are looked at.
-        saturation: Part of the range from which a device counts as full.
-        difference: Pairs whose weight is beyond this part of the range are left as they are; null:
-            none are.
-        smaller: Pairs whose smaller device is not above this part of the range are left as they are
-            [refresh_lower_thres].
-        max_pulses: Pulses of a rewrite at most.
-        reset: Conductance after a reset, above the lower bound, normalised.
-        reset_noise: Its spread from reset to reset, absolute.
-        exact: Whether the difference is written as it is, as if by pulses of any size.
-    """
-
-    every: Count = 1
-    saturation: float = Field(0.75, gt=0, le=1)
-    difference: float | None = Field(0.25, gt=0, le=1)
-    smaller: float = Field(0.0, ge=0, lt=1)
-    max_pulses: Pulses = 31
-    reset: float = Field(0.01, ge=0, le=1e6)
-    reset_noise: float = Field(0.0, ge=0, le=1e6)
-    exact: bool = False
-
-    def settings(self, device: Device) -> RefreshSettings:
-        """The same for devices whose range is known."""
-        lower, upper = device.limits
-        return RefreshSettings(
-            saturation=lower + self.saturation * (upper - lower),
-            difference=math.inf if self.difference is None else self.difference * (upper - lower),
-            reset=self.reset,
-            reset_noise=self.reset_noise,
-            fresh_history=device.fresh_history,
-            max_pulses=self.max_pulses,
-            smaller=lower + self.smaller * (upper - lower) if self.smaller else -math.inf,
-            is_exact=self.exact,
-        )
-
-    @model_validator(mode="after")
-    def _there_is_room(self) -> Self:
-        if self.difference is not None and self.difference >= self.saturation:
-            raise ValueError(
-                f"difference must be below saturation ({self.saturation}), got {self.difference}"
-            )
-        return self
 
 
 class Pair(UnitCell):
@@ -140,7 +83,13 @@ class Pair(UnitCell):
     def costs(self) -> CellCosts:
         """Twice those of a device alone; a refresh writes them."""
         costs = self.device.costs.times(2)
-        return costs if self.refresh is None else costs.written()
+        if self.refresh is None:
+            return costs
+        return replace(costs.written(), pulses_per_write=self.refresh.pulses_until(self.device))
+
+    def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
+        """The checks of the refresh."""
+        return () if self.refresh is None else [self.refresh.check_costs(self.device, site)]
 
     @property
     def cell_bytes(self) -> int:

@@ -12,7 +12,7 @@ from crossmesh.common.frozen import Many
 from crossmesh.tiles.analog.array import FLOAT_BYTES, Array, Factor, State
 from crossmesh.tiles.analog.cells.base import UnitCell
 from crossmesh.tiles.analog.cells.pair import Pair, PairCrossbar
-from crossmesh.tiles.analog.costs import CellCosts
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count, Level, Pulses
 from crossmesh.tiles.analog.devices.unsupported import of_devices
 from crossmesh.tiles.analog.pulser import Pulser, Site
@@ -78,9 +78,19 @@ class Pairs(UnitCell):
     @property
     def costs(self) -> CellCosts:
         """Those of all pairs, of which the first takes the pulses."""
-        first = self.pair.costs
+        first = self.pair.costs.written()
         others = first.times(len(self.significances) - 1).without_pulses().written()
         return first.beside(others)
+
+    def transfer_costs(self, site: Site) -> Sequence[TransferCosts]:
+        """Two neighbors of a line are read and one is written, which is read to write the other."""
+        pair, carries = self.pair.costs.written(), len(self.significances) - 1
+        lines = carries * site.shape[0] / self.carry_every
+        return [
+            *self.pair.transfer_costs(site),
+            TransferCosts(lines=lines, reads=(pair, pair), written=pair, operations=4),
+            TransferCosts(lines=lines, reads=(pair,), written=pair, operations=3),
+        ]
 
     @property
     def cell_bytes(self) -> int:

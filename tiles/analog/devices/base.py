@@ -19,7 +19,7 @@ class Retention(Frozen):
 
     Attributes:
         time_s: Time constant, in emulated seconds [lifetime, in mini-batches].
-        device_noise: Its spread between devices, relative [lifetime_dtod].
+        device_noise: Spread of ``time_s`` between devices, relative [lifetime_dtod].
     """
 
     time_s: Seconds

@@ -69,7 +69,7 @@ class Capacitor(Without, Device):
         initial_v: Voltage after a transfer. Source: Ambrogio et al. 2018, Extended Data Fig. 9.
         asymptote_v: Voltage that the charge leaks towards. Source: the same.
         leak_s: Time constant of the leak, emulated seconds. Source: assumed.
-        leak_noise: Its spread between cells, relative. Source: Li 2018, lifetime.
+        leak_noise: Spread of ``leak_s`` between cells, relative. Source: Li 2018, lifetime.
         lower_v: Lowest voltage. Source: assumed, ground.
         upper_v: Highest voltage. Source: assumed, supply.
         step_v: Mean change per pulse at the middle of the range. Source: assumed; a thousand
@@ -80,13 +80,14 @@ class Capacitor(Without, Device):
             2018, step 10 %.
         pull_up_noise: Spread of the pull-up transistor's current between cells, relative. Source:
             Li 2018; with ``pull_down_noise`` it gives the imbalance of 6 %.
-        pull_down_noise: The same for the pull-down transistor.
+        pull_down_noise: Spread of the pull-down transistor's current between cells, relative.
+            Source: Li 2018.
         cycle_noise: Spread of a step from pulse to pulse, relative. Source: Li 2018.
         slope_siemens_per_v: Conductance of the read transistor per volt above its threshold.
             Source: NeuroSim's range over the assumed voltages.
-        slope_noise: Its spread between cells, relative. Source: assumed.
+        slope_noise: Spread of that slope between cells, relative. Source: assumed.
         threshold_v: Threshold of the read transistor. Source: as the slope.
-        threshold_noise_v: Its spread between cells, absolute. Source: assumed.
+        threshold_noise_v: Spread of that threshold between cells. Source: assumed.
         softness_v: Half width of the onset. Source: assumed.
     """
 

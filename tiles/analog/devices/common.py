@@ -30,7 +30,7 @@ class CommonDevice(Device):
         zero_shift_pulses: Pulses, up and down in turn, by which each device finds that point before
             training; 0: it is known exactly.
         reference_mean: Mean offset of the reference from that [reference_mean].
-        reference_noise: Its spread between devices, absolute [reference_std].
+        reference_noise: Spread of the reference between devices, absolute [reference_std].
     """
 
     write_noise: Noise = 0.0

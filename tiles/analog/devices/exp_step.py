@@ -114,7 +114,7 @@ class ExpStep(StepDevice):
         a: Slope of z [a].
         b: Offset of z [b].
         noise_offset: Added to the step that cycle noise is relative to [dw_min_std_add].
-        noise_slope: The same, per unit of ``abs(w)`` [dw_min_std_slope].
+        noise_slope: Added to that step per unit of ``abs(w)`` [dw_min_std_slope].
     """
 
     source: ClassVar[str] = "model and defaults: aihwkit ExpStepDevice, arXiv 2104.02184"

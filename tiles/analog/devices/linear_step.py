@@ -57,8 +57,8 @@ class LinearStep(StepDevice):
     direction's steps do not depend on ``w``.
 
     Attributes:
-        gamma_up: Relative loss of step between 0 and the upper bound [gamma_up].
-        gamma_down: The same for down steps and the lower bound [gamma_down].
+        gamma_up: Relative loss of up steps between 0 and the upper bound [gamma_up].
+        gamma_down: Relative loss of down steps between 0 and the lower bound [gamma_down].
         gamma_device_noise: Spread of both between devices, absolute [gamma_up_dtod].
         multiplicative_noise: Whether cycle noise is relative to the present step, or to the step
             at ``w == 0`` [mult_noise].

@@ -17,8 +17,8 @@ class StuckDevice(Frozen):
     """A device that is known to be stuck.
 
     Attributes:
-        row: Its word line.
-        col: Its bit line.
+        row: Word line of the device, from 0.
+        col: Bit line of the device, from 0.
         at: ``on``: its upper bound, ``off``: its lower bound, ``random``: anywhere between.
     """
 

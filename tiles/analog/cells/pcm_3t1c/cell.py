@@ -41,8 +41,8 @@ class Pcm3T1C(UnitCell):
             is not public.
         polarity_inversion: Whether p changes its sign at every transfer.
         transfer: When and how weights are transferred; None: never.
-        capacitor: The capacitor cells.
-        pcm: The phase-change memories.
+        capacitor: Capacitor cells, which take every update.
+        pcm: Phase-change memories, which transfers write.
         reference_leaks: Whether the shared cell leaks like the others, as it is one of them, or is
             held at its initial voltage. Source: assumed.
     """

@@ -35,7 +35,7 @@ class PcmMemory(Without):
         tolerance_siemens: Error from which a write is repeated, if attempts are left.
         reset_siemens: Conductance after a RESET. Source: Nandakumar et al. 2018
             (doi 10.1063/1.5042408).
-        reset_noise_siemens: Its spread from RESET to RESET. Source: the same.
+        reset_noise_siemens: Spread of that conductance from RESET to RESET. Source: the same.
         drift: Factor of the drift exponents, whose mean and spread over devices depend on the
             conductance. Source: Joshi et al. 2020 as in aihwkit; 0 switches drift off.
         drift_start_s: Time after a write from which drift is counted. Source: the same, 20 s; far

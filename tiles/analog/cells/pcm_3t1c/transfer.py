@@ -1,8 +1,11 @@
 """When and how weights go from the capacitors to the phase-change memories."""
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from crossmesh.common.frozen import Frozen
+from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
 from crossmesh.tiles.analog.devices.limits import Count, SiemensOrNone
 
 
@@ -23,3 +26,21 @@ class Transfer(Frozen):
     examples_per_row: int = Field(0, ge=0, le=10**9)
     offset_siemens: SiemensOrNone = 2e-6
     read_noise_siemens: SiemensOrNone = 0.1e-6
+
+    def costs(self, rows: int, cells: CellCosts) -> TransferCosts:
+        """A line is read, its memories are written and read, its capacitors correct the rest.
+
+        The weight waits in digital memory; what is aimed at and what is missing are differences.
+
+        Args:
+            rows: Word lines of the tile.
+            cells: What a cell costs.
+        """
+        memories = tuple(each for each in cells.devices if not each.is_pulsed)
+        return TransferCosts(
+            lines=rows / self.every,
+            reads=(cells, replace(cells, devices=memories)),
+            written=cells,
+            operations=2,
+            words=2,
+        )
