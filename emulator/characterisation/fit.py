@@ -9,7 +9,9 @@ from pydantic import ValidationError
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.refusals import sentence
+from crossmesh.emulator.characterisation.goodness import goodness
 from crossmesh.emulator.characterisation.noise import Noise, estimate_noise
+from crossmesh.emulator.characterisation.parametric import TABLE, LawChoice, described
 from crossmesh.emulator.characterisation.response import Response, fit_response
 from crossmesh.emulator.characterisation.tables import PulseMeasurement
 from crossmesh.tiles.analog.devices import JumpTable
@@ -28,16 +30,24 @@ class Fit(NamedTuple):
         up: Mean responses to up pulses.
         down: Mean responses to down pulses.
         white: ``(devices,)`` standard deviation of what noise does not stay in the conductance.
+        description: The law of the steps, and how well others do.
     """
 
     device: JumpTable
     up: Response
     down: Response
     white: Array
+    description: LawChoice
 
 
 def fit_device(
-    measurement: PulseMeasurement, path: Path, *, n_points: int, device_noise: float, unit: str
+    measurement: PulseMeasurement,
+    path: Path,
+    *,
+    n_points: int,
+    device_noise: float,
+    unit: str,
+    law: str = TABLE,
 ) -> Fit:
     """Fit a jump table to a measurement.
 
@@ -47,12 +57,15 @@ def fit_device(
         n_points: Conductances at which a table gives changes.
         device_noise: Spread of all changes between devices beyond that of the measurement.
         unit: Unit of the conductances.
+        law: Law of the steps, by name; ``table`` for none, ``auto`` for the likeliest.
 
     Raises:
         ConfigError: If pulses do not move the conductance in their direction.
     """
     _check_directions(measurement, path)
-    up, down = _responses(measurement)
+    readings = measurement.up, measurement.down
+    description = described(_responses(measurement), readings, law)
+    up, down = description.responses
     lower = np.minimum(up.mean.min(axis=1), down.mean.min(axis=1))
     upper = np.maximum(up.mean.max(axis=1), down.mean.max(axis=1))
     residuals = (measurement.up - up.mean[:, None], measurement.down - down.mean[:, None])
@@ -71,11 +84,11 @@ def fit_device(
     except ValidationError as error:
         raise ConfigError(f"{path}: {sentence(error, JumpTable)}") from None
     white = np.sqrt((noises[0].white ** 2 + noises[1].white ** 2) / 2)
-    return Fit(device, up, down, white)
+    return Fit(device, up, down, white, description)
 
 
 def figures(fit: Fit, measurement: PulseMeasurement) -> dict[str, Any]:
-    """Figures of a fit.
+    """Figures of a fit; docs/devices.md has the formula of each.
 
     ``states`` is the range over the mean step at mid-range. ``asymmetry`` is the difference of up
     and down steps there over their sum. ``nonlinearity`` is how far a mean response is at most from
@@ -97,7 +110,10 @@ def figures(fit: Fit, measurement: PulseMeasurement) -> dict[str, Any]:
         "up_pulses": measurement.up.shape[2],
         "down_pulses": measurement.down.shape[2],
         "unit": device.unit,
+        "notes": list(measurement.notes),
         "range": [device.offset + device.scale * w for w in reach],
+        "offset": device.offset,
+        "scale": device.scale,
         "states": float(widths.mean() / device.granularity),
         "asymmetry": float((rises - falls).sum() / (rises + falls).sum()),
         "nonlinearity_up": _nonlinearity(fit.up, measurement.up),
@@ -110,11 +126,17 @@ def figures(fit: Fit, measurement: PulseMeasurement) -> dict[str, Any]:
         "middle_measured": _middle_is_measured(fit),
         "step_spread": _spread(rises + falls),
         "range_spread": _spread(widths),
+        "symmetry_point": device.offset
+        + device.scale * float(np.mean([table.symmetry_point for table in tables])),
+        "on_off": _on_off(device),
+        **goodness((fit.up, fit.down), (measurement.up, measurement.down), fit.white),
+        "law": fit.description.law,
+        "laws": [row._asdict() for row in fit.description.rows],
     }
 
 
 def warnings(found: dict[str, Any]) -> list[str]:
-    """Which of the figures are not measured but continued from beside them, a sentence each."""
+    """How the files were read, and which figures are not measured, a sentence each."""
     lines = [
         f"extrapolated: no {way} pulses were read in {100 * share:.0f} % of the range"
         for way in ("up", "down")
@@ -124,7 +146,7 @@ def warnings(found: dict[str, Any]) -> list[str]:
         lines.insert(0, "extrapolated: up and down pulses were read at no common conductance")
     if not found["middle_measured"]:
         lines.append("extrapolated: states, asymmetry and noises, which are those at mid-range")
-    return lines
+    return [*found["notes"], *lines]
 
 
 def write_noise(fit: Fit) -> float:
@@ -141,6 +163,13 @@ def _nonlinearity(response: Response, readings: Array) -> float:
         line = np.linspace(known[0], known[-1], len(known))
         shares.append(np.abs(known - line).max() / abs(known[-1] - known[0]))
     return float(np.mean(shares))
+
+
+def _on_off(device: JumpTable) -> float | None:
+    """Highest over lowest conductance, on average; None if the lowest is not above 0."""
+    ends = np.array([[table.lower, table.upper] for table in device.tables])
+    low, high = (device.offset + device.scale * ends).T
+    return float((high / low).mean()) if (low > 0).all() else None
 
 
 def _spread(values: Array) -> float | None:

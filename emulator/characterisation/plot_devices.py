@@ -60,7 +60,8 @@ def _pulse_response(axes: Axes, cell: Cell, seed: int) -> None:
     band(axes, pulses, shown, 0, "mean ± s.d. of 1,024 devices")
     axes.plot(pulses, shown[:, :_TRACES], color="0.45", linewidth=0.6)
     axes.plot([], [], color="0.45", linewidth=0.6, label=f"{_TRACES} of them")
-    axes.plot(pulses, shown.mean(axis=1), **UP, label="mean")
+    for (time, response), style in ((rise, UP), ((n + fall[0], fall[1]), DOWN)):
+        axes.plot(time, response.mean(axis=1), **style)
     axes.axvline(n, **GUIDE)
     axes.set(xlabel=f"pulses: {n:,} up, then {n:,} down", ylabel="conductance $w$")
     axes.locator_params(axis="x", nbins=5)
@@ -68,7 +69,7 @@ def _pulse_response(axes: Axes, cell: Cell, seed: int) -> None:
 
 def _steps(axes: Axes, steps: simulate.Steps) -> None:
     for which, (values, style, label) in enumerate(
-        ((steps.up, UP, "up steps"), (-steps.down, DOWN, "down steps"))
+        ((steps.up, UP, "mean, up pulses"), (-steps.down, DOWN, "mean, down pulses"))
     ):
         band(axes, steps.points, values, which)
         axes.plot(steps.points, np.nanmean(values, axis=1), **style, label=label)

@@ -30,11 +30,13 @@ class Response(NamedTuple):
             from there on that of the last.
         knots: ``(devices, knots)`` equidistant conductances over the range of the data.
         steps: ``(devices, knots)`` mean change by a pulse at the knots, never against it.
+        freedom: ``(devices,)`` effective number of parameters.
     """
 
     mean: Array
     knots: Array
     steps: Array
+    freedom: Array
 
     def change(self, device: int, w: Array) -> Array:
         """Mean change of a device by a pulse at conductances ``w``."""
@@ -56,17 +58,17 @@ def fit_response(y: Array, counts: Array, lowest: Array, highest: Array, *, up: 
     rising = np.where(counts > 0, x if up else 1 - x, 0.0)
     n, size = y.shape[0], max(1, _NUMBERS // (y.shape[1] * (_KNOTS + 1)))
     parts = [_fit_rising(rising[i : i + size], counts[i : i + size]) for i in range(0, n, size)]
-    mean, steps = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    mean, steps, freedom = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if not up:
         mean, steps = 1 - mean, -steps[:, ::-1]
     last = counts.shape[1] - 1 - np.argmax(counts[:, ::-1] > 0, axis=1)
     mean = np.take_along_axis(mean, np.minimum(np.arange(y.shape[1]), last[:, None]), axis=1)
     knots = lowest[:, None] + width * np.linspace(0, 1, _KNOTS)
-    return Response(lowest[:, None] + width * mean, knots, width * steps)
+    return Response(lowest[:, None] + width * mean, knots, width * steps, freedom)
 
 
-def _fit_rising(x: Array, counts: Array) -> tuple[Array, Array]:
-    """Mean response ``(devices, pulses)`` and steps ``(devices, knots)`` for a range of 0 to 1."""
+def _fit_rising(x: Array, counts: Array) -> tuple[Array, Array, Array]:
+    """Mean response, steps ``(devices, knots)`` and effective parameters for a range of 0 to 1."""
     start, typical = _first_guess(x, counts)
     parameters = np.column_stack([start, np.repeat(typical[:, None], _KNOTS, axis=1)])
     noise = _white_noise(x, counts)
@@ -75,7 +77,22 @@ def _fit_rising(x: Array, counts: Array) -> tuple[Array, Array]:
         parameters, mean = _least_squares(parameters, x, counts, weight)
         typical = np.sqrt((parameters[:, 1:] ** 2).mean(axis=1)) + 1e-12
         noise = _slow_noise(x - mean, counts)
-    return mean, parameters[:, 1:]
+    return mean, parameters[:, 1:], _freedom(parameters, counts, weight)
+
+
+def _freedom(parameters: Array, counts: Array, weight: Array) -> Array:
+    """``(devices,)`` trace of the matrix that takes readings to the mean response."""
+    derivatives = _respond(parameters, counts.shape[1])[1]
+    curvature = (derivatives * counts[:, :, None]).transpose(0, 2, 1) @ derivatives
+    ridge = 1e-9 * np.einsum("dii->d", curvature)[:, None, None] * np.eye(1 + _KNOTS)
+    shrunk = np.linalg.solve(curvature + weight[:, None, None] * _roughness() + ridge, curvature)
+    return np.asarray(np.einsum("dii->d", shrunk))
+
+
+def _roughness() -> Array:
+    rough = np.zeros((_KNOTS - 2, 1 + _KNOTS))
+    rough[:, 1:] = np.diff(np.eye(_KNOTS), n=2, axis=0)
+    return np.asarray(rough.T @ rough)
 
 
 def _first_guess(x: Array, counts: Array) -> tuple[Array, Array]:
@@ -128,9 +145,7 @@ def _least_squares(
     Returns:
         The best parameters, and the mean responses ``(devices, pulses)``.
     """
-    rough = np.zeros((_KNOTS - 2, 1 + _KNOTS))
-    rough[:, 1:] = np.diff(np.eye(_KNOTS), n=2, axis=0)
-    penalty = weight[:, None, None] * (rough.T @ rough)
+    penalty = weight[:, None, None] * _roughness()
     damping = np.full(len(x), 1e-3)
     parameters = parameters.copy()
     mean, derivatives = _respond(parameters, x.shape[1])

@@ -1,181 +1,215 @@
-"""Tables of measured pulse responses, in CSV or Parquet, as they come from a laboratory."""
+"""Measurements of pulse responses from the files that laboratories and instruments write."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.characterisation.conductances import in_siemens, shown_unit
+from crossmesh.emulator.characterisation.directions import PulseRun, runs_of
+from crossmesh.emulator.characterisation.names import Direction, Name, direction_of
+from crossmesh.emulator.characterisation.series import FileOptions, named, series_of
 from crossmesh.emulator.characterisation.sheets import MOST_CELLS, Sheet, listed, read_sheet, short
 
 Array = NDArray[np.float64]
+Runs = dict[str, list[PulseRun]]  # of each device
 
-FEWEST, MOST = 10, 10_000  # pulses of a device in one direction
-_MOST_PULSE = 10**9  # the number of a pulse
-_LONG = ("device", "direction", "pulse", "conductance")
-_SHAPES = (
-    f"columns {', '.join(_LONG)}, or up_NAME and down_NAME for each device, "
-    "or two columns without names (up, down)"
-)
+FEWEST, FEW, MOST = 3, 10, 10_000  # pulses of a device in one direction
+_CELLS = 4  # of a row of a table of readings
 
 
 class PulseMeasurement(NamedTuple):
-    """Conductances after pulses, in the unit of the file; NaN where there is no reading.
+    """Conductances after pulses, in ``unit``; NaN where there is no reading.
 
     Attributes:
         names: Names of the devices.
         up: ``(devices, cycles, pulses)`` after each of a row of up pulses.
         down: ``(devices, cycles, pulses)`` after each of a row of down pulses.
+        unit: Unit of the conductances, or nothing.
+        notes: How the files were read, and what was left out, a sentence each.
     """
 
     names: list[str]
     up: Array
     down: Array
+    unit: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def read_measurement(path: Path) -> PulseMeasurement:
+class _File(NamedTuple):
+    """Runs of the devices of a file, in ``unit``, what told their directions, columns not read."""
+
+    path: Path
+    runs: Runs
+    scale: float
+    unit: str
+    told: str
+    not_read: list[str]
+
+
+def read_measurement(*paths: Path, asked: FileOptions | None = None) -> PulseMeasurement:
     """Read a measurement.
+
+    Args:
+        paths: Its files: of different devices, or of up and of down pulses.
+        asked: What options say of them; by default nothing.
 
     Raises:
         ConfigError: With one line that names the file, the place in it, the rule and the value.
     """
+    asked = asked or FileOptions()
+    files = [_read(path, way, asked) for path, way in zip(paths, _ways(paths, asked), strict=True)]
+    units = {file.unit for file in files}
+    if len({file.unit == "" for file in files}) > 1:
+        raise ConfigError(f"{files[0].path} and others must have one unit, got {sorted(units)}")
+    runs = _joined(files)
+    _check_both(paths[0], runs)
+    kept, notes = _with_both(paths[0], runs)
+    notes = [f"directions told by {t}" for t in dict.fromkeys(f.told for f in files) if t] + notes
+    if lost := list(dict.fromkeys(name for file in files for name in file.not_read)):
+        notes.append(f"not read: columns {listed(lost)}; say what they are by --column device=NAME")
+    return _measurement(paths[0], kept, files[0], notes)
+
+
+def _ways(paths: Sequence[Path], asked: FileOptions) -> list[Direction | None]:
+    """The direction that the name of each file tells, where files are of one direction each."""
+    ways = [direction_of(path.stem) for path in paths]
+    is_told = len(paths) > 1 and {"up", "down"} == set(ways)
+    if asked.direction_from == "file" and not is_told:
+        raise ConfigError(
+            "--direction-from file must have files named by their direction, such as "
+            f"reram-set.csv and reram-reset.csv, got {listed([path.name for path in paths])}"
+        )
+    return ways if is_told and asked.direction_from in {None, "file"} else [None] * len(ways)
+
+
+def _read(path: Path, way: Direction | None, asked: FileOptions) -> _File:
     sheet = read_sheet(path)
-    if "direction" in sheet.names:
-        return _from_long(sheet)
-    return _from_wide(sheet)
+    found = series_of(sheet, asked)
+    names = named(sheet, asked) if sheet.names else []
+    found = in_siemens(sheet, names, found, asked)
+    unit = shown_unit(found, asked, path)
+    if way is not None and all(part.labels is None for part in found):
+        found = [part._replace(labels=np.full(len(part.values), way, object)) for part in found]
+    source = "turn" if asked.direction_from == "turn" else None
+    runs, told = runs_of(sheet, found, source)
+    return _File(path, runs, unit.scale, unit.text, told if way is None else "",
+                 _not_read(sheet, names, {part.name.text for part in found}))  # fmt: skip
 
 
-def _check_grid(path: Path, devices: int, cycles: int, pulses: int) -> None:
-    """Refuse what no file of as many cells could hold without gaps, before it is laid out."""
-    if devices * cycles * pulses > MOST_CELLS // len(_LONG):
-        rule = f"must have at most {MOST_CELLS // len(_LONG):,} devices x cycles x pulses"
-        got = f"{devices:,} x {cycles:,} x {pulses:,}"
-        raise ConfigError(f"{path} {rule} in a direction, got {got}")
+def _not_read(sheet: Sheet, names: Sequence[Name], read: set[str]) -> list[str]:
+    """Columns whose cells differ but whose names do not say what they are."""
+    if not read & set(sheet.names):  # a row is a device
+        return []
+    return [name.text for name, cells in zip(names, sheet.columns, strict=True)
+            if name.role is None and name.text not in read and len(set(cells)) > 1]  # fmt: skip
 
 
-def _from_wide(sheet: Sheet) -> PulseMeasurement:
-    """Two columns per device; a column may end before others."""
-    names = sheet.names or ["up", "down"]
-    if len(names) != len(sheet.columns):
+def _joined(files: Sequence[_File]) -> Runs:
+    """The runs of all files, in the unit of the first.
+
+    A device of one name in two files is one if each has one direction.
+    """
+    joined: Runs = {}
+    for file in files:
+        for name, runs in file.runs.items():
+            mine = [run._replace(values=run.values / files[0].scale) for run in runs]
+            there = joined.get(name, [])
+            if {run.direction for run in there} & {run.direction for run in runs}:
+                joined[f"{file.path.stem} {name}" if name != "1" else file.path.stem] = mine
+            else:
+                joined[name] = there + mine
+    return joined
+
+
+def _check_both(path: Path, runs: Runs) -> None:
+    """Refuse readings after pulses of one direction only, and say what is missing."""
+    ways = {run.direction for mine in runs.values() for run in mine}
+    n = sum(len(run.values) for mine in runs.values() for run in mine)
+    if len(ways) == 1 and n >= 2 * FEWEST:
+        (there,) = ways
+        missing = "down" if there == "up" else "up"
         raise ConfigError(
-            f"{sheet.path} without names of columns must have two (up, down), "
-            f"got {len(sheet.columns)}"
-        )
-    parts = [re.fullmatch(r"(up|down)(?:[_ -](.+))?", name) for name in names]
-    if not all(parts):
-        raise ConfigError(f"{sheet.path} must have {_SHAPES}, got {listed(names)}")
-    devices = dict.fromkeys(part[2] or "1" for part in parts if part)
-    found = {(part[1], part[2] or "1"): k for k, part in enumerate(parts) if part}
-    readings: dict[str, list[list[Array]]] = {"up": [], "down": []}
-    for device in devices:
-        for direction, rows in readings.items():
-            if (direction, device) not in found:
-                raise ConfigError(
-                    f"{sheet.path} must have a column {direction} for device {short(device)}, "
-                    f"got {listed(names)}"
-                )
-            k = found[direction, device]
-            rows.append([_filled(sheet, names[k], sheet.columns[k])])
-    return _measurement(sheet, list(devices), readings)
-
-
-def _filled(sheet: Sheet, name: str, cells: Sequence[Any]) -> Array:
-    """The numbers of a column up to its last that is given."""
-    n = max((k + 1 for k, cell in enumerate(cells) if cell not in {"", None}), default=0)
-    return np.array([sheet.number(cell, k, name) for k, cell in enumerate(cells[:n])])
-
-
-def _from_long(sheet: Sheet) -> PulseMeasurement:
-    """One row per reading."""
-    device, direction, pulse, conductance = (sheet.column(name) for name in _LONG)
-    cycle = sheet.column("cycle") if "cycle" in sheet.names else [""] * len(device)
-    readings: dict[str, dict[tuple[str, str], dict[int, float]]] = {}
-    for k in range(len(device)):
-        towards = str(direction[k]).strip().lower()
-        if towards not in {"up", "down"}:
-            raise sheet.refusal(k, "direction", "be up or down", direction[k])
-        number = sheet.number(pulse[k], k, "pulse")
-        if not (0 <= number <= _MOST_PULSE and number == int(number)):
-            rule = f"be a whole number from 0 to {_MOST_PULSE}"
-            raise sheet.refusal(k, "pulse", rule, pulse[k])
-        groups = readings.setdefault(str(device[k]), {})
-        group = groups.setdefault((towards, str(cycle[k])), {})
-        if int(number) in group:
-            raise sheet.refusal(k, "pulse", "be unique for this device and direction", pulse[k])
-        group[int(number)] = sheet.number(conductance[k], k, "conductance")
-    rows = {
-        towards: [
-            [group for key, group in groups.items() if key[0] == towards]
-            for groups in readings.values()
-        ]
-        for towards in ("up", "down")
-    }
-    for cycles in rows.values():
-        spans = [_span(of_device) for of_device in cycles]
-        for name, (first, stop) in zip(readings, spans, strict=True):
-            _check_pulses(sheet, name, stop - first)
-        longest = max(stop - first for first, stop in spans)
-        _check_grid(sheet.path, len(spans), max(map(len, cycles)), longest)
-    by_pulse = {towards: [_by_pulse(groups) for groups in rows[towards]] for towards in rows}
-    return _measurement(sheet, list(readings), by_pulse)
-
-
-def _span(cycles: list[dict[int, float]]) -> tuple[int, int]:
-    """The first pulse that was read in any cycle, and the one behind the last."""
-    return min(map(min, cycles), default=0), max(map(max, cycles), default=-1) + 1
-
-
-def _by_pulse(cycles: list[dict[int, float]]) -> list[Array]:
-    """Readings of one device and direction by pulse, cycle after cycle."""
-    if not cycles:
-        return [np.zeros(0)]
-    first, stop = _span(cycles)
-    rows = [np.full(stop - first, np.nan) for _ in cycles]
-    for row, group in zip(rows, cycles, strict=True):
-        row[np.array(list(group)) - first] = list(group.values())
-    return rows
-
-
-def _check_pulses(sheet: Sheet, device: str, n: int) -> None:
-    if n > MOST:
-        raise ConfigError(
-            f"{sheet.path} must have at most {MOST} pulses in a direction, got {n} "
-            f"for device {short(device)}"
+            f"{path} must have {missing} pulses too, got {there} pulses alone; give both files "
+            f"(crossmesh devices fit {there}.csv {missing}.csv), or name the column that tells "
+            "them apart by --direction-from"
         )
 
 
-def _measurement(
-    sheet: Sheet, names: list[str], readings: dict[str, list[list[Array]]]
-) -> PulseMeasurement:
-    for direction, devices in readings.items():
-        for name, rows in zip(names, devices, strict=True):
-            n = max(int(np.isfinite(row).sum()) for row in rows)
-            if n < FEWEST:
-                raise ConfigError(
-                    f"{sheet.path} must have at least {FEWEST} {direction} pulses for each "
-                    f"device, got {n} for device {short(name)}"
-                )
-            _check_pulses(sheet, name, n)
-    measurement = PulseMeasurement(names, _stacked(readings["up"]), _stacked(readings["down"]))
-    for k, name in enumerate(names):
-        both = np.concatenate([measurement.up[k].ravel(), measurement.down[k].ravel()])
+def _with_both(path: Path, runs: Runs) -> tuple[Runs, list[str]]:
+    """Devices that were read after enough pulses of both directions, and which were not."""
+    kept, lacking, few = {}, {}, []
+    for name, mine in runs.items():
+        longest = {way: max((len(run.values) for run in mine if run.direction == way), default=0)
+                   for way in ("up", "down")}  # fmt: skip
+        way = min(longest, key=lambda w: longest[w])
+        if longest[way] >= FEWEST:
+            kept[name] = mine
+            few += [name] if longest[way] < FEW else []
+        else:
+            lacking[name] = (way, longest[way])
+    if not kept:
+        name, (way, n) = next(iter(lacking.items()))
+        raise ConfigError(f"{path} must have at least {FEWEST} {way} pulses for each device, "
+                          f"got {n} for device {short(name)}")  # fmt: skip
+    notes = []
+    if lacking:
+        name, (way, n) = next(iter(lacking.items()))
+        notes.append(f"left out: {len(lacking)} device(s) with fewer than {FEWEST} pulses in a "
+                     f"direction, first {short(name)} with {n} {way} pulses")  # fmt: skip
+    if few:
+        notes.append(f"few levels: {len(few)} device(s) with fewer than {FEW} pulses in a "
+                     f"direction, first {short(few[0])}; read their noises with care")  # fmt: skip
+    return kept, notes
+
+
+def _measurement(path: Path, runs: Runs, file: _File, notes: list[str]) -> PulseMeasurement:
+    up, down = (_laid_out(path, runs, way) for way in ("up", "down"))
+    for k, name in enumerate(runs):
+        both = np.concatenate([up[k].ravel(), down[k].ravel()])
         if np.nanmax(both) == np.nanmin(both):
             raise ConfigError(
-                f"{sheet.path} must have conductances that change, "
+                f"{path} must have conductances that change, "
                 f"got {np.nanmax(both):g} throughout for device {short(name)}"
             )
-    return measurement
+    return PulseMeasurement(list(runs), up, down, file.unit, tuple(notes))
 
 
-def _stacked(devices: list[list[Array]]) -> Array:
-    """``(devices, cycles, pulses)``, NaN where a device has fewer cycles or pulses."""
-    n_cycles = max(map(len, devices))
-    n_pulses = max(len(row) for rows in devices for row in rows)
-    stacked = np.full((len(devices), n_cycles, n_pulses), np.nan)
-    for d, rows in enumerate(devices):
-        for c, row in enumerate(rows):
-            stacked[d, c, : len(row)] = row
-    return stacked
+def _laid_out(path: Path, runs: Runs, way: str) -> Array:
+    """``(devices, cycles, pulses)`` readings by pulse, NaN where there is none."""
+    by_device = [[run for run in mine if run.direction == way] for mine in runs.values()]
+    spans = [_span(mine) for mine in by_device]
+    for name, (first, stop) in zip(runs, spans, strict=True):
+        if stop - first > MOST:
+            raise ConfigError(
+                f"{path} must have at most {MOST} pulses in a direction, got {stop - first} "
+                f"for device {short(name)}"
+            )
+    shape = len(runs), max(map(len, by_device)), max(stop - first for first, stop in spans)
+    if np.prod(shape, dtype=float) > MOST_CELLS // _CELLS:
+        rule = f"must have at most {MOST_CELLS // _CELLS:,} devices x cycles x pulses"
+        got = " x ".join(f"{n:,}" for n in shape)
+        raise ConfigError(f"{path} {rule} in a direction, got {got}")
+    laid = np.full(shape, np.nan)
+    for d, mine in enumerate(by_device):
+        for c, run in enumerate(mine):
+            first = spans[d][0] if _counts_alike(mine) else int(run.pulses.min())
+            laid[d, c, run.pulses.astype(int) - first] = run.values
+    return laid
+
+
+def _counts_alike(runs: Sequence[PulseRun]) -> bool:
+    """Whether the rows of pulses of a device all begin at about the same number."""
+    firsts = [run.pulses.min() for run in runs]
+    return bool(max(firsts) - min(firsts) < min(np.ptp(run.pulses) for run in runs) + 1)
+
+
+def _span(runs: Sequence[PulseRun]) -> tuple[int, int]:
+    """The first pulse that was read in any cycle, and the one behind the last."""
+    if _counts_alike(runs):
+        return int(min(run.pulses.min() for run in runs)), int(
+            max(run.pulses.max() for run in runs)) + 1  # fmt: skip
+    return 0, int(max(np.ptp(run.pulses) for run in runs)) + 1

@@ -1,20 +1,21 @@
-"""The commands ``crossmesh devices``: list, plot, fit."""
+"""The commands ``crossmesh devices``: list, show, plot, fit, compare."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.common.hints import command, extending
+from crossmesh.common.picture_files import check_picture
+from crossmesh.common.refusals import nearest
 from crossmesh.emulator.cli.catalogue import devices, shipped_devices
-from crossmesh.emulator.cli.options import Json
+from crossmesh.emulator.cli.device_fits import devices_fit
+from crossmesh.emulator.cli.options import DeviceSeed, Json
 from crossmesh.emulator.cli.printing import (
+    print_device,
     print_devices,
-    print_fields,
     print_json,
-    print_shipped_devices,
+    print_table,
 )
 from crossmesh.emulator.config.loading import load_cell
 from crossmesh.tiles.analog.cells import Cell, Ideal
@@ -22,28 +23,44 @@ from crossmesh.tiles.analog.devices import DEVICES
 
 devices_app = typer.Typer(rich_markup_mode="rich")
 
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the emulated devices.")]
-
 
 @devices_app.callback(invoke_without_command=True)
 def devices_command(context: typer.Context, json_: Json = False) -> None:
-    """The devices that a unit cell can be made of: list, plot, fit to a measurement."""
+    """The devices that a unit cell can be made of: list, show, plot, fit to a measurement."""
     if context.invoked_subcommand is None:
         devices_list(json_)
 
 
 @devices_app.command("list")
 def devices_list(json_: Json = False) -> None:
-    """List the device kinds with their parameters, and the named devices.
+    """List the named devices, then the device kinds, with their sources.
 
-    A section [bold]cell[/bold] or [bold]device[/bold] of a config gives a kind and its
-    parameters, or extends a device by its name or file.
+    A section [bold]cell[/bold] or [bold]device[/bold] of a config is the name of one, or
+    gives a kind and its parameters, or extends a device by its name or file.
     """
+    named, kinds = shipped_devices(), devices()
     if json_:
-        print_json([*devices(), *shipped_devices()])
+        print_json([*kinds, *named])
     else:
-        print_devices(devices())
-        print_shipped_devices(shipped_devices())
+        print_devices(named, kinds)
+
+
+@devices_app.command("show")
+def devices_show(
+    name: Annotated[
+        str, typer.Argument(metavar="DEVICE", help="Name of a shipped device, or a kind.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Show what a device is, its source, and each of its parameters.
+
+    Example: [bold]crossmesh devices show reram-es-gong-2018[/bold].
+    """
+    known = {device["name"]: device for device in (*devices(), *shipped_devices())}
+    if name not in known:
+        hint = nearest(name, known)
+        raise ConfigError(f"DEVICE must be one of crossmesh devices list, got {name}{hint}")
+    (print_json if json_ else print_device)(known[name])
 
 
 @devices_app.command("plot")
@@ -57,7 +74,7 @@ def devices_plot(
     output: Annotated[Path, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file.")] = Path(
         "devices.png"
     ),
-    seed: Seed = 0,
+    seed: DeviceSeed = 0,
 ) -> None:
     """Plot pulse response, steps, symmetry and retention, one row per device.
 
@@ -65,92 +82,75 @@ def devices_plot(
 
     Example: [bold]crossmesh devices plot reram-es-gong-2018 mine.yaml --output mine.svg[/bold].
     """
-    from crossmesh.common.figures import check_output, save
+    from crossmesh.common.figures import save
     from crossmesh.emulator.characterisation.plot_devices import (
         draw,  # Matplotlib takes long to load
     )
 
-    check_output(output, "--output")
+    check_picture(output, "--output")
     save(draw({name: _pulsed(name) for name in names}, seed), output)
     typer.echo(f"wrote {output}")
 
 
-@devices_app.command("fit")
-def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The device file; by default FILE with .yaml, here."),
-    ] = None,
+devices_app.command("fit")(devices_fit)
+
+
+@devices_app.command("compare")
+def devices_compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DEVICE...", help="Names of shipped devices, device files or kinds."
+        ),
+    ],
     plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw data and model into a .png, .svg or .pdf file."),
+        Path | None, typer.Option(metavar="FILE", help="Draw them into a .png, .svg or .pdf file.")
     ] = None,
-    points: Annotated[
-        int, typer.Option(min=2, max=1024, help="Grid points of the fitted jump table.")
-    ] = 32,
-    device_noise: Annotated[
-        float,
-        typer.Option(min=0, help="Additional relative spread between devices."),
-    ] = 0.0,
-    unit: Annotated[str, typer.Option(help="Unit of the conductances, such as µS.")] = "",
-    seed: Seed = 0,
+    seed: DeviceSeed = 0,
     json_: Json = False,
 ) -> None:
-    """Fit a device model to measured pulse responses; configs can then name it.
+    """Compare devices: states, asymmetry, nonlinearity, noise and spread, a column each.
 
-    FILE has a row for each reading, with columns [bold]device, direction[/bold] (up or down),
-    [bold]pulse, conductance[/bold] and optionally [bold]cycle[/bold]; or a row for each pulse, with
-    columns [bold]up_NAME[/bold] and [bold]down_NAME[/bold] for each device; or two columns
-    without names, after up pulses and after down pulses of one device.
+    The figures are those of 1,024 devices in an emulated crossbar.
 
-    Example: [bold]crossmesh devices fit reram.csv --unit µS --plot reram.svg[/bold], then
-    [bold]crossmesh train digits --set 'tile.cell={extends: reram.yaml}'[/bold].
+    Example: [bold]crossmesh devices compare reram-es-gong-2018 mine.yaml --plot both.svg[/bold].
     """
-    from crossmesh.emulator.characterisation.device_file import write_device
-    from crossmesh.emulator.characterisation.fit import figures, fit_device, warnings
-    from crossmesh.emulator.characterisation.tables import read_measurement
+    from crossmesh.emulator.characterisation.comparing import behaviour, draw
 
-    output = output or Path(f"{file.stem}.yaml")
-    _check_new(output, file)
     if plot:
-        from crossmesh.common.figures import check_output
-
-        check_output(plot, "--plot")
-    measurement = read_measurement(file)
-    with Console(stderr=True).status(f"fitting {len(measurement.names)} device(s)"):
-        fit = fit_device(measurement, file, n_points=points, device_noise=device_noise, unit=unit)
-    found = figures(fit, measurement)
-    write_device(fit, found, file, output)
+        check_picture(plot, "--plot")
+    found = {name: behaviour(_pulsed(name), seed) for name in dict.fromkeys(names)}
     if plot:
         from crossmesh.common.figures import save
-        from crossmesh.emulator.characterisation.plot_measured import draw
 
-        save(draw(fit, measurement, seed), plot)
+        save(draw(found), plot)
     if json_:
-        print_json({"file": str(output), **found})
+        print_json({name: device.figures for name, device in found.items()})
         return
-    print_fields(_rows(found))
-    for line in warnings(found):
-        typer.echo(line)
-    tried = command("train", "digits", "--set", extending("tile.cell", output))
-    typer.echo(f"try it with: {tried}")
+    head = ("device", "states", "asym. %", "nonlin. %", "symm. w", "noise", "spread %")
+    stems = [Path(name).stem for name in found]
+    labels = stems if len(set(stems)) == len(stems) else list(found)
+    rows = [(label, *_row(device.figures))
+            for label, device in zip(labels, found.values(), strict=True)]  # fmt: skip
+    print_table(head, rows)
+    typer.echo(
+        "nonlinearity up / down; symmetry point; cycle noise in steps; spread of steps / ranges"
+    )
 
 
-def _check_new(output: Path, file: Path) -> None:
-    """Refuse to write over anything but an earlier fit."""
-    mark = b"# Measured: "
-    try:
-        is_fit = not output.exists()
-        if output.is_file():
-            with output.open("rb") as there:
-                is_fit = there.read(len(mark)) == mark
-    except OSError:
-        is_fit = False
-    if output == file or not is_fit:
-        raise ConfigError(
-            f"--output must be a new file or one written by devices fit, got {output}"
-        )
+def _row(figures: dict[str, float | None]) -> tuple[str, ...]:
+    def shown(*names: str, scale: float = 100, digits: str = ".0f") -> str:
+        values = (figures[name] for name in names)
+        return " / ".join("-" if v is None else f"{scale * v:{digits}}" for v in values)
+
+    return (
+        shown("states", scale=1, digits=",.0f"),
+        shown("asymmetry of steps", digits="+.1f"),
+        shown("nonlinearity up", "nonlinearity down"),
+        shown("symmetry point", scale=1, digits="+.2f"),
+        shown("cycle noise, steps", scale=1, digits=".2g"),
+        shown("spread of steps", "spread of ranges"),
+    )
 
 
 def _pulsed(name: str) -> Cell:
@@ -161,25 +161,3 @@ def _pulsed(name: str) -> Cell:
     if cell.holds_anything:
         raise ConfigError(f"a device to plot must be moved by pulses, got {name}")
     return cell
-
-
-def _rows(found: dict[str, Any]) -> dict[str, str]:
-    """Figures of a fit, in words."""
-    unit = f" {found['unit']}" if found["unit"] else ""
-    low, high = found["range"]
-    mark = "" if found["middle_measured"] else " (extrapolated)"
-    rows = {
-        "devices": f"{found['devices']}, {found['cycles']} cycle(s)",
-        "pulses": f"{found['up_pulses']} up, {found['down_pulses']} down",
-        "range": f"{low:.4g} to {high:.4g}{unit}",
-        f"states{mark}": f"{found['states']:.0f}",
-        f"asymmetry of steps{mark}": f"{100 * found['asymmetry']:+.1f} %",
-        "nonlinearity": f"{100 * found['nonlinearity_up']:.0f} % up, "
-        f"{100 * found['nonlinearity_down']:.0f} % down",
-        "cycle noise": f"{found['cycle_noise']:.3g} steps",
-        "write noise": f"{found['write_noise']:.3g} steps",
-    }
-    if found["devices"] > 1:
-        rows["spread of steps"] = f"{100 * found['step_spread']:.0f} % between devices"
-        rows["spread of ranges"] = f"{100 * found['range_spread']:.0f} % between devices"
-    return rows

@@ -44,7 +44,7 @@ def test_without_noise_a_fit_is_the_device():
     np.testing.assert_allclose(up, 0.02 * (1 - MIDDLE), atol=0.03 * 0.02)
     np.testing.assert_allclose(down, -0.02 * (1 + MIDDLE), atol=0.03 * 0.02)
     device = fit.device
-    lowest, highest = (np.stack(measurement[1:]).min(), np.stack(measurement[1:]).max())
+    lowest, highest = (np.stack(measurement[1:3]).min(), np.stack(measurement[1:3]).max())
     assert device.offset == pytest.approx((lowest + highest) / 2, rel=0.01)
     assert device.scale == pytest.approx((highest - lowest) / 2, rel=0.01)
     assert (device.lower, device.upper) == pytest.approx((-1, 1), abs=1e-3)

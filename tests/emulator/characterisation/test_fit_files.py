@@ -134,7 +134,7 @@ RISE = [f"{n},{30 - n}" for n in range(20)]
         ("\n".join([*RISE[:7], "1,-inf", *RISE[8:]]), "line 8 column down must be finite, got '-i"),
         ("\n".join([*RISE[:7], ",1", *RISE[8:]]), "line 8 column up must be a number, got nothing"),
         ("\n".join([*RISE[:7], "1", *RISE[8:]]), "line 8 must have 2 columns, got 1"),
-        ("\n".join(RISE[:9]), "must have at least 10 up pulses for each device, got 9 for device"),
+        ("\n".join(RISE[:2]), "must have at least 3 up pulses for each device, got 2 for device"),
         (
             "\n".join(["3,4"] * 20),
             "must have up pulses that raise the conductance, got a change of 0 for device 1",
@@ -143,20 +143,27 @@ RISE = [f"{n},{30 - n}" for n in range(20)]
         ("\n".join(f"{30 - n},{n}" for n in range(20)), "must have up pulses that raise the cond"),
         ("\n".join(f"{n},{n}" for n in range(20)), "must have down pulses that lower the conduct"),
         ("\n".join("1,2,3" for _ in range(20)), r"must have two \(up, down\), got 3"),
-        ("a,b\n1,2\n", r"must have columns device, direction, pulse, conductance, or up_NAME and"),
-        ("up_a,down_a,up_b\n" + "1,2,3\n" * 20, "must have a column down for device b, got up_a"),
-        ("device,direction,pulse\na,up,1\n", "must have a column conductance, got device, dire"),
+        ("a,b\n1,2\n", "must have at least 3 up pulses for each device, got 0 for device a"),
+        ("a,b\nx,y\n", "must hold readings, got none"),
+        ("up_a,up_b\n" + "1,2\n" * 20, "must have down pulses too, got up pulses alone; give bo"),
+        (
+            "device,direction,pulse\na,up,1\n",
+            "must have a column conductance, resistance or current, got dev",
+        ),
         (LONG + "a,up,1,x\n", "line 2 column conductance must be a number, got 'x'"),
-        (LONG + "a,left,1,2\n", "line 2 column direction must be up or down, got 'left'"),
+        (LONG + "a,left,1,2\n", "line 2 column direction must be up or down .*, got 'left'"),
         (LONG + "a,up,1.5,2\n", "line 2 column pulse must be a whole number from 0 to 1000000000"),
         (
             LONG + "a,up,1,2\n" * 2,
             "line 3 column pulse must be unique for this device and direction",
         ),
-        (LONG + "a,up,1,2\na,up,99999,3\n", "must have at most 10000 pulses in a direction, got"),
+        (
+            LONG + "".join(f"a,{way},{99 * n},{n}\n" for way in ("up", "down") for n in range(200)),
+            "must have at most 10000 pulses in a direction, got 19702 for device a",
+        ),
         (
             LONG + "".join(f"a,up,{n},{n}\n" for n in range(20)),
-            "must have at least 10 down pulses for each device, got 0 for device a",
+            "must have down pulses too, got up pulses alone; give both files",
         ),
     ],
 )
@@ -178,7 +185,7 @@ def test_what_cannot_be_read_is_refused(name, tmp_path):
     (tmp_path / "text.parquet").write_text("up,down\n")
     (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
 
-    with pytest.raises(ConfigError, match="must be a readable CSV or Parquet file"):
+    with pytest.raises(ConfigError, match="must be a readable CSV, Excel or Parquet file"):
         read_measurement(tmp_path / name)
 
 
@@ -264,13 +271,14 @@ def test_a_device_that_no_config_could_extend_is_not_written(tmp_path):
     source.write_text("as measured")
     rule = r"flat\.csv: write_noise must be at most 1000000\.0, got \d+\.0$"
     with pytest.raises(ConfigError, match=rule):
-        write_device(fit, figures(fit, measurement), source, tmp_path / "flat.yaml")
+        write_device(fit, figures(fit, measurement), [source], tmp_path / "flat.yaml")
     assert not (tmp_path / "flat.yaml").exists()
 
 
 def test_every_option_of_fit_is_told(capsys):
     _, out, _ = command(capsys, "fit", "--help")
-    for word in ("up_NAME", "--device-noise", "--points", "--unit", "--plot", "direction"):
+    options = ("--column", "--read-voltage", "--direction-from", "--device-noise", "--points")
+    for word in (*options, "--unit", "--plot", "direction"):
         assert word in out
 
 

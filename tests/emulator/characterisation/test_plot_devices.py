@@ -16,6 +16,7 @@ from crossmesh.tiles.analog.cells import Pair
 from crossmesh.tiles.analog.devices import ConstantStep, ExpStep, JumpTable, SoftBounds
 from tests.emulator.characterisation.fit_material import fitted, soft_bounds
 from tests.emulator.characterisation.fit_material import measured as measurement_of
+from tests.emulator.commands.shell import done
 from tests.jobs import TABLES
 
 CELLS = {
@@ -158,13 +159,26 @@ def test_the_command_draws_names_files_and_kinds(tmp_path, monkeypatch, capsys):
     assert all(words in text for words in (name, ">mine<", "exp_step"))
 
 
+def test_files_called_alike_are_compared_by_their_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder, step in (("a", 0.01), ("b", 0.02)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text(f"kind: soft_bounds\nstep: {step}\n")
+    rows = done("devices", "compare", "a/mine.yaml", "b/mine.yaml").out.splitlines()
+
+    assert [row.split()[0] for row in rows[1:3]] == ["a/mine.yaml", "b/mine.yaml"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["ideal"], "a device to plot must be moved by pulses, got ideal"),
         (["idealised"], "got idealised; did you mean idealized?"),
         (["idealized", "--output", "a.bmp"], "--output must end in .png, .svg, .pdf, got a.bmp"),
-        (["jump_table", "--output", "no/a.png"], "no/a.png must be writable: No such file"),
+        (
+            ["jump_table", "--output", "no/a.png"],
+            "--output must be in an existing folder, got no/a.png",
+        ),
         ([], "Missing argument"),
     ],
 )
