@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from crossmesh.common.frozen import Frozen, Many
+from crossmesh.common.frozen import Anything, Frozen, Keyed, Many
 from crossmesh.common.registry import KindName, Registry
+from crossmesh.emulator.data.augment import Augment
 
 
 def _expanded(path: Path) -> Path:
@@ -31,6 +32,9 @@ _USED_BY = {
     "test_fraction": ("digits", "npz", "parquet", "text"),
     "crop": _PICTURES,
     "standardise": (*_PICTURES, "cifar10"),
+    "augment": (*_PICTURES, "cifar10"),
+    "normalise": (*_PICTURES, "cifar10"),
+    "options": (),
     "only_classes": (*_PICTURES, "cifar10", "parquet"),
     "tokens": ("npz", "parquet"),
     "columns": ("npz", "parquet"),
@@ -63,6 +67,26 @@ class Crop(Frozen):
         return self
 
 
+class GivenScale(Frozen):
+    """Inputs less a mean, divided by a deviation, of each channel: torchvision's ``Normalize``.
+
+    Attributes:
+        mean: One for all inputs, or one for each channel; bytes are shares of 255.
+        std: As many.
+    """
+
+    mean: Annotated[Many[float], Field(min_length=1)]
+    std: Annotated[Many[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _are_as_many(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"std must have as many entries as mean ({len(self.mean)}), got {len(self.std)}"
+            )
+        return self
+
+
 class DataConfig(Frozen):
     """Data source.
 
@@ -88,6 +112,12 @@ class DataConfig(Frozen):
         steps: Characters of an example of ``text``.
         targets: What is learnt of each character of ``text``: the one that follows (``next``), or
             its case (``case``): 1 of a capital, which the inputs have not.
+        augment: Random changes of the training images; by default none.
+        normalise: Means and deviations that inputs are standardised by, in place of their own.
+        validation: Part of the training examples that is set aside to choose by, as the seed has
+            it; by default none. Loss and accuracy on them are measured after every epoch.
+        stratified: Whether every class has the same part of its examples set aside.
+        options: Settings of a source of another package.
         examples: Training examples of ``synthetic``.
         test_examples: Test examples of ``synthetic``.
         inputs: Inputs of an example of ``synthetic``.
@@ -108,6 +138,11 @@ class DataConfig(Frozen):
     columns: Annotated[tuple[str, ...], Field(strict=False, min_length=2)] | None = None
     steps: int = Field(64, ge=2)
     targets: Literal["next", "case"] = "next"
+    augment: Augment | None = None
+    normalise: GivenScale | None = None
+    validation: float | None = Field(None, gt=0, lt=1)
+    stratified: bool = False
+    options: Keyed[str, Anything] | None = None
     examples: int = Field(1024, ge=1)
     test_examples: int = Field(256, ge=1)
     inputs: int = Field(64, ge=1)
@@ -140,6 +175,17 @@ class DataConfig(Frozen):
     def _tokens_are_numbers_as_they_are(self) -> Self:
         if self.tokens is not None and self.standardise:
             raise ValueError(f"standardise must be false for tokens ({self.tokens}), got true")
+        for name in ("augment", "normalise"):
+            if self.tokens is not None and (value := getattr(self, name)):
+                raise ValueError(f"{name} must be left out for tokens, got {value}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_chosen_once(self) -> Self:
+        if self.standardise and self.normalise:
+            raise ValueError("standardise must be false beside normalise, got true")
+        if self.stratified and self.validation is None:
+            raise ValueError("stratified must be false without validation, got true")
         return self
 
     @model_validator(mode="after")
@@ -148,7 +194,7 @@ class DataConfig(Frozen):
             return self
         if len(set(self.columns)) < len(self.columns):
             raise ValueError(f"columns must differ, got {', '.join(self.columns)}")
-        for name in ("tokens", "crop", "standardise"):
+        for name in ("tokens", "crop", "standardise", "augment", "normalise"):
             if value := getattr(self, name):
                 raise ValueError(f"{name} must be left out beside columns, got {value}")
         return self
@@ -158,3 +204,13 @@ class DataConfig(Frozen):
         """A copy with absolute paths."""
         paths = {name: path.absolute() for name in self.PATHS if (path := getattr(self, name))}
         return self.model_copy(update=paths)
+
+    def as_archive(self, file: Path) -> Self:
+        """The source ``npz``, whose examples are prepared in the same way.
+
+        Args:
+            file: The archive.
+        """
+        others = {name for name, sources in _USED_BY.items() if "npz" not in sources}
+        kept = {name: getattr(self, name) for name in type(self).model_fields.keys() - others}
+        return type(self)(**{**kept, "source": "npz", "file": file})

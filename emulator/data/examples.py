@@ -1,7 +1,8 @@
 """A data set: training and test examples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +43,16 @@ class Examples:
         """All answers, labels in int32; a copy unless they are kept so."""
         return self.some_targets(slice(None))
 
-    def some_inputs(self, some: Some) -> NDArray[np.float32]:
-        """Inputs of some of the examples ``(examples, n_inputs)``."""
-        kept = self.kept[some]
+    def some_inputs(
+        self, some: Some, changed: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    ) -> NDArray[np.float32]:
+        """Inputs of some of the examples ``(examples, n_inputs)``.
+
+        Args:
+            some: Which.
+            changed: Changes them as they are kept.
+        """
+        kept = self.kept[some] if changed is None else changed(self.kept[some])
         if self.levels is None:
             return kept.astype(np.float32, copy=False)
         n, n_channels = len(kept), len(self.levels)
@@ -87,6 +95,10 @@ class Examples:
         """The first ``n`` examples, without a copy."""
         return self._window(slice(n))
 
+    def chosen(self, rows: NDArray[np.int64]) -> "Examples":
+        """Some examples by their indices, copied."""
+        return Examples(self.kept[rows], self.answers[rows], self.levels)
+
     def _window(self, some: slice) -> "Examples":
         return Examples(self.kept[some], self.answers[some], self.levels)
 
@@ -99,6 +111,7 @@ class Dataset:
         name: Name in reports.
         train: Training examples.
         test: Test examples.
+        validation: Examples set aside of those to train on, if any are.
         shape: Shape of one example before it was flattened, such as ``(28, 28)``.
         n_outputs: Number of classes, or of values of one target; 0 without targets.
         tokens: Size of the vocabulary where inputs are the numbers of tokens, else None.
@@ -116,6 +129,7 @@ class Dataset:
     columns: tuple[InputColumn, ...] = ()
     standard: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     characters: str | None = None
+    validation: Examples | None = None
 
     @property
     def has_classes(self) -> bool:
@@ -130,4 +144,10 @@ class Dataset:
     @property
     def n_bytes(self) -> int:
         """Bytes of all arrays as they are kept."""
-        return self.train.n_bytes + self.test.n_bytes
+        return sum(part.n_bytes for part in self.sets.values())
+
+    @property
+    def sets(self) -> dict[str, Examples]:
+        """The examples by what they are for: ``train``, ``test``, perhaps ``validation``."""
+        parts = {"train": self.train, "test": self.test}
+        return parts if self.validation is None else {**parts, "validation": self.validation}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossmesh.common.errors import DataError
 from crossmesh.common.whole_files import is_file
@@ -17,11 +16,12 @@ from crossmesh.emulator.data.digits import INK_SCALE
 from crossmesh.emulator.data.errors import Place, listed
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.emulator.data.prepared import Prepared
+from crossmesh.emulator.data.python_data import as_array
 from crossmesh.emulator.data.raw import RawInputs, byte_scale, input_window
 from crossmesh.emulator.data.stored import Stored, in_memory
 from crossmesh.emulator.data.vocabulary import INPUTS
 
-Given = Path | str | NDArray[Any] | Mapping[str, NDArray[Any]]
+Given = Any  # a path, an array, or arrays by name
 
 
 class Inputs(NamedTuple):
@@ -87,12 +87,12 @@ def given_inputs(
 
 def _found(given: Given, names: Sequence[str]) -> tuple[Stored, Place]:
     """The inputs, and what to call them in messages."""
-    if isinstance(given, np.ndarray):
-        return in_memory(given), Place(INPUTS, ", ".join(names))
     if isinstance(given, Mapping):
         chosen = _chosen(list(given), names, "the arrays")
-        arrays = {key: in_memory(np.asarray(given[key])) for key in chosen}
+        arrays = {key: in_memory(as_array(given[key])) for key in chosen}
         return _together(arrays, Place(INPUTS, ", ".join(chosen)))
+    if not isinstance(given, Path | str):
+        return in_memory(as_array(given)), Place(INPUTS, ", ".join(names))
     path = Path(given)
     if not is_file(path):
         raise DataError(f"{INPUTS} must be a file, got {path}")

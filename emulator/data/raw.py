@@ -18,7 +18,7 @@ from crossmesh.emulator.data.config import Crop, DataConfig
 from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.examples import Dataset, Examples
 from crossmesh.emulator.data.filling import Crop2D, filled
-from crossmesh.emulator.data.standard import standardised
+from crossmesh.emulator.data.standard import given_standard, standardised
 from crossmesh.emulator.data.stored import Stored, in_memory, some_of
 from crossmesh.emulator.data.streams import split_indices
 
@@ -199,6 +199,9 @@ def assemble(
     standard = None
     if config.standardise:
         trained, tested, standard = standardised(trained, tested, shape)
+    elif config.normalise is not None:
+        standard = given_standard(config.normalise, shape)
+        trained, tested = standard.applied(trained), standard.applied(tested)
     return Dataset(
         name=name,
         train=trained,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import DataError
+from crossmesh.emulator.data.config import GivenScale
 from crossmesh.emulator.data.examples import Examples
 
 Real = NDArray[np.float64]
@@ -32,6 +33,25 @@ class Standard(NamedTuple):
         inputs -= means
         inputs /= deviations
         return examples
+
+
+def given_standard(normalise: GivenScale, shape: tuple[int, ...]) -> Standard:
+    """Means and deviations that a config says.
+
+    Raises:
+        DataError: If there is neither one nor one for each channel.
+    """
+    n, n_channels = len(normalise.mean), shape[0] if len(shape) == 3 else 1
+    if n not in {1, n_channels}:
+        raise DataError(
+            f"data.normalise.mean must have one entry or one for each of {n_channels} channels, "
+            f"got {n}"
+        )
+    means, deviations = (
+        np.resize(np.array(values, np.float32), n_channels)
+        for values in (normalise.mean, normalise.std)
+    )
+    return Standard(means, deviations)
 
 
 def standardised(

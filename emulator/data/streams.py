@@ -20,6 +20,8 @@ class DataPurpose(IntEnum):
     TEST = 5
     TRAIN_BACKGROUND = 6
     TEST_BACKGROUND = 7
+    AUGMENT = 8
+    VALIDATION = 9
 
 
 def words(purpose: DataPurpose, n: int, *, seed: int = 0, epoch: int = 0) -> NDArray[np.uint64]:
@@ -62,6 +64,11 @@ def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     [3, 2, 4, 1, 0]
     """
     return _sorting(words(DataPurpose.ORDER, n, seed=seed, epoch=epoch))
+
+
+def shuffled(purpose: DataPurpose, n: int, seed: int) -> NDArray[np.int64]:
+    """A permutation of ``0..n-1`` for a purpose, the same in every epoch."""
+    return _sorting(words(purpose, n, seed=seed))
 
 
 def split_indices(n: int, n_test: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -40,6 +40,6 @@ def check_tokens(dataset: Dataset, tokens: int) -> None:
 
 
 def _parts(dataset: Dataset) -> Iterator[tuple[str, Examples]]:
-    if dataset.has_targets:
-        yield "training", dataset.train
-    yield "test", dataset.test
+    for name, examples in dataset.sets.items():
+        if name == "test" or dataset.has_targets:
+            yield "training" if name == "train" else name, examples

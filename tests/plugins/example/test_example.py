@@ -6,12 +6,14 @@ from crossmesh_example.layer import Scale, ScaleLayer
 from crossmesh_example.loss import HUBER
 from crossmesh_example.topology import Line
 
+from crossmesh.kinds import DataConfig
 from crossmesh.testing import (
     AlgorithmTests,
     DeviceTests,
     FunctionTests,
     LayerTests,
     LossTests,
+    SourceTests,
     TopologyTests,
 )
 
@@ -34,6 +36,10 @@ class TestScaleLayer(LayerTests):
 
 class TestHuber(LossTests):
     loss = HUBER
+
+
+class TestRings(SourceTests):
+    data = DataConfig(source="example.rings", classes=3, options={"noise": 0.05})
 
 
 class TestLine(TopologyTests):
