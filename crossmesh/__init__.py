@@ -1,13 +1,16 @@
 """crossmesh: analog crossbar accelerators that train neural networks, emulated on Ray.
 
-    config = crossmesh.load_config("digits", ["engine.kind=local"])
-    result = crossmesh.train(config, "runs/mine")
+    config = crossmesh.load_config("digits", engine={"kind": "local"}, training={"epochs": 3})
+    result = crossmesh.train(config)
+    result.plot()
 
 Runs
     load_config, RunConfig        a config from YAML or a shipped name, with overrides
-    train, evaluate, age          train a network on tiles, test it again, test it as memories age
+    train, resume                 train a network on tiles, on data sets or on arrays in memory
+    callbacks                     what is done meanwhile: early stopping, loggers, your own
+    Result, RunDirectory          the result of a run, and its directory on disk
+    evaluate, age                 test a network again, test it as memories age
     calibrate                     scales and ranges of the tiles for given weights
-    RunResult, RunDirectory       the result of a run, and its directory on disk
     predict, Memories             outputs of a run, a config or an ONNX file for given inputs
     export                        a trained network as ONNX or NumPy arrays
     chip                          time, energy and area of a config's chip, without training
@@ -25,6 +28,7 @@ Kinds, by the names that configs use; packages add theirs through entry points
 Errors
     ConfigError, DataError        a config or data are wrong: one line that says what
     RunError                      a run failed
+    CallbackError                 a callback failed: the run has stopped, and its result is kept
 
 Names are imported when they are first used, so that this module takes no time to load.
 """
@@ -33,9 +37,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossmesh import kinds, testing
+    from crossmesh import callbacks, kinds, testing
     from crossmesh.cluster.launch.kinds import LAUNCHERS as launchers
-    from crossmesh.common.errors import ConfigError, DataError, RunError
+    from crossmesh.common.errors import CallbackError, ConfigError, DataError, RunError
     from crossmesh.emulator.chip.report import chip_report as chip
     from crossmesh.emulator.config.layers import LAYERS as layers
     from crossmesh.emulator.config.loading import load_config
@@ -44,13 +48,15 @@ if TYPE_CHECKING:
     from crossmesh.emulator.data import SOURCES as sources
     from crossmesh.emulator.onnx_io.torch_path import from_torch
     from crossmesh.emulator.runs.directory import RunDirectory
-    from crossmesh.emulator.runs.result import RunResult
     from crossmesh.emulator.study import Study, load_study, run_study
     from crossmesh.emulator.training.calibration.calibrate import calibrate
     from crossmesh.emulator.training.export import export
-    from crossmesh.emulator.training.predicting import Memories, predict
+    from crossmesh.emulator.training.memories import Memories
+    from crossmesh.emulator.training.predicting import predict
+    from crossmesh.emulator.training.python import resume, train
+    from crossmesh.emulator.training.result import Result
     from crossmesh.emulator.training.retention import age
-    from crossmesh.emulator.training.training import evaluate, train
+    from crossmesh.emulator.training.training import evaluate
     from crossmesh.interconnect.noc import TOPOLOGIES as topologies
     from crossmesh.interconnect.schedule import SCHEDULES as schedules
     from crossmesh.tiles.analog.algorithms import ALGORITHMS as algorithms
@@ -65,13 +71,14 @@ if TYPE_CHECKING:
 
 # Where each name is, and what it is called there if otherwise.
 _WHERE = {
+    "CallbackError": "common.errors",
     "ConfigError": "common.errors",
     "DataError": "common.errors",
-    "Memories": "emulator.training.predicting",
+    "Memories": "emulator.training.memories",
+    "Result": "emulator.training.result",
     "RunConfig": "emulator.config.run",
     "RunDirectory": "emulator.runs.directory",
     "RunError": "common.errors",
-    "RunResult": "emulator.runs.result",
     "Study": "emulator.study",
     "adcs": "tiles.circuits:ADCS",
     "age": "emulator.training.retention",
@@ -94,26 +101,29 @@ _WHERE = {
     "memories": "tiles.circuits:MEMORIES",
     "optimizers": "tiles.digital:OPTIMIZERS",
     "predict": "emulator.training.predicting",
+    "resume": "emulator.training.python",
     "run_study": "emulator.study",
     "schedules": "interconnect.schedule:SCHEDULES",
     "sources": "emulator.data:SOURCES",
     "topologies": "interconnect.noc:TOPOLOGIES",
-    "train": "emulator.training.training",
+    "train": "emulator.training.python",
 }
 __all__ = [
+    "CallbackError",
     "ConfigError",
     "DataError",
     "Memories",
+    "Result",
     "RunConfig",
     "RunDirectory",
     "RunError",
-    "RunResult",
     "Study",
     "adcs",
     "age",
     "algorithms",
     "backends",
     "calibrate",
+    "callbacks",
     "cells",
     "chip",
     "dacs",
@@ -131,6 +141,7 @@ __all__ = [
     "memories",
     "optimizers",
     "predict",
+    "resume",
     "run_study",
     "schedules",
     "sources",
@@ -141,7 +152,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"kinds", "testing"}:
+    if name in {"callbacks", "kinds", "testing"}:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module {__name__} has no attribute {name}")

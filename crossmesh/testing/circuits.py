@@ -61,6 +61,9 @@ class DacTests:
         assert times[0] >= 0, f"drive_s(1) must be at least 0, got {times[0]!r}"
         assert times == sorted(times), f"drive_s must not fall with bits, got {times}"
         assert charges == sorted(charges), f"charges must not fall with bits, got {charges}"
+        counts = [self.dac.integrations(bits) for bits in _BITS]
+        assert min(counts) >= 1, f"integrations must be at least 1, got {counts}"
+        assert counts == sorted(counts), f"integrations must not fall with bits, got {counts}"
         _check_rising(lambda bits: self.dac.price(bits, 1e-14, 32.0), _BITS, "bits")
 
     def test_a_longer_line_or_a_coarser_node_never_makes_it_cheaper(self) -> None:

@@ -5,25 +5,28 @@ from dataclasses import dataclass, replace
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.resolving import ResolvedNetwork
-from crossmesh.emulator.config.run import RunConfig, Training
+from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.data import Dataset
 from crossmesh.emulator.data.errors import Place
+from crossmesh.emulator.data.validation import with_validation
 from crossmesh.emulator.data.vocabulary import INPUTS, check_tokens
 from crossmesh.emulator.network.graph import Node
 from crossmesh.emulator.network.task import LearningTask
 
 
-def taken(dataset: Dataset, training: Training) -> Dataset:
+def taken(dataset: Dataset, config: RunConfig) -> Dataset:
     """The examples that are trained and tested on; all of them where there is nothing to learn."""
     if not dataset.has_targets:
         return dataset
+    training = config.training
     _check_count("training.examples", training.examples, len(dataset.train))
     _check_count("training.test_examples", training.test_examples, len(dataset.test))
-    return replace(
+    first = replace(
         dataset,
         train=dataset.train.first(training.examples or len(dataset.train)),
         test=dataset.test.first(training.test_examples or len(dataset.test)),
     )
+    return with_validation(first, config.data, config.seed)
 
 
 def _check_count(name: str, wanted: int | None, there: int) -> None:

@@ -1,9 +1,9 @@
 """Arrays in memory, and inputs without targets, for a config's network."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.emulator.compiler.fitting import taken
@@ -14,41 +14,62 @@ from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.given import Given, Inputs, given_inputs
 from crossmesh.emulator.data.npz import check_names, from_arrays
 from crossmesh.emulator.data.prepared import Prepared, from_json, prepared
+from crossmesh.emulator.data.python_data import named_arrays
 from crossmesh.emulator.data.stored import in_memory
 
 __all__ = [
-    "Arrays",
+    "ARCHIVE",
+    "Array",
     "Given",
     "Inputs",
     "Prepared",
+    "arrays_of",
     "dataset_of",
     "inputs_of",
     "known_of",
+    "named_arrays",
     "prepared_for",
+    "with_archive",
 ]
 
 Array = NDArray[Any]
-Arrays = tuple[Array, Array] | tuple[Array, Array, Array, Array] | Mapping[str, Array]
-_NAMES = ("x_train", "y_train", "x_test", "y_test")
+ARCHIVE = Path("data.npz")  # arrays that were given, in a run directory
 
 
-def dataset_of(config: RunConfig, arrays: Arrays) -> Dataset:
-    """A data set of arrays in memory, prepared as the config's data section says.
+def with_archive(config: RunConfig, file: Path = ARCHIVE) -> RunConfig:
+    """A config whose data are the arrays of an archive, prepared as it says of its own.
 
     Args:
         config: The config.
-        arrays: Training inputs ``(n, ...)`` and targets, and perhaps those of the test, in this
-            order or by the names that they have in an archive.
+        file: The archive, which need not be there where arrays in memory take its place.
+    """
+    return config.model_copy(update={"data": config.data.as_archive(file)})
+
+
+def dataset_of(config: RunConfig, data: Any) -> Dataset:
+    """A data set of examples in memory, prepared as the config's data section says.
+
+    Args:
+        config: The config.
+        data: The examples, as ``crossmesh.emulator.data.python_data.named_arrays`` takes them.
 
     Raises:
         DataError: If they make no data set.
     """
-    if not isinstance(arrays, Mapping):
-        arrays = dict(zip(_NAMES, arrays, strict=False))
     place = Place("data", "the arrays")
-    named = {name: np.asarray(arrays[name]) for name in check_names([*arrays], config.data, place)}
-    stored = {name: in_memory(array) for name, array in named.items()}
+    stored = {name: in_memory(array) for name, array in arrays_of(config, data).items()}
     return from_arrays(config.name, config.data, stored, place)
+
+
+def arrays_of(config: RunConfig, data: Any) -> dict[str, Array]:
+    """Examples in memory as the arrays that a data set is made of, by name.
+
+    Raises:
+        DataError: If one is missing.
+    """
+    arrays = named_arrays(data)
+    needed = check_names([*arrays], config.data, Place("data", "the arrays"))
+    return {name: arrays[name] for name in needed}
 
 
 def prepared_for(job: Job) -> dict[str, Any]:
@@ -82,4 +103,4 @@ def known_of(config: RunConfig, written: Mapping[str, Any] | None) -> Prepared:
         written: What ``prepared_for`` gave when the network was trained, if it is known.
     """
     known = None if written is None else from_json(written)
-    return known or prepared(taken(load(config.data), config.training))
+    return known or prepared(taken(load(config.data), config))

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.compiler.class_weights import class_weights
 from crossmesh.emulator.compiler.compile import compile_program
 from crossmesh.emulator.compiler.feed import ShuffledFeed
 from crossmesh.emulator.compiler.fitting import check_examples, taken, task_of
@@ -20,6 +21,8 @@ from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.rates import EpochLoss, rates_of
 from crossmesh.emulator.config.run import Imported, RunConfig
 from crossmesh.emulator.data import Dataset, load
+from crossmesh.emulator.data.augment import Augmentation, augmentation
+from crossmesh.emulator.data.outline import outline
 from crossmesh.emulator.network.assembly import Settings
 from crossmesh.emulator.network.building import build_network
 from crossmesh.emulator.network.graph import INPUT, Network
@@ -28,6 +31,8 @@ from crossmesh.emulator.onnx_io.arrangement import NamedShape, OutputArrangement
 from crossmesh.interconnect.schedule import ForwardOnly, schedule
 from crossmesh.tiles.analog.backends import BACKENDS, Backend
 from crossmesh.tiles.runtime.program import NOTHING, Kind, Program, Span, Sums
+
+VALIDATIONS = 1 << 31  # number of the first evaluation on examples set aside for validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Job:
         channels_first: Whether images have their channels first in the data.
         arrangement: How the output of an imported file is made of what the network gives.
         inputs: The inputs of an imported file, whose numbers follow each other in an example.
+        augmentation: Changes the images of every epoch, if anything does.
     """
 
     config: RunConfig
@@ -59,6 +65,7 @@ class Job:
     channels_first: bool = True
     arrangement: OutputArrangement | None = None
     inputs: tuple[NamedShape, ...] = ()
+    augmentation: Augmentation | None = None
 
     @property
     def backend(self) -> Backend:
@@ -69,7 +76,7 @@ class Job:
     def data_digest(self) -> str:
         """sha256 of all examples and imported layers and weights: no run is resumed on others."""
         digest = hashlib.sha256()
-        for part in (self.dataset.train, self.dataset.test):
+        for part in self.dataset.sets.values():
             digest.update(f"float32{part.kept.shape}".encode())
             for some in part.parts():
                 digest.update(np.ascontiguousarray(some.inputs).data)
@@ -102,20 +109,21 @@ class Job:
 
     @cached_property
     def feeds(self) -> dict[str, ShuffledFeed]:
-        """The examples that hosts read, by ``train`` and ``test``."""
-        seed, training = self.config.seed, self.config.training
+        """The examples that hosts read, by ``train``, ``test`` and perhaps ``validation``."""
+        seed = self.config.seed if self.config.training.shuffle else None
         into = self.network.by_name[INPUT]
         taken = next(op for op in self.program.operations if op.kind is Kind.INPUT)
         feed = partial(
             ShuffledFeed,
-            seed=seed,
             features=into.width,
             is_image=into.shape.image is not None and self.channels_first,
             has_ones=taken.has_ones,
         )
         return {
-            "train": feed(self.dataset.train, shuffle=training.shuffle),
-            "test": feed(self.dataset.test, shuffle=False),
+            name: feed(examples, seed=seed, augmentation=self.augmentation)
+            if name == "train"
+            else feed(examples, seed=None)
+            for name, examples in self.dataset.sets.items()
         }
 
     def weights(
@@ -170,9 +178,14 @@ class Job:
             rates=rates if len(set(rates)) > 1 else (),
         )
 
-    def evaluation(self, number: int) -> Span:
-        """The span that tests the network, for the ``number``-th time."""
-        n = len(self.dataset.test)
+    def evaluation(self, number: int, on: str = "test") -> Span:
+        """The span that tests the network, for the ``number``-th time.
+
+        Args:
+            number: Keys the noise of the reads.
+            on: Which examples: ``test`` or ``validation``, whose noise differs.
+        """
+        n = len(self.dataset.sets[on])
         return Span(
             schedule=ForwardOnly(),
             micro_batch=self.config.training.evaluation_batch,
@@ -181,8 +194,9 @@ class Job:
             first=0,
             first_example=0,
             learning_rate=0.0,
-            evaluation=number,
+            evaluation=number if on == "test" else VALIDATIONS + number,
             log_every=n,
+            feed=on,
         )
 
 
@@ -197,7 +211,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Job:
         ConfigError: If data and network do not fit.
         DataError: If the data cannot be had.
     """
-    dataset = taken(load(config.data) if dataset is None else dataset, config.training)
+    dataset = taken(load(config.data) if dataset is None else dataset, config)
     resolved = resolve(config)
     check_examples(resolved, dataset, config.data.source)
     settings = Settings(
@@ -214,6 +228,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Job:
             raise
         raise ConfigError(f"network.onnx must fit data and settings: {error}") from None
     task, output = task.fitted(network.output), network.output
+    weights = class_weights(config.training, dataset, output.width)
     if dataset.has_classes and not task.has_classes:
         dataset = as_values(dataset, task.n_outputs)
     check_targets(dataset, output.function)
@@ -223,20 +238,34 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Job:
     if not isinstance(config.network, Imported):
         check_own(network, resolved.layers, config.training)
     rules = rules_of(network, resolved.layers, config.training)
+    channels_first = resolved.input_shape is None or resolved.channels_first
     program = compile_program(network, config.loss_function, given, judged, rules)
     return Job(
         config=config,
         dataset=dataset,
         layers=resolved.layers,
         network=network,
-        program=program,
+        program=replace(program, class_weights=weights),
         given=given,
         tokens=resolved.tokens or dataset.tokens,
         has_accuracy=has_accuracy(dataset, config.loss_function),
-        channels_first=resolved.input_shape is None or resolved.channels_first,
+        channels_first=channels_first,
         arrangement=resolved.arrangement,
         inputs=resolved.inputs,
+        augmentation=augmentation(
+            config.data.augment, dataset, config.seed, channels_last=not channels_first
+        ),
     )
+
+
+def prepare_chip(config: RunConfig) -> Job:
+    """As ``prepare``, for figures that do not depend on examples: a published data set is not read.
+
+    Raises:
+        ConfigError: If data and network do not fit.
+        DataError: If data of one's own, which have no published shape, cannot be had.
+    """
+    return prepare(config, outline(config.data))
 
 
 def _given(config: RunConfig, resolved: ResolvedNetwork, network: Network) -> Weights:

@@ -10,6 +10,7 @@ from crossmesh.emulator.executors.arrangement import Arrangement
 from crossmesh.emulator.executors.nodes import Reservations
 from crossmesh.tiles.runtime.actor import actor_class
 from crossmesh.tiles.runtime.assignment import Assignment
+from crossmesh.tiles.runtime.program import FEEDS
 
 WRITE_BYTES_PER_S = 10e6  # what storage is at least expected to take and give (assumed)
 
@@ -29,7 +30,8 @@ class Maker:
             program=job.program, seed=job.config.seed, host_of=(), host=0, backend=job.backend
         )
         with within(RAY_S + job.dataset.n_bytes / WRITE_BYTES_PER_S, "Ray's object store"):
-            self._feeds = [ray.put(job.feeds[name]) for name in ("train", "test")]
+            feeds = job.feeds
+            self._feeds = [ray.put(feeds[n]) if n in feeds else None for n in FEEDS]
             self._assignment = ray.put(assignment)
 
     def make(self, arranged: Arrangement, host: int) -> Any:
@@ -40,5 +42,5 @@ class Maker:
         return placed.remote(self._assignment, host, placement.host_of, *self.feeds(arranged, host))
 
     def feeds(self, arranged: Arrangement, host: int) -> list[Any]:
-        """Examples to train on and to test on, for a host; None where it needs none."""
-        return self._feeds if host in arranged.fed else [None, None]
+        """Examples of each of ``FEEDS`` for a host; None where it needs none."""
+        return self._feeds if host in arranged.fed else [None] * len(FEEDS)

@@ -1,10 +1,11 @@
 """The layout as a table for people, and as objects for programs."""
 
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +21,7 @@ HEAD = (
 _MERGED = 3  # matrices of a layer that are alike and share a row from so many on
 _LEFT = {"layer", "kind", "where"}
 _WIDE = 160  # characters of a line that no terminal shows
+_NARROW = 110
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,25 @@ def _kind(mapped: MappedMatrix) -> tuple[object, ...]:
 
 def print_layout(layout: Layout) -> None:
     """A row for each layer, and for each matrix of those with several; then what it comes to."""
-    table = Table(*HEAD, box=None, title_justify="left", pad_edge=False)
-    for column, name in zip(table.columns, HEAD, strict=True):
-        column.justify, column.no_wrap = "left" if name in _LEFT else "right", name != "where"
-    for row in rows(layout):
-        table.add_row(*map(escape, row))
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    console.print(table)
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if has_width else _WIDE)
+    console.print(_table(layout, narrow=console.width < _NARROW))
     for line in ("", *total_lines(layout)):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _table(layout: Layout, *, narrow: bool) -> Table:
+    """The table; a narrow one has little space between columns, and no kinds of layers."""
+    kept = [i for i, name in enumerate(HEAD) if not (narrow and name == "kind")]
+    padding = (0, 1, 0, 0) if narrow else (0, 1)
+    table = Table(box=None, title_justify="left", pad_edge=False, padding=padding)
+    for i in kept:
+        wraps = HEAD[i] == "where" or (narrow and HEAD[i] == "layer")
+        justify: Literal["left", "right"] = "left" if HEAD[i] in _LEFT else "right"
+        table.add_column(HEAD[i], justify=justify, no_wrap=not wraps, overflow="fold")
+    for row in rows(layout):
+        table.add_row(*(escape(row[i]) for i in kept))
+    return table
 
 
 def rows(layout: Layout) -> Iterator[tuple[str, ...]]:

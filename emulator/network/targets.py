@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ def as_values(dataset: Dataset, n_outputs: int) -> Dataset:
         answers = examples.answers.astype(np.float32).reshape(len(examples), n_outputs)
         return replace(examples, answers=answers)
 
-    return replace(dataset, train=part(dataset.train), test=part(dataset.test), n_outputs=n_outputs)
+    parts: dict[str, Any] = {name: part(examples) for name, examples in dataset.sets.items()}
+    return replace(dataset, **parts, n_outputs=n_outputs)
 
 
 def check_targets(dataset: Dataset, output: Function | None) -> None:
@@ -68,7 +70,8 @@ def has_accuracy(dataset: Dataset, loss: Loss) -> bool:
 
 def _windows(dataset: Dataset) -> Iterator[tuple[str, int, Values]]:
     """Part, number of the first example and values of some examples at a time."""
-    for part, examples in (("training", dataset.train), ("test", dataset.test)):
+    for name, examples in dataset.sets.items():
+        part = "training" if name == "train" else name
         for start in range(0, len(examples), _AT_ONCE):
             yield part, start, examples.some_targets(slice(start, start + _AT_ONCE))
 

@@ -36,11 +36,13 @@ class Checkpoints:
     Args:
         storage: Storage of the checkpoints.
         job: The job that they belong to.
+        keep: How many are kept; by default as the config says.
     """
 
-    def __init__(self, storage: Storage, job: Job) -> None:
+    def __init__(self, storage: Storage, job: Job, keep: int | None = None) -> None:
         self._storage = storage
         self._job = job
+        self._keep = keep or job.config.checkpoint.keep
 
     def save(self, history: History, tiles: TileStates) -> None:
         """Have the tiles written, add a manifest, and make both visible.
@@ -85,7 +87,7 @@ class Checkpoints:
                 aside.remove()
             raise
         with contextlib.suppress(NotWritten):  # tried again with the next
-            for old in published(self._storage)[: -self._job.config.checkpoint.keep]:
+            for old in published(self._storage)[: -self._keep]:
                 self._storage.folder(old).remove()
 
     def restore(

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from crossmesh.common.bounded_yaml import read_mapping
 from crossmesh.common.errors import ConfigError, RunLost
@@ -17,16 +20,17 @@ from crossmesh.common.storage import Storage
 from crossmesh.common.summaries import summary_of
 from crossmesh.common.supervision.reports import claimed
 from crossmesh.common.whole_files import read_whole
+from crossmesh.emulator.compiler.carried import carried, relocated
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.config.engine import CheckpointConfig
-from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.loading import dumped, load_config
-from crossmesh.emulator.config.run import DATA_PATHS, Imported, RunConfig
+from crossmesh.emulator.config.overriding import Overrides, assignments
+from crossmesh.emulator.config.run import DATA_PATHS, RunConfig
 from crossmesh.emulator.runs.checkpoints import Checkpoints, TileStates, found
+from crossmesh.emulator.runs.environment import environment
 from crossmesh.emulator.runs.history import History, MetricsRow, Recovery
 from crossmesh.emulator.runs.manifest import digest
-from crossmesh.tiles.analog.wear import Wear
-from crossmesh.tiles.runtime.measure import TileReport
+from crossmesh.emulator.runs.tables import metrics_table, recoveries_table
 
 PREPARED = "inputs"  # how examples were prepared, for inputs that come later
 _MOST_BYTES = 1 << 20  # of a JSON file that is read
@@ -79,31 +83,78 @@ class RunDirectory:
             ConfigError: If the folder cannot be had.
         """
         numbered = self._numbered
-        with held(self.path, "--run-dir", "run", new=new, numbered=numbered) as folder:
+        with held(self.path, "directory", "run", new=new, numbered=numbered) as folder:
             self.path = folder.path
             for path in folder.made:
                 claimed(path.absolute())
             yield
 
-    def config(self, overrides: Sequence[str] = ()) -> RunConfig:
-        """The run's config; one of before there was ``tile.bias`` has its biases on lines."""
+    def config(
+        self, overrides: Overrides = (), checkpoint: str | None = None, **sections: Any
+    ) -> RunConfig:
+        """The run's config; one of before there was ``tile.bias`` has its biases on lines.
+
+        Args:
+            overrides: Fields of it, as ``load_config`` takes them.
+            checkpoint: Name of the checkpoint that is to be read; by default the newest.
+            sections: Fields of the top level, as ``load_config`` takes them.
+        """
         path = self.path / "config.yaml"
         tile = read_mapping(path).get("tile")
         is_old = isinstance(tile, dict) and "bias" not in tile
-        return load_config(path, [*(["tile.bias=line"] if is_old else []), *overrides])
+        old = {"tile.bias": "line"} if is_old else {}
+        config = load_config(path, {**old, **dict(assignments(overrides))}, **sections)
+        if checkpoint is None:
+            return config
+        storage = self.storage(config)
+        named = [name for name in storage.folders() if not name.startswith((".", "step-"))]
+        if checkpoint not in named:
+            there = ", ".join(named) or "none"
+            raise ConfigError(
+                f"checkpoint must be one that {self.path} has ({there}), got {checkpoint}"
+            )
+        where = config.checkpoint.model_copy(update={"storage": storage.folder(checkpoint).where})
+        return config.model_copy(update={"checkpoint": where})
+
+    def describe(self, config: RunConfig, prepared: Mapping[str, Any]) -> None:
+        """Leave what a run is resumed, read and reported by.
+
+        Args:
+            config: Its config.
+            prepared: How its examples were prepared.
+        """
+        self.write_config(config)
+        self.write_json(PREPARED, prepared)
+        self.write_json("environment", environment())
 
     def write_config(self, config: RunConfig) -> None:
-        """Leave the resolved config, which loads again in any folder."""
-        here = {
-            "data": config.data.absolute,
-            "network": _found(config.network),
-            "weights": config.weights and config.weights.absolute(),
-            "checkpoint": self._absolute(config),
-        }
-        text = dumped(config.model_copy(update=here))
+        """Leave the resolved config and the network and weights that it names, copied.
+
+        So a run is whole wherever its folder goes.
+        """
         if (self.path / "config.yaml").is_file() and self.config().training == config.training:
             return  # resumed, perhaps elsewhere: where is no part of the run
+        parts = carried(config, None)
+        for part in parts:
+            for name, file in part.files.items():
+                self._keep(name, file)
+        data, folder = config.data.absolute, self.path.absolute()
+        if data.file is not None and data.file.is_relative_to(folder):  # it moves with the folder
+            data = data.model_copy(update={"file": data.file.relative_to(folder)})
+        here = {"data": data, "checkpoint": self._absolute(config)}
+        text = dumped(relocated(config, parts, "").model_copy(update=here))
         self._replace("config.yaml", lambda path: path.write_text(text, "utf-8"))
+
+    def _keep(self, name: str, file: Path) -> None:
+        """Copy a file into the run's folder, unless it is there."""
+        copy = self.path / name
+        with self.writing():
+            if copy.exists() and copy.samefile(file):
+                return
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            aside = copy.with_name(f".{copy.name}.part")
+            shutil.copyfile(file, aside)
+            aside.replace(copy)
 
     @staticmethod
     def _absolute(config: RunConfig) -> CheckpointConfig:
@@ -164,6 +215,16 @@ class RunDirectory:
         text = json.dumps(summary, indent=2) + "\n"
         self._replace("summary.json", lambda path: path.write_text(text, "utf-8"))
 
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Leave arrays in an NPZ archive, for the owner alone."""
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                path.chmod(0o600)
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
+
+        self._replace(f"{name}.npz", write)
+
     def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         aside = self.path / f".{name}.part"
         with self.writing():
@@ -199,6 +260,10 @@ class RunDirectory:
         """The run's checkpoints."""
         return Checkpoints(self.storage(job.config), job)
 
+    def named_checkpoint(self, job: Job, name: str) -> Checkpoints:
+        """The one checkpoint that is kept under a name, such as ``best``."""
+        return Checkpoints(self.storage(job.config).folder(name), job, keep=1)
+
     def restore(self, job: Job, tiles: TileStates, warn: Callable[[str], None]) -> History:
         """Load the newest whole checkpoint to be read, and give its history.
 
@@ -223,54 +288,3 @@ class RunDirectory:
     def can_be_resumed(self, config: RunConfig) -> bool:
         """Whether there is a checkpoint, whole or not."""
         return bool(found(self.storage(config)))
-
-
-def _found(network: tuple[Layer, ...] | Imported) -> tuple[Layer, ...] | Imported:
-    """The network, its file seen from any folder."""
-    if isinstance(network, Imported):
-        return network.model_copy(update={"onnx": network.onnx.absolute()})
-    return network
-
-
-def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:
-    """The metrics as an Arrow table."""
-    real = pa.float64()
-    types = [pa.int64(), pa.int64(), real, real, real, real, real, real]
-    return _table(rows, MetricsRow._fields, types)
-
-
-def recoveries_table(recoveries: Sequence[Recovery]) -> pa.Table:
-    """What a run has survived as an Arrow table."""
-    real, whole = pa.float64(), pa.int64()
-    return _table(recoveries, Recovery._fields, [real, real, whole, whole, pa.string()])
-
-
-def tiles_table(reports: Sequence[TileReport], columns: Mapping[str, pa.Array]) -> pa.Table:
-    """The tiles as an Arrow table, with more columns behind."""
-    whole, real = pa.int64(), pa.float64()
-    types = [whole, pa.string(), *[whole] * 5, *[real] * 5, whole, whole, real]
-    names = [name for name in TileReport._fields if name != "wear"]
-    table = _table(reports, names, types)
-    for name, column in columns.items():
-        table = table.append_column(name, column)
-    return table
-
-
-def arrays_table(reports: Sequence[TileReport]) -> pa.Table:
-    """The arrays of tiles as an Arrow table: how often each has been pulsed and written."""
-    rows = [
-        (report.tile, report.layer, name, *wear)
-        for report in reports
-        for name, wear in report.wear.items()
-    ]
-    whole, text = pa.int64(), pa.string()
-    names = ("tile", "layer", "array", *Wear._fields)
-    return _table(rows, names, [whole, text, text, whole, whole])
-
-
-def _table(rows: Sequence[tuple[Any, ...]], names: Sequence[str], types: list[Any]) -> pa.Table:
-    columns = [[row[i] for row in rows] for i in range(len(names))]
-    return pa.table(
-        [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)],
-        names=list(names),
-    )

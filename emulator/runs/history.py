@@ -1,9 +1,11 @@
 """What a run knows of its past; saved with every checkpoint."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from crossmesh.emulator.config.rates import EpochLoss
+from crossmesh.tiles.runtime.measure import Measurement
 from crossmesh.tiles.runtime.program import NOTHING, Sums
 
 
@@ -19,6 +21,8 @@ class MetricsRow(NamedTuple):
         test_accuracy: Accuracy on the test set, where it was tested.
         wall_s: Seconds of training so far, without tests.
         examples_per_s: Examples per second since the row before.
+        validation_loss: Mean loss of the examples set aside, where there are any and it was tested.
+        validation_accuracy: Accuracy on them.
     """
 
     epoch: int
@@ -29,6 +33,18 @@ class MetricsRow(NamedTuple):
     test_accuracy: float | None
     wall_s: float
     examples_per_s: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+def compared_by(row: MetricsRow) -> str:
+    """The figure by which epochs are compared: of the examples set aside, if there are any.
+
+    Args:
+        row: The last row of an epoch.
+    """
+    names = ("validation_accuracy", "validation_loss", "test_accuracy", "test_loss")
+    return next(name for name in names if getattr(row, name) is not None)
 
 
 class Recovery(NamedTuple):
@@ -82,9 +98,35 @@ class History:
             total += row.loss * (row.examples - before)
             before = row.examples
             if row.test_loss is not None:
-                found.append(EpochLoss(total / (before - begun), row.test_loss))
+                loss = EpochLoss(total / (before - begun), row.test_loss, row.validation_loss)
+                found.append(loss)
                 total, begun = 0.0, before
         return found
+
+    def add(self, measured: Sequence[Measurement], epoch: int, *, has_accuracy: bool) -> None:
+        """Add rows of the metrics.
+
+        Args:
+            measured: What was measured since ``examples`` and ``wall_s``.
+            epoch: Epochs begun.
+            has_accuracy: Whether outputs are right or wrong.
+        """
+        for m in measured:
+            last = self.rows[-1] if self.rows else None
+            examples, wall_s = self.examples + m.examples, self.wall_s + m.wall_s
+            since = examples - (last.examples if last else 0)
+            took_s = wall_s - (last.wall_s if last else 0.0)
+            row = MetricsRow(
+                epoch=epoch,
+                examples=examples,
+                loss=m.loss,
+                train_accuracy=m.accuracy if has_accuracy else None,
+                test_loss=None,
+                test_accuracy=None,
+                wall_s=wall_s,
+                examples_per_s=since / max(took_s, 1e-9),
+            )
+            self.rows.append(row)
 
     def restored(self, earlier: "History") -> None:
         """Go back to an earlier state, but for the time that was spent and what was survived."""

@@ -24,11 +24,15 @@ _FREE: dict[str, Any] = {
     "training": {"epochs", "baseline", "log_every", "test_examples", "evaluation_batch"},
 }
 
-_LATER = (
-    "tokens",
-    "columns",
-    "only_classes",
-)  # fields of data that older runs do not have, which count where they are set
+# Fields that older runs do not have, and their values then: they count where they are set.
+_LATER: dict[str, dict[str, Any]] = {
+    "data": {
+        **dict.fromkeys(("tokens", "columns", "only_classes")),
+        **dict.fromkeys(("augment", "normalise", "validation", "options")),
+        "stratified": False,
+    },
+    "training": {"class_weights": None},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +81,10 @@ def digest(config: RunConfig, exclude: dict[str, Any]) -> str:
     tree = config.model_dump(mode="json", exclude={**exclude, "weights": True})
     if isinstance(tree["network"], dict):
         del tree["network"]["onnx"]
-    for name in _LATER:
-        if tree["data"].get(name, 0) is None:
-            del tree["data"][name]
+    for section, fields in _LATER.items():
+        for name, value in fields.items():
+            if tree[section].get(name, 0) == value:
+                tree[section].pop(name, None)
     if config.engine.backend != EMULATED:
         tree["backend"] = config.engine.backend
     if config.drained_every is not None:

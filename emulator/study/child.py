@@ -65,7 +65,8 @@ def _result(task: dict[str, Any], tell: Tell) -> Any:
     from crossmesh.emulator.config.loading import validated
     from crossmesh.emulator.study.work import WORKS
 
-    return WORKS[task["kind"]](validated(task["config"]), task["folder"], tell)
+    work = WORKS[task["kind"]]
+    return work(validated(task["config"]), task["folder"], tell, **(task["stop"] or {}))
 
 
 def _reason(error: Exception) -> str:

@@ -51,6 +51,7 @@ def chip_cells(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
             yield (row["title"], *["-"] * (len(CHIP_HEAD) - 1))
             continue
         low, high = (figures[f"energy_j_per_example_{end}"] for end in ("low", "high"))
+        per_w = figures["ops_per_s_per_w"]
         yield (
             row["title"],
             f"{1e6 * figures['interval_s']:,.4g}",
@@ -58,6 +59,6 @@ def chip_cells(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
             f"{1e9 * figures['energy_j_per_example']:,.4g}",
             f"{1e9 * low:,.4g} to {1e9 * high:,.4g}",
             f"{figures['area_mm2']:,.4g}",
-            f"{1e-9 * figures['ops_per_s_per_w']:,.0f}",
+            "-" if per_w is None else f"{1e-9 * per_w:,.0f}",
             figures["bound_by"],
         )

@@ -5,22 +5,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from crossmesh.common.bounded_yaml import parsed, read_mapping
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many
 from crossmesh.common.refusals import nearest, sentence
 from crossmesh.common.summaries import summary_of
-from crossmesh.emulator.config.loading import assignment, shipped
+from crossmesh.emulator.config.loading import shipped
+from crossmesh.emulator.config.overriding import assignment
 from crossmesh.emulator.study.axes import assigned, fields_of, is_axis
+from crossmesh.emulator.study.domains import is_range, spelled_out
 from crossmesh.emulator.study.fronts import Front
+from crossmesh.emulator.study.search import Search
 
 SHIPPED = Path(__file__).parent / "shipped"
 _LONGEST_NAME = 80
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
-Values = Annotated[Many[Anything], Field(min_length=1)]
+Values = Annotated[Many[Anything], Field(min_length=1), BeforeValidator(spelled_out)]
 
 
 def _without_blanks(vary: dict[str, Any]) -> FrozenDict[str, Any]:
@@ -69,12 +72,14 @@ class Study(Frozen):
             of its own is made.
         runs: The runs that are compared; by default one for each of ``configs``.
         set: Fields to change in the configs of all runs, as ``a.b: value``.
-        vary: Fields and the values that every run is repeated for; several fields with ``=``
+        vary: Fields and the values that every run is repeated for, a list or a range such as
+            ``0.001..0.1:log:5``; several fields with ``=``
             between them have the same value; of several entries, for every combination.
         one_at_a_time: Whether entries of ``vary`` are varied one after the other instead, each
             around the run as it is.
         chip_only: Whether chips alone are reported, and nothing trained.
         pareto: Fronts of the results: the columns that no other row betters in all.
+        search: Fields whose best values are searched for, in place of ``vary``.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -89,6 +94,7 @@ class Study(Frozen):
     one_at_a_time: bool = False
     chip_only: bool = False
     pareto: Many[Front] = ()
+    search: Search | None = None
 
     def __repr__(self) -> str:
         """What differs from the defaults, on one screen."""
@@ -98,22 +104,43 @@ class Study(Frozen):
     def _seeds_differ(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
-        sets = (self.set, assigned(self.vary), *(run.set for run in self.runs))
+        searched = self.search.fields if self.search else {}
+        axes = {**self.vary, **searched}
+        sets = (self.set, assigned(axes), *(run.set for run in self.runs))
         if any("seed" in fields for fields in sets):
             raise ValueError("seed must be given by seeds or --seeds, got it as a field to change")
         return self
 
     @model_validator(mode="after")
     def _axes_set_fields_once(self) -> Self:
-        for axis in self.vary:
-            if not is_axis(axis):
-                raise ValueError(
-                    f"vary must name a field, or several as in tile.rows=tile.cols, got {axis}"
-                )
-        fields = [field for axis in self.vary for field in fields_of(axis)]
-        for field in fields:
-            if fields.count(field) > 1:
-                raise ValueError(f"vary must set a field once, got {field} twice")
+        searched = self.search.fields if self.search else {}
+        for name, axes in (("vary", self.vary), ("search.fields", searched)):
+            for axis in axes:
+                if not is_axis(axis):
+                    raise ValueError(
+                        f"{name} must name a field, or several as in tile.rows=tile.cols, "
+                        f"got {axis}"
+                    )
+            fields = [field for axis in axes for field in fields_of(axis)]
+            for field in fields:
+                if fields.count(field) > 1:
+                    raise ValueError(f"{name} must set a field once, got {field} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _searches_are_of_one_run(self) -> Self:
+        if self.search is None:
+            return self
+        if self.vary:
+            raise ValueError(
+                f"vary must be empty in a search, which has search.fields, got {[*self.vary]}"
+            )
+        if self.one_at_a_time:
+            raise ValueError("one_at_a_time must be false in a search, got true")
+        if self.chip_only or any(run.chip_only for run in self.runs):
+            raise ValueError("chip_only must be false in a search, got true")
+        if (n_runs := len(self.rows)) > 1:
+            raise ValueError(f"search must be of one run, got {n_runs}")
         return self
 
     @model_validator(mode="after")
@@ -138,14 +165,17 @@ class Study(Frozen):
         sets: Iterable[str] = (),
         vary: Iterable[str] = (),
         seeds: str | None = None,
+        trials: int | None = None,
         **switches: bool | None,
     ) -> "Study":
         """The study with what options of the command ask for.
 
         Args:
             sets: ``a.b=value`` each, which count before the sets of the study and its runs.
-            vary: ``a.b=[value, value]`` each.
+            vary: ``a.b=[value, value]`` or ``a.b=low..high:number`` each; of a search also
+                ``a.b=low..high``.
             seeds: Numbers with commas between them.
+            trials: Candidates of a search, for the values of what is varied.
             switches: ``baseline``, ``chip_only``, ``one_at_a_time``; None as they are.
         """
         tree = self.model_dump()
@@ -154,9 +184,12 @@ class Study(Frozen):
             for run in tree["runs"]:
                 run["set"].pop(field, None)  # so that it counts last
                 run["set"][field] = value
+        if trials is not None:
+            tree["search"] = {"fields": {}, **(tree["search"] or {}), "trials": trials}
+        place, key = (tree["search"], "fields") if tree["search"] else (tree, "vary")
         for axis, values in map(_varied, vary):
-            kept = {a: v for a, v in tree["vary"].items() if fields_of(a) != fields_of(axis)}
-            tree["vary"] = {**kept, axis: values}
+            kept = {a: v for a, v in place[key].items() if fields_of(a) != fields_of(axis)}
+            place[key] = {**kept, axis: values}
         if seeds is not None:
             tree["seeds"] = [_number(text) for text in seeds.split(",")]
         tree.update((name, value) for name, value in switches.items() if value is not None)
@@ -227,6 +260,9 @@ def _placed(config: str, folder: Path) -> str:
 
 def _varied(text: str) -> tuple[str, Any]:
     """Axis and values of ``a.b=[1, 2]`` or ``a.b=c.d=[1, 2]``."""
+    axis, _, values = text.rpartition("=")
+    if axis and is_range(values) and "[" not in text:
+        return axis, values
     axis, bracket, values = text.partition("=[")
     if not bracket:
         return assignment(text, "--vary")

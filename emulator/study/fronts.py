@@ -17,7 +17,8 @@ from crossmesh.common.refusals import nearest
 DIRECTIONS = ("min", "max")
 # Columns of which more is better; of all others less is, unless a front says otherwise.
 MORE_IS_BETTER = {
-    "test_accuracy", "baseline_test_accuracy", "examples_per_s", "chip_examples_per_s",
+    "test_accuracy", "validation_accuracy", "baseline_test_accuracy", "examples_per_s",
+    "chip_examples_per_s",
     "chip_ops_per_s_per_w", "chip_ops_per_s_per_mm2", "chip_mean_tile_busy",
 }  # fmt: skip
 

@@ -46,7 +46,7 @@ def leave_fronts(
         table: Results of a study.
         wanted: Fronts.
         folder: Output folder.
-        kind: ``png`` or ``svg``.
+        kind: ``png``, ``svg`` or ``pdf``.
 
     Raises:
         ConfigError: If a column is unknown, or holds no numbers.

@@ -33,7 +33,15 @@ _BASELINE: dict[str, Any] = {
     "data": True,
     "network": True,
     "loss": True,
-    "training": {"epochs", "batch", "learning_rate", "shuffle", "examples", "test_examples"},
+    "training": {
+        "epochs",
+        "batch",
+        "learning_rate",
+        "shuffle",
+        "examples",
+        "test_examples",
+        "class_weights",
+    },
 }
 
 
@@ -158,6 +166,28 @@ def trials(study: Study, directory: Path) -> list[Trial]:
         for row in rows
         if (trial := _seeded(row, seed, study.seeds[0])) is not None
     ]
+
+
+def candidate_trials(
+    study: Study, number: int, point: Mapping[str, Any], directory: Path
+) -> list[Trial]:
+    """The runs of a candidate of a search: one for each seed.
+
+    Raises:
+        ConfigError: If its config is wrong.
+    """
+    (run,) = study.rows
+    title = _title(run.model_copy(update={"title": f"{run.label} {number}"}), point)
+    row = Trial(
+        title=title,
+        label=run.label,
+        source=str(run.config),
+        varied=point,
+        fields=assigned(point),
+        config=_config(study, run, point, title),
+        directory=directory,
+    )
+    return [replace(row, config=_with_seed(row.config, seed)) for seed in study.seeds]
 
 
 def _rows(study: Study, run: StudyRun, directory: Path) -> Iterator[Trial]:

@@ -26,6 +26,7 @@ _MARKS = "osD^vPX<>*ph"
 _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1, 1, 1)))
 _FLOAT32: dict[str, Any] = {"color": "0.35", "linewidth": 1.3, "linestyle": (0, (2, 2))}
 _WIDE = 20.0  # ratio of varied values from which on their axis is logarithmic
+_ONE_SEED = "one seed: no spread is known"
 _MOST_TICKS = 8  # for which all of them stand at the axis
 _MOST_CURVES = len(_MARKS)  # beyond which marks repeat, and lines cover each other
 _DPI = 150
@@ -66,7 +67,7 @@ def draw(trials: Sequence[Trial], table: pa.Table, folder: Path, kind: str) -> l
         trials: The trials.
         table: Their results, in the same order.
         folder: Output folder.
-        kind: ``png`` or ``svg``.
+        kind: ``png``, ``svg`` or ``pdf``.
 
     Returns:
         The files: ``accuracy``, and ``vary`` if something was.
@@ -135,7 +136,7 @@ def _accuracy(series: list[Series], measure: str) -> Figure:
     end.set_xlabel(f"{_name(measure)}, at the end")
     _finish(end)
     marks = "line and bar: mean; band and hollow marks" if curves else "bar: mean; hollow marks"
-    _caption(figure, f"{marks}: seeds", series)
+    _caption(figure, f"{marks}: seeds" if _has_spread(series) else _ONE_SEED, series)
     return figure
 
 
@@ -163,7 +164,8 @@ def _line(axes: Axes, x: NDArray[Any], curves: NDArray[np.float64], style: dict[
 def _dots(axes: Axes, series: list[Series]) -> None:
     for place, entry in enumerate(series):
         _seeds(axes, entry.final, [place] * len(entry.final), entry.style)
-        axes.vlines(np.mean(entry.final), place - 0.3, place + 0.3, color=entry.style["color"])
+        if len(entry.final) > 1:
+            axes.vlines(np.mean(entry.final), place - 0.3, place + 0.3, color=entry.style["color"])
         if entry.baseline:
             axes.vlines(np.mean(entry.baseline), place - 0.42, place + 0.42, **_FLOAT32)
     axes.set_yticks(range(len(series)), [textwrap.fill(entry.title, 34) for entry in series])
@@ -186,7 +188,8 @@ def _vary(series: list[Series], measure: str, fields: Mapping[str, str]) -> Figu
         axes.set_xlabel(name)
         axes.set_ylabel(_name(measure))
         _finish(axes)
-    _caption(figure, "line: mean; hollow marks: seeds", series)
+    marks = "line: mean; hollow marks: seeds"
+    _caption(figure, marks if _has_spread(series) else _ONE_SEED, series)
     return figure
 
 
@@ -205,7 +208,8 @@ def _against(axes: Axes, series: list[Series], field: str) -> None:
         if all(entry.baseline for entry in entries):
             axes.plot(x, [np.mean(entry.baseline) for entry in entries], **_FLOAT32)
         for place, entry in zip(x, entries, strict=True):
-            _seeds(axes, [place] * len(entry.final), entry.final, style)
+            if len(entry.final) > 1:
+                _seeds(axes, [place] * len(entry.final), entry.final, style)
     if len(lines) <= _MOST_CURVES:
         axes.legend(fontsize="small", frameon=False)
 
@@ -244,6 +248,10 @@ def _style(number: int) -> dict[str, Any]:
         "linestyle": _DASHES[number % len(_DASHES)],
         "linewidth": 1.6,
     }
+
+
+def _has_spread(series: list[Series]) -> bool:
+    return any(len(entry.final) > 1 for entry in series)
 
 
 def _caption(figure: Figure, text: str, series: list[Series]) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,7 @@ class ProcessTask:
         config: The run.
         folder: The run directory; of a chip, the run whose pulses count, if there is one.
         log: File for what a process that begins with it says besides; removed if it says nothing.
+        stop: Fields of ``MedianStop``, which may stop a run; None: nothing does.
     """
 
     kind: Literal["run", "baseline", "chip"] = "run"
@@ -41,6 +42,7 @@ class ProcessTask:
     config: RunConfig
     folder: Path | None
     log: Path
+    stop: Mapping[str, Any] | None = None
 
 
 def perform(
@@ -114,6 +116,7 @@ class _Child:
             "kind": task.kind,
             "config": task.config.model_dump(mode="json"),
             "folder": None if task.folder is None else str(task.folder),
+            "stop": task.stop,
         }
         self._send(json.dumps(wanted))
 

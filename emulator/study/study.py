@@ -3,13 +3,14 @@
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
 from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.locked_folders import held
+from crossmesh.common.picture_files import PictureKind
 from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.data import DataConfig, load
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
@@ -20,10 +21,11 @@ from crossmesh.emulator.study.pareto import fronts_markdown, leave_fronts
 from crossmesh.emulator.study.plan import Trial, trials
 from crossmesh.emulator.study.pool import ProcessTask, perform
 from crossmesh.emulator.study.record import StudyRecord
-from crossmesh.emulator.study.table import markdown, results
+from crossmesh.emulator.study.search import Rule
+from crossmesh.emulator.study.searched import Pairs, StudySearch
+from crossmesh.emulator.study.table import TrialOutcome, markdown, results
 from crossmesh.tiles.runtime.measure import Progress
 
-PlotFormat = Literal["png", "svg"]
 _LOCK_S = 15.0  # that the last processes of a study that was killed may take to end
 
 
@@ -33,7 +35,7 @@ def run_study(
     *,
     jobs: int | None = None,
     callbacks: Callbacks | None = None,
-    plot_format: PlotFormat = "png",
+    plot_format: PictureKind = "png",
 ) -> pa.Table:
     """Run what is left of a study; leave its table and plots.
 
@@ -56,12 +58,15 @@ def run_study(
         RunError: If the folder cannot be written.
     """
     directory = Path("studies") / study.name if directory is None else Path(directory)
+    callbacks = callbacks or NoCallbacks()
+    if study.search is not None:
+        return _searched(study, directory, jobs, callbacks, plot_format)
     plan = trials(study, directory)
     with _held(directory) as lock:
         work = _Work(study, directory, plan)
         with _writing(directory):
             write_text(directory / "study.yaml", dumped(study))
-        work.do(jobs or _jobs(plan), lock, callbacks or NoCallbacks())
+        work.do(jobs or _jobs(plan), lock, callbacks)
         table = work.write()
         with _writing(directory):
             found = leave_fronts(table, study.pareto, directory, plot_format)
@@ -74,6 +79,35 @@ def run_study(
     return table
 
 
+def _searched(
+    study: Study,
+    directory: Path,
+    jobs: int | None,
+    callbacks: Callbacks,
+    plot_format: PictureKind,
+) -> pa.Table:
+    """Run what is left of a search; the results, best first."""
+    found = StudySearch(study, directory, callbacks.note)
+    with _held(directory) as lock:
+        with _writing(directory):
+            write_text(directory / "study.yaml", dumped(study))
+
+        def do(plan: Sequence[Trial], before: Pairs, rule: Rule | None) -> list[TrialOutcome]:
+            work = _Work(study, directory, plan, before, rule)
+            work.do(jobs or _jobs(plan), lock, callbacks)
+            work.write()
+            return work.outcomes
+
+        pairs = found.run(do)
+        table = results(*zip(*pairs, strict=True))
+        with _writing(directory):
+            table, text = found.leave(table, pairs, plot_format)
+            write_table(directory / "results.parquet", table)
+            fronts = leave_fronts(table, study.pareto, directory, plot_format)
+            write_text(directory / "table.md", text + fronts_markdown(fronts))
+    return table
+
+
 class _Work:
     """What is left of a study, done by processes side by side.
 
@@ -81,14 +115,27 @@ class _Work:
         study: The study.
         directory: Its folder.
         plan: Its trials.
+        before: Trials of earlier batches, and what they came to.
+        rule: Rule by which runs are stopped early.
     """
 
-    def __init__(self, study: Study, directory: Path, plan: Sequence[Trial]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        directory: Path,
+        plan: Sequence[Trial],
+        before: Pairs | None = None,
+        rule: Rule | None = None,
+    ) -> None:
         self._study = study
+        self._before = before or []
         self._directory = directory
         self._plan = plan
         self._record = StudyRecord(study, directory, plan)
-        self._trainings = list(self._record.trainings())
+        self._trainings = [
+            replace(task, stop=rule) if task.kind == "run" else task
+            for task in self._record.trainings()
+        ]
         self._sizes = dict(_sizes([*self._trainings, *self._record.chips()]))
 
     def do(self, jobs: int, lock: int, callbacks: Callbacks) -> None:
@@ -99,6 +146,11 @@ class _Work:
         if chips := list(self._record.chips()):
             callbacks.phase("timing chips", 0)
             self._perform(chips, jobs, lock, callbacks)
+
+    @property
+    def outcomes(self) -> list[TrialOutcome]:
+        """What the trials came to, as far as they have."""
+        return [self._record.outcome(trial) for trial in self._plan]
 
     def _perform(
         self, tasks: Sequence[ProcessTask], jobs: int, lock: int, callbacks: Callbacks
@@ -126,8 +178,9 @@ class _Work:
         Raises:
             ConfigError: If a front is asked for by what is no column.
         """
-        outcomes = [self._record.outcome(trial) for trial in self._plan]
-        table = results(self._plan, outcomes)
+        before, known = zip(*self._before, strict=True) if self._before else ((), ())
+        outcomes = [*known, *self.outcomes]
+        table = results([*before, *self._plan], outcomes)
         with _writing(self._directory):
             write_table(self._directory / "results.parquet", table)
             write_text(self._directory / "table.md", markdown(self._study.name, table))

@@ -18,13 +18,17 @@ from crossmesh.emulator.study.chip_columns import (
 )
 from crossmesh.emulator.study.plan import Trial
 
-_FIGURES = ("test_accuracy", "test_loss", "train_loss", "baseline_test_accuracy")
+_FIGURES = (
+    "test_accuracy", "test_loss", "train_loss", "validation_accuracy", "validation_loss",
+    "baseline_test_accuracy",
+)  # fmt: skip
 _HEAD = (
     "run", "seeds", "accuracy", "std", "lowest to highest", "float32", "difference", "test loss",
     "examples/s", "staleness", "chip's examples/s", "chip's nJ per example",
 )  # fmt: skip
 # Columns that a terminal has no room for.
 _WIDE = {"lowest to highest", "test loss", *_HEAD[-3:], "low to high", "bound by"}
+_ROUNDED = 100  # from here on, numbers are shown without decimals
 _LEGEND = (
     "Test accuracy in percent, mean over the seeds, and their standard deviation; `float32`: the "
     "same network trained digitally; `difference` to it in points; `examples/s` of the emulation; "
@@ -79,6 +83,7 @@ _COLUMNS = {
     "chip_energy_j_per_example": pa.float64(),
     "config_digest": pa.string(),
     "state_digest": pa.string(),
+    "stopped": pa.string(),
 }
 
 
@@ -218,7 +223,11 @@ def _cells(summary: Summary) -> tuple[str, ...]:
 
 
 def _number(value: float | None, scale: float = 1.0) -> str:
-    return "-" if value is None else f"{scale * value:,.0f}"
+    """A number with at least three digits."""
+    if value is None:
+        return "-"
+    scaled = scale * value
+    return f"{scaled:,.0f}" if abs(scaled) >= _ROUNDED or not scaled else f"{scaled:.3g}"
 
 
 def _percent(share: float | None, sign: str = "") -> str:

@@ -11,6 +11,7 @@ from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.callbacks import NoCallbacks
 from crossmesh.emulator.training.baseline import train_baseline
 from crossmesh.emulator.training.chips import chip_figures
+from crossmesh.emulator.training.median_stop import MedianStop
 from crossmesh.emulator.training.training import train
 from crossmesh.tiles.runtime.measure import Progress
 
@@ -30,9 +31,10 @@ class _ReportingCallbacks(NoCallbacks):
         self._tell({"examples": progress.examples})
 
 
-def run(config: RunConfig, folder: str, tell: Tell) -> dict[str, Any]:
-    """Start or resume a run; its summary."""
-    return train(config, folder, _ReportingCallbacks(tell), resume=True).summary
+def run(config: RunConfig, folder: str, tell: Tell, **stop: Any) -> dict[str, Any]:
+    """Start or resume a run, which a ``MedianStop`` of these fields may stop; its summary."""
+    during = [MedianStop(**stop)] if stop else []
+    return train(config, folder, _ReportingCallbacks(tell), resume=True, during=during).summary
 
 
 def chip(config: RunConfig, run: str | None, tell: Tell) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class FloatTwin:
             rules_of_twin(network, job.layers, job.config.training),
         )
         assignment = Assignment(
-            program=program,
+            program=replace(program, class_weights=job.program.class_weights),
             seed=job.config.seed,
             host_of=(0,) * len(program.blocks),
             host=0,
@@ -90,11 +90,12 @@ class FloatTwin:
         if self._job.config.training.watches_losses:
             sizes = np.diff([row.examples for row in rows], prepend=0)
             loss = float(np.dot(sizes, [row.loss for row in rows])) / span.n_examples
-            self.losses.append(EpochLoss(loss, self.test().loss))
+            aside = self.test("validation").loss if self._job.dataset.validation else None
+            self.losses.append(EpochLoss(loss, self.test().loss, aside))
 
-    def test(self) -> Measurement:
-        """Loss and accuracy on the test set."""
-        return self._host.run(self._job.evaluation(0)).rows[-1]
+    def test(self, on: str = "test") -> Measurement:
+        """Loss and accuracy on the test set, or on another."""
+        return self._host.run(self._job.evaluation(0, on)).rows[-1]
 
 
 def _exact(matrix: Matrix) -> TileConfig | Digital:
@@ -104,15 +105,20 @@ def _exact(matrix: Matrix) -> TileConfig | Digital:
     return WHOLE.model_copy(update={"bias": matrix.tile.bias})
 
 
-def train_baseline(job: Job, watch: Callable[[int], None] = lambda examples: None) -> FloatTwin:
+def train_baseline(
+    job: Job,
+    watch: Callable[[int], None] = lambda examples: None,
+    epochs: int | None = None,
+) -> FloatTwin:
     """Train the network digitally, on the job's examples in the job's order.
 
     Args:
         job: The job.
         watch: Called after every micro-batch with the examples done so far.
+        epochs: Number of epochs; by default as the config says.
     """
     twin = FloatTwin(job)
-    for epoch in range(job.config.training.epochs):
+    for epoch in range(epochs or job.config.training.epochs):
         before = epoch * job.n_train
         twin.train(epoch, lambda examples, before=before: watch(before + examples))  # type: ignore[misc]  # a default binds the loop's value
     return twin

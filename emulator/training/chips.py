@@ -1,6 +1,6 @@
 """Chip figures of a config whose network is not trained here: of none, or of a run elsewhere."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 
 from crossmesh.common.errors import RunError
 from crossmesh.emulator.chip.report import chip_of
-from crossmesh.emulator.chip.use import USUAL_SHARE, TileUse
-from crossmesh.emulator.compiler.job import Job, prepare
+from crossmesh.emulator.chip.use import TileUse
+from crossmesh.emulator.compiler.job import Job, prepare_chip
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.tiles.analog.wear import Wear
 
 
 def chip_figures(config: RunConfig, run: Path | None = None) -> dict[str, Any]:
@@ -25,9 +26,9 @@ def chip_figures(config: RunConfig, run: Path | None = None) -> dict[str, Any]:
 
     Raises:
         ConfigError: If the chip cannot hold the network or sustain the interval asked for.
-        DataError: If the data cannot be had: their shape decides that of the network.
+        DataError: If data of one's own cannot be had: their shape decides that of the network.
     """
-    job = prepare(config)
+    job = prepare_chip(config)
     return chip_of(job, None if run is None else _uses(job, RunDirectory(run))).summary
 
 
@@ -36,15 +37,16 @@ def _uses(job: Job, run: RunDirectory) -> tuple[TileUse, ...]:
     summary = run.read_json("summary")
     if summary is None:
         raise RunError(f"{run.path} must hold a finished run")
-    n, writes = summary["examples_trained"], Counter[int]()
-    for row in _rows(run.path / "arrays.parquet", "tile", "writes"):
-        writes[row["tile"]] += row["writes"]
+    wear = defaultdict[int, dict[str, Wear]](dict)
+    for row in _rows(run.path / "arrays.parquet", "tile", "array", "pulses", "writes"):
+        wear[row["tile"]][row["array"]] = Wear(row["pulses"], row["writes"])
     return tuple(
-        TileUse(
-            pulses=row["pulses"] / n,
-            writes=writes[row["tile"]] / n,
-            repeats=row["repeats"] / n,
-            conductance=USUAL_SHARE if row["conductance"] is None else row["conductance"],
+        TileUse.per_example(
+            summary["examples_trained"],
+            wear[row["tile"]],
+            pulses=row["pulses"],
+            repeats=row["repeats"],
+            conductance=row["conductance"],
         )
         for row in _rows(run.path / "tiles.parquet", "tile", "pulses", "repeats", "conductance")
         if job.program.blocks[row["tile"]].home is None

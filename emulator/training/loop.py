@@ -4,12 +4,13 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from crossmesh.common.errors import HostLost
 from crossmesh.common.storage import NotWritten
 from crossmesh.common.supervision import interrupts
+from crossmesh.emulator.callbacks.callback import TrainingRun
+from crossmesh.emulator.callbacks.calling import CallbackCalls
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.emulator.executors.executor import Executor, Figures
 from crossmesh.emulator.runs.callbacks import Callbacks
@@ -19,25 +20,12 @@ from crossmesh.emulator.runs.live import LiveFile
 from crossmesh.emulator.training.estimate import time_line
 from crossmesh.emulator.training.recovery_limit import RecoveryLimit
 from crossmesh.emulator.training.spans import Spans
-from crossmesh.tiles.runtime.measure import Measurement, Outcome, Progress, TileReport
+from crossmesh.emulator.training.tested import figures_of
+from crossmesh.tiles.runtime.measure import Outcome, Progress, TileReport
 from crossmesh.tiles.runtime.program import Span
 
 T = TypeVar("T")
 TOLD_AFTER_S = 0.5  # of a span, so that its pace says that of the run
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestFigures:
-    """Loss and accuracy on the test set."""
-
-    loss: float
-    accuracy: float
-
-
-def test_network(job: Job, executor: Executor, number: int) -> TestFigures:
-    """Test a network; ``number`` keys the noise of the reads."""
-    rows = executor.run(job.evaluation(number), lambda progress: None).rows
-    return TestFigures(loss=rows[-1].loss, accuracy=rows[-1].accuracy)
 
 
 class TrainingLoop:
@@ -48,13 +36,19 @@ class TrainingLoop:
         executor: Holder of the tiles.
         directory: Run directory for checkpoints and metrics; None: none, so a loss restarts it.
         callbacks: Progress callbacks.
+        calls: Calls what the user's program has to do meanwhile.
 
     Attributes:
         history: The run so far.
     """
 
     def __init__(
-        self, job: Job, executor: Executor, directory: RunDirectory | None, callbacks: Callbacks
+        self,
+        job: Job,
+        executor: Executor,
+        directory: RunDirectory | None,
+        callbacks: Callbacks,
+        calls: CallbackCalls | None = None,
     ) -> None:
         self.history = History()
         self._job = job
@@ -62,6 +56,7 @@ class TrainingLoop:
         self._directory = directory
         self._checkpoints = directory.checkpoints(job) if directory else None
         self._callbacks = callbacks
+        self._calls = calls or CallbackCalls([], callbacks.note)
         self._live = LiveFile(directory, job.config.training.epochs)
         self._has_accuracy = job.has_accuracy
         self._spans = Spans(job)
@@ -79,16 +74,27 @@ class TrainingLoop:
             survived = self._directory.recoveries()  # also since the checkpoint
             self.history.recoveries = max(self.history.recoveries, survived, key=len)
         if self.history.examples:
-            self._callbacks.note(f"resumed after {self.history.examples} examples")
+            self._callbacks.note(f"resumed after {self.history.examples:,} examples")
 
     def run(self) -> tuple[list[bytes], list[TileReport]]:
         """Train to the end; digest and report of every tile."""
+        n, epochs = self._job.n_train, self._job.config.training.epochs
+        if epochs > 1 and not self.history.examples:
+            self._callbacks.note(f"{epochs} epochs x {n:,} examples")
+        self._call_first()
         self._callbacks.phase("training", self._total)
         self._live.phase("training", self._total)
         try:
             return self._surviving(self._trained)
         finally:
             self._live.close()
+
+    def _call_first(self) -> None:
+        """Tell the callbacks that training begins."""
+        path = None if self._directory is None else self._directory.path
+        note = self._callbacks.note
+        run = TrainingRun(self._job.config, path, self.history, save=self._save_as, note=note)
+        self._calls.begin(run)
 
     # Surviving
 
@@ -134,8 +140,10 @@ class TrainingLoop:
     # Training
 
     def _trained(self) -> tuple[list[bytes], list[TileReport]]:
-        while self.history.epoch < self._job.config.training.epochs:
+        while self.history.epoch < self._job.config.training.epochs and not self._calls.stopped:
             self._advance()
+        if self.history.rows[-1].test_loss is None:  # stopped within an epoch, after its checkpoint
+            self._test()
         return self._executor.digests(), self._executor.reports()
 
     def _advance(self) -> None:
@@ -157,14 +165,15 @@ class TrainingLoop:
             if span.is_last:
                 self._end_epoch()
             is_due = done + span.n_examples == self._spans.boundary(done) or self._is_late
+            self._calls.report()
             self._rearrange(span.n_examples, seconds)
-            if is_due or interrupts.requested():
+            if is_due or self._calls.stopped or interrupts.requested():
                 self._save()
 
     def _rearrange(self, examples: int, seconds: float) -> None:
         """Let the executor put tiles elsewhere after a span of some examples and seconds."""
         left = self._total - self.history.examples
-        if left and not interrupts.requested():
+        if left and not (interrupts.requested() or self._calls.stopped):
             if said := self._executor.rearrange(left, examples, seconds):
                 self._callbacks.note(said)
             self._live.moves = self._executor.moves
@@ -209,43 +218,29 @@ class TrainingLoop:
     def _count(self, span: Span, outcome: Outcome, seconds: float) -> None:
         """Add a span to the history."""
         history = self.history
-        rows = self._rows(outcome.rows, span.epoch)
-        history.rows.extend(rows)
+        before = len(history.rows)
+        history.add(outcome.rows, span.epoch + 1, has_accuracy=self._has_accuracy)
         history.measured = outcome.rest
         history.examples += span.n_examples
         history.wall_s += seconds
+        rows = history.rows[before:]
         for row in rows if not span.is_last else rows[:-1]:
             self._callbacks.row(row)
 
-    def _rows(self, measured: list[Measurement], epoch: int) -> list[MetricsRow]:
-        history, rows = self.history, []
-        last = history.rows[-1] if history.rows else None
-        for m in measured:
-            examples, wall_s = history.examples + m.examples, history.wall_s + m.wall_s
-            since = examples - (last.examples if last else 0)
-            took_s = wall_s - (last.wall_s if last else 0.0)
-            last = MetricsRow(
-                epoch=epoch + 1,
-                examples=examples,
-                loss=m.loss,
-                train_accuracy=m.accuracy if self._has_accuracy else None,
-                test_loss=None,
-                test_accuracy=None,
-                wall_s=wall_s,
-                examples_per_s=since / max(took_s, 1e-9),
-            )
-            rows.append(last)
-        return rows
-
-    def _end_epoch(self) -> None:
+    def _test(self) -> MetricsRow:
         """Test the network, which completes the last row of the metrics."""
         history = self.history
-        tested = test_network(self._job, self._executor, history.epoch)
-        history.epoch += 1
-        accuracy = tested.accuracy if self._has_accuracy else None
-        row = history.rows[-1]._replace(test_loss=tested.loss, test_accuracy=accuracy)
+        row = history.rows[-1]._replace(
+            **figures_of(self._job, self._executor, history.epoch)  # type: ignore[arg-type]  # names of fields
+        )
         history.rows[-1] = row
         self._callbacks.row(row)
+        return row
+
+    def _end_epoch(self) -> None:
+        history = self.history
+        row = self._test()
+        history.epoch += 1
         known = math.nan if row.train_accuracy is None else row.train_accuracy
         state = Progress(history.examples, row.loss, known)
         self._callbacks.progress(state)
@@ -281,3 +276,11 @@ class TrainingLoop:
             self._live.checkpoint = self.history.examples
             self._checkpoints_written += 1
             self._checkpoint_s += time.monotonic() - self._saved
+
+    def _save_as(self, name: str) -> None:
+        """Write a checkpoint under a name; if that fails, the training continues."""
+        assert self._directory is not None  # a run without one refuses names
+        try:
+            self._directory.named_checkpoint(self._job, name).save(self.history, self._executor)
+        except NotWritten as error:
+            self._callbacks.note(f"no checkpoint {name}: {error}; training continues")

@@ -1,6 +1,6 @@
 """Predictions: outputs of a run, a config or an ONNX file for given inputs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.common.refusals import nearest
 from crossmesh.emulator.compiler.compile import reach_notice
 from crossmesh.emulator.compiler.exact import on_exact_tiles
 from crossmesh.emulator.compiler.inputs import Given, Inputs, inputs_of, known_of
@@ -26,9 +25,8 @@ from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.directory import PREPARED, RunDirectory
 from crossmesh.emulator.training.calibration.calibrate import calibrated
 from crossmesh.emulator.training.export import held_by
+from crossmesh.emulator.training.memories import Memories
 from crossmesh.emulator.training.outputs import Prediction, best, check_name
-from crossmesh.tiles.analog.programmed import MODELS
-from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.measure import Progress
 
 MICRO_BATCH = 32  # always whole: the bits of a product depend on its number of rows
@@ -36,36 +34,6 @@ SPAN_BYTES = 32 << 20  # of outputs that come back together
 
 Array = NDArray[np.float32]
 What = Path | str | RunConfig | RunDirectory
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memories:
-    """Memories that weights are programmed to before they are read, and when.
-
-    Attributes:
-        after_s: Seconds since programming.
-        inference: Name of the memories: one of ``crossmesh.tiles.analog.programmed.MODELS``.
-        compensated: Whether the loss of each tile as a whole is scaled back.
-    """
-
-    after_s: Sequence[float]
-    inference: str = "pcm"
-    compensated: bool = True
-
-    def __post_init__(self) -> None:
-        if self.inference not in MODELS:
-            hint = nearest(self.inference, MODELS)
-            rule = f"--inference must be of {', '.join(MODELS)}"
-            raise ConfigError(f"{rule}, got {self.inference}{hint}")
-
-    def __iter__(self) -> Iterator[Aging]:
-        for after_s in self.after_s:
-            yield Aging(
-                model=MODELS[self.inference],
-                repetition=0,
-                after_s=after_s,
-                compensated=self.compensated,
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +75,7 @@ def predict(  # noqa: PLR0913  because they are the options of the command
     ideal: bool = False,
     top: int | None = None,
     memories: Memories | None = None,
+    checkpoint: str | None = None,
     callbacks: Callbacks | None = None,
 ) -> Prediction:
     """Outputs of a network for given inputs.
@@ -117,12 +86,13 @@ def predict(  # noqa: PLR0913  because they are the options of the command
     Args:
         what: A run, whose newest checkpoint is taken; a config or the name of a shipped one, whose
             initial or imported weights are taken; or an ONNX file.
-        inputs: An array ``(examples, ...)``, arrays by name, or the path of an NPZ archive or a
-            Parquet table with them.
+        inputs: An array ``(examples, ...)``, also of PyTorch or a data frame, arrays by name, or
+            the path of an NPZ archive or a Parquet table with them.
         overrides: Fields of the config, as ``load_config`` takes them.
         ideal: Whether the weights are read exactly, without devices, converters and noise.
         top: How many of the largest outputs are given with their shares.
         memories: Memories that the weights are programmed to, and their ages.
+        checkpoint: Name of the run's checkpoint, such as ``best``; by default its newest.
         callbacks: Progress callbacks; by default none.
 
     Returns:
@@ -133,15 +103,15 @@ def predict(  # noqa: PLR0913  because they are the options of the command
         DataError: If the inputs cannot be had, or do not fit the network.
     """
     if ideal and memories is not None:
-        raise ConfigError("--after must come without --ideal, got both")
+        raise ConfigError("memories must come without ideal, got both")
     callbacks = callbacks or NoCallbacks()
-    opened = _opened(what, overrides)
+    opened = _opened(what, overrides, checkpoint)
     given, n_train = opened.inputs(inputs)
     config = opened.config if ideal else calibrated(opened.config, callbacks.note)
     job = prepare(config, given.dataset)
     width = _classes_of(job)
     if top is not None and not 1 <= top <= width:
-        raise ConfigError(f"--top must be from 1 to the {width} outputs, got {top}")
+        raise ConfigError(f"top must be from 1 to the {width} outputs, got {top}")
     name = opened.output(job)
     check_name(name)
     reading = _Reading(
@@ -151,14 +121,16 @@ def predict(  # noqa: PLR0913  because they are the options of the command
     return _prediction(name, job, rows, top, memories)
 
 
-def _opened(what: What, overrides: Iterable[str]) -> _Opened:
+def _opened(what: What, overrides: Iterable[str], checkpoint: str | None) -> _Opened:
+    if isinstance(what, Path | str) and Path(what).is_dir():
+        what = RunDirectory.existing(Path(what))
+    if isinstance(what, RunDirectory):
+        return _Opened(config=what.config([*overrides], checkpoint), directory=what)
+    if checkpoint is not None:
+        raise ConfigError(f"checkpoint must be left out but for a run, got {checkpoint}")
     if isinstance(what, RunConfig):
         return _Opened(config=what)
-    if isinstance(what, RunDirectory):
-        return _Opened(config=what.config([*overrides]), directory=what)
     path = Path(what)
-    if path.is_dir():
-        return _opened(RunDirectory.existing(path), overrides)
     if path.suffix == ".onnx":
         return _Opened(config=config_of(path, overrides), file=path)
     return _Opened(config=load_config(what, overrides))

@@ -19,7 +19,7 @@ from crossmesh.emulator.executors.executor import Executor
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.directory import RunDirectory
 from crossmesh.emulator.training.calibration.calibrate import calibrated
-from crossmesh.emulator.training.loop import test_network
+from crossmesh.emulator.training.tested import test_network
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.retention import Aging
 from crossmesh.tiles.runtime.measure import Progress
@@ -139,7 +139,7 @@ def _accuracy(job: Job, executor: Executor) -> float | None:
 def _agings(after_s: Sequence[float], inference: str, repeats: int) -> Iterator[Aging]:
     if inference not in MODELS:
         hint = nearest(inference, MODELS)
-        raise ConfigError(f"--inference must be of {', '.join(MODELS)}, got {inference}{hint}")
+        raise ConfigError(f"inference must be of {', '.join(MODELS)}, got {inference}{hint}")
     if repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {repeats}")
     model = MODELS[inference]

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import FrozenDict
-from crossmesh.emulator.compiler.inputs import Arrays, dataset_of
+from crossmesh.emulator.compiler.inputs import dataset_of
 from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.layer import TileLayer
 from crossmesh.emulator.config.layers import Layer
@@ -63,7 +63,7 @@ def calibrate(
     *,
     examples: int = EXAMPLES,
     test_examples: int = 0,
-    data: Arrays | None = None,
+    data: Any = None,
 ) -> Calibration:
     """Choose scales and ranges of the tiles for given weights, layer by layer.
 
@@ -72,7 +72,7 @@ def calibrate(
         callbacks: Progress callbacks; by default none.
         examples: Look at the inputs of so many training examples.
         test_examples: Test what the tiles still cost on the first so many; 0: do not.
-        data: Arrays in place of the config's data.
+        data: Examples in place of the config's data, as ``train`` takes them.
 
     Raises:
         ConfigError: If the network has no given weights, or config and data do not fit.
@@ -102,15 +102,13 @@ def calibrate(
     return Calibration(config=changed, examples=examples, layers=chosen, costs=costs)
 
 
-def calibrated(
-    config: RunConfig, note: Callable[[str], None], data: Arrays | None = None
-) -> RunConfig:
+def calibrated(config: RunConfig, note: Callable[[str], None], data: Any = None) -> RunConfig:
     """The config, calibrated if it says so.
 
     Args:
         config: The config.
         note: Told what calibration changed.
-        data: Arrays in place of the config's data.
+        data: Examples in place of the config's data, as ``train`` takes them.
     """
     if not config.calibrate:
         return config

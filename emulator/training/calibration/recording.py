@@ -131,6 +131,6 @@ def in_this_process(program: Program, job: Job, backend: EmulatedTiles, read: st
         host=0,
         backend=backend,
     )
-    host = TileHost(assignment, {"test": job.feeds[read]})
+    host = TileHost(assignment, {read: job.feeds[read]})
     host.write(job.initial())
     return host

@@ -256,7 +256,7 @@ def test_ray_equals_local(ray_instance, cell, schedule, tiles_per_actor):
 
     for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "config_digest"):
         assert there.summary[key] == here.summary[key]
-    assert there.metrics.select(["loss", "test_loss"]) == here.metrics.select(["loss", "test_loss"])
+    assert there.history.select(["loss", "test_loss"]) == here.history.select(["loss", "test_loss"])
     n_tiles = here.summary["emulation"]["tiles"]
     each = n_tiles if tiles_per_actor == "all" else tiles_per_actor
     assert there.summary["emulation"]["actors"] == -(-n_tiles // each)

@@ -315,4 +315,4 @@ def test_hosts_go_on_after_a_damaged_checkpoint(tmp_path):
 
     whole = train(small_config(training={"epochs": 5}))
     assert resumed.state_digest == whole.state_digest
-    assert resumed.metrics["loss"] == whole.metrics["loss"]
+    assert resumed.history["loss"] == whole.history["loss"]

@@ -65,7 +65,7 @@ def test_a_run_that_is_resumed_with_more_epochs_equals_a_longer_one(run):
     assert notes == ["resumed after 150 examples"]
     whole = train(small_config(training={"epochs": 5}))
     assert longer.state_digest == whole.state_digest
-    assert longer.metrics["loss"] == whole.metrics["loss"]
+    assert longer.history["loss"] == whole.history["loss"]
     assert names(run[0]) == ["step-000000000200", "step-000000000250"]
     assert RunDirectory(run[0]).config().training.epochs == 5
     with pytest.raises(ConfigError, match=r"training\.epochs must be at least 5, which step-0000"):

@@ -31,7 +31,7 @@ def test_a_folder_with_something_in_it_stays(tmp_path):
 
 def test_two_runs_never_share_a_folder(tmp_path):
     with RunDirectory(tmp_path / "run").held(new=True):
-        with pytest.raises(ConfigError, match="--run-dir must not be in use by another run, got "):
+        with pytest.raises(ConfigError, match="directory must not be in use by another run, got "):
             train(small_config(), tmp_path / "run")
         with pytest.raises(ConfigError, match="must not be in use"):
             train(small_config(), tmp_path / "run", resume=True)
@@ -41,7 +41,7 @@ def test_two_runs_never_share_a_folder(tmp_path):
 
 def test_a_run_never_overwrites_another(tmp_path):
     first = train(small_config(), tmp_path / "run")
-    with pytest.raises(ConfigError, match="--run-dir must be new or empty, got "):
+    with pytest.raises(ConfigError, match="directory must be new or empty, got "):
         train(small_config(seed=2), tmp_path / "run")
     assert RunDirectory(tmp_path / "run").config().seed == first.seed
 
@@ -69,7 +69,7 @@ def test_runs_started_together_all_survive(tmp_path):
 @pytest.mark.parametrize("place", ["file", "file/run", "/proc/no/run"])
 def test_a_place_that_cannot_be_written_is_refused(place, tmp_path):
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(ConfigError, match="--run-dir must be a folder that can be written, got "):
+    with pytest.raises(ConfigError, match="directory must be a folder that can be written, got "):
         train(small_config(), tmp_path / place)
     assert (tmp_path / "file").read_text() == "precious"
 

@@ -62,7 +62,7 @@ def test_of_runs_that_differ_in_their_chips_one_is_trained_and_all_are_as_traine
         "small-topology=mesh-seed0"
     ]
     for row, trial in zip(table.to_pylist(), trials(study, tmp_path / "out"), strict=True):
-        alone = train(trial.config).summary
+        alone = train(trial.config, False).summary
         assert row["state_digest"] == alone["state_digest"]
         assert row["test_accuracy"] == alone["test_accuracy"]
         plain = {n: v for n, v in alone["chip"].items() if not isinstance(v, dict)}

@@ -178,11 +178,13 @@ def test_a_study_leaves_a_table_and_plots_and_its_runs_are_those_of_train(tiny, 
 
     assert table["title"].to_pylist() == ["constant", "soft"] * 2
     assert table["seed"].to_pylist() == [0, 0, 1, 1]
-    alone = train(small_config(seed=1))
+    alone = train(small_config(seed=1), False)
     row = table.to_pylist()[2]
     assert row["state_digest"] == alone.state_digest
     assert row["test_accuracy"] == alone.test_accuracy
-    baseline = train(small_config(seed=1, training={"baseline": True})).baseline_test_accuracy
+    baseline = train(
+        small_config(seed=1, training={"baseline": True}), False
+    ).baseline_test_accuracy
     assert row["baseline_test_accuracy"] == baseline
     assert table["failure"].null_count == 4
 

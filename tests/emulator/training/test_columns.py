@@ -102,7 +102,7 @@ def test_arrays_in_memory_train_as_a_file_does(tmp_path):
         "data": {"source": "npz", "file": str(tmp_path / "data.npz"), "standardise": True},
         "network": [{"kind": "linear", "outputs": 4, "activation": "softmax"}],
     }  # fmt: skip
-    from_file = crossmesh.train(load_config(fields))
+    from_file = crossmesh.train(load_config(fields), False)
     config = load_config({**fields, "data": {"source": "synthetic", "inputs": 2}})
     config = config.model_copy(update={"data": load_config(fields).data})
     arrays = (x[:15], y[:15], x[15:], y[15:])
@@ -118,4 +118,4 @@ def test_arrays_in_memory_train_as_a_file_does(tmp_path):
         crossmesh.evaluate(directory, directory.config(), print, data=(x, y))
     assert crossmesh.predict(directory, x[15:]).outputs.shape == (5, 4)
     with pytest.raises(crossmesh.DataError, match="data must hold y_train, got x_train in the arr"):
-        crossmesh.train(config, data={"x_train": x})
+        crossmesh.train(config, False, data={"x_train": x})

@@ -80,7 +80,7 @@ def test_a_run_says_what_it_needs_and_how_long_it_takes(tmp_path, monkeypatch):
 
 def test_a_run_without_room_is_refused_before_hosts_start(tmp_path, monkeypatch):
     monkeypatch.setattr(Storage, "free_bytes", lambda self: 100)
-    monkeypatch.setattr("crossmesh.emulator.training.training.create", pytest.fail)
+    monkeypatch.setattr("crossmesh.emulator.training.whole_run.create", pytest.fail)
 
     with pytest.raises(ConfigError, match=r"got 0\.1 KiB"):
         train(small_config(), tmp_path / "run")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 import crossmesh.emulator.training.spans
-import crossmesh.emulator.training.training
+import crossmesh.emulator.training.whole_run
 from crossmesh.common.errors import ConfigError, HostLost, RunLost
 from crossmesh.common.storage import NotWritten
 from crossmesh.emulator.executors.local import LocalExecutor
@@ -77,7 +77,7 @@ def test_where_spans_end_changes_neither_state_nor_metrics(schedule, span_s, mon
 
     assert result.state_digest == expected.state_digest
     for column in ("epoch", "examples", "loss", "train_accuracy", "test_loss", "test_accuracy"):
-        assert result.metrics[column] == expected.metrics[column]
+        assert result.history[column] == expected.history[column]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -101,7 +101,7 @@ def test_a_run_goes_on_from_the_middle_of_an_epoch(schedule, tmp_path, monkeypat
 
     assert notes.notes == ["resumed after 74 examples"]
     assert resumed.state_digest == whole.state_digest
-    assert resumed.metrics["loss"] == whole.metrics["loss"]
+    assert resumed.history["loss"] == whole.history["loss"]
     assert resumed.tiles["pulses"] == whole.tiles["pulses"]
 
 
@@ -152,16 +152,19 @@ def test_no_loss_changes_a_bit(schedule, directory, tmp_path, monkeypatch):
     config = small_config(schedule=schedule, training={"log_every": 7})
     whole = train(config)
     executor = losing({1, 3, 4})
-    monkeypatch.setattr(crossmesh.emulator.training.training, "create", executor)
+    monkeypatch.setattr(crossmesh.emulator.training.whole_run, "create", executor)
     notes, started = Notes(), time.time()
     result = train(config, directory and tmp_path / directory, notes)
 
     assert result.state_digest == whole.state_digest
     for column in ("epoch", "examples", "loss", "train_accuracy", "test_loss", "test_accuracy"):
-        assert result.metrics[column] == whole.metrics[column]
+        assert result.history[column] == whole.history[column]
     assert result.emulation.recoveries == 3
     assert executor.n_recovered == 4
-    assert notes.notes[0] == "the actor of tile 0 died: it was killed; recovering"
+    assert notes.notes[:2] == [
+        "2 epochs x 50 examples",
+        "the actor of tile 0 died: it was killed; recovering",
+    ]
     rows = result.recoveries.to_pylist()
     assert [row["what"] for row in rows][1] == "the actor of tile 1 died meanwhile"
     for row in rows:
@@ -170,7 +173,7 @@ def test_no_loss_changes_a_bit(schedule, directory, tmp_path, monkeypatch):
 
 
 def test_a_run_that_is_lost_too_often_ends_with_the_reason_and_the_way_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(crossmesh.emulator.training.training, "create", losing(range(5, 1000)))
+    monkeypatch.setattr(crossmesh.emulator.training.whole_run, "create", losing(range(5, 1000)))
     config = small_config(engine={"recoveries_per_hour": 3})
     with pytest.raises(RunLost) as failure:
         train(config, tmp_path / "run")
@@ -194,11 +197,12 @@ def test_without_room_for_checkpoints_a_run_goes_on(tmp_path, monkeypatch):
                 raise NotWritten("x cannot be written: No space left on device")
             return super().save(folder)
 
-    monkeypatch.setattr(crossmesh.emulator.training.training, "create", Full)
+    monkeypatch.setattr(crossmesh.emulator.training.whole_run, "create", Full)
     notes = Notes()
     result = train(small_config(training={"epochs": 4}), tmp_path / "run", notes)
 
     assert notes.notes == [
+        "4 epochs x 50 examples",
         "no checkpoint after 100 examples: x cannot be written: No space left on device; "
         "training continues and the next checkpoint is tried",
         "checkpoints can be written again",

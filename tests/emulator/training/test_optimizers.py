@@ -12,7 +12,7 @@ from crossmesh.emulator.compiler.job import prepare
 from crossmesh.emulator.config.loading import validated
 from crossmesh.emulator.data import order
 from crossmesh.emulator.executors.placement import tile_sizes
-from crossmesh.emulator.training import loop
+from crossmesh.emulator.training import tested
 from crossmesh.emulator.training.baseline import FloatTwin
 from crossmesh.emulator.training.estimate import checkpoint_bytes
 from crossmesh.emulator.training.training import train
@@ -270,7 +270,7 @@ def test_the_float_twin_learns_by_the_same_optimisers():
     with threadpool_limits(1), Ideal(job) as ideal:
         ideal.executor.write_initial_weights()
         ideal.run(job.epoch(0))
-        ours = loop.test_network(job, ideal.executor, 0)
+        ours = tested.test_network(job, ideal.executor, 0)
 
     assert twin.test().loss == pytest.approx(ours.loss, rel=1e-3)
 

@@ -121,11 +121,12 @@ def test_a_run_leaves_what_it_says(tmp_path):
         "links.parquet",
         "trace.json",
         "inputs.json",
+        "environment.json",
         "recoveries.parquet",
     }
     assert json.loads((directory.path / "summary.json").read_text()) == result.summary
     assert directory.config() == config
-    assert pq.read_table(directory.path / "metrics.parquet") == result.metrics
+    assert pq.read_table(directory.path / "metrics.parquet") == result.history
     tiles = pq.read_table(directory.path / "tiles.parquet")
     assert tiles == result.tiles
     assert tiles.num_rows == result.summary["emulation"]["tiles"]
@@ -137,7 +138,7 @@ def test_a_run_leaves_what_it_says(tmp_path):
     assert chip["max_link_load"] == max(result.links["load"].to_pylist())
     assert chip["mean_tile_busy"] == pytest.approx(np.mean(tiles["busy"].to_pylist()))
     assert result.summary["examples_trained"] == 100
-    metrics = result.metrics.to_pydict()
+    metrics = result.history.to_pydict()
     assert metrics["examples"][-1] == 100
     assert metrics["examples"] == sorted(set(metrics["examples"]))
     tested = [e for e, a in zip(metrics["epoch"], metrics["test_accuracy"], strict=True) if a]
@@ -188,7 +189,7 @@ def test_a_resumed_run_gives_the_same_bits(schedule, tmp_path):
 
     for key in ("state_digest", "train_loss", "test_loss", "test_accuracy", "examples_trained"):
         assert resumed.summary[key] == whole.summary[key]
-    assert resumed.metrics["loss"] == whole.metrics["loss"]
+    assert resumed.history["loss"] == whole.history["loss"]
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path):

@@ -1,0 +1,1 @@
+"""Callbacks: what a program does while a network trains."""
