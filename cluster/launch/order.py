@@ -8,12 +8,13 @@ from typing import Any
 
 import typer
 
-from crossmesh.cluster.launch.carried import CarriedFiles, carried
 from crossmesh.cluster.launch.config import Cluster
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.homes import at_home
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.cli.main import app
+from crossmesh.emulator.cli.options import changes
+from crossmesh.emulator.compiler.carried import CarriedFiles, carried
 from crossmesh.emulator.config.loading import load_config, overrides
 from crossmesh.emulator.config.run import RunConfig
 
@@ -25,6 +26,7 @@ _FIELDS = {
     "epochs": "training.epochs",
 }
 _LEFT_TO_THE_CLUSTER = {"engine": "--engine", "address": "--address"}
+_FOR_THIS_MACHINE = {"log": "--log", "fast_dev_run": "--fast-dev-run"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class Order:
                 raise ConfigError(
                     f"{option} must be left out (the cluster sets it), got {given[name]}"
                 )
+        for name, option in _FOR_THIS_MACHINE.items():
+            if given.get(name):
+                raise ConfigError(f"{option} must be left out of a launch, got {given[name]}")
         return given
 
     @cached_property
@@ -109,8 +114,9 @@ class Order:
         given = {"data_dir": self.cluster.data_dir}
         given |= {name: value for name, value in self.given.items() if value is not None}
         fields = {field: given.get(name) for name, field in _FIELDS.items()}
-        changes = {field: value for field, value in fields.items() if value is not None}
-        return [*overrides(changes), *(self.given.get("set_") or ())]
+        options = {field: value for field, value in fields.items() if value is not None}
+        behind = changes(self.given.get("fields") or ())
+        return [*overrides(options), *(self.given.get("set_") or ()), *behind]
 
     def _settings(self, config: RunConfig) -> dict[str, object]:
         """Fields of a config that follow from the cluster; options of the user's count for more."""

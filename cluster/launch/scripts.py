@@ -3,11 +3,11 @@
 import shlex
 from collections.abc import Iterable, Mapping
 
-from crossmesh.cluster.launch.carried import relocated
 from crossmesh.cluster.launch.files import File, lines
 from crossmesh.cluster.launch.order import Order
 from crossmesh.cluster.launch.settings import NODE
 from crossmesh.common.private_folders import PREFIX
+from crossmesh.emulator.compiler.carried import relocated
 from crossmesh.emulator.config.loading import dumped
 
 CONFIG = "run.yaml"

@@ -13,9 +13,9 @@ from crossmesh.cluster.scaling.projection import Projection, projection_of
 from crossmesh.common.locked_folders import held
 from crossmesh.emulator.cli.options import Address, Config, DataDirectory, Json, Quietly, Set
 from crossmesh.emulator.cli.printing import print_json
-from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.config.loading import load_config, overrides
 from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.emulator.runs.progress import display
 
 
 def scale(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command

@@ -19,7 +19,7 @@ class NodeNetwork(Frozen):
     """Nodes below leaf switches, which a spine without contention joins.
 
     Attributes:
-        bandwidth_bytes_per_s: Of the link of a node, in each direction.
+        bandwidth_bytes_per_s: Bandwidth of the link of a node, in each direction.
         latency_s: From the sending process to the receiving one below the same switch, without
             contention, of an empty message.
         hop_s: More for each further switch. Source: assumed, 0.5 us.
@@ -29,7 +29,7 @@ class NodeNetwork(Frozen):
             of TCP and of Ethernet.
         message_s: Processor time of each end of a message, more than within a node. Source: 4 us,
             TCP with encryption beside ipc at 1 KiB (``interconnect/transport/channels.py``).
-        byte_s: The same for each byte. Source: 0.5 ns, at 1 MiB, as above.
+        byte_s: Processor time of each end for each byte. Source: 0.5 ns, at 1 MiB, as above.
     """
 
     bandwidth_bytes_per_s: float = Field(gt=0, le=1e15)

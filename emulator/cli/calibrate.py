@@ -10,9 +10,9 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.cli.calibration_tables import print_calibration
 from crossmesh.emulator.cli.options import Config, DataDirectory, Json, Quietly, Set, given
 from crossmesh.emulator.cli.printing import print_json, write_text
-from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.config.brief import brief
 from crossmesh.emulator.config.loading import load_config
+from crossmesh.emulator.runs.progress import display
 from crossmesh.emulator.training.calibration.calibrate import EXAMPLES, Calibration, calibrate
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
-from crossmesh.emulator.config.loading import load_cell, presets, shipped
+from crossmesh.common.descriptions import meanings
+from crossmesh.emulator.config.loading import load_cell, shipped
+from crossmesh.emulator.config.shorthand import presets
 from crossmesh.emulator.study.config import shipped_studies
 from crossmesh.tiles.analog.cells import Ideal
 from crossmesh.tiles.analog.devices import DEVICES
@@ -84,20 +85,9 @@ def _defaults(device: type[BaseModel]) -> dict[str, Any]:
 
 
 def _parameters(device: type, values: dict[str, Any], as_: str) -> list[dict[str, Any]]:
-    meanings: dict[str, str] = {}
-    for ancestor in reversed(device.__mro__):
-        meanings.update(_attributes(inspect.getdoc(ancestor) if ancestor.__doc__ else None))
+    what = meanings(device)
     return [
-        {"name": name, as_: value, "what": meanings.get(name, "")}
+        {"name": name, as_: value, "what": what.get(name, "")}
         for name, value in values.items()
         if name != "kind"
     ]
-
-
-def _attributes(docstring: str | None) -> dict[str, str]:
-    """Names and meanings of an ``Attributes:`` section."""
-    _, found, section = (docstring or "").partition("Attributes:\n")
-    if not found:
-        return {}
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}

@@ -9,17 +9,18 @@ import typer
 from rich.console import Console
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.picture_files import check_picture
 from crossmesh.common.prefixes import engineering
-from crossmesh.emulator.chip.breakdown import rungs
+from crossmesh.emulator.chip.breakdown import ratio, rungs
 from crossmesh.emulator.chip.energy import Band
 from crossmesh.emulator.chip.report import ChipReport, chip_of
 from crossmesh.emulator.chip.shared import SharedChip, share_chip
 from crossmesh.emulator.chip.trace import trace as make_trace
 from crossmesh.emulator.cli.chip_timing import ChipTiming
-from crossmesh.emulator.cli.options import DataDirectory, Json, Set, given
-from crossmesh.emulator.cli.printing import checked_picture, print_json, print_table, write_text
+from crossmesh.emulator.cli.options import DataDirectory, Json, Set, given, names_and_changes
+from crossmesh.emulator.cli.printing import print_json, print_table, write_text
 from crossmesh.emulator.compiler.ir_drop import wire_models, wires_notice
-from crossmesh.emulator.compiler.job import prepare
+from crossmesh.emulator.compiler.job import prepare_chip
 from crossmesh.emulator.config.loading import load_config
 
 MOST_KINDS = 8  # of digital work that a table shows
@@ -29,8 +30,9 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     configs: Annotated[
         list[str],
         typer.Argument(
-            metavar="CONFIG...",
-            help="A YAML file, or the name of a shipped config; several share the first's chip.",
+            metavar="CONFIG... [A.B=C]...",
+            help="A YAML file, or the name of a shipped config; several share the first's chip; "
+            "fields to set, as --set does.",
         ),
     ],
     data_dir: DataDirectory = None,
@@ -58,14 +60,21 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     [bold]crossmesh chip mnist-2018 --set chip.flit_bits=32 --plot chip.png[/bold], or two networks
     on one chip: [bold]crossmesh chip mnist-four-stages digits[/bold].
     """
-    picture = checked_picture(plot) if plot else None
+    if plot:
+        check_picture(plot, "--plot")
     options = {"data.directory": data_dir, "training.schedule": schedule}
-    jobs = [prepare(load_config(name, [*given(options), *(set_ or ())])) for name in configs]
+    names, fields = names_and_changes(configs)
+    if not names:
+        raise ConfigError(f"CONFIG must be given, got {' '.join(fields)} only")
+    asked = [*given(options), *(set_ or ()), *fields]
+    jobs = [prepare_chip(load_config(name, asked)) for name in names]
     if len(jobs) > 1:
         _alone("--trace", trace)
         _alone("--plot", plot)
         with ChipTiming(jobs[0].config.chip, Console(stderr=True)) as timing:
-            shared = share_chip(jobs, inference=inference, watch=timing.watch)
+            shared = share_chip(
+                jobs, inference=inference, watch=timing.watch, placing=timing.placing
+            )
         if json_:
             print_json(shared.summary)
         else:
@@ -82,12 +91,12 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
         write_text(
             trace, json.dumps(make_trace(report.time), separators=(",", ":")) + "\n", "--trace"
         )
-    if picture:
+    if plot:
         from crossmesh.emulator.chip.pictures.overview import (
             draw_chip,
         )  # Matplotlib takes a second to import
 
-        draw_chip(report, picture)
+        draw_chip(report, plot)
 
 
 def _alone(option: str, path: Path | None) -> None:
@@ -117,11 +126,15 @@ def print_report(report: ChipReport) -> None:
         typer.echo(f"note: {name.replace('_', ' ')} beyond its source: {remark}")
 
 
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * (ratio(part, whole) or 0):.1f} %"
+
+
 def _areas(report: ChipReport) -> Iterator[tuple[str, str, str]]:
     parts = sorted(report.area.by_component_mm2.items(), key=lambda item: -item[1])
     whole = report.area.chip_mm2
     for name, area in [*parts, ("total", whole)]:
-        yield name, f"{area:.4g} mm2", f"{100 * area / whole:.1f} %"
+        yield name, f"{area:.4g} mm2", _percent(area, whole)
 
 
 def print_shared(shared: SharedChip) -> None:
@@ -154,14 +167,15 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     n_tiles = len(time.program.crossbars)
     interval = engineering(time.interval_s, "s")
     exact = "" if time.steady.recurs else " (a mean: not exactly periodic)"
-    ops = time.ops_per_example
-    energy = report.energy.per_example_j.value
     yield "schedule", time.schedule.name
     yield (
         "tiles",
         f"{n_tiles} on a {time.topology.name} of {time.topology.n_nodes} places",
     )
     yield "interval per example", interval + exact
+    if time.waits:
+        shortest = engineering(time.shortest_interval_s, "s")
+        yield "shortest interval", f"{shortest}; chip.interval_s asks for a longer one"
     yield "latency of a micro-batch", engineering(time.latency_s, "s")
     yield "examples per second", f"{1 / time.interval_s:,.0f}"
     yield "bound by", time.bound_by
@@ -170,15 +184,18 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     hops = int(time.steady.timing.link_flits.sum()) / time.micro_batch
     yield "links times flits per example", f"{hops:,.0f}, placed by {time.chip.placement}"
     yield "area", f"{report.area.chip_mm2:.4g} mm2"
-    yield "operations per example", f"{ops:,}"
-    yield "operations per s and W", f"{ops / energy / 1e9:,.0f} G"
-    per_area = ops / time.interval_s / report.area.chip_mm2
-    yield "operations per s and mm2", f"{per_area / 1e9:,.1f} G"
+    yield "operations per example", f"{time.ops_per_example:,}"
+    yield "operations per s and W", _giga(report.ops_per_j)
+    yield "operations per s and mm2", _giga(report.ops_per_s_per_mm2, 1)
     yield "nodes", _nodes(report)
     choice = time.steady.choice
     yield "time model", f"{choice.model}: {choice.reason}"
     if models := wire_models(time.program):
         yield "wires", models
+
+
+def _giga(value: float | None, decimals: int = 0) -> str:
+    return "-" if value is None else f"{1e-9 * value:,.{decimals}f} G"
 
 
 def _memory(report: ChipReport) -> str:
@@ -204,10 +221,9 @@ def _nodes(report: ChipReport) -> str:
 def _rungs(report: ChipReport) -> Iterator[tuple[str, str, str, str]]:
     """From the arrays alone to the whole chip: operations per joule, and energy of each group."""
     for rung in rungs(report.energy):
-        per_j = f"{rung.ops_per_j / 1e9:,.0f} G" if rung.ops_per_j else "-"
         yield (
             f"with {rung.group}",
-            per_j,
+            _giga(rung.ops_per_j),
             engineering(rung.joules, "J"),
             f"{100 * rung.share:.1f} %",
         )
@@ -216,7 +232,7 @@ def _rungs(report: ChipReport) -> Iterator[tuple[str, str, str, str]]:
 def _bounds(report: ChipReport) -> Iterator[tuple[str, str]]:
     for name, cycles in report.time.bounds.items():
         yield name, f"{cycles:,.0f}"
-    yield "interval as timed", f"{float(report.time.steady.interval_cycles):,.6g}"
+    yield "interval", f"{report.time.interval_cycles:,.6g}"
 
 
 def _digital(report: ChipReport) -> Iterator[tuple[str, str, str]]:
@@ -226,10 +242,10 @@ def _digital(report: ChipReport) -> Iterator[tuple[str, str, str]]:
     most = work.most_common(MOST_KINDS)
     rest = total - sum(count for _, count in most)
     for name, count in [*most, *([("others", rest)] if rest else [])]:
-        yield name, f"{count:,.0f}", f"{100 * count / total:.1f} %"
+        yield name, f"{count:,.0f}", _percent(count, total)
 
 
 def _band(band: Band, total: Band) -> tuple[str, str, str]:
-    share = f"{100 * band.value / total.value:.1f} %"
+    share = _percent(band.value, total.value)
     ends = f"{engineering(band.low, 'J')} to {engineering(band.high, 'J')}"
     return engineering(band.value, "J"), share, ends

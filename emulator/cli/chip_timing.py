@@ -6,9 +6,9 @@ from rich import progress as rich
 from rich.console import Console
 
 from crossmesh.common.durations import duration
-from crossmesh.emulator.chip.patience import announcement
-from crossmesh.emulator.cli.progress import PLAIN_EVERY_S
+from crossmesh.emulator.chip.patience import Placing, announcement
 from crossmesh.emulator.config.chip import Chip
+from crossmesh.emulator.runs.progress import PLAIN_EVERY_S
 
 
 class ChipTiming:
@@ -34,6 +34,7 @@ class ChipTiming:
         self._task = self._bar.add_task("placing tiles", total=None)
         self._total = -1
         self._started = self._told = time.monotonic()
+        self._placing = Placing(self._say)
 
     def __enter__(self) -> "ChipTiming":
         self._bar.start()
@@ -44,6 +45,8 @@ class ChipTiming:
 
     def placing(self, done: int, total: int) -> None:
         """So many moves of tiles are done, of so many."""
+        if not self._console.is_terminal:
+            self._placing(done, total)
         self._bar.update(self._task, completed=done, total=total)
 
     def watch(self, done: int, total: int) -> None:

@@ -13,7 +13,7 @@ from crossmesh.emulator.cli.printing import (
     record_json,
     record_line,
 )
-from crossmesh.emulator.compiler.job import prepare
+from crossmesh.emulator.compiler.job import prepare_chip
 from crossmesh.emulator.compiler.records import records
 from crossmesh.emulator.config.loading import dumped, load_config
 from crossmesh.emulator.config.schema import file_schema
@@ -64,7 +64,7 @@ def program(
     of the pulse before it, after whose vectors the lines have their turns.
     """
     fields = [*given({"data.directory": data_dir}), *(set_ or ())]
-    job = prepare(load_config(config, fields))
+    job = prepare_chip(load_config(config, fields))
     line = record_json if json_ else record_line
     if not json_:
         typer.echo(RECORD_HEADER)

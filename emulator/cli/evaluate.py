@@ -7,27 +7,29 @@ from typing import Annotated
 import typer
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.picture_files import check_picture
 from crossmesh.emulator.cli.options import (
     Address,
+    Checkpoint,
     DataDirectory,
     EngineKind,
     Inference,
     Json,
     Quietly,
+    named_as_options,
     where,
 )
 from crossmesh.emulator.cli.printing import (
     AGE_HEAD,
     age_cells,
-    checked_picture,
     print_fields,
     print_json,
     print_table,
 )
-from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.emulator.runs.progress import display
 from crossmesh.emulator.training.retention import age, draw_ages, parse_times, summed_up
 from crossmesh.emulator.training.training import evaluate
 
@@ -55,9 +57,11 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     plot: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="PNG or SVG plot of --after; of a run by default RUN/after.png."
+            metavar="FILE",
+            help="A .png, .svg or .pdf plot of --after; of a run by default RUN/after.png.",
         ),
     ] = None,
+    checkpoint: Checkpoint = None,
     engine: EngineKind = None,
     address: Address = None,
     data_dir: DataDirectory = None,
@@ -75,36 +79,42 @@ def evaluate_command(  # noqa: PLR0913, PLR0917  because every parameter is an o
     if after is None:
         _refuse_without_after({"--inference": inference, "--repeats": repeats, "--plot": plot})
         with display(quiet=quiet) as callbacks:
-            result = evaluate(*_opened(run, fields), callbacks.note)
+            result = evaluate(*_opened(run, fields, checkpoint), callbacks.note)
         print_json(result) if json_ else print_fields(result)
         return
-    directory, config = _opened(run, fields)
+    directory, config = _opened(run, fields, checkpoint)
     times, inference = parse_times(after), inference or "pcm"
     repeats = 5 if repeats is None else repeats
     if plot is None and directory is not None:
         plot = directory.path / "after.png"
-    picture = plot and checked_picture(plot)
-    with display(quiet=quiet) as callbacks:
+    if plot is not None:
+        check_picture(plot, "--plot")
+    with named_as_options({"inference": "--inference"}), display(quiet=quiet) as callbacks:
         ages = age(directory, config, times, callbacks, inference=inference, repeats=repeats)
     rows = summed_up(ages.table)
     title = f"{config.name}: weights programmed {repeats} times to {inference}"
-    if picture is not None:
-        draw_ages(rows, ages.trained_accuracy, title, picture)
+    if plot is not None:
+        draw_ages(rows, ages.trained_accuracy, title, plot)
     if json_:
-        given = {"inference": inference, "repeats": repeats, "plot": picture and str(picture)}
+        given = {"inference": inference, "repeats": repeats, "plot": plot and str(plot)}
         trained = {"trained_accuracy": ages.trained_accuracy}
         print_json(given | trained | {"ages": [asdict(row) for row in rows]})
     else:
         print_table(AGE_HEAD, age_cells(rows, ages.trained_accuracy))
-        if picture is not None:
-            typer.echo(f"plot: {picture}")
+        if plot is not None:
+            typer.echo(f"plot: {plot}")
 
 
-def _opened(run: Path, fields: list[str]) -> tuple[RunDirectory | None, RunConfig]:
+def _opened(
+    run: Path, fields: list[str], checkpoint: str | None
+) -> tuple[RunDirectory | None, RunConfig]:
     """A run and its config, or only a config where there is no folder of that name."""
     if run.is_dir():
         directory = RunDirectory.existing(run)
-        return directory, directory.config(fields)
+        with named_as_options({"checkpoint": "--checkpoint"}):
+            return directory, directory.config(fields, checkpoint)
+    if checkpoint is not None:
+        raise ConfigError(f"--checkpoint must be left out but for a run, got {checkpoint}")
     return None, load_config(str(run), fields)
 
 

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.emulator.cli.options import Checkpoint, named_as_options
 from crossmesh.emulator.cli.printing import print_fields, print_json
-from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.emulator.runs.progress import display
 
 
-def export_command(
+def export_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
     onnx: Annotated[
         Path | None,
@@ -23,6 +24,7 @@ def export_command(
             metavar="FILE", help="Write only the weights, with PyTorch's names and layouts."
         ),
     ] = None,
+    checkpoint: Checkpoint = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Folder with the files of the data set.")
     ] = None,
@@ -46,7 +48,8 @@ def export_command(
 
     directory = RunDirectory.existing(run)
     where = [] if data_dir is None else [f"data.directory={data_dir}"]
-    config = directory.config([*where, "engine.kind=local"])
+    with named_as_options({"checkpoint": "--checkpoint"}):
+        config = directory.config([*where, "engine.kind=local"], checkpoint)
     with display(quiet=quiet) as callbacks:
         try:
             result = export(directory, config, onnx=onnx, npz=npz, warn=callbacks.note)

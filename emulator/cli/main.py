@@ -15,20 +15,26 @@ from crossmesh.common.supervision.reports import this_command
 from crossmesh.common.version import VERSION
 from crossmesh.emulator.cli.calibrate import calibrate_command
 from crossmesh.emulator.cli.chip import chip_command
+from crossmesh.emulator.cli.compare import compare_command
 from crossmesh.emulator.cli.configs import configs_app, program, schema
 from crossmesh.emulator.cli.devices import devices_app
 from crossmesh.emulator.cli.evaluate import evaluate_command
 from crossmesh.emulator.cli.export import export_command
 from crossmesh.emulator.cli.map import map_command
 from crossmesh.emulator.cli.pareto import pareto_command
+from crossmesh.emulator.cli.plot import plot_command
 from crossmesh.emulator.cli.predict import predict_command
+from crossmesh.emulator.cli.report import report_command
+from crossmesh.emulator.cli.runs import runs_command
 from crossmesh.emulator.cli.study import StudyHelp, study_command
 from crossmesh.emulator.cli.train import resume, train_command
+from crossmesh.emulator.cli.usage import told
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -39,7 +45,7 @@ def run() -> int:
         command = _command(len(app.registered_commands))
         return command(prog_name="crossmesh", standalone_mode=False) or 0
     except typer.TyperException as error:  # of usage
-        return _refused(error.format_message(), error.exit_code)
+        return _refused(told(error), error.exit_code)
     except (ConfigError, DataError) as error:
         return _refused(error, 2)
     except Exception as error:
@@ -111,6 +117,10 @@ app.command("calibrate")(calibrate_command)
 app.command("export")(export_command)
 app.command("study", cls=StudyHelp)(study_command)
 app.command("pareto")(pareto_command)
+app.command("plot")(plot_command)
+app.command("report")(report_command)
+app.command("compare")(compare_command)
+app.command("runs")(runs_command)
 app.command("map")(map_command)
 app.command("chip")(chip_command)
 app.command()(schema)

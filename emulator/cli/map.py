@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from crossmesh.emulator.cli.printing import checked_picture, print_json
-from crossmesh.emulator.compiler.job import prepare
+from crossmesh.common.picture_files import check_picture
+from crossmesh.emulator.cli.options import Set
+from crossmesh.emulator.cli.printing import print_json
+from crossmesh.emulator.compiler.job import prepare_chip
 from crossmesh.emulator.config.loading import load_config, overrides
 from crossmesh.emulator.layout.layout import lay_out
 from crossmesh.emulator.layout.table import layout_json, print_layout
@@ -19,12 +21,10 @@ def map_command(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Folder with the files of the data set.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Set a field of the config; may be repeated."),
-    ] = None,
+    set_: Set = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the floor plan, a PNG or SVG file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the floor plan into a .png, .svg or .pdf file."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -38,14 +38,15 @@ def map_command(
     Examples: [bold]crossmesh map mnist-lenet5[/bold], or
     [bold]crossmesh map mnist-lenet5 --set mapping.vectors_per_tile=100 --plot map.png[/bold].
     """
-    picture = checked_picture(plot) if plot else None
+    if plot:
+        check_picture(plot, "--plot")
     given = overrides({"data.directory": data_dir} if data_dir else {})
-    job = prepare(load_config(config, [*given, *(set_ or ())]))
+    job = prepare_chip(load_config(config, [*given, *(set_ or ())]))
     layout = lay_out(job)
     print_json(layout_json(layout)) if json_ else print_layout(layout)
-    if picture:
+    if plot:
         from crossmesh.emulator.layout.plot import (
             draw_layout,  # Matplotlib takes a second to import
         )
 
-        draw_layout(layout, job, picture)
+        draw_layout(layout, job, plot)

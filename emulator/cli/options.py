@@ -1,16 +1,32 @@
 """Options that several commands have."""
 
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import overrides
+from crossmesh.emulator.config.overriding import assignment
 from crossmesh.tiles.analog.programmed import MODELS
+
+
+def _checked(settings: list[str] | None) -> list[str] | None:
+    for setting in settings or ():
+        assignment(setting, "--set")
+    return settings
+
 
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="Set a field of the config; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="A.B=C",
+        help="Set a field of the config; may be repeated.",
+        callback=_checked,
+    ),
 ]
 Quietly = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 EngineKind = Annotated[
@@ -27,9 +43,24 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
 Config = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[A.B=C]...", help="Fields of the config to set, as --set does."),
+]
 Inference = Annotated[
     str | None,
     typer.Option(metavar="|".join(MODELS), help="Memory model used by --after; by default pcm."),
+]
+DeviceSeed = Annotated[int, typer.Option(min=0, help="Seed of the emulated devices.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Checkpoint of the run; by default its newest."),
+]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="csv,tensorboard,mlflow,wandb", help="Log the metrics for other programs as well."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -39,6 +70,46 @@ def where(engine: str | None, address: str | None, data_dir: Path | None) -> lis
     return given({"engine.kind": engine, "engine.address": address, "data.directory": data_dir})
 
 
+def changes(words: Iterable[str]) -> list[str]:
+    """Words behind a config, each of which sets a field.
+
+    Raises:
+        ConfigError: If one does not.
+    """
+    names, fields = names_and_changes(words)
+    for name in names:
+        raise ConfigError(f"CONFIG must be followed by fields like a.b=value only, got {name}")
+    return fields
+
+
+def names_and_changes(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The words that name configs, and those that set fields of them.
+
+    >>> names_and_changes(["digits", "training.epochs=3", "mnist"])
+    (['digits', 'mnist'], ['training.epochs=3'])
+    """
+    names: list[str] = []
+    fields: list[str] = []
+    for word in words:
+        is_name = "=" not in word or Path(word).is_file()
+        (names if is_name else fields).append(word)
+    return names, fields
+
+
 def given(options: dict[str, Any]) -> list[str]:
     """The options that were given, as ``--set`` takes them."""
     return overrides({field: value for field, value in options.items() if value is not None})
+
+
+@contextlib.contextmanager
+def named_as_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Within, errors call an argument of a function by the option that it was given as.
+
+    Args:
+        options: Name of the option by that of the argument.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        name, space, rest = str(error).partition(" ")
+        raise type(error)(f"{options.get(name, name)}{space}{rest}") from None

@@ -1,12 +1,13 @@
 """The command ``crossmesh pareto``."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.picture_files import PictureKind
 from crossmesh.common.refusals import sentence
 from crossmesh.emulator.cli.options import Json
 from crossmesh.emulator.cli.printing import print_json, print_table
@@ -29,9 +30,7 @@ def pareto_command(
         str | None,
         typer.Option(metavar="COLUMN", help="Compare only rows that are alike in this column."),
     ] = None,
-    plot_format: Annotated[
-        Literal["png", "svg"], typer.Option(help="Format of the pictures.")
-    ] = "png",
+    plot_format: Annotated[PictureKind, typer.Option(help="Format of the pictures.")] = "png",
     json_: Json = False,
 ) -> None:
     """Pareto fronts of a study's results: the runs that no other betters in every column.

@@ -8,16 +8,20 @@ import typer
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.cli.options import (
     Address,
+    Checkpoint,
     DataDirectory,
     EngineKind,
     Inference,
     Json,
     Quietly,
     Set,
+    named_as_options,
     where,
 )
 from crossmesh.emulator.cli.printing import print_fields, print_json
-from crossmesh.emulator.cli.progress import display
+from crossmesh.emulator.runs.progress import display
+
+_OPTIONS = {"top": "--top", "inference": "--inference", "checkpoint": "--checkpoint"}
 
 
 def predict_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
@@ -55,6 +59,7 @@ def predict_command(  # noqa: PLR0913, PLR0917  because every parameter is an op
         bool,
         typer.Option("--uncompensated", help="With --after, without global drift compensation."),
     ] = False,
+    checkpoint: Checkpoint = None,
     set_: Set = None,
     engine: EngineKind = None,
     address: Address = None,
@@ -66,21 +71,24 @@ def predict_command(  # noqa: PLR0913, PLR0917  because every parameter is an op
 
     Example: [bold]crossmesh predict runs/digits --inputs new.npz --out outputs.npz --top 3[/bold].
     """
-    from crossmesh.emulator.training.outputs import check_path  # these take a moment to import
-    from crossmesh.emulator.training.predicting import Memories, predict
+    from crossmesh.emulator.training.memories import Memories  # these take a moment to import
+    from crossmesh.emulator.training.outputs import check_path
+    from crossmesh.emulator.training.predicting import predict
     from crossmesh.emulator.training.retention import parse_times
 
     if after is None and (inference is not None or uncompensated):
         option = "--uncompensated" if inference is None else "--inference"
         raise ConfigError(f"{option} must come with --after, got it without")
     check_path(out)
-    memories = after and Memories(
-        after_s=parse_times(after),
-        inference=inference or "pcm",
-        compensated=not uncompensated,
-    )
+    if after is not None and ideal:
+        raise ConfigError("--after must come without --ideal, got both")
     fields = [*where(engine, address, data_dir), *(set_ or ())]
-    with display(quiet=quiet) as callbacks:
+    with named_as_options(_OPTIONS), display(quiet=quiet) as callbacks:
+        memories = after and Memories(
+            after_s=parse_times(after),
+            inference=inference or "pcm",
+            compensated=not uncompensated,
+        )
         prediction = predict(
             what,
             inputs,
@@ -88,6 +96,7 @@ def predict_command(  # noqa: PLR0913, PLR0917  because every parameter is an op
             ideal=ideal,
             top=top,
             memories=memories or None,
+            checkpoint=checkpoint,
             callbacks=callbacks,
         )
     prediction.write(out)

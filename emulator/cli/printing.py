@@ -1,7 +1,7 @@
 """Output of the commands: tables for people, JSON for programs."""
 
-import itertools
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ from rich.table import Table
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.records import Record
-from crossmesh.emulator.runs.result import RunResult
+from crossmesh.emulator.training.result import Result
 from crossmesh.emulator.training.retention import AgeRow, time_text
 
 RECORD_HEADER = (
     f"{'tick':>6} {'tile':>5} {'operation':10} {'layer':20} {'batch':>5} {'ver.':>5}  to"
 )
 AGE_HEAD = ("after", "not compensated", "compensated")
-_MESSAGES_SHOWN = 8
+_MESSAGES_WIDTH = 22  # which fits a terminal
+_FIGURES = ("test_accuracy", "baseline_test_accuracy", "test_loss", "train_loss")
 
 
 def print_json(value: Any) -> None:
@@ -28,13 +29,15 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def print_result(result: RunResult) -> None:
+def print_result(result: Result) -> None:
     """Print the result of a run."""
     summary, emulation = result.summary, result.summary["emulation"]
     table = _table("figure", "value")
-    for name in ("test_accuracy", "baseline_test_accuracy", "test_loss", "train_loss"):
+    for name in (*_FIGURES, "validation_accuracy", "validation_loss"):
         if summary[name] is not None:
             table.add_row(name.replace("_", " "), _figure(name, summary[name]))
+    if result.stopped:
+        table.add_row("stopped", escape(result.stopped))
     table.add_row("examples trained", f"{summary['examples_trained']:,}")
     where = f"{emulation['tiles']} tiles"
     if emulation["actors"]:
@@ -51,6 +54,8 @@ def print_result(result: RunResult) -> None:
         table.add_row("pulses", pulses)
     table.add_row("run directory", str(result.path))
     Console().print(table)
+    for line in result.remarks:
+        typer.echo(f"warning: {line}")
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
@@ -69,24 +74,51 @@ def print_configs(catalogue: list[dict[str, str]]) -> None:
     Console().print(table)
 
 
-def print_devices(catalogue: list[dict[str, Any]]) -> None:
-    """A table of parameters for every device."""
-    for device in catalogue:
-        table = _table("parameter", "default", "what it is")
-        table.title = f"{device['kind']}: {device['summary']}"
-        table.caption = f"source: {device['source']}"
-        for parameter in device["parameters"]:
-            what = escape(parameter["what"])
-            table.add_row(parameter["name"], str(parameter["default"]), what)
-        Console().print(table)
+def print_devices(named: list[dict[str, Any]], kinds: list[dict[str, Any]]) -> None:
+    """A line for each device with a name, then for each kind of device."""
+    table = _table("name", "kind", "source")
+    for device in (*named, *kinds):
+        kind = device["kind"] if device in named else ""
+        table.add_row(device["name"], kind, escape(device["source"]))
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[:2]:  # a source alone is cut
+        column.min_width = max(len(str(cell)) for cell in column.cells)
+    Console().print(table)
+
+
+def print_device(device: dict[str, Any]) -> None:
+    """What a device is, its source, and its parameters."""
+    value = "value" if "value" in device["parameters"][0] else "default"
+    table = _table("parameter", value, "what it is")
+    table.title = escape(f"{device['name']}: {device['summary']}")
+    table.caption = escape(f"source: {device['source']}")
+    for parameter in device["parameters"]:
+        what, given = escape(parameter["what"]), parameter[value]
+        inner = given if isinstance(given, Mapping) else {}
+        table.add_row(parameter["name"], "" if inner else escape(_plain(given)), what)
+        for name, part in inner.items():
+            table.add_row(f"  {name}", escape(_plain(part)), "")
+    Console().print(table)
+
+
+def _plain(value: Any) -> str:
+    """A value as a config says it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, wraps: bool = True) -> None:
-    """A table of text; all but its first column to the right, where only that one may wrap."""
+    """A table of text; all but its first column to the right.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells of each row.
+        wraps: Whether the first column may wrap; otherwise the others may.
+    """
     table = _table(*head)
     table.columns[0].no_wrap = not wraps
     for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
+        column.justify, column.no_wrap = "right", wraps
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table)
@@ -102,15 +134,6 @@ def age_cells(rows: Sequence[AgeRow], trained: float | None) -> Iterator[tuple[s
         yield (time_text(after_s), *cells)
 
 
-def checked_picture(path: Path) -> Path:
-    """A file that a plot can be written to."""
-    if path.suffix not in {".png", ".svg"}:
-        raise ConfigError(f"--plot must end in .png or .svg, got {path}")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--plot must be in an existing folder, got {path}")
-    return path
-
-
 def write_text(path: Path, text: str, option: str) -> None:
     """Write a file that an option names.
 
@@ -123,25 +146,16 @@ def write_text(path: Path, text: str, option: str) -> None:
         raise ConfigError(f"{option} must be writable, got {path}: {error.strerror}") from None
 
 
-def print_shipped_devices(catalogue: list[dict[str, Any]]) -> None:
-    """The devices that have names."""
-    table = _table("name", "kind", "what it is, and its source")
-    table.title = "By name, as in cell: {extends: NAME}"
-    for device in catalogue:
-        what = escape(f"{device['summary']} ({device['source']})")
-        table.add_row(device["name"], device["kind"], what)
-    Console().print(table)
-
-
 def record_line(record: Record) -> str:
     """A record of the program under ``RECORD_HEADER``."""
     operation = record.operation
-    shown = itertools.islice(record.messages, _MESSAGES_SHOWN)
-    sent = " ".join(f"{tile}:{columns}" for tile, columns in shown)
-    more = " ..." if len(record.messages) > _MESSAGES_SHOWN else ""
+    sent = textwrap.shorten(
+        " ".join(f"{tile}:{columns}" for tile, columns in record.messages),
+        width=_MESSAGES_WIDTH, placeholder=" ...",
+    )  # fmt: skip
     return (
         f"{record.tick:6} {operation.tile:5} {operation.kind:10} {operation.node:20} "
-        f"{record.micro_batch:5} {record.version:5}  {record.route or sent}{more}"
+        f"{record.micro_batch:5} {record.version:5}  {record.route or sent}"
     )
 
 

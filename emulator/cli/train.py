@@ -5,29 +5,36 @@ from typing import Annotated
 
 import typer
 
+from crossmesh.emulator.callbacks.loggers import loggers_of
 from crossmesh.emulator.cli.options import (
     Address,
+    Changes,
     Config,
     DataDirectory,
     EngineKind,
     Epochs,
     Json,
+    Log,
     Quietly,
     Run,
     Set,
+    changes,
     given,
+    named_as_options,
     where,
 )
 from crossmesh.emulator.cli.printing import print_json, print_result
-from crossmesh.emulator.cli.progress import display
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.directory import RunDirectory
+from crossmesh.emulator.runs.progress import display
+from crossmesh.emulator.training.few import few_examples
 from crossmesh.emulator.training.training import train
 
 
 def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
     config: Config,
+    fields: Changes = None,
     engine: EngineKind = None,
     address: Address = None,
     data_dir: DataDirectory = None,
@@ -40,22 +47,29 @@ def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     ] = None,
     epochs: Epochs = None,
     set_: Set = None,
+    log: Log = None,
+    fast_dev_run: Annotated[
+        bool,
+        typer.Option("--fast-dev-run", help="Try everything on a few examples, in seconds."),
+    ] = False,
     json_: Json = False,
     quiet: Quietly = False,
 ) -> None:
     """Train the network of CONFIG and write a run directory.
 
-    Examples: [bold]crossmesh train digits[/bold], or
+    Examples: [bold]crossmesh train digits training.epochs=3[/bold], or
     [bold]crossmesh train mnist-ideal --engine local --data-dir ~/mnist --epochs 3[/bold].
     """
     options = {"seed": seed, "training.examples": examples, "training.epochs": epochs}
-    fields = [*where(engine, address, data_dir), *given(options), *(set_ or ())]
-    loaded = load_config(config, fields)
+    asked = [*where(engine, address, data_dir), *given(options)]
+    loaded = load_config(config, [*asked, *(set_ or ()), *changes(fields or ())])
+    if fast_dev_run:
+        loaded = few_examples(loaded)
     if run_dir is None:
         directory = RunDirectory(Path("runs") / loaded.name, numbered=True)
     else:
         directory = RunDirectory(run_dir)
-    _train(loaded, directory, json_=json_, quiet=quiet, resume=False)
+    _train(loaded, directory, log, json_=json_, quiet=quiet, resume=False)
 
 
 def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of the command
@@ -64,6 +78,7 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
     address: Address = None,
     data_dir: DataDirectory = None,
     epochs: Epochs = None,
+    log: Log = None,
     json_: Json = False,
     quiet: Quietly = False,
 ) -> None:
@@ -74,14 +89,22 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
     directory = RunDirectory.existing(run)
     more = given({"training.epochs": epochs})
     config = directory.config([*where(engine, address, data_dir), *more])
-    _train(config, directory, json_=json_, quiet=quiet, resume=True)
+    _train(config, directory, log, json_=json_, quiet=quiet, resume=True)
 
 
 def _train(
-    config: RunConfig, directory: RunDirectory, *, json_: bool, quiet: bool, resume: bool
+    config: RunConfig,
+    directory: RunDirectory,
+    log: str | None,
+    *,
+    json_: bool,
+    quiet: bool,
+    resume: bool,
 ) -> None:
-    with display(quiet=quiet) as callbacks:
-        result = train(config, directory, callbacks, resume=resume)
+    options = {"directory": "--run-dir", "log": "--log"}
+    with named_as_options(options), display(quiet=quiet) as callbacks:
+        loggers = loggers_of(log)
+        result = train(config, directory, callbacks, resume=resume, during=loggers)
     if json_:
         print_json(result.summary)
     else:

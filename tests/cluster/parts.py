@@ -24,6 +24,7 @@ PACKAGES = {
     "sshd": "openssh-server",
     "ssh": "openssh-client",
     "rsync": "rsync",
+    "chromium": "chromium",  # which opens reports in tests/emulator/reporting/test_browser.py
 }
 # Debian puts services there, which the path of a user may lack.
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"

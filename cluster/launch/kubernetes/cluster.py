@@ -30,7 +30,7 @@ from crossmesh.common.hints import command
 
 MANIFEST = "rayjob.yaml"
 _CODE = "code.tar.xz"
-_MOST_BYTES = 900_000  # of a ConfigMap, whose limit is 1 MiB
+_MOST_BYTES = 1_000_000  # of a ConfigMap, whose limit is 1 MiB
 
 
 class KubernetesCluster(KubernetesPods):

@@ -16,7 +16,7 @@ class Claim(Frozen):
     """A PersistentVolumeClaim that is there already; it must admit many writers (ReadWriteMany).
 
     Attributes:
-        name: Its name.
+        name: Name of the claim.
         path: Mount point on every node.
     """
 

@@ -11,7 +11,12 @@ import typer
 import yaml
 
 from crossmesh.cluster.launch.loading import load_cluster, shipped_clusters
-from crossmesh.cluster.launch.order import _FIELDS, _LEFT_TO_THE_CLUSTER, Order
+from crossmesh.cluster.launch.order import (
+    _FIELDS,
+    _FOR_THIS_MACHINE,
+    _LEFT_TO_THE_CLUSTER,
+    Order,
+)
 from crossmesh.cluster.launch.tokens import checked_token, write_token
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.cli.main import app as crossmesh
@@ -133,9 +138,9 @@ def test_a_file_extends_another_and_paths_begin_at_their_file(tmp_path):
 def test_every_option_of_the_training_is_known():
     train = typer.main.get_command(crossmesh).commands["train"]
     names = {parameter.name for parameter in train.params}
-    others = {"config", "run_dir", "set_", "json_", "quiet"}
+    others = {"config", "fields", "run_dir", "set_", "json_", "quiet"}
 
-    assert names == {*_FIELDS, *_LEFT_TO_THE_CLUSTER, *others}
+    assert names == {*_FIELDS, *_LEFT_TO_THE_CLUSTER, *_FOR_THIS_MACHINE, *others}
 
 
 def test_options_go_on_to_the_training_and_count_for_more_than_the_cluster(tmp_path):
@@ -143,6 +148,7 @@ def test_options_go_on_to_the_training_and_count_for_more_than_the_cluster(tmp_p
         tmp_path, extends="local", data_dir="/there", run_dir="/runs/a", code="shipped",
     )))  # fmt: skip
     order = Order(cluster, "digits", ("--seed", "3", "--set", "engine.code=installed", "--json"))
+    behind = Order(cluster, "digits", ("training.epochs=3",))
 
     assert order.arguments("h:1") == [
         "train", "digits", "--engine", "ray", "--address", "h:1", "--data-dir", "/there",
@@ -150,6 +156,7 @@ def test_options_go_on_to_the_training_and_count_for_more_than_the_cluster(tmp_p
         "--seed", "3", "--set", "engine.code=installed", "--json",
     ]  # fmt: skip
     assert order.config.seed == 3
+    assert behind.config.training.epochs == 3
     assert order.config.engine.code == "installed"
     assert order.config.data.directory == Path("/there")
 

@@ -65,7 +65,7 @@ def test_machines_of_clouds_are_as_many_and_as_described(generate):
 def test_shipped_code_goes_to_the_machines_with_what_it_needs(generate):
     folder = generate("aws", code="shipped")
     packages = (
-        "__init__.py", "__main__.py", "kinds.py", "py.typed", "testing",
+        "__init__.py", "__main__.py", "callbacks.py", "kinds.py", "py.typed", "testing",
         "cluster", "common", "emulator", "tiles", "interconnect",
     )  # fmt: skip
     mounts = launcher_file(folder)["file_mounts"]

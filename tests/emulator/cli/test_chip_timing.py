@@ -5,11 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
+from crossmesh.emulator.chip import patience
 from crossmesh.emulator.chip.report import chip_of
 from crossmesh.emulator.cli import chip_timing
 from crossmesh.emulator.cli.chip_timing import ChipTiming
 from crossmesh.emulator.config.chip import Chip
-from tests.jobs import small_job
+from crossmesh.emulator.runs.callbacks import NoCallbacks
+from crossmesh.emulator.training.training import train
+from tests.jobs import small_config, small_job
 
 
 @pytest.fixture
@@ -82,3 +85,28 @@ def test_a_report_tells_all_hops_of_its_runs(model):
     flits = len(runs.started) * (runs.link_flits.sum() + report.time.own_ports[0].sum())
     assert seen[0][0] == 0
     assert seen[-1][1] == flits  # of the last run, over links and into tiles
+
+
+def test_a_placement_of_more_than_three_seconds_says_how_far_it_is(clock):
+    written = io.StringIO()
+    with ChipTiming(Chip(), Console(file=written, width=100)) as timing:
+        for clock[0], done in ((5, 0), (7, 10), (9, 20), (12, 35), (20, 75), (25, 100)):
+            timing.placing(done, 100)
+
+    assert written.getvalue().splitlines() == [
+        "placing tiles: 20 %, 16 s left",
+        "placing tiles: 75 %, 5 s left",
+    ]
+
+
+def test_training_says_how_far_the_placement_of_its_chip_is(monkeypatch):
+    monkeypatch.setattr(patience, "_PLACING_S", 0.0)
+    lines = []
+
+    class Noted(NoCallbacks):
+        def note(self, text):
+            lines.append(text)
+
+    train(small_config("soft_bounds"), callbacks=Noted())
+
+    assert [line for line in lines if line.startswith("placing tiles: ")]

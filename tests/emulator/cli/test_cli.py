@@ -131,9 +131,8 @@ def test_lists_and_schema(run):
         assert device["source"]
         assert all(parameter["what"] for parameter in device["parameters"])
     assert {device["name"] for device in devices} >= {"constant_step", "idealized"}
-    reported = run("devices", "list")[1]
-    assert "dw_min" in reported
-    assert "reram-es-gong-2018" in reported
+    assert "dw_min" in run("devices", "show", "constant_step")[1]
+    assert "reram-es-gong-2018" in run("devices", "list")[1]
 
 
 def test_lists_are_what_configs_and_devices_do_by_themselves(run):
@@ -313,7 +312,7 @@ def test_an_interrupted_run_ends_in_order_and_resumes_with_the_same_bits(tmp_pat
     more = ("--engine", "local", "--epochs", done // 1438 + 1, "--json")
     resumed = crossmesh("resume", tmp_path / "run", *more)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"resumed after {done} examples" in resumed.stderr
+    assert f"resumed after {done:,} examples" in resumed.stderr
     whole = crossmesh("train", "digits", *more, "--set", "training.baseline=false", cwd=tmp_path)
     digest = json.loads(resumed.stdout)["state_digest"]
     assert digest == json.loads(whole.stdout)["state_digest"]
@@ -344,8 +343,20 @@ def test_a_run_is_tested_on_memories_as_they_age(run, tmp_path):
     for options, rule in (
         (("--inference", "pcm"), "--inference must come with --after, got pcm without it"),
         (("--after", "1x"), "--after must be times such as 1s,1h,30d"),
-        (("--after", "1s", "--plot", "a.gif"), "--plot must end in .png or .svg, got a.gif"),
+        (("--after", "1s", "--plot", "a.gif"), "--plot must end in .png, .svg, .pdf, got a.gif"),
     ):
         code, _, error = run("evaluate", tmp_path / "r", *options)
         assert code == 2
         assert rule in error
+
+
+def test_fields_may_follow_the_config_without_an_option(trained, run):
+    config = trained("digits", "training.epochs=3", "--set", "tile.rows=9", "tile.cols=7")
+
+    assert (config.training.epochs, config.tile.rows, config.tile.cols) == (3, 9, 7)
+    assert run("train", "digits", "mnist") == (
+        2, "", "error: CONFIG must be followed by fields like a.b=value only, got mnist\n"
+    )  # fmt: skip
+    assert run("chip", "tile.rows=9")[0::2] == (
+        2, "error: CONFIG must be given, got tile.rows=9 only\n"
+    )  # fmt: skip

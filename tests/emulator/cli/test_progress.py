@@ -6,9 +6,10 @@ import math
 import pytest
 from rich.console import Console
 
-from crossmesh.emulator.cli import progress as shown
-from crossmesh.emulator.cli.progress import Bar, PlainLines, Quiet, display, learning
+from crossmesh.emulator.runs import progress as shown
 from crossmesh.emulator.runs.history import MetricsRow
+from crossmesh.emulator.runs.progress import Bar, PlainLines, Quiet, display
+from crossmesh.emulator.runs.wording import learning
 from crossmesh.emulator.training.training import train
 from crossmesh.tiles.runtime.measure import Progress
 from tests.jobs import small_config
@@ -57,9 +58,9 @@ def test_plain_lines_come_now_and_then(monkeypatch):
     lines.progress(Progress(700, 0.2))
     lines.row(ROW)
     assert text(lines._console).splitlines() == [
-        "training: 1000 examples",
-        "training: 500 of 1000 examples, loss 0.2500, accuracy 91.5 %",
-        "training: 600 of 1000 examples",
+        "training: 1,000 examples",
+        "training: 500 of 1,000 examples, loss 0.2500, accuracy 91.5 %",
+        "training: 600 of 1,000 examples",
         "epoch 1: loss 0.5000, test loss 0.6000, test accuracy 71.25 %, 200 examples/s",
     ]
 

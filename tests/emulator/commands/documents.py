@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from benchmarks.pages import is_session
 from crossmesh.emulator.cli.main import app
 from tests.emulator.commands.material import ROOT
 
@@ -72,8 +73,12 @@ def _of_pages() -> Iterator[Shown]:
         for language, block in _blocks(text):
             if language is None:
                 prose.append(block)
+            elif is_session(text) or language[:1] == "{":  # test_sessions.py; the site's directives
+                continue
             elif language in {"", "sh", "shell", "bash"}:
                 yield from _lines(page, block)
+            elif language == "console":  # what a command prints
+                yield Shown(page=page, form="text", text=block)
             else:
                 yield Shown(page=page, form=language, text=block)
         for found in _INLINE.finditer(" ".join("\n".join(prose).split())):

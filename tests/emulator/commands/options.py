@@ -29,8 +29,11 @@ FIELDS: dict[str, Any] = {
     "CheckpointConfig.storage": "storage",
     "ConvLayer.dilation": 2,
     "ConvLayer.stride": [2, 1],
+    "DataConfig.augment": {"shift": 2, "fill": "mirror", "flip": 0.5, "cutout": 2},
+    "DataConfig.normalise": {"mean": [0.3], "std": [0.4]},
     "DataConfig.only_classes": [8, 7, 6, 5, 4, 3, 2, 1, 0],
     "DataConfig.test_fraction": 0.5,
+    "DataConfig.validation": 0.2,
     "Electrical.area_um2": 1.0,
     "Electrical.pulse_j": 1e-15,
     "JumpTable.tables": TABLES,
@@ -60,6 +63,7 @@ FIELDS: dict[str, Any] = {
     "Stuck.devices": [
         {"row": i, "col": 0, "at": at} for i, at in enumerate(("on", "off", "random"))
     ],
+    "Training.class_weights": [1.0, 2.0, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
     "Training.examples": 8,
     "Training.learning_rate": {
         "kind": "cosine", "value": 0.1, "t_max": 2, "eta_min": 0.01, "warm_up": {"examples": 4},
@@ -110,6 +114,8 @@ REFUSED |= {
 }
 # Tokens and several inputs need files of their own, which cases.py has.
 REFUSED |= {"DataConfig.tokens", "DataConfig.columns"}
+# They go with validation, and with a source of another package.
+REFUSED |= {"DataConfig.stratified", "DataConfig.options"}
 # Of one layer, whose matrix says how many there are: cases.py has them there.
 REFUSED |= {"TileConfig.line_scales"}
 # They follow from what feeds an operator, and from each other: docs/operators.md has them all.

@@ -36,12 +36,15 @@ ONLY: dict[str, list[str]] = {
     "study": ["--jobs", "2", "--seeds", "0", *FEW, "--quiet"],
     "launch": ["--dry-run"],
     "pareto": [], "chip": [], "map": [], "program": [], "export": [], "watch": [], "configs": [],
-    "devices": [], "schema": [], "jobs": [],
+    "devices": [], "schema": [], "jobs": [], "plot": [],
+    "report": ["--quiet"], "compare": [], "runs": [],
 }  # fmt: skip
 # What goes through the parser alone, with where it is run.
 PARSED = {
     r"scale ": "tests/cluster/scaling/test_scaling.py runs it on Ray's actors",
     r"pareto ": "tests/emulator/study/test_fronts.py runs it on results of a study",
+    r"train studies/best-step": "tests/emulator/study/test_search.py trains what a search leaves",
+    r"study .*--trials": "tests/emulator/study/test_search.py searches",
     r"study (?!digits --vary)": "tests/emulator/commands/test_shipped.py trains every row",
     r"export \S+ $": "the options with the files to write are left out",
     r"calibrate (digits|mine.yaml) ": "test_calibrate.py runs it on weights that are given",
@@ -49,7 +52,7 @@ PARSED = {
     r"launch existing": "tests/cluster/launch/test_launch_local.py runs it on a cluster",
 }
 TAKES_DATA = {"train", "resume", "evaluate", "predict", "calibrate", "chip", "map", "program",
-              "export", "study"}  # fmt: skip
+              "export", "study", "report"}  # fmt: skip
 # Programs of others: their own names and options are not ours to test.
 OTHERS = {"bash", "ray", "kubectl", "scancel", "sbatch", "pip", "docker", "ssh", "sudo", "git"}
 
@@ -70,7 +73,7 @@ class Order:
 def order(text: str, data: Path, *, is_mention: bool) -> Order:
     """What is run of a command that begins with ``crossmesh``."""
     plain = re.sub(r" \[[^\]]*\]", "", text)  # what a synopsis says may be there
-    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(plain)[1:]]
+    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(plain.partition(" > ")[0])[1:]]
     words = [str(data) if word in DATA else word for word in words]
     if not words or words[0].startswith("-"):
         return Order(words=words)
@@ -88,7 +91,7 @@ def order(text: str, data: Path, *, is_mention: bool) -> Order:
 
 
 def _has_arguments(words: list[str]) -> bool:
-    names = {"list", "show", "plot", "fit"}
+    names = {"list", "show", "plot", "fit", "compare"}
     return any(not word.startswith("-") and word not in names for word in words[1:])
 
 

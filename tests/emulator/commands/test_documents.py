@@ -20,6 +20,7 @@ from crossmesh.cluster.scaling.network import load_network
 from crossmesh.emulator.config.loading import shipped
 from crossmesh.emulator.study import load_study
 from tests.conftest import SHARED
+from tests.emulator.characterisation.lab_files import clean, currents, table, wide
 from tests.emulator.commands.documents import Shown, shown
 from tests.emulator.commands.material import ROOT
 from tests.emulator.commands.rules import (
@@ -68,7 +69,14 @@ def _program(item: Shown) -> str:
 def test_every_command_and_block_has_a_rule():
     programs = {_program(item) for item in EVERYTHING if item.form == "command"}
     assert programs <= {"crossmesh", "make", "python", *OTHERS}, "a rule: rules.py"
-    assert {item.form for item in EVERYTHING} <= {"command", "python", "toml", "yaml", "other"}
+    assert {item.form for item in EVERYTHING} <= {
+        "command",
+        "python",
+        "toml",
+        "yaml",
+        "text",
+        "other",
+    }
     assert sum(item.form == "command" for item in EVERYTHING) > 100  # they are found at all
 
 
@@ -92,8 +100,8 @@ def place(desk, tmp_path, done_runs):
     """Prepares a folder with the files that a text names."""
 
     def prepare(item: Shown) -> Path:
-        named = item.text.replace("RUN", "runs/digits")
-        for run in set(re.findall(r"runs/([a-z0-9-]+)", named)):
+        named = item.text.replace("RUN", "runs/digits").replace("crossmesh runs", "runs/digits")
+        for run in set(re.findall(r"(?<!--run-dir )runs/([a-z0-9-]+)", named)):
             shutil.copytree(done_runs(run), tmp_path / "runs" / run)
         for name in re.findall(r"[a-z-]+\.yaml", item.text):
             _write_yaml(tmp_path, item, name)
@@ -128,9 +136,16 @@ def _write_arrays(path: Path, *, is_mnist: bool) -> None:
 
 
 def _write_measurement(path: Path) -> None:
-    pulses = 1 - np.exp(-np.arange(40) / 15)
-    rows = (f"{up},{down}" for up, down in zip(pulses, pulses[::-1], strict=True))
-    path.write_text("\n".join(("up,down", *rows)))
+    """Readings in the layout that the page says a file of this name has."""
+    m = clean(1)
+    known = {
+        "set": table(["D1 G (uS)"], [[g] for g in map(float, m.up[0, 0])]),
+        "reset": table(["D1 G (uS)"], [[g] for g in map(float, m.down[0, 0])]),
+        "iv": table(["Pulse", "Vpulse", "I (A)"],
+                    [[row[2], row[3], row[5]] for row in currents(m)]),
+    }  # fmt: skip
+    known["kept"] = table(["Time (h)", "G (uS)"], [[t, 20 * 0.9**t] for t in range(1, 15)])
+    path.write_text(known.get(path.stem, table(*wide(m))))
 
 
 def _write_yaml(folder: Path, item: Shown, name: str) -> None:

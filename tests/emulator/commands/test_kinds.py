@@ -82,4 +82,4 @@ def test_a_kind_that_is_none_is_refused_by_its_name(desk):
     said = crossmesh("train", "small.yaml", "--set", "tile.cell.kind=pear", folder=desk)
     assert said.code == 2
     assert "tile.cell.kind must be one of" in said.err
-    assert "did you mean pair?" in said.err
+    assert "did you mean pair" in said.err

@@ -270,7 +270,7 @@ def test_mistakes_are_one_line(run, tmp_path):
     config = tmp_path / "small.yaml"
     config.write_text(dumped(small_config()))
 
-    refused = (2, "", "error: --plot must end in .png or .svg, got map.txt\n")
+    refused = (2, "", "error: --plot must end in .png, .svg, .pdf, got map.txt\n")
     assert run("map", config, "--plot", "map.txt") == refused
     code, reported, error = run("map", "no-such-config")
     assert (code, reported, len(error.splitlines())) == (2, "", 1)

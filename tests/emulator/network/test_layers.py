@@ -3,7 +3,7 @@
 import pytest
 
 import crossmesh.emulator.training.spans
-import crossmesh.emulator.training.training
+import crossmesh.emulator.training.whole_run
 from crossmesh.emulator.training.training import train
 from tests.emulator.executors.test_executors import digest_of_zoo, in_threads, local, ray_instance
 from tests.emulator.training.test_loop import losing
@@ -67,13 +67,13 @@ def test_no_loss_changes_a_bit(name, schedule, bias, tmp_path, monkeypatch):
     monkeypatch.setattr(crossmesh.emulator.training.spans, "SPAN_S", 0.0)
     config = zoo_config(name, schedule=schedule, tile={"bias": bias})
     whole = train(config)
-    monkeypatch.setattr(crossmesh.emulator.training.training, "create", losing({1, 3, 4}))
+    monkeypatch.setattr(crossmesh.emulator.training.whole_run, "create", losing({1, 3, 4}))
 
     result = train(config, tmp_path / "run")
 
     assert result.emulation.recoveries == 3
     assert result.state_digest == whole.state_digest
-    assert result.metrics["test_loss"] == whole.metrics["test_loss"]
+    assert result.history["test_loss"] == whole.history["test_loss"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Reports on runs: one page, a comparison, a list, a picture."""
