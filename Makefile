@@ -6,12 +6,12 @@ BUILDER ?= docker
 VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' common/version.py)
 IMAGE ?= crossmesh:$(VERSION)
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest --dist=loadfile  # the tests of a file share what they set up
 MAKEFLAGS += --no-print-directory
 
 .DELETE_ON_ERROR:
-.PHONY: help train test quick search check bench validate torch image clean
+.PHONY: help train test quick search check docs dist bench validate torch image clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,12 @@ check: $(VENV)/.ready-dev  ## check form, types and spelling
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/codespell
+
+docs: $(VENV)/.ready-dev  ## build the documentation site into build/site, without network; a broken link fails
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/site
+
+dist: $(VENV)/.ready-dev  ## build wheel and source archive into dist/, and try each in fresh environments
+	$(BIN)/python -m benchmarks.packages dist
 
 bench: $(VENV)/.ready  ## measure how fast the emulation is: make bench [DATA=folder-with-mnist]
 	$(BIN)/python -m benchmarks $(if $(DATA),--data-dir "$(DATA)")
@@ -57,12 +63,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@echo "Installing the tools for tests and checks ..."
-	@$(INSTALL) -e '.[dev]'
+	@$(INSTALL) -e '.[dev,docs]'
 	@touch $@
 
 $(VENV)/.ready-torch: $(VENV)/.ready-dev
 	@echo "Installing PyTorch ..."
-	@$(INSTALL) -e '.[dev,torch]'
+	@$(INSTALL) -e '.[dev,docs,torch]'
 	@touch $@
 
 # A venv that could not be finished is removed, so that the next call does not take it for a good one.

@@ -16,7 +16,7 @@ from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.compiler.mapping import join
 from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.executors.local import LocalExecutor
-from crossmesh.emulator.training.loop import test_network
+from crossmesh.emulator.training.tested import test_network
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.retention import Aging
 

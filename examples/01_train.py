@@ -15,8 +15,8 @@ with tempfile.TemporaryDirectory() as folder:
     print(f"after {first.epochs} epochs: {100 * first.test_accuracy:.1f} % right")
     more = train(load_config("digits", [*fields, "training.epochs=4"]), directory, resume=True)
     print(f"after {more.epochs} epochs: {100 * more.test_accuracy:.1f} % right")
-    print("columns of the metrics:", ", ".join(more.metrics.column_names[:4]))
+    print("columns of the history:", ", ".join(more.history.column_names[:4]))
 
 # after 2 epochs: 93.0 % right
 # after 4 epochs: 94.7 % right
-# columns of the metrics: epoch, examples, loss, train_accuracy
+# columns of the history: epoch, examples, loss, train_accuracy

@@ -50,7 +50,7 @@ fields = ["engine.kind=local", "training.epochs=3", "training.baseline=false"]
 config = load_config("digits", fields)
 for cell in (devices["soft_bounds"](step=0.002), Curved(step=0.002)):
     tile = config.tile.model_copy(update={"cell": cell})
-    result = train(config.model_copy(update={"tile": tile}))
+    result = train(config.model_copy(update={"tile": tile}), False)
     print(f"{cell.kind}: {100 * result.test_accuracy:.1f} % right")
 
 # soft_bounds: 73.3 % right
