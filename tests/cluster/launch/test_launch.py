@@ -186,6 +186,8 @@ def test_storage_becomes_the_place_of_the_run_and_of_its_checkpoints(tmp_path):
     [
         (("--engine", "local"), "--engine must be left out (the cluster sets it), got local"),
         (("--address", "h:1"), "--address must be left out (the cluster sets it), got h:1"),
+        (("--log", "csv"), "--log must be left out of a launch, got csv"),
+        (("--fast-dev-run",), "--fast-dev-run must be left out of a launch, got True"),
         (
             ("--set", "training.epoch=2"),
             "training.epoch is unknown; did you mean epochs?",

@@ -245,10 +245,12 @@ def test_a_run_is_watched_to_its_end(tmp_path):
     with subprocess.Popen([*CROSSMESH, *options], cwd=tmp_path, env=ENVIRONMENT,
                           stdout=subprocess.DEVNULL) as run:  # fmt: skip
         wait_for(tmp_path / "run" / "live.json", run)
-        run.send_signal(signal.SIGSTOP)  # so that it does not end before it is looked at
+        works = work_of(run)
+        os.kill(works, signal.SIGSTOP)  # so that it does not end before it is looked at
         with watching(tmp_path) as watch:
             first = watch.stdout.readline()
-            run.send_signal(signal.SIGCONT)
+            for process in (works, run.pid):  # which stops with it
+                os.kill(process, signal.SIGCONT)
             reported, _ = watch.communicate(timeout=120)
         run.wait(timeout=120)
 
@@ -280,6 +282,12 @@ def test_an_interrupted_run_can_be_gone_on_with(tmp_path):
     assert reported.splitlines()[-1] == (
         "the run stopped before its last epoch; resume with: crossmesh resume run"
     )
+
+
+def work_of(run):
+    """The process below a command that does its work."""
+    (process,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return int(process)
 
 
 def watching(folder):
