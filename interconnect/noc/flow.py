@@ -68,6 +68,12 @@ class Flow:
     sends: Sequence[Send] = field(default=())
 
     @property
+    def n_stages(self) -> int:
+        """Stages of the pipeline: those that tasks are of."""
+        of_tasks = (self.stages[t.resource] if t.stage is None else t.stage for t in self.tasks)
+        return 1 + max(of_tasks)
+
+    @property
     def busy_cycles(self) -> Integers:
         """``(resources,)`` cycles of work per micro-batch."""
         busy = np.zeros(len(self.stages), np.int64)

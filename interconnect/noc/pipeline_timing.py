@@ -156,9 +156,8 @@ def steady(
     Returns:
         Times of the run, and the period in cycles and micro-batches.
     """
-    n_stages = 1 + max(flow.stages)
     step = schedule.micro_batches_per_update
-    in_flight = 1 if step > 1 or not schedule.overlaps else 2 * n_stages
+    in_flight = 1 if step > 1 or not schedule.overlaps else 2 * flow.n_stages
     n = step * (3 * in_flight + _CONFIRMED + 4)
     ways = ways_of(topology, flow)
     choice = choose(model, n * ways.hops, without_flits(topology))

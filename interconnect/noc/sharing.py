@@ -101,7 +101,7 @@ def _settled(
     started: Integers, flow: Flow, schedule: Schedule, alone: Steady, choice: Choice
 ) -> Steady:
     step = schedule.micro_batches_per_update
-    in_flight = 1 if step > 1 or not schedule.overlaps else 2 * (1 + max(flow.stages))
+    in_flight = 1 if step > 1 or not schedule.overlaps else 2 * flow.n_stages
     cycles = np.array([task.cycles for task in flow.tasks], np.int64)
     timing = Timing(
         started=started,

@@ -24,8 +24,8 @@ class Turns:
     def __init__(
         self, stages: Sequence[int], tasks: Sequence[tuple[int, Phase, int | None]]
     ) -> None:
-        self._n_stages = 1 + max(stages)
         of_task = [stages[i] if stage is None else stage for i, _, stage in tasks]
+        self._n_stages = 1 + max(of_task)
         served: list[set[int]] = [set() for _ in stages]
         for (resource, _, _), stage in zip(tasks, of_task, strict=True):
             served[resource].add(stage)

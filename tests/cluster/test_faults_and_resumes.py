@@ -39,8 +39,8 @@ def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table
     run.wait_until_it_trains(beyond=newest)
     resumed_s = time.time() - before
     reported = "SIGKILL of the coordinator (its actors are gone after); `crossmesh resume`"
-    table.append(Row(reported, gone_s, resumed_s, None, f"resumed after {newest} examples"))
-    assert f"resumed after {newest} examples" in run.notes
+    table.append(Row(reported, gone_s, resumed_s, None, f"resumed after {newest:,} examples"))
+    assert f"resumed after {newest:,} examples" in run.notes
 
     killed(run)
     earlier, newest = run.checkpoints()[-2:]
@@ -48,7 +48,7 @@ def test_a_killed_coordinator_leaves_no_actor_and_its_run_goes_on(cluster, table
 
     ended_alike(run)
     assert f"checkpoint step-{newest:012d} is damaged and ignored" in run.notes
-    assert f"resumed after {earlier} examples" in run.notes
+    assert f"resumed after {earlier:,} examples" in run.notes
 
 
 def killed(run):
@@ -119,7 +119,7 @@ def test_an_interrupted_run_loses_nothing(cluster, table, tmp_path):
     # The asynchronous pipeline cannot be drained anywhere else without a change of the result.
     assert newest > done - DRAINED_EVERY
     ended_alike(run)
-    assert f"resumed after {newest} examples" in run.notes
+    assert f"resumed after {newest:,} examples" in run.notes
 
 
 @while_the_head_lives

@@ -187,7 +187,7 @@ def checkpoint(rng: Random, folder: Path) -> list[str]:
         case _:
             path = rng.choice(files)
             path.write_bytes(mutated(path.read_bytes(), rng))
-    return ["resume", "run", "--epochs", "3", "--quiet"]
+    return ["resume", "run", "--epochs", "3", "--engine", "local", "--quiet"]
 
 
 def _stray(folder: Path, rng: Random) -> None:

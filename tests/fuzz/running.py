@@ -148,7 +148,7 @@ def _waited(pid: int) -> tuple[int, float, float]:
             computed = usage.ru_utime + usage.ru_stime
             return os.waitstatus_to_exitcode(status), computed, took
         if took > WALL_S:
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
         time.sleep(0.002)
 
 

@@ -100,7 +100,7 @@ def draw_flow(axes: Axes, time: ChipTime) -> None:
             label="one micro-batch",
         )
     )  # fmt: skip
-    _label(axes, 1 + max(time.pipeline.flow.stages))
+    _label(axes, time.pipeline.flow.n_stages)
     axes.set_xlim(0, span * unit)
     axes.set_xlabel(f"emulated time ({scale.unit})")
     axes.set_title(f"{time.schedule.name.replace('_', ' ')}: the settled pipeline")

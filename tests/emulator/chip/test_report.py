@@ -188,6 +188,18 @@ def counted(time):
     return [(each.counts, each.pulsing, each.rewriting) for each in time.pipeline.events]
 
 
+def test_units_serve_more_stages_than_their_arrays():
+    """The last array of a narrow network sums for the stage before its own, or one lies idle."""
+    layers = [f"{{kind: linear, outputs: {n}, activation: tanh}}" for n in (12, 24, 25)]
+    network = f"network=[{', '.join(layers)}, {{kind: linear, outputs: 10, activation: softmax}}]"
+    for schedule in SCHEDULES:
+        chip = report(
+            network, "tile.rows=65", "tile.cols=13", f"training.schedule={schedule}",
+            "chip.model=analytic",
+        )  # fmt: skip
+        assert chip.time.pipeline.flow.n_stages == 4
+
+
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_every_topology_times_a_program_and_counts_the_same_work(topology):
     mesh, other = report().time, report(f"chip.topology={topology}").time

@@ -303,13 +303,14 @@ def test_an_optimiser_of_a_layer_without_digital_parameters_is_refused():
         prepare(validated(tree))
 
 
-def test_an_optimiser_of_another_package_is_known_by_its_name():
+def test_an_optimiser_of_another_package_is_known_by_its_name(monkeypatch):
     class Sign(Optimizer):
         kind: Literal["test.sign"] = "test.sign"
 
         def move(self, parameters, gradient, rate, moments, number):
             parameters -= np.float32(rate) * np.sign(gradient)
 
+    monkeypatch.setattr(optimizers, "_kinds", {**optimizers.known})  # until the end
     optimizers.register("test.sign", Sign)
     training = {"optimizer": {"kind": "test.sign", "learning_rate": 0.125}, "examples": BATCH}
     job = job_of("lenet", training)
