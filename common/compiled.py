@@ -26,6 +26,7 @@ from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic, overload
 
 from crossmesh.common.reached_code import OURS, code_digest, package_of
+from crossmesh.common.turns import TurnToMake
 
 _KERNEL_MODULES = (
     b"crossmesh.common.compiled",
@@ -120,15 +121,34 @@ class _KernelCache(FunctionCache):
     """A cache whose kernels are loaded without all that numba would need to compile others.
 
     numba imports and registers that first, which takes a process 0.25 s; it does so again before it
-    compiles anything.
+    compiles anything. Of processes that start together, one compiles a kernel and the others wait.
     """
 
     _impl_class = _KernelCacheImpl
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._turn = TurnToMake(Path(self._cache_path) / f"{self._impl.filename_base}.lock")
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The kernel for a signature, or None if it is not there."""
+        """The kernel for a signature, or None if it is this process's turn to compile it."""
         rtsys.initialize(target_context)
-        return self._load_overload(sig, target_context)
+        found = self._load_overload(sig, target_context)
+        if found is None:
+            self._turn.take()
+            found = self._load_overload(sig, target_context)  # of who had the turn before
+            if found is not None:
+                self._turn.give()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a kernel that was compiled, if there is room for it."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            warnings.warn(f"kernel not kept: each process recompiles it ({error})", stacklevel=1)
+        finally:
+            self._turn.give()
 
 
 def _compiled(function: Callable[..., Any], folder: Path | None) -> Any:

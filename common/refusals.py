@@ -98,7 +98,8 @@ class _Mistake:
         context = mistake.get("ctx", {})
         match mistake["type"]:
             case "extra_forbidden" | "invalid_key":
-                names = fields_meant(self.path, self.owner, self.root, self.words)
+                names = [self._anywhere(name) for name in
+                         fields_meant(self.path, self.owner, self.root, self.words)]  # fmt: skip
                 return f"{path} is unknown{asked(names) or _fields_of([self.owner])}"
             case "missing":
                 return f"{path} must be given"
@@ -112,6 +113,11 @@ class _Mistake:
                 rule = str(context["error"])
                 return f"{path}{' ' if rule.startswith('must ') else '.'}{rule}" if path else rule
         return self._judged(path, mistakes)
+
+    def _anywhere(self, field: str) -> str:
+        """A field, and where it stands, if that is not seen from its name."""
+        is_outside = len(self.path) > 1 and field not in self.owner.model_fields
+        return f"{field}, at the top level" if is_outside and "." not in field else field
 
     def _judged(self, path: str, mistakes: list[Any]) -> str:
         mistake = mistakes[0]

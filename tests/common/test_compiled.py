@@ -14,10 +14,12 @@ from crossmesh.common import compiled
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.devices import DEVICES
 from crossmesh.tiles.analog.read import Converter, ReadConfig
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 from tests.jobs import CELLS
 
+ROOT = Path(__file__).parents[2]
 READ = ReadConfig(input_noise=0.02, weight_noise=0.01, adc=Converter(bits=9, range=1.0))
 
 
@@ -64,7 +66,7 @@ def run(code, *arguments, **environment):
     done = subprocess.run(
         command,
         env=os.environ | environment,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -133,6 +135,18 @@ def test_a_cache_that_cannot_be_made_is_not_used(home):
         assert compiled._cache_folder() is None
 
 
+def test_a_kernel_for_which_the_disk_has_no_room_runs_and_gives_its_turn(home):
+    code = (
+        "import resource; from crossmesh.common.random import Purpose, Stream; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1)); "
+        "print(Stream(seed=1, owner=2).key(Purpose.DEVICE))"
+    )
+    errors = run(code, XDG_CACHE_HOME=str(home))
+
+    assert "kernel not kept: each process recompiles it ([Errno 27] File too large)" in errors
+    assert not list(home.rglob("*.nbc"))
+
+
 def test_kernels_run_without_a_cache(home):
     (home / "crossmesh").mkdir(parents=True)
     (home / "crossmesh").chmod(0o777)
@@ -159,6 +173,31 @@ def test_kernels_are_loaded_without_what_compiles_others(tmp_path):
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
 
     assert [run(COMPILES, **cache).strip() for _ in range(2)] == ["True", "False"]
+
+
+COUNTS = """
+from crossmesh.common import random
+input()
+random.Stream(seed=1, owner=1).normal(random.Purpose.DEVICE, (2, 2))
+stats = [made.stats for made in vars(random).values() if hasattr(made, "stats")]
+print(sum(sum(each.cache_misses.values()) for each in stats))
+"""
+
+
+@pytest.mark.slow
+def test_of_processes_that_start_together_one_compiles_a_kernel(tmp_path):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", COUNTS], cwd=ROOT, env=environment, text=True,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    compiled_by_each = [int(process.communicate()[0]) for process in processes]
+    kernels = len(list(tmp_path.rglob("*.nbc")))
+    assert sum(compiled_by_each) == kernels > 0
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from crossmesh.tiles.analog.algorithms import AnyAlgorithm
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, build_bytes, tile_bytes
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from tests.emulator.training.algorithm_kinds import KINDS
 from tests.jobs import CELLS
 
