@@ -1,10 +1,16 @@
-"""The executor of each engine."""
+"""The executor of each engine, and tasks on the nodes of a cluster."""
+
+from typing import TYPE_CHECKING
 
 from crossmesh.common.supervision import interrupts
 from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.config.engine import Engine
 from crossmesh.emulator.executors import environment
 from crossmesh.emulator.executors.executor import Executor
 from crossmesh.tiles.runtime.warm_up import warm_up_program
+
+if TYPE_CHECKING:
+    from crossmesh.emulator.executors.tasks import NodeTasks
 
 
 def create(job: Job) -> Executor:
@@ -19,3 +25,11 @@ def create(job: Job) -> Executor:
     from crossmesh.emulator.executors.ray import RayExecutor
 
     return RayExecutor(job)
+
+
+def node_tasks(engine: Engine) -> "NodeTasks":
+    """Tasks on the nodes of the Ray cluster at an engine's address."""
+    environment.prepare(engine.address)
+    from crossmesh.emulator.executors.tasks import NodeTasks
+
+    return NodeTasks(engine)

@@ -6,6 +6,7 @@ Everything is imported when it is used, after the environment that Ray reads is 
 
 import contextlib
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -88,6 +89,25 @@ def nodes_at(address: str, timeout_s: float) -> list[Any]:
 
     nodes = GcsClient(address=address).get_all_node_info(timeout=timeout_s)
     return [node for node in nodes.values() if node.state == 0]
+
+
+def demands_token(address: str, timeout_s: float) -> bool:
+    """Whether a cluster that this process has not joined refuses calls without a token."""
+    from ray.exceptions import AuthenticationError
+
+    before = os.environ.get("RAY_AUTH_MODE")
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    try:
+        read_environment_again(is_clustered=is_clustered())
+        nodes_at(address, timeout_s)
+    except AuthenticationError:
+        return True
+    finally:
+        os.environ.pop("RAY_AUTH_MODE")
+        if before is not None:
+            os.environ["RAY_AUTH_MODE"] = before
+        read_environment_again(is_clustered=is_clustered())
+    return False
 
 
 def check_cluster_file(tree: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.executors.ray_internals import nodes_at
+from crossmesh.emulator.executors.ray_internals import demands_token, nodes_at
 
 REACH_S = 5.0  # longest wait for an address to accept a connection, and for an answer
 
@@ -40,15 +40,19 @@ def alive_nodes(address: str, rule: str) -> list[Any]:
     """The nodes of a cluster that live, as Ray describes them, asked for without joining it.
 
     Raises:
-        ConfigError: If the cluster has another token, does not answer, or if its node on this
-            machine belongs to another user, whom alone Ray's sockets let in.
+        ConfigError: If the cluster has another token, or none and this process demands one; does
+            not answer; or if its node on this machine belongs to another user, whom alone Ray's
+            sockets let in.
     """
     # Ray is imported when the environment is set, and not before.
+    import ray
     from ray.exceptions import AuthenticationError, RpcError
 
     try:
         with muted():
             nodes = nodes_at(address, REACH_S)
+            if not ray.is_initialized():
+                _check_mode(address)
     except AuthenticationError:
         raise ConfigError(
             f"the token must be that of the cluster at {address}, got another one, or none: set "
@@ -59,6 +63,21 @@ def alive_nodes(address: str, rule: str) -> list[Any]:
         raise ConfigError(f"{rule}, got {address} ({reason})") from None
     _check_open(nodes, address)
     return nodes
+
+
+def _check_mode(address: str) -> None:
+    """Refuse a cluster without tokens if this process demands one.
+
+    Ray would join it, and then wait in vain for all that its nodes ask of this process, such as
+    results of more than 100 KB.
+    """
+    ours = os.environ.get("RAY_AUTH_MODE", "").lower()
+    if ours == "token" and not demands_token(address, REACH_S):
+        raise ConfigError(
+            f"RAY_AUTH_MODE must be the same here and on the nodes of {address}, got token here "
+            "(the default where ~/.ray/auth_token is) and none there: set RAY_AUTH_MODE=disabled "
+            "here, or start the nodes with RAY_AUTH_MODE=token and this token"
+        )
 
 
 def is_ours(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""A run of a study, a baseline or a chip, in a process of its own.
+"""Runs of a study, baselines or chips, one after the other, in a process of a study.
 
 Each line of standard input says what to do next, an empty one that there is no more; on standard
 output every line is a JSON object that reports progress. When standard input ends, the parent is
@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -31,7 +32,9 @@ def _work() -> int:
     threading.Thread(target=_receive, args=(lines,), daemon=True).start()
     while line := lines.get():
         try:
-            tell({"result": _result(json.loads(line), tell)})
+            task = json.loads(line)
+            _say_into(task["log"])
+            tell({"result": _result(task, tell)})
         except BrokenPipeError:
             return 130
         except Exception as error:  # whatever it is, the other runs continue
@@ -48,6 +51,13 @@ def _teller() -> Tell:
         os.write(number, json.dumps(message).encode() + b"\n")
 
     return tell
+
+
+def _say_into(log: str) -> None:
+    """Write what is said besides into the log of a task."""
+    with Path(log).open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
 
 
 def _receive(lines: Queue[bytes]) -> None:

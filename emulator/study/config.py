@@ -12,6 +12,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Anything, Frozen, FrozenDict, Keyed, Many
 from crossmesh.common.refusals import nearest, sentence
 from crossmesh.common.summaries import summary_of
+from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.config.loading import shipped
 from crossmesh.emulator.config.overriding import assignment
 from crossmesh.emulator.study.axes import assigned, fields_of, is_axis
@@ -201,6 +202,14 @@ def shipped_studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
 
 
+def is_study(source: str | Path) -> bool:
+    """Whether a word that should be a config is the file or the name of a study."""
+    path = Path(source)
+    if is_file(path):
+        return bool({"runs", "configs"} & read_mapping(path).keys())
+    return str(source) in shipped_studies() and str(source) not in shipped()
+
+
 def load_study(*sources: str | Path) -> Study:
     """Read a study, or make one of configs.
 
@@ -231,8 +240,8 @@ def _study_file(source: str | Path) -> Path | None:
     """The file of a study, or None if it is a config that is asked for."""
     studies, configs = shipped_studies(), shipped()
     path = Path(source)
-    if path.is_file():
-        return path if {"runs", "configs"} & read_mapping(path).keys() else None
+    if is_file(path):
+        return path if is_study(path) else None
     if str(source) in studies or str(source) in configs:
         return studies.get(str(source))
     known = {**studies, **configs}

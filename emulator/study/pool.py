@@ -1,24 +1,22 @@
-"""Work done side by side by processes, each of which trains one network or times many chips."""
+"""Work done side by side by processes, each of which does one task of a kind after the other."""
 
 import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from crossmesh.common.supervision.interrupts import deferred
 from crossmesh.common.supervision.reports import renew
 from crossmesh.emulator.config.run import RunConfig
+from crossmesh.emulator.executors.child_process import ENDS, child_process, silent_end
 
-_ROOT = Path(__file__).parents[3]  # of the package
-ENDS = {"result", "error"}  # messages that are the last of a task
+CHILD = "crossmesh.emulator.study.child"  # what processes run
 _LOOK_S = 1.0  # between two words to our parent while a process ends
 
 
@@ -32,7 +30,7 @@ class ProcessTask:
         name: Name in messages.
         config: The run.
         folder: The run directory; of a chip, the run whose pulses count, if there is one.
-        log: File for what a process that begins with it says besides; removed if it says nothing.
+        log: File for what its process says besides; removed if that is nothing.
         stop: Fields of ``MedianStop``, which may stop a run; None: nothing does.
     """
 
@@ -44,10 +42,22 @@ class ProcessTask:
     log: Path
     stop: Mapping[str, Any] | None = None
 
+    def line(self) -> str:
+        """The line of JSON that its process reads."""
+        wanted = {
+            "kind": self.kind,
+            "config": self.config.model_dump(mode="json"),
+            "folder": None if self.folder is None else str(self.folder),
+            "log": str(self.log),
+            "stop": self.stop,
+        }
+        return json.dumps(wanted)
 
-def perform(
-    tasks: Sequence[ProcessTask], jobs: int, kept: int
-) -> Generator[tuple[ProcessTask, str, Any]]:
+
+Messages = Generator[tuple[ProcessTask, str, Any]]
+
+
+def perform(tasks: Sequence[ProcessTask], jobs: int, kept: int) -> Messages:
     """Run tasks, ``jobs`` at a time, and report their progress.
 
     Args:
@@ -73,7 +83,7 @@ def perform(
                     for kind, value in child.messages():
                         yield child.task, kind, value
                         if kind in ENDS:
-                            child.go_on(waiting)
+                            child.go_on(waiting, has_failed=kind == "error")
                     if child.ended:
                         selector.unregister(key.fd)
                         del running[key.fd]
@@ -89,20 +99,8 @@ class _Child:
     def __init__(self, task: ProcessTask, kept: int) -> None:
         self.ended = False
         self._rest = b""
-        self._log = task.log
-        task.log.parent.mkdir(parents=True, exist_ok=True)
-        before = os.environ.get("PYTHONPATH")
-        paths = [str(_ROOT), *([before] if before else [])]
-        with task.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "crossmesh.emulator.study.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                pass_fds=(kept,),
-                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
-            )
+        with _opened(task.log) as log:
+            self._process = child_process(CHILD, log, (kept,))
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._stream = self._process.stdin, self._process.stdout
@@ -112,22 +110,22 @@ class _Child:
     def _begin(self, task: ProcessTask) -> None:
         self.task = task
         self._has_ended = False  # what the task came to
-        wanted = {
-            "kind": task.kind,
-            "config": task.config.model_dump(mode="json"),
-            "folder": None if task.folder is None else str(task.folder),
-            "stop": task.stop,
-        }
-        self._send(json.dumps(wanted))
+        self._send(task.line())
 
     def _send(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # of a process that has ended already
             self._input.write(line.encode() + b"\n")
             self._input.flush()
 
-    def go_on(self, waiting: deque[ProcessTask]) -> None:
-        """Time the next chip, which takes less time than to start a process; or end."""
-        if self.task.kind == "chip" and waiting and waiting[0].kind == "chip":
+    def go_on(self, waiting: deque[ProcessTask], *, has_failed: bool) -> None:
+        """Do the next task, which takes less time than to start a process; or end.
+
+        What fails may leave the process without what the next run needs; a chip needs little.
+        """
+        is_fit = not has_failed or self.task.kind == "chip"
+        if is_fit and waiting and waiting[0].kind == self.task.kind:
+            self._leave_log()
+            _opened(waiting[0].log).close()
             self._begin(waiting.popleft())
         else:
             self._send("")
@@ -144,13 +142,8 @@ class _Child:
             self.ended = True
             code = self._process.wait()
             if not self._has_ended:
-                yield "error", self._silent_end(code)
-
-    def _silent_end(self, code: int) -> str:
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        said = self._log.read_text("utf-8", errors="replace").split("\n")
-        last = next((line for line in reversed(said) if line.strip()), "")
-        return f"its process was {how}" + (f": {last}" if last else "")
+                said = self.task.log.read_text("utf-8", errors="replace")
+                yield "error", silent_end(code, said)
 
     def terminate(self) -> None:
         """Ask the process to end in order."""
@@ -171,9 +164,19 @@ class _Child:
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         self._stream.close()
+        self._leave_log()
+
+    def _leave_log(self) -> None:
+        """Remove the log of a task whose process said nothing."""
         with contextlib.suppress(OSError):  # which it is, if someone has removed it
-            if self._log.stat().st_size == 0:
-                self._log.unlink()
+            if self.task.log.stat().st_size == 0:
+                self.task.log.unlink()
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """An empty log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("wb")
 
 
 def _stop(children: Collection[_Child]) -> None:

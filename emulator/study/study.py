@@ -1,25 +1,25 @@
 """Running a study: what is left to do, side by side, and what it came to."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from crossmesh.common.errors import ConfigError, RunLost
+from crossmesh.common.errors import ConfigError
 from crossmesh.common.locked_folders import held
 from crossmesh.common.picture_files import PictureKind
+from crossmesh.emulator.compiler.fitting import trained_examples
 from crossmesh.emulator.config.loading import dumped
-from crossmesh.emulator.data import DataConfig, load
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.study.config import Study
-from crossmesh.emulator.study.files import write_table, write_text
+from crossmesh.emulator.study.files import write_table, write_text, writing
 from crossmesh.emulator.study.fronts import check_fronts
 from crossmesh.emulator.study.pareto import fronts_markdown, leave_fronts
+from crossmesh.emulator.study.place import Perform, performing
 from crossmesh.emulator.study.plan import Trial, trials
-from crossmesh.emulator.study.pool import ProcessTask, perform
+from crossmesh.emulator.study.pool import ProcessTask
 from crossmesh.emulator.study.record import StudyRecord
 from crossmesh.emulator.study.search import Rule
 from crossmesh.emulator.study.searched import Pairs, StudySearch
@@ -34,6 +34,7 @@ def run_study(
     directory: Path | str | None = None,
     *,
     jobs: int | None = None,
+    address: str | None = None,
     callbacks: Callbacks | None = None,
     plot_format: PictureKind = "png",
 ) -> pa.Table:
@@ -44,8 +45,10 @@ def run_study(
     Args:
         study: The study.
         directory: Its folder; by default ``studies/NAME``.
-        jobs: Runs at once, each a process; by default as many as there are CPUs, or one if the
+        jobs: Runs at once, each in a process; by default as many as there are CPUs, or one if the
             runs use Ray, as each then spreads over the CPUs.
+        address: Address of a Ray cluster on whose nodes the runs are made as Ray tasks; by default
+            they are processes of this machine.
         callbacks: Progress callbacks; by default none.
         plot_format: Format of the plots.
 
@@ -60,51 +63,53 @@ def run_study(
     directory = Path("studies") / study.name if directory is None else Path(directory)
     callbacks = callbacks or NoCallbacks()
     if study.search is not None:
-        return _searched(study, directory, jobs, callbacks, plot_format)
+        found = StudySearch(study, directory, callbacks.note)
+        with _held(directory) as lock, performing([found.base], jobs, address, lock) as perform:
+            return _searched(found, study, directory, perform, callbacks, plot_format)
     plan = trials(study, directory)
-    with _held(directory) as lock:
+    with _held(directory) as lock, performing(plan, jobs, address, lock) as perform:
         work = _Work(study, directory, plan)
-        with _writing(directory):
+        with writing(directory):
             write_text(directory / "study.yaml", dumped(study))
-        work.do(jobs or _jobs(plan), lock, callbacks)
+        work.do(perform, callbacks)
         table = work.write()
-        with _writing(directory):
-            found = leave_fronts(table, study.pareto, directory, plot_format)
-            write_text(directory / "table.md", markdown(study.name, table) + fronts_markdown(found))
+        with writing(directory):
+            fronts = leave_fronts(table, study.pareto, directory, plot_format)
+            text = markdown(study.name, table) + fronts_markdown(fronts)
+            write_text(directory / "table.md", text)
         # Imported here, because Matplotlib is slow to load.
         from crossmesh.emulator.study.plot import draw
 
-        with _writing(directory):
+        with writing(directory):
             draw(plan, table, directory, plot_format)
     return table
 
 
 def _searched(
+    found: StudySearch,
     study: Study,
     directory: Path,
-    jobs: int | None,
+    perform: Perform,
     callbacks: Callbacks,
     plot_format: PictureKind,
 ) -> pa.Table:
     """Run what is left of a search; the results, best first."""
-    found = StudySearch(study, directory, callbacks.note)
-    with _held(directory) as lock:
-        with _writing(directory):
-            write_text(directory / "study.yaml", dumped(study))
+    with writing(directory):
+        write_text(directory / "study.yaml", dumped(study))
 
-        def do(plan: Sequence[Trial], before: Pairs, rule: Rule | None) -> list[TrialOutcome]:
-            work = _Work(study, directory, plan, before, rule)
-            work.do(jobs or _jobs(plan), lock, callbacks)
-            work.write()
-            return work.outcomes
+    def do(plan: Sequence[Trial], before: Pairs, rule: Rule | None) -> list[TrialOutcome]:
+        work = _Work(study, directory, plan, before, rule)
+        work.do(perform, callbacks)
+        work.write()
+        return work.outcomes
 
-        pairs = found.run(do)
-        table = results(*zip(*pairs, strict=True))
-        with _writing(directory):
-            table, text = found.leave(table, pairs, plot_format)
-            write_table(directory / "results.parquet", table)
-            fronts = leave_fronts(table, study.pareto, directory, plot_format)
-            write_text(directory / "table.md", text + fronts_markdown(fronts))
+    pairs = found.run(do)
+    table = results(*zip(*pairs, strict=True))
+    with writing(directory):
+        table, text = found.leave(table, pairs, plot_format)
+        write_table(directory / "results.parquet", table)
+        fronts = leave_fronts(table, study.pareto, directory, plot_format)
+        write_text(directory / "table.md", text + fronts_markdown(fronts))
     return table
 
 
@@ -136,28 +141,28 @@ class _Work:
             replace(task, stop=rule) if task.kind == "run" else task
             for task in self._record.trainings()
         ]
-        self._sizes = dict(_sizes([*self._trainings, *self._record.chips()]))
+        tasks = [*self._trainings, *self._record.chips()]
+        sizes = trained_examples(task.config for task in tasks)
+        self._sizes = dict(zip((task.key for task in tasks), sizes, strict=True))
 
-    def do(self, jobs: int, lock: int, callbacks: Callbacks) -> None:
-        """Do what is left, with ``jobs`` processes at once that hold ``lock``."""
+    def do(self, perform: Perform, callbacks: Callbacks) -> None:
+        """Do what is left."""
         if not all(trial.is_chip_only for trial in self._plan):
             callbacks.phase("study", sum(self._sizes[task.key] for task in self._trainings))
-            self._perform(self._trainings, jobs, lock, callbacks)
+            self._do(self._trainings, perform, callbacks)
         if chips := list(self._record.chips()):
             callbacks.phase("timing chips", 0)
-            self._perform(chips, jobs, lock, callbacks)
+            self._do(chips, perform, callbacks)
 
     @property
     def outcomes(self) -> list[TrialOutcome]:
         """What the trials came to, as far as they have."""
         return [self._record.outcome(trial) for trial in self._plan]
 
-    def _perform(
-        self, tasks: Sequence[ProcessTask], jobs: int, lock: int, callbacks: Callbacks
-    ) -> None:
+    def _do(self, tasks: Sequence[ProcessTask], perform: Perform, callbacks: Callbacks) -> None:
         examples = dict.fromkeys((task.key for task in tasks), 0)
         n_ended = 0
-        with contextlib.closing(perform(tasks, jobs, lock)) as events:
+        with contextlib.closing(perform(tasks)) as events:
             for task, kind, value in events:
                 if kind == "examples":
                     examples[task.key] = value
@@ -167,7 +172,7 @@ class _Work:
                 else:
                     n_ended += 1
                     examples[task.key] = self._sizes.get(task.key, 0)
-                    with _writing(self._directory):
+                    with writing(self._directory):
                         came_to = self._record.ended(task, kind, value)
                     self.write()
                     callbacks.note(f"{task.name}: {came_to} ({n_ended} of {len(tasks)})")
@@ -181,30 +186,13 @@ class _Work:
         before, known = zip(*self._before, strict=True) if self._before else ((), ())
         outcomes = [*known, *self.outcomes]
         table = results([*before, *self._plan], outcomes)
-        with _writing(self._directory):
+        with writing(self._directory):
             write_table(self._directory / "results.parquet", table)
             write_text(self._directory / "table.md", markdown(self._study.name, table))
             self._record.write_baselines()
         if any(outcome.summary for outcome in outcomes):  # so that the table has all columns
             check_fronts(table, self._study.pareto)
         return table
-
-
-def _sizes(tasks: Sequence[ProcessTask]) -> Iterator[tuple[str, int]]:
-    """Examples that each task trains; data that cannot be had is found out here, at once."""
-    sizes: dict[DataConfig, int] = {}
-    for task in tasks:
-        config = task.config
-        if config.data not in sizes:
-            sizes[config.data] = len(load(config.data).train)
-        n = sizes[config.data]
-        yield task.key, config.training.epochs * min(config.training.examples or n, n)
-
-
-def _jobs(plan: Sequence[Trial]) -> int:
-    """Runs at once by default."""
-    on_ray = any(trial.config.engine.kind == "ray" for trial in plan)
-    return 1 if on_ray else len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager
@@ -220,13 +208,3 @@ def _held(directory: Path) -> Iterator[int]:
                 f"--output must be new, empty or the folder of a study, got {directory}"
             )
         yield folder.lock
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Report failures to write in one line."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"{directory} cannot be written: {error.strerror or error}"
-        raise RunLost(f"{reason}; run the same command again to resume") from None

@@ -57,7 +57,7 @@ def baseline(config: RunConfig, _: str | None, tell: Tell) -> float | None:
             tell({"examples": examples})
 
     with threadpool_limits(1):
-        return train_baseline(job, watch).test().accuracy
+        return train_baseline(job, watch).rows[-1].test_accuracy
 
 
 WORKS: dict[str, Callable[..., Any]] = {"run": run, "baseline": baseline, "chip": chip}

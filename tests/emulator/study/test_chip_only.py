@@ -56,7 +56,7 @@ def test_chips_alone_are_those_of_the_command_chip_and_are_not_timed_again(tmp_p
 def test_of_runs_that_differ_in_their_chips_one_is_trained_and_all_are_as_trained_alone(tmp_path):
     sets = {"training.epochs": 1, "training.examples": 60}
     study = study_of(tmp_path, vary=TOPOLOGIES, set=sets, baseline=True)
-    table = run_study(study, tmp_path / "out")
+    table = run_study(study, tmp_path / "out", jobs=1)
 
     assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == [
         "small-topology=mesh-seed0"
@@ -68,14 +68,14 @@ def test_of_runs_that_differ_in_their_chips_one_is_trained_and_all_are_as_traine
         plain = {n: v for n, v in alone["chip"].items() if not isinstance(v, dict)}
         assert chip_of_row(row) == plain
         assert row["baseline_test_accuracy"] is not None
-    assert run_study(study, tmp_path / "out").equals(table)
+    assert run_study(study, tmp_path / "out", jobs=1).equals(table)
 
 
 @pytest.mark.slow
 def test_a_finished_run_on_another_chip_keeps_its_values_and_gets_the_chip_asked_for(tmp_path):
     study = study_of(tmp_path, set={"training.epochs": 1, "training.examples": 60})
-    before = run_study(study, tmp_path / "out").to_pylist()[0]
-    after = run_study(study.changed(["chip.flit_bits=32"]), tmp_path / "out").to_pylist()[0]
+    before = run_study(study, tmp_path / "out", jobs=1).to_pylist()[0]
+    after = run_study(study.changed(["chip.flit_bits=32"]), tmp_path / "out", jobs=1).to_pylist()[0]
 
     assert after["wall_s"] == before["wall_s"], "it is not trained again"
     assert after["chip_interval_s"] > before["chip_interval_s"]
@@ -89,7 +89,7 @@ def test_runs_of_chips_alone_and_trained_ones_are_rows_of_one_table_with_fronts(
     ]
     sets = {"training.epochs": 1, "training.examples": 60}
     by = [["energy_j_per_example", "test_accuracy"], ["area_mm2", "interval_s"]]
-    table = run_study(study_of(tmp_path, runs=runs, set=sets, pareto=by), tmp_path / "out")
+    table = run_study(study_of(tmp_path, runs=runs, set=sets, pareto=by), tmp_path / "out", jobs=1)
 
     assert table["test_accuracy"].null_count == 1
     assert table["chip_area_mm2"].null_count == 0
@@ -102,7 +102,7 @@ def test_runs_of_chips_alone_and_trained_ones_are_rows_of_one_table_with_fronts(
 @pytest.mark.slow
 def test_a_chip_that_cannot_be_is_a_failure_of_its_row(tmp_path):
     vary = {"chip.interval_s": [1e-9, 1.0]}
-    table = run_study(study_of(tmp_path, vary=vary, chip_only=True), tmp_path / "out")
+    table = run_study(study_of(tmp_path, vary=vary, chip_only=True), tmp_path / "out", jobs=1)
     first, second = table.to_pylist()
     assert first["failure"].startswith("chip.interval_s must be at least ")
     assert cells(table, wide=False)[1][1] == "-"

@@ -19,7 +19,7 @@ from crossmesh.common.errors import DataError
 from crossmesh.emulator.config.loading import dumped
 from crossmesh.emulator.study.config import shipped_studies, validated
 from crossmesh.emulator.study.plan import trials
-from crossmesh.emulator.study.pool import ProcessTask, perform
+from crossmesh.emulator.study.pool import CHILD, ProcessTask, perform
 from crossmesh.emulator.study.table import cells, failures, markdown, summaries
 from tests.jobs import small_config
 
@@ -199,7 +199,7 @@ def test_a_study_leaves_a_table_and_plots_and_its_runs_are_those_of_train(tiny, 
     assert first.accuracy == pytest.approx(sum(accuracies) / 2)
 
     times = {path: path.stat().st_mtime_ns for path in (folder / "out" / "runs").rglob("*")}
-    assert run_study(tiny, folder / "out").equals(table)
+    assert run_study(tiny, folder / "out", jobs=1).equals(table)
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
@@ -207,7 +207,7 @@ def test_a_study_leaves_a_table_and_plots_and_its_runs_are_those_of_train(tiny, 
 def test_what_is_varied_is_a_column_and_a_plot(folder):
     vary = ["tile.cell.step=[0.01, 0.02]", "training.schedule=[sequential, asynchronous]"]
     study = load_study(folder / "small.yaml").changed(["training.epochs=1"], vary)
-    table = run_study(study, folder / "out", plot_format="svg")
+    table = run_study(study, folder / "out", jobs=1, plot_format="svg")
 
     assert table["tile.cell.step"].to_pylist() == [0.01, 0.01, 0.02, 0.02]
     assert table["training.schedule"].to_pylist() == ["sequential", "asynchronous"] * 2
@@ -231,7 +231,7 @@ def test_a_study_of_a_regression_shows_the_loss(folder):
     }
     (folder / "regression.yaml").write_text(yaml.safe_dump(config))
     study = load_study(folder / "regression.yaml").changed(baseline=True)
-    table = run_study(study, folder / "out", plot_format="svg")
+    table = run_study(study, folder / "out", jobs=1, plot_format="svg")
 
     assert (table["test_accuracy"].null_count, table["failure"].null_count) == (1, 1)
     assert cells(table, wide=False)[1][2] == "-"
@@ -300,7 +300,7 @@ def prepared(folder):
 def undisturbed(tmp_path_factory):
     """Folder of the long study, and what it comes to."""
     folder = prepared(tmp_path_factory.mktemp("whole"))
-    return folder, run_study(load_study(folder / "long.yaml"), folder / "out").to_pylist()
+    return folder, run_study(load_study(folder / "long.yaml"), folder / "out", jobs=1).to_pylist()
 
 
 @pytest.mark.slow
@@ -385,6 +385,42 @@ def test_a_process_that_is_killed_is_told_with_the_signal(folder):
                 break
         assert list(events)[-1][1:] == ("error", "its process was killed by SIGKILL")
     assert not children() - others
+
+
+def test_what_a_process_says_is_in_the_log_of_its_task(folder):
+    tasks = [{"kind": kind, "log": str(folder / f"{kind}.log")} for kind in ("one", "two")]
+    lines = "".join(f"{json.dumps(task)}\n" for task in tasks)
+    with subprocess.Popen([sys.executable, "-m", CHILD], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, env=ENVIRONMENT) as process:  # fmt: skip
+        process.stdin.write(f"{lines}\n".encode())
+        process.stdin.flush()  # it stays open, as its end ends the process
+        said = [json.loads(line) for line in process.stdout]
+
+    assert said == [{"error": "KeyError: 'one'"}, {"error": "KeyError: 'two'"}]
+    for kind in ("one", "two"):
+        assert (folder / f"{kind}.log").read_text().count("KeyError: ") == 1
+
+
+@pytest.mark.slow
+def test_a_process_trains_one_network_after_the_other_but_none_after_a_failure(folder):
+    fails = small_config(training={"examples": 9999})
+    configs = {"a": small_config(), "b": small_config(seed=1), "c": fails, "d": small_config()}
+    tasks = [
+        ProcessTask(key=key, name=key, config=configs[key], folder=folder / key,
+                    log=folder / f"{key}.log")
+        for key in configs
+    ]  # fmt: skip
+    others, at_work, ends = children(), {}, {}
+    with (folder / "small.yaml").open() as kept:
+        for task, kind, value in perform(tasks, 1, kept.fileno()):
+            at_work.setdefault(task.key, children() - others)
+            if kind in {"result", "error"}:
+                ends[task.key] = value
+    assert at_work["a"] == at_work["b"] == at_work["c"] != at_work["d"]
+    assert not list(folder.glob("*.log"))
+    assert ends["c"].startswith("training.examples must be at most 1438")
+    alone = [train(configs[key], False).state_digest for key in ("a", "b")]
+    assert [ends[key]["state_digest"] for key in sorted(ends.keys() - {"c"})] == [*alone, alone[0]]
 
 
 def children():
