@@ -7,6 +7,7 @@ Functions      Function and Learned of digital units, and the Call that they get
 Learning       RateSchedule with the Moment that it gets; Optimizer; Algorithm, which makes a cell
 Chips          Topology with its FloorPlan, Schedule of Slots with a Phase, Backend of AnalogTiles
 Circuits       Adc, Dac and Memory beside an array, which give a Price
+Boards         Hardware with its Description; serve, a Service of it, and address_of a text
 Data           a function of DataConfig that gives a Dataset of Examples
 Clusters       ClusterAtHand, GeneratedCluster; Order and LaunchPlan
 """
@@ -44,6 +45,10 @@ from crossmesh.tiles.analog.devices.kernels import (
 )
 from crossmesh.tiles.analog.pulser import Site
 from crossmesh.tiles.analog.wear import Wear
+from crossmesh.tiles.boards.addresses import address_of
+from crossmesh.tiles.boards.hardware import Description, Hardware
+from crossmesh.tiles.boards.listening import serve
+from crossmesh.tiles.boards.serving import Service
 from crossmesh.tiles.circuits import Adc, Dac, Memory
 from crossmesh.tiles.digital import Call, Function, Learned, Loss, Optimizer
 
@@ -78,12 +83,14 @@ __all__ = [
     "Dac",
     "DataConfig",
     "Dataset",
+    "Description",
     "Device",
     "Examples",
     "FloorPlan",
     "Function",
     "Functions",
     "GeneratedCluster",
+    "Hardware",
     "ImageLayer",
     "LaunchPlan",
     "Learned",
@@ -99,6 +106,7 @@ __all__ = [
     "Retention",
     "Schedule",
     "SequenceLayer",
+    "Service",
     "Site",
     "Slot",
     "StepDevice",
@@ -106,7 +114,9 @@ __all__ = [
     "Topology",
     "UnitCell",
     "Wear",
+    "address_of",
     "register_model",
+    "serve",
 ]
 
 

@@ -17,10 +17,11 @@ if find_spec("pytest"):  # which then shows the values in a failing assertion, a
     pytest.register_assert_rewrite(
         *(
             f"{__name__}.{suite}"
-            for suite in ("cells", "circuits", "digital", "interconnect", "networks")
+            for suite in ("boards", "cells", "circuits", "digital", "interconnect", "networks")
         )
     )
 
+from crossmesh.testing.boards import BoardTests
 from crossmesh.testing.cells import AlgorithmTests, CellTests, DeviceTests
 from crossmesh.testing.circuits import AdcTests, DacTests, MemoryTests
 from crossmesh.testing.digital import FunctionTests, LearnedTests, LossTests
@@ -31,6 +32,7 @@ __all__ = [
     "AdcTests",
     "AlgorithmTests",
     "BackendTests",
+    "BoardTests",
     "CellTests",
     "DacTests",
     "DeviceTests",

@@ -16,7 +16,7 @@ from crossmesh.tiles.analog.devices import Device, SoftBounds
 from crossmesh.tiles.analog.devices.kernels import LOWER, UPPER
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, tile_bytes
 from crossmesh.tiles.analog.parameters import Parameters
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 
 _SHAPE = (5, 70)

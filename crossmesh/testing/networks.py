@@ -18,7 +18,7 @@ from crossmesh.emulator.training.training import train
 from crossmesh.testing.runs import check_actors, check_resuming, small_run
 from crossmesh.tiles.analog.backends import BACKENDS, AnalogTile
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import EXACT
 
 Array = NDArray[np.float32]

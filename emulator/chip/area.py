@@ -13,7 +13,7 @@ from crossmesh.emulator.chip.holding import HeldBits
 from crossmesh.emulator.chip.prices import Prices
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 _MM2 = 1e-6  # of a square micrometre
 

@@ -10,7 +10,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Frozen, FrozenDict, Keyed
 from crossmesh.common.price import Price
 from crossmesh.common.refusals import nearest, sentence
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.circuits.measured import ByBits, at_bits
 
 MOST_FILES = 8

@@ -1,7 +1,7 @@
 """Bits and times of a tile's converters."""
 
 from crossmesh.emulator.config.chip import Chip
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 _MOST_BITS = 24  # of a converter
 

@@ -9,7 +9,7 @@ from crossmesh.emulator.chip.pulsing import Event, EventCounts, Pulsing, Rewriti
 from crossmesh.emulator.chip.use import TileUse
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.tiles.analog.costs import CellCosts
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 
 class TileEvents:

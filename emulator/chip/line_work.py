@@ -14,7 +14,7 @@ from crossmesh.emulator.chip.conversions import (
 from crossmesh.emulator.chip.pulsing import Event, EventCounts
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.tiles.analog.costs import WORD_BITS, TransferCosts
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 
 class TileResource(StrEnum):

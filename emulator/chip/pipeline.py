@@ -28,7 +28,7 @@ from crossmesh.interconnect.noc.flow import Flow, Task
 from crossmesh.interconnect.schedule import Schedule
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.costs import WORD_BITS
-from crossmesh.tiles.analog.tile import TileConfig, site_of
+from crossmesh.tiles.analog.tile_config import TileConfig, site_of
 from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
 

@@ -15,7 +15,7 @@ from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.costs import link_price, router_price
 from crossmesh.tiles.analog.costs import CellCosts, CellDevices
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.circuits import Line, lane_price, operation_price
 
 Load = Literal["gate", "drain", "none"]

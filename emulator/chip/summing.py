@@ -16,7 +16,7 @@ from crossmesh.emulator.chip.messages import flits_of
 from crossmesh.emulator.config.chip import Chip
 from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.flow import Send
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.plan import kind_of
 from crossmesh.tiles.runtime.program import Kind, Operation, Program, Take, Value
 

@@ -18,7 +18,7 @@ from crossmesh.interconnect.noc import Topology
 from crossmesh.interconnect.noc.models import Watch, unwatched
 from crossmesh.interconnect.noc.pipeline_timing import Steady, steady
 from crossmesh.interconnect.schedule import Schedule
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import Program
 

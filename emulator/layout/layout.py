@@ -11,7 +11,7 @@ from crossmesh.emulator.compiler.mapping import is_bias
 from crossmesh.emulator.network.graph import INPUT, Matrix, Node, Shape
 from crossmesh.interconnect.schedule import Phase
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.program import Program, Value
 
 

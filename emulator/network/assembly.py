@@ -12,7 +12,7 @@ from crossmesh.emulator.network.task import LearningTask
 from crossmesh.emulator.network.trained_tiles import trained_tile
 from crossmesh.tiles.analog.algorithms import Algorithm, Sgd
 from crossmesh.tiles.analog.convolution import Window
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import ACTIVATIONS, Digital, Flatten, Function
 from crossmesh.tiles.runtime.program import Take
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from crossmesh.emulator.config.layer import AnyLayer, TileLayer, shared_by
 from crossmesh.emulator.network.graph import Matrix
 from crossmesh.emulator.network.layer_error import LayerError
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 
 def of_layer(matrices: Iterable[Matrix], name: str) -> list[Matrix]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from crossmesh.tiles.analog.convolution import Window
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import Digital, Function, Learned
 from crossmesh.tiles.runtime.program import Take, Value
 

@@ -4,7 +4,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.layer import TileLayer
 from crossmesh.emulator.network.layer_error import LayerError
 from crossmesh.tiles.analog.algorithms import Algorithm
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 
 def trained_tile(

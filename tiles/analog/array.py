@@ -252,9 +252,18 @@ class DeviceArray:
         return self._reference if self._reference.size else np.zeros((1, 1), np.float32)
 
     @property
+    def read_noise(self) -> tuple[float, float]:
+        """Standard deviation from read to read at conductance 0, and its slope over conductance."""
+        return self._device.read_noise
+
+    @property
     def decays(self) -> bool:
         """Whether devices change without being pulsed."""
         return self._decay is not None
+
+    def product(self, x: Array, *, backward: bool) -> Array:
+        """Product of ``(vectors, inputs)`` with what a read sees."""
+        return x @ (self.seen.T if backward else self.seen)
 
     def saved(self, suffix: str = "") -> State:
         """Arrays that change in training, by name."""

@@ -15,7 +15,8 @@ from crossmesh.tiles.analog import footprint
 from crossmesh.tiles.analog.array import State
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.warming import warm_up
 
 Array = NDArray[np.float32]

@@ -5,7 +5,7 @@ What is kept per crosspoint decides it. ``docs/memory.md`` says what that is and
 
 import ctypes
 
-from crossmesh.tiles.analog.tile import TileConfig, wires_of
+from crossmesh.tiles.analog.tile_config import TileConfig, wires_of
 
 OBJECT_BYTES = 24 << 10  # of a tile: Python objects, keys, numbers per line (measured)
 BUILD_BYTES = 64  # per crosspoint, at most, while a tile is built, written or loaded (measured)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crossmesh.common.random import CHUNK, Purpose, Stream
 from crossmesh.tiles.analog.counted import pulses_of
+from crossmesh.tiles.analog.on_board import TileBoard
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.readout import driven
 from crossmesh.tiles.analog.update import TrainSettings, UpdateConfig, make_counts, make_trains
@@ -31,6 +32,7 @@ class Site(NamedTuple):
         vectors: Vectors of an example that the tile is driven with.
         first: First word line and bit line of the tile in its layer's matrix.
         whole: Word lines and bit lines of that matrix; 0: those of the tile.
+        board: Where some of its devices really are, or None: all are emulated.
     """
 
     shape: tuple[int, int]
@@ -42,6 +44,7 @@ class Site(NamedTuple):
     vectors: int = 1
     first: tuple[int, int] = (0, 0)
     whole: tuple[int, int] = (0, 0)
+    board: TileBoard | None = None
 
 
 class Trains(NamedTuple):

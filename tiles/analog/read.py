@@ -291,14 +291,18 @@ class Cells(NamedTuple):
         weights: ``(inputs, outputs)``.
         variance: ``(inputs, outputs)`` of the weights from read to read, or None.
         lost: ``(vectors, outputs)`` that wires take off the product of ``(vectors, inputs)``.
+        measured: The product of ``(vectors, inputs)`` where a board makes it, or None.
     """
 
     weights: NDArray[np.float32]
     variance: NDArray[np.float32] | None = None
     lost: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    measured: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
     def product(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Product of ``(vectors, inputs)`` with the weights, through DACs, wires and ADCs."""
+        if self.measured is not None:
+            return self.measured(x)
         y = x @ self.weights
         return y if self.lost is None else y - self.lost(x)
 

@@ -2,73 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from crossmesh.common.frozen import Frozen, Many
 from crossmesh.common.random import Purpose, Stream
 from crossmesh.tiles.analog.array import State, state_digest
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.cells import Cell, Crossbar
-from crossmesh.tiles.analog.crossbar import EXAMPLE_S
-from crossmesh.tiles.analog.devices import ConstantStep
-from crossmesh.tiles.analog.ir_drop import Wires, check_wires
-from crossmesh.tiles.analog.pulser import Site
-from crossmesh.tiles.analog.read import Cells, ReadConfig, Reader
+from crossmesh.tiles.analog.cells import Crossbar
+from crossmesh.tiles.analog.read import Cells, Reader
 from crossmesh.tiles.analog.retention import Aged, Aging, aged
-from crossmesh.tiles.analog.update import UpdateConfig
+from crossmesh.tiles.analog.tile_config import TileConfig, board_of, lines_of, site_of, wires_of
 from crossmesh.tiles.analog.wear import Wear, wear_of
 
 _PULSES, _REPEATS = "pulses", "repeats"  # in a checkpoint, beside the arrays of the crossbar
-
-
-class TileConfig(Frozen):
-    """Configuration of the tiles of a chip, or of one layer.
-
-    Attributes:
-        rows: Word lines of a tile: inputs that it takes at most.
-        cols: Bit lines of a tile: outputs that it gives at most.
-        cell: The unit cell at each crosspoint.
-        read: The read path of the forward and backward cycles.
-        update: Settings of the update cycle.
-        weight_scale: Weight of the network per unit of normalised conductance, or ``auto``: each
-            layer's largest initial weight takes half of what a typical cell reaches.
-        line_scales: Of one layer: a factor of ``weight_scale`` for every bit line of its matrices,
-            by which digital units multiply behind the ADCs; ``crossmesh calibrate`` finds them.
-        bias: Where the bias of a layer lies. ``line``: on one more word line, driven at 1, so that
-            noise management scales smaller inputs by 1 as well. ``digital``: in the digital unit,
-            which adds it behind the ADCs, as is aihwkit's default.
-        example_s: Emulated seconds from one example to the next, for what leaks and drifts while
-            training. Source: assumed, 240 ns.
-    """
-
-    rows: int = Field(256, ge=1, le=65536)
-    cols: int = Field(256, ge=1, le=65536)
-    cell: Cell = ConstantStep()
-    read: ReadConfig = ReadConfig()
-    update: UpdateConfig = UpdateConfig()
-    weight_scale: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
-    line_scales: Many[Annotated[float, Field(gt=0, le=1e6)]] | None = None
-    bias: Literal["line", "digital"] = "digital"
-    example_s: float = Field(EXAMPLE_S, gt=0)
-
-    @model_validator(mode="after")
-    def _every_word_line_is_transferred(self) -> Self:
-        transfer = self.cell.transfers
-        if transfer and self.rows * transfer.examples_per_row > transfer.every:
-            raise ValueError(
-                "cell.transfer.every must be at least rows * examples_per_row "
-                f"({self.rows * transfer.examples_per_row}), got {transfer.every}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _wires_can_be_computed(self) -> Self:
-        check_wires((self.rows, self.cols), self.read, self.cell.largest_conductance)
-        return self
 
 
 class Tile:
@@ -92,9 +41,10 @@ class Tile:
         self.block = block
         self.scale = scale
         self._stream = Stream(seed=seed, owner=block.tile)
-        self.crossbar: Crossbar = config.cell.crossbar(
-            site_of(config, block, scale=scale, seed=seed, vectors=vectors)
-        )
+        site = site_of(config, block, scale=scale, seed=seed, vectors=vectors)
+        self.crossbar: Crossbar = config.cell.crossbar(site._replace(board=board_of(config, block)))
+        on_board = config.array is not None and config.array.reads == "products"
+        self._multiplies: Any = getattr(self.crossbar, "product", None) if on_board else None
         self._forward = Reader(config.read, forward=True)
         self._backward = Reader(config.read, forward=False)
         self._training_keys = self._keys(Purpose.FORWARD_INPUT, Purpose.FORWARD_OUTPUT)
@@ -156,8 +106,9 @@ class Tile:
         Returns:
             ``(examples, rows)`` partial sums of the errors at the inputs.
         """
-        weights, variance, lost = self._cells(backward=True)
-        cells = Cells(weights.T, None if variance is None else variance.T, lost)
+        seen = self._cells(backward=True)
+        variance = None if seen.variance is None else seen.variance.T
+        cells = seen._replace(weights=seen.weights.T, variance=variance)
         z = self._backward.product(self._apart(d), cells, first_example, self._backward_keys)
         return self._sent_back(z)
 
@@ -237,6 +188,9 @@ class Tile:
     def _cells(self, *, backward: bool = False) -> Cells:
         """Normalised weights as the lines see them, and their variance from read to read."""
         read = self._held
+        if self._multiplies and read is self.crossbar:
+            product = partial(self._multiplies, backward=backward)
+            return Cells(read.weights, read.variance, measured=product)
         if self._wires is None:
             return Cells(read.weights, read.variance)
         seen = self._wires.behind(read.weights, read.arrays, backward=backward)
@@ -260,35 +214,3 @@ class Tile:
         if self.scale != 1.0:
             z *= np.float32(self.scale)
         return z
-
-
-def site_of(
-    config: TileConfig, block: Block, *, scale: float = 1.0, seed: int = 0, vectors: int = 1
-) -> Site:
-    """What a crossbar of a tile needs to know; arguments as those of ``Tile``."""
-    return Site(
-        shape=block.shape,
-        stream=Stream(seed=seed, owner=block.tile),
-        update=config.update,
-        example_s=config.example_s / vectors,
-        read=config.read,
-        scale=scale,
-        vectors=vectors,
-        first=(block.row, block.col),
-        whole=block.whole,
-    )
-
-
-def lines_of(config: TileConfig, block: Block) -> NDArray[np.float32] | None:
-    """``(cols,)`` factors of the scale of a tile's bit lines, or None if they have the same."""
-    if config.line_scales is None:
-        return None
-    return np.array(config.line_scales[slice(*block.col_range)], np.float32)
-
-
-def wires_of(config: TileConfig, shape: tuple[int, int]) -> Wires | None:
-    """The wires of a tile of ``shape``, or None if they have no resistance."""
-    read = config.read
-    if not read.wire_resistance:
-        return None
-    return Wires(read.wire_resistance, read.wire_model, shape, config.cell.largest_conductance)

@@ -5,15 +5,18 @@ import math
 import numpy as np
 
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 
 def warm_up(config: TileConfig, seed: int = 0) -> None:
     """Run every cycle once on a small tile, so that its kernels are compiled and cached.
 
-    Wires are solved exactly whatever their model, since a state may ask for it, and in both ways.
-    The first time takes seconds; processes that start later find the kernels on disk.
+    Nothing is done on a board. Wires are solved exactly whatever their model, since a state may
+    ask for it, and in both ways. The first time takes seconds; processes that start later find
+    the kernels on disk.
     """
+    config = config.model_copy(update={"array": None})
     wired = bool(config.read.wire_resistance)
     if wired:
         read = config.read.model_copy(update={"wire_model": "exact"})

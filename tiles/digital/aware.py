@@ -9,7 +9,7 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Crossbar
 from crossmesh.tiles.analog.cells.ideal import IdealCrossbar
 from crossmesh.tiles.analog.retention import Aged
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital.base import Array
 from crossmesh.tiles.digital.learner import Learner
 from crossmesh.tiles.digital.matrix import DigitalMatrix

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from crossmesh.tiles.analog.array import State, state_digest
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital.learner import Learner
 from crossmesh.tiles.digital.rule import Rule
 

@@ -12,7 +12,7 @@ from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital.base import Array
 from crossmesh.tiles.digital.learner import Learner
 from crossmesh.tiles.digital.rule import Rule

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from crossmesh.interconnect.schedule import Phase, Schedule
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.convolution import Window
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import Digital, Function, Loss, Rule
 
 

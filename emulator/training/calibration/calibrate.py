@@ -19,7 +19,7 @@ from crossmesh.emulator.training.calibration.costs import Costs, costs_of
 from crossmesh.emulator.training.calibration.fitting import LayerOnTiles, Settings, fit
 from crossmesh.emulator.training.calibration.recording import Recording, record
 from crossmesh.tiles.analog.backends import EMULATED
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.measure import Progress
 
 EXAMPLES = 256  # a few batches

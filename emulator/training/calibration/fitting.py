@@ -16,7 +16,7 @@ from crossmesh.emulator.network.graph import Matrix
 from crossmesh.emulator.training.calibration.mending import Cause, MendedTiles
 from crossmesh.emulator.training.calibration.recording import Recording
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 Array = NDArray[np.float32]
 Settings = dict[str, Any]  # fields of ``TileConfig`` that a layer gets

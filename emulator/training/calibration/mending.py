@@ -14,7 +14,8 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Crossbar
 from crossmesh.tiles.analog.read import ReadConfig
 from crossmesh.tiles.analog.retention import Aged
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 Array = NDArray[np.float32]
 _FAR = np.float32(100)  # times the reach of a cell, which no cell holds

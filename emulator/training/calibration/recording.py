@@ -10,7 +10,8 @@ from crossmesh.emulator.compiler.job import Job
 from crossmesh.interconnect.schedule import ForwardOnly
 from crossmesh.tiles.analog.backends import EmulatedTiles
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import EXACT
 from crossmesh.tiles.runtime.assignment import Assignment
 from crossmesh.tiles.runtime.host import TileHost

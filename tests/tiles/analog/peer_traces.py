@@ -18,7 +18,8 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Pair, Refresh
 from crossmesh.tiles.analog.devices import ConstantStep, LinearStep, SoftBounds
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 
 IN, OUT = 6, 4

@@ -15,7 +15,7 @@ from crossmesh.testing.runs import small_run
 from crossmesh.tiles.analog import backends
 from crossmesh.tiles.analog.array import state_digest
 from crossmesh.tiles.analog.backends import BACKENDS, EMULATION
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.warm_up import warm_up_program
 
 

@@ -21,7 +21,7 @@ from crossmesh.tiles.analog.devices import (
 )
 from crossmesh.tiles.analog.devices.capacitor import Capacitor
 from crossmesh.tiles.analog.devices.pcm import Pcm
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from tests import naive
 from tests.tiles.analog.device_material import (
     ALIKE,

@@ -26,7 +26,8 @@ from crossmesh.tiles.analog.ir_drop import (
 )
 from crossmesh.tiles.analog.nodal import WireNetwork
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.analog.warming import warm_up
 from tests import naive

@@ -8,7 +8,8 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.devices import ConstantStep
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import AwareTile, GradientDescent, Rule
 
 EXACT = ReadConfig(noise_management="none", bound_management="none", dac=None, adc=None,

@@ -9,7 +9,7 @@ from crossmesh.tiles.analog.cells import Pcm3T1C, PcmMemory, Transfer
 from crossmesh.tiles.analog.cells.pcm_3t1c.clock import DRIFT_EVERY, LEAK_EVERY, Clock
 from crossmesh.tiles.analog.crossbar import EXAMPLE_S, build
 from crossmesh.tiles.analog.devices.capacitor import Capacitor
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 
 SHAPE = (12, 70)

@@ -19,7 +19,8 @@ from crossmesh.tiles.analog.algorithms import (
 )
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.devices import SoftBounds
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 from tests.tiles.analog.peer_traces import EXACT_READ
 

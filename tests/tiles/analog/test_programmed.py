@@ -14,7 +14,8 @@ from crossmesh.emulator.training.training import evaluate, train
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.programmed import MODELS, ProgrammedPcm
 from crossmesh.tiles.analog.retention import Aging, aged
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from tests.jobs import small_config
 from tests.tiles.analog.reference_material import REFERENCE
 

@@ -15,7 +15,8 @@ from crossmesh.common.random import Purpose, Stream
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.read import Cells, Converter, ReadConfig, Reader
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from tests import naive
 
 BOUND = 5  # standard errors

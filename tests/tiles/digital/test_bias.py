@@ -29,7 +29,8 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.footprint import OBJECT_BYTES, tile_bytes
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.retention import Aging
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import DigitalMemory, add_bias, learn_bias
 from crossmesh.tiles.runtime.program import Kind
 from tests.emulator.training.test_training import IDEAL_READ

@@ -11,7 +11,7 @@ from crossmesh.emulator.network.assembly import Settings
 from crossmesh.emulator.network.building import build_network
 from crossmesh.emulator.network.task import LearningTask
 from crossmesh.interconnect.schedule import Asynchronous, Phase
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.plan import (
     Receive,
     SendMessage,

@@ -188,6 +188,11 @@ class AccumulatedCrossbar:
         rounded: Array = np.clip(steps, -half, half) * width
         return rounded
 
+    def product(self, x: Array, *, backward: bool) -> Array:
+        """Product of ``(vectors, inputs)`` with the weights, made by a board."""
+        made: Any = self._below  # of a cell that can lie on one
+        return np.asarray(made.product(x, backward=backward), np.float32)
+
     def arrays(self) -> list[tuple[Factor, Array]]:
         """Those of the cells."""
         return self._below.arrays()

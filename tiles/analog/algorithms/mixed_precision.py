@@ -1,6 +1,6 @@
 """Mixed precision: gradients add up in digital memory, whole pulses are written to the array."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -163,6 +163,11 @@ class AccumulatedCell(UnitCell):
         """Bytes of the cell, the numbers beside it, and the counts of a write."""
         counts = 2 + 2 * (self.algorithm.write is not None)
         return self.below.cell_bytes + FLOAT_BYTES * self.algorithm.words + counts
+
+    @property
+    def planes(self) -> Mapping[str, int]:
+        """Those of the cell below."""
+        return self.below.planes
 
     @property
     def words(self) -> int:

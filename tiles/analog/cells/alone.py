@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from crossmesh.tiles.analog.array import (
     FLOAT_BYTES,
     Array,
-    DeviceArray,
     Factor,
     State,
     device_bytes,
 )
+from crossmesh.tiles.analog.board_devices import array_of
 from crossmesh.tiles.analog.element import Element
 from crossmesh.tiles.analog.pulser import Pulser, Site
 
@@ -31,14 +31,14 @@ class AloneCrossbar:
     """
 
     def __init__(self, device: Element, site: Site, references: Array | None = None) -> None:
-        self._devices = DeviceArray(device, site)
+        self._devices = array_of(device, site)
         self._references = references
-        self._read_noise = device.read_noise
+        self._read_noise = self._devices.read_noise
         self._lower = np.float32(device.limits[0])
         self._pulser = Pulser(site, device.granularity)
         seen = self._devices.seen
         self.weights = seen if references is None else np.zeros(site.shape, np.float32)
-        self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
+        self.variance = np.zeros(site.shape, np.float32) if any(self._read_noise) else None
 
     @property
     def ages(self) -> bool:
@@ -65,6 +65,14 @@ class AloneCrossbar:
         """Send devices as many pulses as ``counts`` says."""
         self._devices.pulse_counts(self._pulser.counted(counts, rows, example))
         self._read()
+
+    def product(self, x: Array, *, backward: bool) -> Array:
+        """Product of ``(vectors, inputs)`` with the weights, made by a board."""
+        y: Array = self._devices.product(x, backward=backward)
+        if self._references is not None:
+            shared = np.broadcast_to(self._references, self.weights.shape)
+            y = y - x @ (shared.T if backward else shared)
+        return y
 
     def arrays(self) -> list[tuple[Factor, Array]]:
         """The devices, and the array of references; conductances count from the lower bound.

@@ -1,6 +1,6 @@
 """The base class of unit cells, in which several devices hold one weight."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -161,6 +161,11 @@ class UnitCell(Without):
     def devices(self) -> Sequence[Any]:
         """The kinds of devices that it is made of."""
         return ()
+
+    @property
+    def planes(self) -> Mapping[str, int]:
+        """Arrays of each part that can lie on a board, by name; see ``tile.array``."""
+        return {}
 
     @property
     def doubts(self) -> Sequence[str]:

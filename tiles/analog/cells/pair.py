@@ -11,11 +11,11 @@ from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.array import (
     FLOAT_BYTES,
     Array,
-    DeviceArray,
     Factor,
     State,
     device_bytes,
 )
+from crossmesh.tiles.analog.board_devices import array_of
 from crossmesh.tiles.analog.cells.base import UnitCell
 from crossmesh.tiles.analog.cells.refresh import Refresh
 from crossmesh.tiles.analog.costs import CellCosts, TransferCosts
@@ -80,6 +80,11 @@ class Pair(UnitCell):
         return self.device.largest_conductance
 
     @property
+    def planes(self) -> Mapping[str, int]:
+        """Plus and minus, which only a board holds together."""
+        return {"pair": 2}
+
+    @property
     def costs(self) -> CellCosts:
         """Twice those of a device alone; a refresh writes them."""
         costs = self.device.costs.times(2)
@@ -108,19 +113,22 @@ class PairCrossbar:
         cell: Parameters of the cells.
         site: Shape, random numbers and settings.
         first_part: Number of the plus devices among those of the whole unit cell.
+        plane: Name of the pair among the planes of that cell.
     """
 
-    def __init__(self, cell: Pair, site: Site, first_part: int = 0) -> None:
+    def __init__(self, cell: Pair, site: Site, first_part: int = 0, plane: str = "pair") -> None:
         device = cell.device
         self._cell = cell
-        self._plus, self._minus = (DeviceArray(device, site, first_part + k) for k in range(2))
+        self._plus, self._minus = (
+            array_of(device, site, first_part + k, plane, k) for k in range(2)
+        )
         self._pulser = Pulser(site, cell.granularity)
         self._rewrite_key = site.stream.key(Purpose.REWRITE)
         self._refresh_settings = cell.refresh and cell.refresh.settings(device)
-        self._read_noise = device.read_noise
+        self._read_noise = self._plus.read_noise
         self._writes = 0  # of either device
         self.weights = np.zeros(site.shape, np.float32)
-        self.variance = np.zeros(site.shape, np.float32) if any(device.read_noise) else None
+        self.variance = np.zeros(site.shape, np.float32) if any(self._read_noise) else None
 
     @property
     def ages(self) -> bool:
@@ -198,6 +206,11 @@ class PairCrossbar:
         if self._cell.refresh:
             self._refresh(touched, pulses.first_example)
         self._read(touched)
+
+    def product(self, x: Array, *, backward: bool) -> Array:
+        """Product of ``(vectors, inputs)`` with the weights, made by a board."""
+        plus, minus = (each.product(x, backward=backward) for each in (self._plus, self._minus))
+        return plus - minus
 
     def arrays(self) -> list[tuple[Factor, Array]]:
         """Plus and minus, each before its references; conductances count from the lower bound."""

@@ -76,6 +76,11 @@ class Pairs(UnitCell):
         return self.pair.largest_conductance
 
     @property
+    def planes(self) -> Mapping[str, int]:
+        """The pairs."""
+        return {f"pair {k}": 2 for k in range(len(self.significances))}
+
+    @property
     def costs(self) -> CellCosts:
         """Those of all pairs, of which the first takes the pulses."""
         first = self.pair.costs.written()
@@ -114,7 +119,9 @@ class PairsCrossbar:
     def __init__(self, cell: Pairs, site: Site) -> None:
         self._cell = cell
         self._factors = [np.float32(f) for f in cell.significances]
-        self._pairs = [PairCrossbar(cell.pair, site, 2 * k) for k in range(len(self._factors))]
+        self._pairs = [
+            PairCrossbar(cell.pair, site, 2 * k, f"pair {k}") for k in range(len(self._factors))
+        ]
         self._pulser = Pulser(site, cell.significances[0] * cell.pair.granularity)
         self.weights = np.zeros(site.shape, np.float32)
         noisy = self._pairs[0].variance is not None
@@ -171,6 +178,14 @@ class PairsCrossbar:
             high.pulse_to((both / g).astype(np.float32), example, self._cell.max_pulses)
             rest = both - g * high.weights
             low.pulse_to((rest / f).astype(np.float32), example, self._cell.max_pulses)
+
+    def product(self, x: Array, *, backward: bool) -> Array:
+        """Product of ``(vectors, inputs)`` with the weights, made by a board."""
+        each = (pair.product(x, backward=backward) for pair in self._pairs)
+        return sum(
+            (factor * y for factor, y in zip(self._factors, each, strict=True)),
+            start=np.zeros((1, 1), np.float32),
+        )
 
     def arrays(self) -> list[tuple[Factor, Array]]:
         """The arrays of all pairs."""

@@ -1,6 +1,6 @@
 """A device as a unit cell that is read against a shared reference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -66,6 +66,11 @@ class SharedReference(UnitCell):
         """Largest conductance of a typical device or its reference above the lower bound."""
         reference = self.middle + self.device.largest_reference - self.device.limits[0]
         return max(self.device.largest_conductance, reference)
+
+    @property
+    def planes(self) -> Mapping[str, int]:
+        """The devices."""
+        return self.device.planes
 
     @property
     def costs(self) -> CellCosts:

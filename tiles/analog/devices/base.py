@@ -1,6 +1,7 @@
 """The base class of devices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,7 @@ class Device(Frozen):
         words: Numbers in digital memory beside it: none.
         routes: What moves between its arrays: nothing.
         doubts: Why its training may fail: nothing is known.
+        planes: Arrays that can lie on a board, by name, if a device alone is the cell.
         source: Publication of model and defaults.
         has_history: Whether a device remembers more of its pulses than its conductance.
         electrical: What it is at its terminals; energy and area of a chip follow from it.
@@ -53,6 +55,7 @@ class Device(Frozen):
     words: ClassVar[int] = 0
     routes: ClassVar[tuple[str, ...]] = ()
     doubts: ClassVar[tuple[str, ...]] = ()
+    planes: ClassVar[Mapping[str, int]] = MappingProxyType({"devices": 1})
     source: ClassVar[str]
     has_history: ClassVar[bool] = False
     electrical: Electrical = IDEAL

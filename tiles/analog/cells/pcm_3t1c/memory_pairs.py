@@ -1,6 +1,7 @@
 """The phase-change memories of the 2PCM+3T1C cells: two for each cell, in differential."""
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from crossmesh.common.random import Purpose
 from crossmesh.tiles.analog.array import Array
 from crossmesh.tiles.analog.cells.pcm_3t1c.memory import PcmMemory
+from crossmesh.tiles.analog.on_board import BoardPlane
 from crossmesh.tiles.analog.pulser import Site
 
 PLUS, MINUS = 0, 1  # parts, in random numbers
@@ -37,7 +39,12 @@ class MemoryPairs:
         self._noise = np.float32(gain * pcm.read_noise_siemens) / np.float32(unit_siemens)
         self.written = [np.zeros(site.shape, np.float32) for _ in (PLUS, MINUS)]
         self.weights = np.zeros(site.shape, np.float32)
-        self.variance = np.zeros(site.shape, np.float32) if pcm.fluctuates else None
+        self._planes: list[BoardPlane] = []  # plus and minus, if they lie on a board
+        if site.board is not None and site.board.holds("memories"):
+            self._planes = [site.board.plane("memories", k, site.shape) for k in (PLUS, MINUS)]
+        fluctuates = pcm.fluctuates and not self._planes
+        self._drifts = pcm.drift > 0 and not self._planes
+        self.variance = np.zeros(site.shape, np.float32) if fluctuates else None
 
     def write(
         self, rows: slice, target: Array, draws: Callable[[int], Callable[[int], Array]]
@@ -51,7 +58,12 @@ class MemoryPairs:
         """
         siemens = target * self._siemens
         for part, sign in ((PLUS, 1), (MINUS, -1)):
-            written = self._pcm.written(sign * siemens, draws(part))
+            if self._planes:
+                plane = self._planes[part]
+                plane.write(rows, np.clip(sign * siemens, 0, self._pcm.range_siemens))
+                written = plane.siemens[rows]
+            else:
+                written = self._pcm.written(sign * siemens, draws(part))
             self.written[part][rows] = written * self._per_siemens
         self.weights[rows] = self.written[PLUS][rows] - self.written[MINUS][rows]
 
@@ -66,10 +78,18 @@ class MemoryPairs:
 
         return normal
 
+    def product(self, x: Array, *, backward: bool) -> Array:
+        """Product of ``(vectors, inputs)`` with the weights, made by a board."""
+        plus, minus = (plane.product(x, backward=backward) for plane in self._planes)
+        return self._per_siemens * (plus - minus)
+
     def load(self, plus: NDArray[Any], minus: NDArray[Any]) -> None:
         """Take over memories as they were written."""
-        self.written[PLUS][:] = plus
-        self.written[MINUS][:] = minus
+        for written, given, plane in zip_longest(self.written, (plus, minus), self._planes):
+            written[:] = given
+            if plane is not None:
+                plane.restore(given * self._siemens)
+                written[:] = plane.siemens * self._per_siemens
         np.subtract(self.written[PLUS], self.written[MINUS], out=self.weights)
 
     def drift(self, age_s: NDArray[np.float64]) -> None:
@@ -78,14 +98,14 @@ class MemoryPairs:
         Args:
             age_s: ``(rows, 1)`` seconds since each word line was written.
         """
-        if self._pcm.drift:
+        if self._drifts:
             plus, minus = self.drifted(age_s)
             np.subtract(plus, minus, out=self.weights)
 
     def drifted(self, age_s: NDArray[np.float64]) -> tuple[Array, Array]:
         """Both memories, for as long as they have not been written."""
         plus, minus = self.written
-        if not self._pcm.drift or not age_s.any():
+        if not self._drifts or not age_s.any():
             return plus, minus
         return self._drifted(PLUS, age_s), self._drifted(MINUS, age_s)
 

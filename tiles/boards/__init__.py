@@ -1,0 +1,1 @@
+"""Real arrays of devices behind a line: the protocol, its client and its server."""
