@@ -1,0 +1,1 @@
+"""Boards of devices: simulated ones, and what is done with those that somebody owns."""
