@@ -87,11 +87,14 @@ class LaunchPlan:
 
     @property
     def start(self) -> str:
-        """The command that starts everything."""
+        """The command that starts everything, once the files are written."""
         if self.script is None:
-            words = [word for word in sys.argv[1:] if word != "--dry-run"]
-            return shlex.join(["crossmesh", *words])
+            return self._typed
         return shlex.join(["bash", str(self.folder / self.script)])
+
+    @property
+    def _typed(self) -> str:
+        return shlex.join(["crossmesh", *(word for word in sys.argv[1:] if word != "--dry-run")])
 
     def write(self) -> None:
         """Write the files, and make the token unless there is one.
@@ -119,7 +122,8 @@ class LaunchPlan:
         if self.token is not None:
             typer.echo(f"---- {self.folder / self.token} (mode 0600)")
             typer.echo("(the token, which is made when the files are written)\n")
-        typer.echo(f"Start with: {self.start}\n{self.after}")
+        typer.echo("Nothing was written; the launch itself draws a name with other letters.")
+        typer.echo(f"Start with: {self._typed}\n{self.after}")
 
 
 def lines(*parts: str | Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.common.homes import at_home
 from crossmesh.common.whole_files import is_file
 from crossmesh.emulator.cli.main import app
-from crossmesh.emulator.cli.options import changes
+from crossmesh.emulator.cli.options import changes, stopping
 from crossmesh.emulator.compiler.carried import CarriedFiles, carried
 from crossmesh.emulator.config.loading import load_config, overrides
 from crossmesh.emulator.config.run import RunConfig
@@ -115,8 +115,9 @@ class Order:
         given |= {name: value for name, value in self.given.items() if value is not None}
         fields = {field: given.get(name) for name, field in _FIELDS.items()}
         options = {field: value for field, value in fields.items() if value is not None}
+        rule = stopping(self.given.get("stop_early"))
         behind = changes(self.given.get("fields") or ())
-        return [*overrides(options), *(self.given.get("set_") or ()), *behind]
+        return [*overrides(options), *rule, *(self.given.get("set_") or ()), *behind]
 
     def _settings(self, config: RunConfig) -> dict[str, object]:
         """Fields of a config that follow from the cluster; options of the user's count for more."""

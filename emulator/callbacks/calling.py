@@ -22,7 +22,7 @@ class CallbackCalls:
     def __init__(self, callbacks: Iterable[Callback], note: Callable[[str], None]) -> None:
         self.run: TrainingRun | None = None
         self.failure: tuple[str, Exception] | None = None
-        self._callbacks = _checked(callbacks)
+        self._callbacks = [*callbacks]
         self._working = [*self._callbacks]  # those that have not failed
         self._note = note
         self._seen = 0  # examples at the last row that was reported
@@ -92,7 +92,8 @@ def _said(callback: Callback, method: str, error: Exception) -> str:
     return f"{type(callback).__name__}.{method} raised {type(error).__name__}: {reason}"
 
 
-def _checked(callbacks: Iterable[Callback] | Callback) -> list[Callback]:
+def checked(callbacks: Iterable[Callback] | Callback) -> list[Callback]:
+    """Callbacks in a list, or a ConfigError that says what is none."""
     every = [callbacks] if isinstance(callbacks, Callback) else [*callbacks]
     for callback in every:
         if not isinstance(callback, Callback):

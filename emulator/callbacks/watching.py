@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.refusals import nearest
 from crossmesh.emulator.callbacks.callback import Callback, TrainingRun
+from crossmesh.emulator.compiler.job import Job
+from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.runs.history import MetricsRow, compared_by
 
 BEST = "best"  # name of the checkpoint
@@ -91,3 +93,29 @@ class BestCheckpoint(Callback):
         *before, last = gains_of(run, self.monitor)
         if not before or last > max(before):
             run.save(BEST)
+
+
+def stopping(config: RunConfig) -> list[Callback]:
+    """Early stopping as the config says, if it does."""
+    rule = config.training.stop_early
+    return [] if rule is None else [EarlyStopping(rule.patience, rule.monitor, rule.min_delta)]
+
+
+def check_stopping(job: Job) -> None:
+    """Refuse early stopping by a figure that the run will not have, before anything is trained.
+
+    Raises:
+        ConfigError: If the monitor is such a figure.
+    """
+    rule = job.config.training.stop_early
+    monitor = (rule and rule.monitor) or ""
+    if monitor.startswith("validation") and not job.dataset.validation:
+        raise ConfigError(
+            "training.stop_early.monitor must be a figure that the run has, got "
+            f"{monitor}; data.validation=0.1 sets examples aside"
+        )
+    if monitor.endswith("accuracy") and not job.has_accuracy:
+        raise ConfigError(
+            "training.stop_early.monitor must be a loss where outputs are not right or wrong, got "
+            f"{monitor}"
+        )

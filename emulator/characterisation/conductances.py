@@ -10,7 +10,12 @@ from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.characterisation.names import Name
 from crossmesh.emulator.characterisation.series import DeviceReadings, FileOptions
 from crossmesh.emulator.characterisation.sheets import Sheet
-from crossmesh.emulator.characterisation.units import Unit, common_unit, unit_of
+from crossmesh.emulator.characterisation.units import (
+    Unit,
+    common_unit,
+    unit_of,
+    whole_siemens,
+)
 
 Array = NDArray[np.float64]
 
@@ -37,7 +42,21 @@ def in_siemens(
             f"{sheet.path} must tell the voltage at which its currents were read: a column "
             "Vread (V), a line above the table (Vread,0.1), or --read-voltage 0.1"
         )
-    return [part._replace(values=_conductance(sheet, part, volts)) for part in found]
+    whole = whole_siemens(asked.unit) or 1.0
+    return [
+        part._replace(values=_conductance(sheet, part, volts) * (1.0 if _has_unit(part) else whole))
+        for part in found
+    ]
+
+
+def _has_unit(part: DeviceReadings) -> bool:
+    """Whether its readings are siemens, and not numbers of a scale that the file does not tell."""
+    unit = part.name.unit
+    return not _is_relative(part) and (unit is not None or part.name.role != "conductance")
+
+
+def _is_relative(part: DeviceReadings) -> bool:
+    return part.name.unit is not None and part.name.unit.base == "1"
 
 
 def _conductance(sheet: Sheet, part: DeviceReadings, volts: Array | None) -> Array:
@@ -108,11 +127,16 @@ def shown_unit(found: Sequence[DeviceReadings], asked: FileOptions, path: object
     Raises:
         ConfigError: If some columns name a unit and others do not.
     """
-    has_unit = {part.name.unit is not None or part.name.role != "conductance" for part in found}
+    has_unit = {_has_unit(part) for part in found}
     if len(has_unit) > 1:
         texts = sorted({part.name.text for part in found})
         raise ConfigError(f"{path} must name the unit of all conductances or of none, got {texts}")
     wanted = unit_of(asked.unit)
+    if whole_siemens(asked.unit):
+        if has_unit == {True}:
+            rule = "be one of conductance, such as µS, where the file has units"
+            raise ConfigError(f"--unit must {rule}, got {asked.unit}")
+        return _best_unit(found)
     if has_unit == {False}:
         return Unit("S", 1.0, asked.unit)
     if wanted is not None and wanted.base == "S":
@@ -122,4 +146,17 @@ def shown_unit(found: Sequence[DeviceReadings], asked: FileOptions, path: object
     units = [part.name.unit for part in found]
     if units[0] is not None and units[0].base == "S" and units[0].scale != 1:
         return units[0]
+    return _best_unit(found)
+
+
+def _best_unit(found: Sequence[DeviceReadings]) -> Unit:
     return common_unit(max(float(np.nanmax(part.values, initial=0.0)) for part in found))
+
+
+def relative_note(found: Sequence[DeviceReadings], asked: FileOptions) -> list[str]:
+    """What to give where readings are shares of a conductance that the file does not tell."""
+    name = next((part.name.text for part in found if _is_relative(part)), None)
+    if name is None or asked.unit:
+        return []
+    return [f"{name} is relative: give the conductance of 1 for figures in siemens, such as "
+            "--unit '12.5 µS', or --unit G0 for quanta of conductance"]  # fmt: skip

@@ -1,8 +1,8 @@
 """Where a table begins in a file: below what an instrument says of itself, with names or without.
 
-Exports begin with lines about the set-up; names of columns may have a line of units below them,
-and stand again where files were put together. EasyEXPERT marks its lines instead: names by
-``DataName``, readings by ``DataValue``.
+Exports begin with lines about the set-up; names of columns may have a line of units and one of
+comments below them, and stand again where files were put together. EasyEXPERT marks its lines
+instead: names by ``DataName``, readings by ``DataValue``.
 """
 
 from collections import Counter
@@ -15,6 +15,8 @@ from crossmesh.emulator.characterisation.names import is_role
 from crossmesh.emulator.characterisation.units import split_unit, unit_of
 
 _LOOKED_AT = 500  # rows that say what a row of readings looks like
+_HEADS = 3  # rows of names, units and comments, as Origin has them
+_LABELS = {"long name", "units", "comments"}  # of these rows
 _NAMES, _VALUES = "DataName", "DataValue"
 
 
@@ -103,18 +105,49 @@ def _may_be_head(row: Sequence[Any], shape: tuple[bool, ...], decimal: str) -> b
 
 def _below(path: Any, rows: list[Row], head: int, decimal: str, shape: tuple[bool, ...]) -> Table:
     """The table whose last line of names is ``rows[head]``, which may be a line of units."""
-    names = [_text(cell) for cell in rows[head][1]]
-    above = [_text(cell) for cell in rows[head - 1][1]] if head else []
+    heads = [_unlabelled(row) for _, row in rows[: head + 1]][-_HEADS:]
+    last = len(heads) - 1
+    units = next((k for k in (last, last - 1) if k > 0 and _is_below_names(heads, k)), None)
     start = head
-    if _are_units(names) and len(above) == len(names) and not any(map(is_number, above)):
-        units = [name.strip("()[] ") for name in names]
-        names = [f"{name} ({unit})" if unit_of(unit) and not split_unit(name)[1] else name
-                 for name, unit in zip(above, units, strict=True)]  # fmt: skip
-        start = head - 1
-    heads = [[_text(cell) for cell in row] for _, row in rows[start : head + 1]]
+    names = heads[last]
+    if units is not None:
+        names = _named_apart(_with_units(heads[units - 1], heads[units]), heads[units + 1 :])
+        start = head - (last - units + 1)
+    above = [[_text(cell) for cell in row] for _, row in rows[start : head + 1]]
     names = (names + [""] * len(shape))[: len(shape)]
-    body = _of_width(path, rows[head + 1 :], len(shape), heads, decimal)
+    body = _of_width(path, rows[head + 1 :], len(shape), above, decimal)
     return Table(names, body, rows[:start])
+
+
+def _unlabelled(row: Sequence[Any]) -> list[str]:
+    """Cells of a row of names, units or comments without what it is itself, as Origin writes it."""
+    cells = [_text(cell) for cell in row]
+    return ["", *cells[1:]] if cells and cells[0].rstrip(":").lower() in _LABELS else cells
+
+
+def _is_below_names(heads: list[list[str]], k: int) -> bool:
+    names, below = heads[k - 1], heads[k + 1 :]
+    return (
+        _are_units(heads[k])
+        and len(names) == len(heads[k])
+        and not any(map(is_number, names))
+        and all(len(row) == len(names) for row in below)
+    )
+
+
+def _with_units(names: list[str], units: list[str]) -> list[str]:
+    bare = [unit.strip("()[] ") for unit in units]
+    return [f"{name} ({unit})" if unit_of(unit) and not split_unit(name)[1] else name
+            for name, unit in zip(names, bare, strict=True)]  # fmt: skip
+
+
+def _named_apart(names: list[str], comments: list[list[str]]) -> list[str]:
+    """Names that stand several times with the comment below each."""
+    several = Counter(names)
+    if not comments:
+        return names
+    return [f"{comment} {name}" if several[name] > 1 and comment else name
+            for name, comment in zip(names, comments[0], strict=True)]  # fmt: skip
 
 
 def _are_units(cells: Sequence[str]) -> bool:

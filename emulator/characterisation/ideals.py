@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from crossmesh.tiles.analog.cells import Cell
@@ -43,6 +44,8 @@ def _mean(device: JumpTable) -> dict[str, Any]:
 
 def _balanced(device: Device) -> Device:
     """Up and down steps equal at ``w == 0``."""
+    if isinstance(device, ExpStep):
+        return _balanced_laws(device)
     if not isinstance(device, JumpTable):
         return _set(device, asymmetry=0.0)
     tables = []
@@ -58,6 +61,30 @@ def _balanced(device: Device) -> Device:
     return _set(device, tables=tables)
 
 
+def _balanced_laws(device: ExpStep) -> Device:
+    """The asymmetry that makes up for the difference of two laws; the mean step stays."""
+    laws = _laws_at_zero(device)
+    scale = float((laws * _weakened(device)).mean() / laws.min()) if laws.min() > 0 else 1.0
+    return _set(device, asymmetry=_asymmetry(*laws), step=min(scale * device.step, 1.0))
+
+
+def _laws_at_zero(device: ExpStep) -> NDArray[np.float64]:
+    """Up and down step at ``w == 0`` in units of ``step``, without asymmetry."""
+    z = np.array([device.gamma_up * device.b, -device.gamma_down * device.b])
+    steps = 1 - np.array([device.a_up, device.a_down]) * np.exp(np.clip(z, -80, 80))
+    return np.asarray(np.maximum(steps, 0))
+
+
+def _weakened(device: StepDevice) -> NDArray[np.float64]:
+    """What asymmetry leaves of up and down steps."""
+    return np.array([1 + min(device.asymmetry, 0), 1 - max(device.asymmetry, 0)])
+
+
+def _asymmetry(rise: float, fall: float) -> float:
+    """The asymmetry that takes the stronger of two steps down to the weaker."""
+    return min(1 - min(rise, fall) / max(rise, fall), 0.999) * (1 if fall > rise else -1)
+
+
 def _linear(device: Device) -> Device:
     """Steps everywhere as at ``w == 0``."""
     if isinstance(device, JumpTable):
@@ -66,13 +93,9 @@ def _linear(device: Device) -> Device:
         return device
     fields = device.model_dump() | {"symmetry_referenced": False, "zero_shift_pulses": 0}
     if isinstance(device, ExpStep):
-        zero = np.exp(np.clip([device.gamma_up * device.b, -device.gamma_down * device.b], -80, 80))
-        rise, fall = np.maximum(1 - np.array([device.a_up, device.a_down]) * zero, 0)
-        rise, fall = rise * (1 + min(device.asymmetry, 0)), fall * (1 - max(device.asymmetry, 0))
-        most = float(max(rise, fall))
-        weaker = min(float(min(rise, fall)) / most, 1.0)
-        fields["step"] = min(device.step * most, 1.0)
-        fields["asymmetry"] = min(1 - weaker, 0.999) * (1 if fall < rise else -1)
+        steps = _laws_at_zero(device) * _weakened(device)
+        fields["step"] = min(device.step * float(steps.max()), 1.0)
+        fields["asymmetry"] = _asymmetry(*steps[::-1])  # of steps that are alike but for it
     return ConstantStep.model_validate(
         {n: v for n, v in fields.items() if n in ConstantStep.model_fields and n != "kind"}
     )
@@ -113,6 +136,14 @@ def _finer(device: Device) -> Device:
     ])  # fmt: skip
 
 
+def _as_noisy(device: Device, ideal: Device) -> Device:
+    """The ideal device with the write noise of the other, whose unit is the step."""
+    if ideal.write_deviation in (0, device.write_deviation):
+        return ideal
+    scale = device.write_deviation / ideal.write_deviation
+    return _set(ideal, write_noise=scale * ideal.model_dump()["write_noise"])
+
+
 PROPERTIES: dict[str, Callable[[Device], Device]] = {
     "no cycle noise": _quiet,
     "no write noise": lambda device: _set(device, write_noise=0.0),
@@ -142,7 +173,7 @@ def idealised(cell: Cell) -> dict[str, dict[str, Any]]:
 def _changed(part: Any, ideal: Callable[[Device], Device]) -> Any:
     """The same with its devices changed, wherever they are in it."""
     if isinstance(part, Device):
-        return ideal(part)
+        return _as_noisy(part, ideal(part))
     if not isinstance(part, BaseModel):
         return part
     fields = {name: _changed(getattr(part, name), ideal) for name in type(part).model_fields}

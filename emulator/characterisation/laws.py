@@ -63,7 +63,8 @@ def _power(x: Array, p: Array) -> Array:
 LAWS: dict[str, Law] = {
     "constant_step": Law("a", _constant, lambda s, x, e: [np.stack([x, np.log(s)], 1)]),
     "soft_bounds": Law(
-        "a (b - x)", _line, lambda s, x, e: [np.stack([x, np.log(3 * s), e + 0.05], 1)]
+        "a (b - x)", _line,
+        lambda s, x, e: [np.stack([x, np.log(a * s), e + 0.05], 1) for a in (3.0, 30.0)],
     ),
     "exponential": Law(
         "a (exp(-b x) - c)", _exponential,

@@ -127,6 +127,8 @@ def _of_unit(name: str, role: Role | None, unit: Unit | None) -> Role | None:
     if unit.base == "V":
         known = role in {"read_voltage", "pulse_voltage"}
         return role if known else "read_voltage" if "read" in name.lower() else "pulse_voltage"
+    if unit.base == "1" and role == "current":  # a share of a current is one of a conductance
+        return "conductance"
     return _OF_UNIT.get(unit.base, role) if role not in {"pulse_width", "time"} else role
 
 

@@ -8,18 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.characterisation.cells import is_number, number_of
+from crossmesh.emulator.characterisation.ambiguous import (
+    EXAMPLE,
+    check_apart,
+    check_no_waveforms,
+    check_one,
+)
+from crossmesh.emulator.characterisation.cells import is_number
 from crossmesh.emulator.characterisation.names import READINGS, ROLES, Direction, Name, read_name
 from crossmesh.emulator.characterisation.sheets import Sheet, listed
-from crossmesh.emulator.characterisation.turning import turns
-from crossmesh.emulator.characterisation.units import unit_in
+from crossmesh.emulator.characterisation.units import split_unit, unit_in
+from crossmesh.emulator.characterisation.unnamed import is_count, named_by_place
 
 Array = NDArray[np.float64]
 
 _NUMBERED = re.compile(r"(?:p|pulse|n|no|#)?[\s_.#-]*(\d+)", re.I)
 _LOGARITHM = re.compile(r"(?:log|lg|ln)(?:10|2|e)?(?![a-z])", re.I)
 _MOST_PULSE = 10**9  # the number of a pulse
-EXAMPLE = "such as device, direction, pulse, Conductance (uS)"
 
 
 class FileOptions(NamedTuple):
@@ -29,7 +34,7 @@ class FileOptions(NamedTuple):
         columns: ``ROLE=NAME``, or names of the columns with the readings.
         read_voltage: Volts at which currents were read.
         direction_from: A column, ``turn`` or ``file``; None: whatever tells it.
-        unit: Unit of the conductances.
+        unit: Unit of the conductances, or the conductance of 1.
     """
 
     columns: Sequence[str] = ()
@@ -94,9 +99,12 @@ def named(sheet: Sheet, asked: FileOptions) -> list[Name]:
 
 
 def _place(sheet: Sheet, header: str, option: str) -> int:
-    plain = [name.lower() for name in sheet.names]
-    if header.strip().lower() in plain:
-        return plain.index(header.strip().lower())
+    """Which column an option names: by its whole name, or without the unit if one alone fits."""
+    asked = header.strip().lower()
+    whole = [name.lower() for name in sheet.names]
+    bare = [split_unit(name)[0].lower() for name in sheet.names]
+    if asked in whole or bare.count(asked) == 1:
+        return (whole if asked in whole else bare).index(asked)
     raise ConfigError(f"{option} must name a column of {sheet.path}, got {header}; "
                       f"it has {listed(sheet.names)}")  # fmt: skip
 
@@ -114,42 +122,17 @@ def series_of(sheet: Sheet, asked: FileOptions) -> list[DeviceReadings]:
         ConfigError: With one line that names the file, the place in it, the rule and the value.
     """
     if not sheet.names:
-        sheet = _bare(sheet)
+        sheet = named_by_place(sheet)
     if (numbers := _numbered(sheet)) is not None:
         return _by_row(sheet, asked, numbers)
     names = named(sheet, asked)
     keys = _Keys(sheet, names)
-    found = [part for k, name in _readings(sheet, names) for part in keys.split(k, name)]
+    readings = _readings(sheet, names)
+    check_apart(sheet, [name for _, name in readings])
+    found = [part for k, name in readings for part in keys.split(k, name)]
     if not found:
         raise ConfigError(f"{sheet.path} must hold readings, got none")
     return found
-
-
-def _bare(sheet: Sheet) -> Sheet:
-    """Names for columns without: up and down, pulse and conductance, or one with both ways."""
-    width = len(sheet.columns)
-    first = sheet.columns[0]
-    if not all(is_number(cell, sheet.decimal) for cell in first[:3]):
-        return sheet._replace(names=["device", *map(str, range(1, width))])
-    if width == 1:
-        return sheet._replace(names=["conductance"])
-    if width == 2:
-        return sheet._replace(names=["pulse", "conductance"] if _counts(sheet) else ["up", "down"])
-    raise ConfigError(f"{sheet.path} without names of columns must have two (up, down), "
-                      f"got {width}; give it a first line {EXAMPLE}")  # fmt: skip
-
-
-def _counts(sheet: Sheet) -> bool:
-    """Whether the first of two columns counts pulses, of which the second rises and falls."""
-    cells = [number_of(cell, sheet.decimal) for cell in sheet.columns[1]]
-    values = np.array(cells, float)  # NaN for what is no number
-    return _is_count(sheet, 0) and bool(np.isfinite(values).all()) and len(turns(values)) > 0
-
-
-def _is_count(sheet: Sheet, k: int) -> bool:
-    """Whether a column counts its rows, from 0 or 1."""
-    counts = np.array([number_of(cell, sheet.decimal) for cell in sheet.columns[k]], float)
-    return len(counts) > 3 and bool(np.all(np.diff(counts) == 1)) and counts[0] in {0, 1}
 
 
 def _numbered(sheet: Sheet) -> list[tuple[int, int]] | None:
@@ -202,6 +185,7 @@ def _readings(sheet: Sheet, names: list[Name]) -> list[tuple[int, Name]]:
             return found
     if found := [(k, name) for k, name in every if name.role is None and name.direction]:
         return [(k, name._replace(role="conductance")) for k, name in found]
+    check_no_waveforms(sheet)
     found = [(k, name) for k, name in every
              if name.role is None and name.text
              and any(is_number(cell, sheet.decimal) for cell in sheet.columns[k][:3])]  # fmt: skip
@@ -210,7 +194,7 @@ def _readings(sheet: Sheet, names: list[Name]) -> list[tuple[int, Name]]:
             f"{sheet.path} must have a column conductance, resistance or current, "
             f"got {listed(sheet.names)}; name it by --column, or give columns {EXAMPLE}"
         )
-    if len(found) > 1 and _is_count(sheet, found[0][0]):
+    if len(found) > 1 and is_count(sheet, found[0][0]):
         del found[0]
     return [(k, name._replace(role="conductance")) for k, name in found]
 
@@ -235,6 +219,8 @@ class _Keys:
         self.cycles = self._texts([cycle], n)
         self.labels = None if label is None else np.array(self._directions(label), object)
         self.pulses = None if pulse is None else self._counted(pulse)
+        if pulse is not None:
+            check_one(sheet, pulse)
         several = [k for k, name in enumerate(names) if name.role == "pulse_voltage"]
         volts = next((k for k in several if len(set(sheet.columns[k])) > 1), volts)
         self.volts = None if volts is None else self._volts(volts)

@@ -26,10 +26,12 @@ from crossmesh.emulator.characterisation.cells import (
 )
 from crossmesh.emulator.characterisation.headers import find_table
 from crossmesh.emulator.characterisation.names import is_role
+from crossmesh.emulator.characterisation.signatures import other_kind
 from crossmesh.emulator.characterisation.units import split_unit, unit_of
 
 MOST_BYTES, MOST_CELLS = 32 << 20, 4_000_000  # of a file; as Python's texts they take 300 MB
 _MOST_LETTERS = 100  # of a name or a value
+_KINDS = "CSV, Excel or Parquet file"
 _BOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 OVERFLOW = 9.9e37  # what analysers write for a reading out of range
 _READ_V = re.compile(r"v[\s_.]*read|read[\s_.]*(?:voltage|bias|v\b)", re.I)
@@ -116,10 +118,11 @@ def read_sheet(path: Path) -> Sheet:
     kinds = {".parquet": _parquet} | dict.fromkeys(_BOOKS, _book)
     try:
         sheet = kinds.get(path.suffix.lower(), _csv)(path)
-    except (OSError, UnicodeError, csv.Error, pa.ArrowException, CalamineError) as error:
+    except UnicodeError:
+        raise ConfigError(f"{path} must be a {_KINDS}, got bytes that are no text") from None
+    except (OSError, csv.Error, pa.ArrowException, CalamineError) as error:
         reason = getattr(error, "strerror", None) or error
-        kind = "CSV, Excel or Parquet file"
-        raise ConfigError(f"{path} must be a readable {kind}: {short(str(reason))}") from None
+        raise ConfigError(f"{path} must be a readable {_KINDS}: {short(str(reason))}") from None
     if not sheet.rows:
         raise ConfigError(f"{path} must hold readings, got none")
     return sheet
@@ -130,6 +133,7 @@ def _csv(path: Path) -> Sheet:
     if body is None:
         rule = f"must be at most {MOST_BYTES >> 20} MiB of CSV"
         raise ConfigError(f"{path} {rule}, got more; split its devices over several files")
+    _check_kind(path, body, is_text=True)
     text = decoded(body).replace("\x00", "")
     n_lines = text.count("\n") + text.count("\r") - text.count("\r\n")
     first, _, _ = text.partition("\n")
@@ -138,6 +142,11 @@ def _csv(path: Path) -> Sheet:
     notes = [[comment] for _, comment in found.comments]
     rows = _with_head(found.rows, found.comments, found.delimiter)
     return _laid_out(path, rows, "line", found.decimal, notes)
+
+
+def _check_kind(path: Path, body: bytes, *, is_text: bool) -> None:
+    if kind := other_kind(body, is_text=is_text):
+        raise ConfigError(f"{path} must be a {_KINDS}, got {kind}")
 
 
 def _with_head(rows: list[Row], comments: list[tuple[int, str]], delimiter: str) -> list[Row]:
@@ -176,6 +185,7 @@ def _book(path: Path) -> Sheet:
     if body is None or unpacked > 8 * MOST_BYTES:
         rule = f"must be at most {MOST_BYTES >> 20} MiB, and {MOST_BYTES >> 17} MiB unpacked"
         raise ConfigError(f"{path} {rule}, got more; split its devices over several files")
+    _check_kind(path, body, is_text=False)
     with CalamineWorkbook.from_filelike(BytesIO(body)) as book:
         grids = [book.get_sheet_by_name(name).to_python() for name in book.sheet_names]
     grid = max(grids, key=lambda g: sum(is_number(cell) for row in g for cell in row), default=[])

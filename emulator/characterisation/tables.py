@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmesh.common.errors import ConfigError
-from crossmesh.emulator.characterisation.conductances import in_siemens, shown_unit
+from crossmesh.emulator.characterisation.conductances import (
+    in_siemens,
+    relative_note,
+    shown_unit,
+)
 from crossmesh.emulator.characterisation.directions import PulseRun, runs_of
 from crossmesh.emulator.characterisation.names import Direction, Name, direction_of
 from crossmesh.emulator.characterisation.series import FileOptions, named, series_of
@@ -40,7 +44,10 @@ class PulseMeasurement(NamedTuple):
 
 
 class _File(NamedTuple):
-    """Runs of the devices of a file, in ``unit``, what told their directions, columns not read."""
+    """Runs of the devices of a file, in ``unit``, what told their directions, columns not read.
+
+    ``relative`` says what scale is missing.
+    """
 
     path: Path
     runs: Runs
@@ -48,6 +55,7 @@ class _File(NamedTuple):
     unit: str
     told: str
     not_read: list[str]
+    relative: list[str]
 
 
 def read_measurement(*paths: Path, asked: FileOptions | None = None) -> PulseMeasurement:
@@ -70,7 +78,11 @@ def read_measurement(*paths: Path, asked: FileOptions | None = None) -> PulseMea
     kept, notes = _with_both(paths[0], runs)
     notes = [f"directions told by {t}" for t in dict.fromkeys(f.told for f in files) if t] + notes
     if lost := list(dict.fromkeys(name for file in files for name in file.not_read)):
-        notes.append(f"not read: columns {listed(lost)}; say what they are by --column device=NAME")
+        notes.append(
+            f"not read: columns {listed(lost)}; say what one is by --column device='{lost[0]}' "
+            "(or cycle, direction, pulse)"
+        )
+    notes += dict.fromkeys(note for file in files for note in file.relative)
     return _measurement(paths[0], kept, files[0], notes)
 
 
@@ -97,7 +109,8 @@ def _read(path: Path, way: Direction | None, asked: FileOptions) -> _File:
     source = "turn" if asked.direction_from == "turn" else None
     runs, told = runs_of(sheet, found, source)
     return _File(path, runs, unit.scale, unit.text, told if way is None else "",
-                 _not_read(sheet, names, {part.name.text for part in found}))  # fmt: skip
+                 _not_read(sheet, names, {part.name.text for part in found}),
+                 relative_note(found, asked))  # fmt: skip
 
 
 def _not_read(sheet: Sheet, names: Sequence[Name], read: set[str]) -> list[str]:

@@ -16,6 +16,14 @@ _BASES = {
 }  # fmt: skip
 _LONGER = {"min": 60.0, "h": 3600.0, "hr": 3600.0, "hours": 3600.0, "d": 86400.0, "days": 86400.0}
 QUANTUM_SIEMENS = 7.748091729e-5  # 2 e^2 / h, CODATA 2018
+_QUANTA = re.compile(r"G_?[0₀]|2\s?e\^?[2²]\s?/\s?h")
+_RELATIVE = re.compile(
+    r"\s*/\s*(?:[RIG]_?(?:[0₀]|max|min|on|off|init|initial|sat))(?![A-Za-z])"
+    r"|[\s_,]*[(\[]\s*(?:a\.?\s?u\.?|arb\.? units?|%|norm(?:ali[sz]ed|\.)?|[RIG]/[RIG]_?\w+)"
+    r"\s*[)\]]"
+    r"|(?<![A-Za-z])norm(?:ali[sz]ed|\.)?(?![A-Za-z])",
+    re.I,
+)
 _BRACKETED = re.compile(r"[\s_]*[(\[{]\s*([^()\[\]{}]*?)\s*[)\]}]\s*$")
 _BEHIND = re.compile(r"(?:\s*/\s*|[\s_.]+(?:in\s+)?|,\s*)([^\s/_,]+(?:/[Ωo]\w*)?)\s*$")
 _MEASURED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s.,;][^\s]*)")
@@ -25,7 +33,7 @@ class Unit(NamedTuple):
     """A unit.
 
     Attributes:
-        base: ``S``, ``Ω``, ``A``, ``V`` or ``s``.
+        base: ``S``, ``Ω``, ``A``, ``V``, ``s``, or ``1`` for a share of an unknown value.
         scale: How many of them it is.
         text: As it is shown.
     """
@@ -43,7 +51,7 @@ def unit_of(text: str) -> Unit | None:
 Unit(base='A', scale=1e-09, text='nA'), None)
     """
     text = text.strip().replace("\u03bc", "µ").replace("\u2126", "Ω")
-    if text in {"G0", "G_0", "G₀"}:
+    if _QUANTA.fullmatch(text):
         return Unit("S", QUANTUM_SIEMENS, "G0")
     if text in _LONGER:
         return Unit("s", _LONGER[text], text)
@@ -65,9 +73,14 @@ def split_unit(header: str) -> tuple[str, Unit | None]:
     ('Conductance', 'nS', 'A')
     >>> split_unit("device s"), split_unit("up_A")
     (('device s', None), ('up_A', None))
+    >>> split_unit("G/G0")[1].base, split_unit("G (G0)")[1].base
+    ('1', 'S')
     """
     if (found := _BRACKETED.search(header)) and (unit := unit_of(found[1])):
         return header[: found.start()].strip(), unit
+    if _RELATIVE.search(header):
+        share = Unit("1", 0.01 if "%" in header else 1.0, "")
+        return _RELATIVE.sub("", header).strip(), share
     if (found := _BEHIND.search(header)) and (unit := unit_of(found[1])):
         is_apart = "/" in found[0][:3] or " in " in found[0] or "," in found[0]
         if is_apart or len(found[1]) > 1:
@@ -87,6 +100,12 @@ def unit_in(cell: object) -> Unit | None:
     found = _MEASURED.fullmatch(cell.strip()) if isinstance(cell, str) else None
     unit = unit_of(found[2]) if found else None
     return Unit(unit.base, 1.0, unit.base) if unit else None
+
+
+def whole_siemens(text: str) -> float | None:
+    """The conductance that a text such as ``12.5 µS`` gives for a reading of 1."""
+    unit = unit_in(text)
+    return measured(text.strip()) if unit and unit.base == "S" else None
 
 
 def common_unit(largest: float) -> Unit:

@@ -7,7 +7,7 @@ import typer
 from crossmesh.emulator.cli.printing import print_table
 from crossmesh.emulator.training.calibration.calibrate import Calibration
 from crossmesh.emulator.training.calibration.costs import Costs
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 CHOSEN_HEAD = ("layer", "weight scale", "bit lines", "ADC range", "input range", "error", "before")
 

@@ -48,20 +48,21 @@ def devices() -> list[dict[str, Any]]:
 
 def shipped_devices() -> list[dict[str, Any]]:
     """Every device that a section of a config can extend by its name, with its parameters."""
-    entries = []
-    for name, path in presets().items():
-        cell = load_cell(name)
-        summary, source = _comments(path)[:2]
-        entries.append(
-            {
-                "name": name,
-                "kind": cell.kind,
-                "summary": summary,
-                "source": source.removeprefix("source: "),
-                "parameters": _parameters(type(cell), cell.model_dump(mode="json"), "value"),
-            }
-        )
-    return entries
+    return [device_entry(name, path) for name, path in presets().items()]
+
+
+def device_entry(name: str, path: Path) -> dict[str, Any]:
+    """What a device file says: summary and source are those that it begins with."""
+    cell = load_cell(path)
+    comments = _comments(path)
+    sources = (line.removeprefix("source: ") for line in comments if line.startswith("source: "))
+    return {
+        "name": name,
+        "kind": cell.kind,
+        "summary": comments[0] if comments else f"a device of the kind {cell.kind}",
+        "source": next(sources, "unknown"),
+        "parameters": _parameters(type(cell), cell.model_dump(mode="json"), "value"),
+    }
 
 
 def _comments(path: Path) -> list[str]:

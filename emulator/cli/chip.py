@@ -17,7 +17,14 @@ from crossmesh.emulator.chip.report import ChipReport, chip_of
 from crossmesh.emulator.chip.shared import SharedChip, share_chip
 from crossmesh.emulator.chip.trace import trace as make_trace
 from crossmesh.emulator.cli.chip_timing import ChipTiming
-from crossmesh.emulator.cli.options import DataDirectory, Json, Set, given, names_and_changes
+from crossmesh.emulator.cli.options import (
+    DataDirectory,
+    Json,
+    Set,
+    given,
+    names_and_changes,
+    no_study,
+)
 from crossmesh.emulator.cli.printing import print_json, print_table, write_text
 from crossmesh.emulator.compiler.ir_drop import wire_models, wires_notice
 from crossmesh.emulator.compiler.job import prepare_chip
@@ -67,7 +74,7 @@ def chip_command(  # noqa: PLR0913, PLR0917  because every parameter is an optio
     if not names:
         raise ConfigError(f"CONFIG must be given, got {' '.join(fields)} only")
     asked = [*given(options), *(set_ or ()), *fields]
-    jobs = [prepare_chip(load_config(name, asked)) for name in names]
+    jobs = [prepare_chip(load_config(no_study(name), asked)) for name in names]
     if len(jobs) > 1:
         _alone("--trace", trace)
         _alone("--plot", plot)
@@ -182,12 +189,12 @@ def _figures(report: ChipReport) -> Iterator[tuple[str, str]]:
     yield "mean busy share of a tile", f"{100 * time.tile_busy.mean():.1f} %"
     yield "largest load of a link", f"{time.link_load.max(initial=0.0):.3f} flits per cycle"
     hops = int(time.steady.timing.link_flits.sum()) / time.micro_batch
-    yield "links times flits per example", f"{hops:,.0f}, placed by {time.chip.placement}"
+    yield "flits times links per example", f"{hops:,.0f} (placement {time.chip.placement})"
     yield "area", f"{report.area.chip_mm2:.4g} mm2"
     yield "operations per example", f"{time.ops_per_example:,}"
     yield "operations per s and W", _giga(report.ops_per_j)
     yield "operations per s and mm2", _giga(report.ops_per_s_per_mm2, 1)
-    yield "nodes", _nodes(report)
+    yield "technology node", _nodes(report)
     choice = time.steady.choice
     yield "time model", f"{choice.model}: {choice.reason}"
     if models := wire_models(time.program):

@@ -42,7 +42,11 @@ def devices_fit(  # noqa: PLR0913, PLR0917  because every parameter is an option
         typer.Option(min=0, help="Additional relative spread between devices."),
     ] = 0.0,
     unit: Annotated[
-        str, typer.Option(help="Unit of the conductances, such as µS; by default the file's.")
+        str,
+        typer.Option(
+            help="Unit of the conductances, such as µS; by default the file's. Of relative ones, "
+            "what 1 stands for, such as '12.5 µS'."
+        ),
     ] = "",
     column: Annotated[
         list[str] | None,

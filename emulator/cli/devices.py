@@ -8,7 +8,8 @@ import typer
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.picture_files import check_picture
 from crossmesh.common.refusals import nearest
-from crossmesh.emulator.cli.catalogue import devices, shipped_devices
+from crossmesh.common.whole_files import is_file
+from crossmesh.emulator.cli.catalogue import device_entry, devices, shipped_devices
 from crossmesh.emulator.cli.device_fits import devices_fit
 from crossmesh.emulator.cli.options import DeviceSeed, Json
 from crossmesh.emulator.cli.printing import (
@@ -48,7 +49,10 @@ def devices_list(json_: Json = False) -> None:
 @devices_app.command("show")
 def devices_show(
     name: Annotated[
-        str, typer.Argument(metavar="DEVICE", help="Name of a shipped device, or a kind.")
+        str,
+        typer.Argument(
+            metavar="DEVICE", help="Name of a shipped device, a kind, or a device file."
+        ),
     ],
     json_: Json = False,
 ) -> None:
@@ -56,11 +60,16 @@ def devices_show(
 
     Example: [bold]crossmesh devices show reram-es-gong-2018[/bold].
     """
+    show = print_json if json_ else print_device
+    if is_file(Path(name)):
+        show(device_entry(name, Path(name)))
+        return
     known = {device["name"]: device for device in (*devices(), *shipped_devices())}
     if name not in known:
         hint = nearest(name, known)
-        raise ConfigError(f"DEVICE must be one of crossmesh devices list, got {name}{hint}")
-    (print_json if json_ else print_device)(known[name])
+        rule = "must be one of crossmesh devices list, or a device file"
+        raise ConfigError(f"DEVICE {rule}, got {name}{hint}")
+    show(known[name])
 
 
 @devices_app.command("plot")

@@ -13,6 +13,7 @@ from crossmesh.common.refusals import one_line
 from crossmesh.common.supervision import interrupts
 from crossmesh.common.supervision.reports import this_command
 from crossmesh.common.version import VERSION
+from crossmesh.emulator.cli.board import board_app
 from crossmesh.emulator.cli.calibrate import calibrate_command
 from crossmesh.emulator.cli.chip import chip_command
 from crossmesh.emulator.cli.compare import compare_command
@@ -127,3 +128,4 @@ app.command()(schema)
 app.command()(program)
 app.add_typer(configs_app, name="configs")
 app.add_typer(devices_app, name="devices")
+app.add_typer(board_app, name="board")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from crossmesh.common.picture_files import check_picture
-from crossmesh.emulator.cli.options import Set
+from crossmesh.emulator.cli.options import Config, Set
 from crossmesh.emulator.cli.printing import print_json
 from crossmesh.emulator.compiler.job import prepare_chip
 from crossmesh.emulator.config.loading import load_config, overrides
@@ -15,9 +15,7 @@ from crossmesh.emulator.layout.table import layout_json, print_layout
 
 
 def map_command(
-    config: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
-    ],
+    config: Config,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Folder with the files of the data set.")
     ] = None,

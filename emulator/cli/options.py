@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from crossmesh.common.errors import ConfigError
+from crossmesh.common.hints import command
 from crossmesh.emulator.config.loading import overrides
 from crossmesh.emulator.config.overriding import assignment
+from crossmesh.emulator.study.config import is_study
 from crossmesh.tiles.analog.programmed import MODELS
 
 
@@ -17,6 +19,14 @@ def _checked(settings: list[str] | None) -> list[str] | None:
     for setting in settings or ():
         assignment(setting, "--set")
     return settings
+
+
+def no_study(source: str) -> str:
+    """A word that stands for a config, or a ConfigError if it is a study's."""
+    if is_study(source):
+        running = command("study", source)
+        raise ConfigError(f"CONFIG must be a config, got the study {source}; run it by {running}")
+    return source
 
 
 Set = Annotated[
@@ -41,7 +51,12 @@ DataDirectory = Annotated[
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training set.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")]
 Config = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A YAML file, or the name of a shipped config.",
+        callback=no_study,
+    ),
 ]
 Changes = Annotated[
     list[str] | None,
@@ -60,6 +75,14 @@ Log = Annotated[
     str | None,
     typer.Option(
         metavar="csv,tensorboard,mlflow,wandb", help="Log the metrics for other programs as well."
+    ),
+]
+StopEarly = Annotated[
+    str | None,
+    typer.Option(
+        "--stop-early",
+        metavar="[FIGURE:]patience=N",
+        help="Stop after N epochs without improvement of a figure such as test_loss; off: never.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -99,6 +122,27 @@ def names_and_changes(words: Iterable[str]) -> tuple[list[str], list[str]]:
 def given(options: dict[str, Any]) -> list[str]:
     """The options that were given, as ``--set`` takes them."""
     return overrides({field: value for field, value in options.items() if value is not None})
+
+
+def stopping(text: str | None) -> list[str]:
+    """What ``--stop-early`` says, as ``--set`` takes it.
+
+    >>> stopping("test_loss:patience=2")
+    ['training.stop_early.monitor=test_loss', 'training.stop_early.patience=2']
+    >>> stopping("off"), stopping(None)
+    (['training.stop_early=null'], [])
+    """
+    if text in {None, "off"}:
+        return ["training.stop_early=null"] if text else []
+    fields = []
+    for k, part in enumerate(str(text).split(":")):
+        is_monitor = not k and "=" not in part
+        name, equals, value = ("monitor", "=", part) if is_monitor else part.partition("=")
+        if not (name and equals and value):
+            rule = "must be [FIGURE:]patience=N, such as patience=3 or test_loss:patience=3, or off"
+            raise ConfigError(f"--stop-early {rule}, got {text}")
+        fields.append(f"training.stop_early.{name}={value}")
+    return fields
 
 
 @contextlib.contextmanager

@@ -29,6 +29,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+def _where(emulation: Mapping[str, Any]) -> str:
+    """Where tiles were."""
+    where = f"{emulation['tiles']} tiles"
+    if emulation["actors"]:
+        where += f" in {emulation['actors']} Ray actors on {emulation['nodes']} node(s)"
+    if emulation["on_boards"]:
+        where += f", {emulation['on_boards']} of them on boards: bits depend on these"
+    return where
+
+
 def print_result(result: Result) -> None:
     """Print the result of a run."""
     summary, emulation = result.summary, result.summary["emulation"]
@@ -39,10 +49,7 @@ def print_result(result: Result) -> None:
     if result.stopped:
         table.add_row("stopped", escape(result.stopped))
     table.add_row("examples trained", f"{summary['examples_trained']:,}")
-    where = f"{emulation['tiles']} tiles"
-    if emulation["actors"]:
-        where += f" in {emulation['actors']} Ray actors on {emulation['nodes']} node(s)"
-    table.add_row("emulated on", where)
+    table.add_row("emulated on", _where(emulation))
     table.add_row("emulation speed", f"{emulation['examples_per_s']:,.0f} examples/s")
     table.add_row(
         "time", f"{emulation['wall_s']:.1f} s training, {emulation['start_s']:.1f} s start"
@@ -103,7 +110,9 @@ def print_device(device: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> str:
-    """A value as a config says it."""
+    """A value as a config says it; of tables, what they hold."""
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return f"{len(value)} x {', '.join(value[0])}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -106,6 +106,13 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
         str | None,
         typer.Option(metavar="local|ray", help="Where the tiles run; by default local."),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Make the runs on the nodes of this Ray cluster, each with one CPU.",
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Folder with the files of the data sets.")
     ] = None,
@@ -156,7 +163,12 @@ def study_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     reports.resumable(reports.this_command())
     with display(quiet=quiet) as callbacks:
         table = run_study(
-            wanted, directory, jobs=jobs, callbacks=callbacks, plot_format=plot_format
+            wanted,
+            directory,
+            jobs=jobs,
+            address=address,
+            callbacks=callbacks,
+            plot_format=plot_format,
         )
     if wanted.search is not None:
         _print_search(wanted, directory, table, json_=json_)

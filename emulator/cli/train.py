@@ -18,9 +18,11 @@ from crossmesh.emulator.cli.options import (
     Quietly,
     Run,
     Set,
+    StopEarly,
     changes,
     given,
     named_as_options,
+    stopping,
     where,
 )
 from crossmesh.emulator.cli.printing import print_json, print_result
@@ -46,6 +48,7 @@ def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
         int | None, typer.Option(metavar="N", help="Train on the first N examples.")
     ] = None,
     epochs: Epochs = None,
+    stop_early: StopEarly = None,
     set_: Set = None,
     log: Log = None,
     fast_dev_run: Annotated[
@@ -61,7 +64,7 @@ def train_command(  # noqa: PLR0913, PLR0917  because every parameter is an opti
     [bold]crossmesh train mnist-ideal --engine local --data-dir ~/mnist --epochs 3[/bold].
     """
     options = {"seed": seed, "training.examples": examples, "training.epochs": epochs}
-    asked = [*where(engine, address, data_dir), *given(options)]
+    asked = [*where(engine, address, data_dir), *given(options), *stopping(stop_early)]
     loaded = load_config(config, [*asked, *(set_ or ()), *changes(fields or ())])
     if fast_dev_run:
         loaded = few_examples(loaded)
@@ -78,6 +81,7 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
     address: Address = None,
     data_dir: DataDirectory = None,
     epochs: Epochs = None,
+    stop_early: StopEarly = None,
     log: Log = None,
     json_: Json = False,
     quiet: Quietly = False,
@@ -87,7 +91,7 @@ def resume(  # noqa: PLR0913, PLR0917  because every parameter is an option of t
     The result is the same, bit for bit, as if the run had never been interrupted.
     """
     directory = RunDirectory.existing(run)
-    more = given({"training.epochs": epochs})
+    more = [*given({"training.epochs": epochs}), *stopping(stop_early)]
     config = directory.config([*where(engine, address, data_dir), *more])
     _train(config, directory, log, json_=json_, quiet=quiet, resume=True)
 

@@ -25,7 +25,8 @@ COMMANDS = {
     "--help": "help man usage h",
 }
 _BY_WORD = {word: ours for ours, words in COMMANDS.items() for word in words.split()}
-_OPTIONS = {"-v": "--version", "-V": "--version", "--help-all": "--help"}
+_STOPPING = dict.fromkeys(("--early-stopping", "--patience"), "--stop-early patience=3")
+_OPTIONS = {"-v": "--version", "-V": "--version", "--help-all": "--help", **_STOPPING}
 _EXAMPLES = {
     "CONFIG": "digits", "CONFIG...": "digits", "DEVICE...": "reram-es-gong-2018",
     "DEVICE": "reram-es-gong-2018", "RUN": "runs/digits", "RUN|CONFIG": "runs/digits",

@@ -1,12 +1,13 @@
 """Data beside a network: which examples are taken, whether they fit, and what is learnt."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.compiler.resolving import ResolvedNetwork
 from crossmesh.emulator.config.run import RunConfig
-from crossmesh.emulator.data import Dataset
+from crossmesh.emulator.data import DataConfig, Dataset, load
 from crossmesh.emulator.data.errors import Place
 from crossmesh.emulator.data.validation import with_validation
 from crossmesh.emulator.data.vocabulary import INPUTS, check_tokens
@@ -27,6 +28,16 @@ def taken(dataset: Dataset, config: RunConfig) -> Dataset:
         test=dataset.test.first(training.test_examples or len(dataset.test)),
     )
     return with_validation(first, config.data, config.seed)
+
+
+def trained_examples(configs: Iterable[RunConfig]) -> Iterator[int]:
+    """Examples that each of several runs trains; data that cannot be had are found out here."""
+    sizes: dict[DataConfig, int] = {}
+    for config in configs:
+        if config.data not in sizes:
+            sizes[config.data] = len(load(config.data).train)
+        n = sizes[config.data]
+        yield config.training.epochs * min(config.training.examples or n, n)
 
 
 def _check_count(name: str, wanted: int | None, there: int) -> None:

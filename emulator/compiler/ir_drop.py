@@ -5,7 +5,7 @@ from collections import Counter
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.ir_drop import model_of
 from crossmesh.tiles.analog.nodal import needed_solves
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.program import Program
 
 CROSSPOINT_S = 2e-9  # of a solve, for every crosspoint; measured on one core, docs/physics.md

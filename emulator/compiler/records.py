@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from crossmesh.interconnect.schedule import Phase, Schedule
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.runtime.plan import in_order
 from crossmesh.tiles.runtime.program import UPDATES, Kind, Operation, Program, Value
 

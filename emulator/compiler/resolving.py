@@ -13,7 +13,7 @@ from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.operators import OperatorLayer
 from crossmesh.emulator.config.run import Imported, LayerSettings, RunConfig
 from crossmesh.emulator.onnx_io.arrangement import NamedShape, OutputArrangement
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 Array = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from crossmesh.common.random import Stream
 from crossmesh.tiles.analog.array import reference_error
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.pulser import Site
-from crossmesh.tiles.analog.tile import site_of
+from crossmesh.tiles.analog.tile_config import site_of
 from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.runtime.program import Program
 

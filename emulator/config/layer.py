@@ -7,7 +7,7 @@ from pydantic import Field
 
 from crossmesh.common.frozen import Frozen
 from crossmesh.tiles.analog.algorithms import AnyAlgorithm
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import AnyOptimizer
 
 # No dot: behind it, the network names the parts of a layer.

@@ -13,6 +13,7 @@ from crossmesh.common.bounded_yaml import Dumper, read_mapping
 from crossmesh.common.credentials import check_without
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.frozen import Frozen
+from crossmesh.common.hints import command
 from crossmesh.common.refusals import sentence
 from crossmesh.emulator.config.finding import as_cells, as_kinds, find
 from crossmesh.emulator.config.overriding import Overrides, assignments, nested
@@ -27,6 +28,7 @@ from crossmesh.emulator.config.shorthand import (
 from crossmesh.emulator.config.words import WORDS
 from crossmesh.tiles.analog.cells import Cell
 
+_TABLES = {".csv", ".tsv", ".txt", ".dat", ".xls", ".xlsx", ".ods", ".parquet"}  # measurements
 MOST_FILES = 16  # that extend each other in a row
 MOST_OPENED = 500  # device files of one config
 
@@ -60,18 +62,22 @@ def load_config(
     return _validated(_filled(_with_layer_tiles(whole)))  # before what a layer extends is gone
 
 
-def load_cell(source: str | Path) -> Cell:
-    """The cell that a device file, or a shipped device by name, describes.
+def load_cell(source: str | Path | Mapping[str, Any]) -> Cell:
+    """The cell that a device file, or a shipped device by name, or a section describes.
 
     Raises:
         ConfigError: With one line that names the field, the rule and the value.
     """
-    path = find(source, Path(), presets(), "device", as_kinds("cell"))
+    section, where = source, ""
+    if not isinstance(source, Mapping):
+        path = find(source, Path(), presets(), "device", as_kinds("cell"))
+        section, where = {"extends": str(path)}, f"{path}: "
     try:
-        return _CellFile.model_validate(_filled({"cell": {"extends": path}})).cell
+        own = _anchored(section_spelled_out({"cell": section}), Path())
+        return _CellFile.model_validate(_filled(own)).cell
     except ValidationError as error:
         rule = sentence(error, _CellFile, WORDS).removeprefix("cell.")
-        raise ConfigError(f"{path}: {rule}") from None
+        raise ConfigError(f"{where}{rule}") from None
 
 
 class _CellFile(Frozen):
@@ -252,6 +258,9 @@ def _filled(tree: Mapping[str, Any], trail: _Trail | None = None) -> dict[str, A
 def _inherited(key: str, section: Mapping[str, Any], trail: _Trail) -> Any:
     own = dict(section)
     path = own.pop("extends")
+    if path.suffix.lower() in _TABLES:
+        fitting = command("devices", "fit", path)
+        raise ConfigError(f"{path} must be a device file, got a table; make one by {fitting}")
     further = trail.to(path)
     base = _anchored({key: section_spelled_out(read_mapping(path))}, path.parent, f"{path}: ")
     return merged(_filled(base, further), _filled({key: own}, trail))[key]

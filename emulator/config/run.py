@@ -15,11 +15,12 @@ from crossmesh.emulator.config.engine import CheckpointConfig, Engine
 from crossmesh.emulator.config.layer import TileLayer
 from crossmesh.emulator.config.layers import Layer
 from crossmesh.emulator.config.rates import LearningRate, RateSchedule, check_epochs
+from crossmesh.emulator.config.stopping import EarlyStop
 from crossmesh.emulator.data import DataConfig
 from crossmesh.emulator.data.config import UserPath
 from crossmesh.interconnect.schedule import SCHEDULES
 from crossmesh.tiles.analog.algorithms import AnyAlgorithm, Sgd
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import LOSSES, AnyOptimizer, Clip, GradientDescent, Loss
 
 Size = Annotated[int, Field(ge=1)] | Literal["n"]
@@ -124,6 +125,7 @@ class Training(Frozen):
         evaluation_batch: Examples per micro-batch of an evaluation.
         log_every: Examples between two rows of the metrics; by default a tenth of an epoch.
         baseline: Whether to train the same network digitally, in float32, for comparison.
+        stop_early: When to stop before the last epoch; by default never.
     """
 
     epochs: int = Field(1, ge=1)
@@ -141,6 +143,7 @@ class Training(Frozen):
     evaluation_batch: int = Field(256, ge=1)
     log_every: int | None = Field(None, ge=1)
     baseline: bool = False
+    stop_early: EarlyStop | None = None
 
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:

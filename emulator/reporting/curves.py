@@ -17,6 +17,7 @@ def curve_of(record: RunRecord) -> Figure:
         raise ConfigError(f"RUN must have metrics to be drawn, got none in {record.path}")
     return learning_curve(
         record.metrics,
+        twin=record.baseline,
         twin_loss=record.figure("baseline_test_loss"),
         twin_accuracy=record.figure("baseline_test_accuracy"),
     )

@@ -17,7 +17,7 @@ from crossmesh.common.bounded_yaml import read_mapping
 from crossmesh.common.errors import ConfigError
 from crossmesh.common.whole_files import read_whole
 from crossmesh.emulator.runs.directory import RunDirectory
-from crossmesh.emulator.runs.tables import metrics_table
+from crossmesh.emulator.runs.tables import baseline_table, metrics_table
 
 _MOST_BYTES = 64 << 20  # of a timeline
 _ALWAYS = ("epoch", "examples", "loss", "test_loss", "wall_s")  # columns of metrics, as ever
@@ -71,11 +71,21 @@ class RunRecord:
         Raises:
             ConfigError: If it is no table of metrics.
         """
-        schema, table = metrics_table([]).schema, self.table("metrics")
+        return self._figures("metrics", metrics_table([]).schema)
+
+    @cached_property
+    def baseline(self) -> pa.Table:
+        """``baseline.parquet``; without rows where there is no twin, or only its end is known."""
+        return self._figures("baseline", baseline_table([]).schema)
+
+    def _figures(self, name: str, schema: pa.Schema) -> pa.Table:
+        """A table of figures of epochs with the columns of ``schema``."""
+        table = self.table(name)
         if table is None:
             return schema.empty_table()
-        path = self.path / "metrics.parquet"
-        if lacking := [name for name in _ALWAYS if name not in table.column_names]:
+        path = self.path / f"{name}.parquet"
+        if lacking := [name for name in _ALWAYS
+                      if name in schema.names and name not in table.column_names]:  # fmt: skip
             raise ConfigError(f"{path} must have a column {lacking[0]}, got {table.column_names}")
         columns = [table[field.name] if field.name in table.column_names
                    else pa.nulls(len(table), field.type) for field in schema]  # fmt: skip

@@ -21,13 +21,19 @@ _SMOOTH = 400  # rows beyond which training is drawn by epochs
 
 
 def learning_curve(
-    metrics: pa.Table, *, twin_loss: float | None = None, twin_accuracy: float | None = None
+    metrics: pa.Table,
+    *,
+    twin: pa.Table | None = None,
+    twin_loss: float | None = None,
+    twin_accuracy: float | None = None,
 ) -> Figure:
     """Loss and accuracy of a run against epochs: in training, in tests and in validation.
 
     Args:
         metrics: Table of ``metrics.parquet``.
-        twin_loss: Test loss of the float32 twin at its end, if there is one.
+        twin: Table of ``baseline.parquet``; None or empty: no more is known of the float32 twin
+            than its end.
+        twin_loss: Its test loss at its end, if there is one.
         twin_accuracy: Its test accuracy, as a share.
 
     Returns:
@@ -37,12 +43,14 @@ def learning_curve(
     epochs = epochs_of(metrics)
     with styled():
         figure, (axes,) = panels(1, 1 + has_accuracy)
-        _draw(axes[0], epochs, metrics, ("loss", "test_loss", "validation_loss"), twin_loss)
+        _draw(axes[0], epochs, metrics, ("loss", "test_loss", "validation_loss"))
+        _draw_twin(axes[0], twin, "test_loss", twin_loss)
         axes[0].set_ylabel("loss")
         _from_zero_or_by_decades(axes[0])
         if has_accuracy:
             accuracies = ("train_accuracy", "test_accuracy", "validation_accuracy")
-            _draw(axes[1], epochs, metrics, accuracies, twin_accuracy, scale=100)
+            _draw(axes[1], epochs, metrics, accuracies, scale=100)
+            _draw_twin(axes[1], twin, "test_accuracy", twin_accuracy, scale=100)
             axes[1].set_ylabel("accuracy, %")
         legend_below(figure, axes[0])
     return figure
@@ -63,10 +71,9 @@ def _draw(
     epochs: Values,
     metrics: pa.Table,
     names: Sequence[str],
-    twin: float | None,
     scale: float = 1,
 ) -> None:
-    """Training, tests, validation and the twin's end in one panel."""
+    """Training, tests and validation in one panel."""
     train, test, validation = (scale * _column(metrics, name) for name in names)
     tested = ~np.isnan(test)
     axes.plot(*_smoothed(epochs, train), **_TRAIN, label="training")
@@ -74,11 +81,21 @@ def _draw(
         axes.plot(epochs[tested], test[tested], **_TEST, label="test")
     if (validated := ~np.isnan(validation)).any():
         axes.plot(epochs[validated], validation[validated], **_VALIDATION, label="validation")
-    if twin is not None:
-        axes.axhline(scale * twin, **_TWIN, label="test of the float32 twin, at its end")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, color="0.9", linewidth=0.6)
+
+
+def _draw_twin(
+    axes: Axes, twin: pa.Table | None, name: str, end: float | None, scale: float = 1
+) -> None:
+    """The tests of the twin, or a line at its end where no more is known."""
+    if twin is not None and len(twin):
+        style = {**_TWIN, "marker": "d", "markersize": 5, "zorder": 1.9}  # behind the run
+        label = "test of the float32 twin"
+        axes.plot(twin["epoch"].to_numpy(), scale * _column(twin, name), **style, label=label)
+    elif end is not None:
+        axes.axhline(scale * end, **_TWIN, label="test of the float32 twin, at its end")
 
 
 def _smoothed(epochs: Values, values: Values) -> tuple[Values, Values]:

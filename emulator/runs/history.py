@@ -37,6 +37,24 @@ class MetricsRow(NamedTuple):
     validation_accuracy: float | None = None
 
 
+class BaselineRow(NamedTuple):
+    """A row of ``baseline.parquet``: an epoch of the float32 twin.
+
+    Attributes:
+        epoch: Epochs done.
+        loss: Mean training loss of the epoch.
+        train_accuracy: Share of its training examples right; None for a regression.
+        test_loss: Mean loss of the test set behind it.
+        test_accuracy: Accuracy on the test set; None for a regression.
+    """
+
+    epoch: int
+    loss: float
+    train_accuracy: float | None
+    test_loss: float
+    test_accuracy: float | None
+
+
 def compared_by(row: MetricsRow) -> str:
     """The figure by which epochs are compared: of the examples set aside, if there are any.
 

@@ -21,7 +21,14 @@ _FREE: dict[str, Any] = {
     "engine": True,
     "checkpoint": True,
     "data": set(DATA_PATHS),
-    "training": {"epochs", "baseline", "log_every", "test_examples", "evaluation_batch"},
+    "training": {
+        "epochs",
+        "baseline",
+        "log_every",
+        "stop_early",
+        "test_examples",
+        "evaluation_batch",
+    },
 }
 
 # Fields that older runs do not have, and their values then: they count where they are set.
@@ -31,7 +38,7 @@ _LATER: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("augment", "normalise", "validation", "options")),
         "stratified": False,
     },
-    "training": {"class_weights": None},
+    "training": {"class_weights": None, "stop_early": None},
 }
 
 

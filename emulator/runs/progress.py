@@ -2,13 +2,16 @@
 
 import sys
 import time
+from datetime import timedelta
 from typing import Protocol
 
 from rich import progress as rich
 from rich.console import Console
+from rich.text import Text
 
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
 from crossmesh.emulator.runs.history import MetricsRow
+from crossmesh.emulator.runs.time_left import TimeLeft
 from crossmesh.emulator.runs.wording import epoch_line, learning
 from crossmesh.tiles.runtime.measure import Progress
 
@@ -23,6 +26,17 @@ class Display(Callbacks, Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
+class _TimeLeftColumn(rich.ProgressColumn):
+    """The time left of a task, from its field ``left``."""
+
+    def render(self, task: rich.Task) -> Text:
+        """As hours, minutes and seconds, once it is known."""
+        left: TimeLeft = task.fields["left"]
+        seconds = left.at(time.perf_counter())
+        said = "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
+        return Text(said, style="progress.remaining")
+
+
 class Bar:
     """A Rich bar with loss, accuracy, examples per second and time left. A context manager."""
 
@@ -33,12 +47,13 @@ class Bar:
             rich.TextColumn("{task.percentage:3.0f} %"),
             rich.TextColumn("{task.fields[learnt]}"),
             rich.TextColumn("{task.fields[rate]}"),
-            rich.TimeRemainingColumn(),
+            _TimeLeftColumn(),
             console=console,
             transient=True,
         )
         self._task: rich.TaskID | None = None
         self._started = time.perf_counter()
+        self._left = TimeLeft(0, self._started)
         self._first: int | None = None
 
     def __enter__(self) -> "Bar":
@@ -56,8 +71,11 @@ class Bar:
         """A new bar in place of the old one."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=total or None, learnt="", rate="")
         self._started, self._first = time.perf_counter(), None
+        self._left = TimeLeft(total, self._started)
+        self._task = self._bar.add_task(
+            name, total=total or None, learnt="", rate="", left=self._left
+        )
 
     def progress(self, progress: Progress) -> None:
         """Move the bar."""
@@ -65,7 +83,9 @@ class Bar:
             return
         if self._first is None:
             self._first = progress.examples
-        seconds = time.perf_counter() - self._started
+        now_s = time.perf_counter()
+        self._left.report(progress.examples, now_s)
+        seconds = now_s - self._started
         rate = (progress.examples - self._first) / seconds if seconds > 0 else 0.0
         fields = {"rate": f"{rate:,.0f} examples/s" if rate else ""}
         if learnt := learning(progress):

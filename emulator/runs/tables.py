@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from crossmesh.emulator.runs.history import MetricsRow, Recovery
+from crossmesh.emulator.runs.history import BaselineRow, MetricsRow, Recovery
 from crossmesh.tiles.analog.wear import Wear
 from crossmesh.tiles.runtime.measure import TileReport
 
@@ -15,6 +15,11 @@ def metrics_table(rows: Sequence[MetricsRow]) -> pa.Table:
     real = pa.float64()
     types = [pa.int64(), pa.int64(), *[real] * 8]
     return _table(rows, MetricsRow._fields, types)
+
+
+def baseline_table(rows: Sequence[BaselineRow]) -> pa.Table:
+    """The epochs of the float32 twin as an Arrow table."""
+    return _table(rows, BaselineRow._fields, [pa.int64(), *[pa.float64()] * 4])
 
 
 def recoveries_table(recoveries: Sequence[Recovery]) -> pa.Table:

@@ -1,6 +1,6 @@
 """The digital baseline: the same network, examples and initial weights in plain float32."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +12,9 @@ from crossmesh.emulator.compiler.mapping import join
 from crossmesh.emulator.compiler.optimizing import rules_of_twin
 from crossmesh.emulator.config.rates import EpochLoss
 from crossmesh.emulator.network.graph import Matrix, Network
+from crossmesh.emulator.runs.history import BaselineRow
 from crossmesh.interconnect.schedule import Sequential
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import EXACT, Digital
 from crossmesh.tiles.runtime.assignment import Assignment
 from crossmesh.tiles.runtime.host import TileHost
@@ -35,6 +36,7 @@ class FloatTwin:
         job: The job whose network, loss, examples and initial weights to take.
 
     Attributes:
+        rows: Of each epoch, its losses and accuracies.
         losses: Of each epoch, where the learning rate depends on them.
     """
 
@@ -60,6 +62,7 @@ class FloatTwin:
         )
         self._host = TileHost(assignment, job.feeds)
         self._host.write(job.initial())
+        self.rows: list[BaselineRow] = []
         self.losses: list[EpochLoss] = []
 
     @property
@@ -69,7 +72,7 @@ class FloatTwin:
         return join(parts, self._job.network.matrices)
 
     def train(self, epoch: int, watch: Callable[[int], None] | None = None) -> None:
-        """Train an epoch.
+        """Train an epoch, and test.
 
         Args:
             epoch: Its number.
@@ -86,12 +89,19 @@ class FloatTwin:
             if watch is not None:
                 watch(done)
 
-        rows = self._host.run(span, count).rows
+        self._measure(epoch, self._host.run(span, count).rows)
+
+    def _measure(self, epoch: int, rows: Sequence[Measurement]) -> None:
+        """Keep what an epoch came to, of which ``rows`` are the training's."""
+        sizes = np.diff([row.examples for row in rows], prepend=0)
+        loss, accuracy = (float(np.average([getattr(row, name) for row in rows], weights=sizes))
+                          for name in ("loss", "accuracy"))  # fmt: skip
+        tested, has_accuracy = self.test(), self._job.has_accuracy
+        accuracies = (accuracy, tested.accuracy) if has_accuracy else (None, None)
+        self.rows.append(BaselineRow(epoch + 1, loss, accuracies[0], tested.loss, accuracies[1]))
         if self._job.config.training.watches_losses:
-            sizes = np.diff([row.examples for row in rows], prepend=0)
-            loss = float(np.dot(sizes, [row.loss for row in rows])) / span.n_examples
             aside = self.test("validation").loss if self._job.dataset.validation else None
-            self.losses.append(EpochLoss(loss, self.test().loss, aside))
+            self.losses.append(EpochLoss(loss, tested.loss, aside))
 
     def test(self, on: str = "test") -> Measurement:
         """Loss and accuracy on the test set, or on another."""

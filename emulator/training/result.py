@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SCHEMA = 1  # of the summary
 # Files of the tables that are not called as they are.
 _FILES = {"history": "metrics"}
-_TABLES = ("history", "tiles", "arrays", "links", "recoveries")
+_TABLES = ("history", "baseline", "tiles", "arrays", "links", "recoveries")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class Emulation:
         start_s: Seconds from the call to the first example.
         examples_per_s: Examples per second of training.
         recoveries: Failures survived.
+        on_boards: Tiles with devices on boards, on which the bits of the result depend.
     """
 
     engine: str
@@ -51,6 +52,7 @@ class Emulation:
     start_s: float
     examples_per_s: float
     recoveries: int
+    on_boards: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -83,6 +85,8 @@ class Result:
         stopped: Why the run stopped before its last epoch; None: it did not.
         history: Table of ``metrics.parquet``, a row about every tenth of an epoch; the last of an
             epoch has the figures of the test.
+        baseline: Table of ``baseline.parquet``, a row per epoch of the float32 twin; without rows
+            if there is none.
         tiles: Table of ``tiles.parquet``.
         arrays: Table of ``arrays.parquet``: how often each array of a tile has been used.
         links: Table of ``links.parquet``; without columns if the chip could not be timed.
@@ -111,6 +115,7 @@ class Result:
     pulses: Mapping[str, int]
     stopped: str | None = None
     history: pa.Table
+    baseline: pa.Table
     tiles: pa.Table
     arrays: pa.Table
     links: pa.Table
@@ -154,7 +159,7 @@ class Result:
         return max(tested, key=lambda row: sign * getattr(row, figure))
 
     def plot(self, file: Path | str | None = None) -> "Figure":
-        """The learning curve: loss and accuracy over epochs, and where the float twin ends.
+        """The learning curve: loss and accuracy over epochs, also of the float twin.
 
         Args:
             file: Where to save it as well: a .png, .svg or .pdf file.
@@ -172,6 +177,7 @@ class Result:
 
         figure = learning_curve(
             self.history,
+            twin=self.baseline,
             twin_loss=self.baseline_test_loss,
             twin_accuracy=self.baseline_test_accuracy,
         )

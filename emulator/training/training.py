@@ -11,12 +11,14 @@ from threadpoolctl import threadpool_limits
 from crossmesh.common.errors import ConfigError, RunLost
 from crossmesh.common.supervision.reports import resumable
 from crossmesh.emulator.callbacks.callback import Callback
-from crossmesh.emulator.callbacks.calling import CallbackCalls
+from crossmesh.emulator.callbacks.calling import CallbackCalls, checked
+from crossmesh.emulator.callbacks.watching import check_stopping, stopping
 from crossmesh.emulator.chip.report import check_chip
+from crossmesh.emulator.compiler.boards import boards_notice, check_new_transcripts
 from crossmesh.emulator.compiler.compile import reach_notice
 from crossmesh.emulator.compiler.inputs import arrays_of, dataset_of, with_archive
 from crossmesh.emulator.compiler.ir_drop import wires_notice
-from crossmesh.emulator.compiler.job import prepare
+from crossmesh.emulator.compiler.job import Job, prepare
 from crossmesh.emulator.config.run import RunConfig
 from crossmesh.emulator.executors.engines import create
 from crossmesh.emulator.runs.callbacks import Callbacks, NoCallbacks
@@ -64,7 +66,7 @@ def train(  # noqa: PLR0913  because a run has so many parts
     if isinstance(directory, Path | str):
         directory = RunDirectory(directory)
     callbacks = callbacks or NoCallbacks()
-    calls = CallbackCalls(during, callbacks.note)
+    calls = CallbackCalls([*stopping(config), *checked(during)], callbacks.note)
     dataset, arrays, kept = None, None, None
     if data is not None:
         config = with_archive(config)
@@ -73,6 +75,7 @@ def train(  # noqa: PLR0913  because a run has so many parts
     config = calibrated(config, callbacks.note, arrays)
     job = prepare(config, dataset)
     check_chip(job)
+    check_stopping(job)
     with contextlib.ExitStack() as stack:
         stack.callback(calls.close)
         stack.enter_context(threadpool_limits(1))
@@ -80,11 +83,8 @@ def train(  # noqa: PLR0913  because a run has so many parts
             stack.enter_context(directory.held(new=not resume))
             if resume:
                 resumable(directory.resume_command)
-            if not resume and directory.can_be_resumed(config):
-                raise ConfigError(
-                    "checkpoint.storage must be new or empty, got one with checkpoints: "
-                    f"{directory.storage(config)}"
-                )
+        if not resume:
+            _check_new(job, directory)
         run = WholeRun(job, directory, callbacks, calls, kept=kept, started=started)
         try:
             return run.result()
@@ -92,6 +92,16 @@ def train(  # noqa: PLR0913  because a run has so many parts
             if directory is None or not directory.has_begun:
                 raise
             raise RunLost(f"{error}; resume with: {directory.resume_command}") from error
+
+
+def _check_new(job: Job, directory: RunDirectory | None) -> None:
+    """Refuse to add a new run to what another one has left."""
+    if directory is not None and directory.can_be_resumed(job.config):
+        raise ConfigError(
+            "checkpoint.storage must be new or empty, got one with checkpoints: "
+            f"{directory.storage(job.config)}"
+        )
+    check_new_transcripts(job.program)
 
 
 def evaluate(
@@ -116,6 +126,8 @@ def evaluate(
         config = with_archive(config)
     config = calibrated(config, warn, data)
     job = prepare(config, None if data is None else dataset_of(config, data))
+    for line in boards_notice(job, examples=0):
+        warn(line)
     executor = create(job)
     try:
         if directory is None:

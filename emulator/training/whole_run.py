@@ -15,6 +15,7 @@ from crossmesh.emulator.chip.report import ChipReport, chip_of
 from crossmesh.emulator.chip.rows import links_table, tile_columns
 from crossmesh.emulator.chip.trace import trace
 from crossmesh.emulator.chip.use import TileUse, uses_of
+from crossmesh.emulator.compiler.boards import boards_notice, on_boards
 from crossmesh.emulator.compiler.compile import reach_notice
 from crossmesh.emulator.compiler.inputs import ARCHIVE, Array, prepared_for, with_archive
 from crossmesh.emulator.compiler.ir_drop import wires_notice
@@ -29,9 +30,10 @@ from crossmesh.emulator.runs.directory import (
     RunDirectory,
     config_digest,
 )
-from crossmesh.emulator.runs.history import History
+from crossmesh.emulator.runs.history import BaselineRow, History
 from crossmesh.emulator.runs.tables import (
     arrays_table,
+    baseline_table,
     metrics_table,
     recoveries_table,
     tiles_table,
@@ -42,7 +44,7 @@ from crossmesh.emulator.training.estimate import Estimate, estimate
 from crossmesh.emulator.training.loop import TrainingLoop
 from crossmesh.emulator.training.result import Emulation, Result
 from crossmesh.tiles.analog.wear import joint_pulses
-from crossmesh.tiles.runtime.measure import Measurement, Progress, TileReport
+from crossmesh.tiles.runtime.measure import Progress, TileReport
 
 
 class WholeRun:
@@ -94,6 +96,8 @@ class WholeRun:
     def _trained(self) -> Result:
         job, directory, callbacks = self._job, self._directory, self._callbacks
         self._estimate().check_disk()  # before hosts are started
+        for line in boards_notice(job, examples=job.n_train * job.config.training.epochs):
+            callbacks.note(line)
         callbacks.phase("compiling and starting", 0)
         executor = create(job)
         try:
@@ -112,15 +116,24 @@ class WholeRun:
         chip = self._chip(uses_of(self._on_chip(reports), loop.history.examples))
         result = self._summed_up(loop.history, digests, reports, emulation, chip)
         if directory is not None:
-            directory.write_metrics(loop.history.rows)
-            directory.write_table("tiles", result.tiles)
-            directory.write_table("arrays", result.arrays)
-            directory.write_recoveries(loop.history.recoveries)
-            if chip is not None:
-                directory.write_table("links", result.links)
-                directory.write_json("trace", trace(chip.time))
-            directory.write_summary(result.summary)
+            self._leave(directory, loop.history, result, chip)
         return result
+
+    @staticmethod
+    def _leave(
+        directory: RunDirectory, history: History, result: Result, chip: ChipReport | None
+    ) -> None:
+        """Write the files of a result."""
+        directory.write_metrics(history.rows)
+        directory.write_table("tiles", result.tiles)
+        directory.write_table("arrays", result.arrays)
+        if len(result.baseline):
+            directory.write_table("baseline", result.baseline)
+        directory.write_recoveries(history.recoveries)
+        if chip is not None:
+            directory.write_table("links", result.links)
+            directory.write_json("trace", trace(chip.time))
+        directory.write_summary(result.summary)
 
     def _kept_config(self, directory: RunDirectory) -> RunConfig:
         """The config as the directory keeps it: arrays that were given lie in an archive there."""
@@ -175,17 +188,17 @@ class WholeRun:
             self._callbacks.note(line)
             self._told = line
 
-    def _baseline(self, examples: int) -> Measurement | None:
-        """The float twin after as many examples, in whole epochs."""
+    def _baseline(self, examples: int) -> list[BaselineRow]:
+        """Epochs of the float twin, so many that they have as many examples, if one is wanted."""
         if not self._job.config.training.baseline:
-            return None
+            return []
         callbacks, n_train = self._callbacks, self._job.n_train
         epochs = math.ceil(examples / n_train)
         callbacks.phase("baseline", n_train * epochs)
         twin = train_baseline(
             self._job, lambda examples: callbacks.progress(Progress(examples)), epochs
         )
-        return twin.test()
+        return twin.rows
 
     def _emulation(self, executor: Executor, history: History, start_s: float) -> Emulation:
         return Emulation(
@@ -197,6 +210,7 @@ class WholeRun:
             start_s=start_s,
             examples_per_s=history.examples / history.wall_s,
             recoveries=len(history.recoveries),
+            on_boards=len(on_boards(self._job.program)),
         )
 
     def _summed_up(
@@ -209,8 +223,8 @@ class WholeRun:
     ) -> Result:
         config, last = self._job.config, history.rows[-1]
         baseline = self._baseline(history.examples)
-        has_accuracy, on_chip = self._job.has_accuracy, self._on_chip(reports)
-        twin = baseline.accuracy if baseline and has_accuracy else None
+        on_chip = self._on_chip(reports)
+        twin = baseline[-1].test_accuracy if baseline else None
         return Result(
             name=config.name,
             seed=config.seed,
@@ -222,12 +236,13 @@ class WholeRun:
             test_loss=last.test_loss,
             test_accuracy=last.test_accuracy,
             baseline_test_accuracy=twin,
-            baseline_test_loss=baseline.loss if baseline else None,
+            baseline_test_loss=baseline[-1].test_loss if baseline else None,
             validation_loss=last.validation_loss,
             validation_accuracy=last.validation_accuracy,
             emulation=emulation,
             stopped=self._calls.stopped,
             history=metrics_table(history.rows),
+            baseline=baseline_table(baseline),
             chip=chip.summary if chip else None,
             remarks=failure_of(self._job, last.test_accuracy, twin, reports, history.examples),
             pulses=joint_pulses(report.wear for report in on_chip),

@@ -9,7 +9,7 @@ from crossmesh.common.random import Stream
 from crossmesh.emulator.compiler.job import Job
 from crossmesh.tiles.analog.cells import Cell
 from crossmesh.tiles.analog.crossbar import build
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 from crossmesh.tiles.runtime.measure import TileReport
 

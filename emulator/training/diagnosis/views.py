@@ -12,7 +12,7 @@ from crossmesh.emulator.executors.local import LocalExecutor
 from crossmesh.emulator.training.diagnosis.states import LayerState, layer_states
 from crossmesh.tiles.analog.array import Factor
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import TileConfig, site_of
+from crossmesh.tiles.analog.tile_config import TileConfig, site_of
 from crossmesh.tiles.runtime.measure import TileReport
 
 Array = NDArray[np.float32]

@@ -1,11 +1,17 @@
 """Callbacks see every row once, may stop a run, and lose none by their own failure."""
 
+import typing
+
+import numpy as np
 import pytest
 
 import crossmesh
 from crossmesh.callbacks import BestCheckpoint, Callback, EarlyStopping
 from crossmesh.common.errors import CallbackError, ConfigError, HostLost
+from crossmesh.emulator.config.stopping import Monitor
 from crossmesh.emulator.executors.local import LocalExecutor
+from crossmesh.emulator.runs.history import MetricsRow
+from tests.emulator.commands.shell import done
 from tests.jobs import small_config, steps
 
 
@@ -164,6 +170,46 @@ def test_early_stopping_waits_for_its_patience():
     assert (whole.epochs, whole.stopped) == (4, None)
     loss = EarlyStopping(patience=1, monitor="loss", min_delta=100.0)
     assert trained(False, loss, training={"epochs": 6}).epochs == 2
+
+
+def test_a_config_stops_early_and_a_resumed_run_keeps_the_rule(tmp_path):
+    rule = {"patience": 1, "monitor": "loss", "min_delta": 100.0}
+    first = trained(tmp_path / "run", training={"epochs": 6, "stop_early": rule})
+    assert (first.epochs, first.stopped) == (
+        2, "early stopping: no improvement in the last epoch")  # fmt: skip
+    assert first.config_digest != trained(False, training={"epochs": 6}).config_digest
+    again = done("resume", tmp_path / "run", "--quiet", "--json").answer
+    assert (again["epochs"], again["stopped"]) == (3, first.stopped.replace("epoch", "2 epochs"))
+    whole = done("resume", tmp_path / "run", "--stop-early", "off", "--quiet", "--json").answer
+    assert (whole["epochs"], whole["stopped"]) == (6, None)
+
+
+def test_a_figure_that_no_example_is_set_aside_for_is_refused_before_training(tmp_path):
+    rule = {"monitor": "validation_loss"}
+    with pytest.raises(ConfigError, match=r"got validation_loss; data\.validation=0\.1 sets"):
+        trained(tmp_path / "run", training={"stop_early": rule})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_accuracy_of_a_regression_is_refused_before_training(tmp_path):
+    draw = np.random.default_rng(0).normal
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(tmp_path / "data.npz", **{name: draw(size=(20, 2)) for name in names})
+    data = {"source": "npz", "file": str(tmp_path / "data.npz")}
+    rule = {"monitor": "test_accuracy"}
+    with pytest.raises(ConfigError, match=r"monitor must be a loss where .* got test_accuracy"):
+        trained(
+            False,
+            data=data,
+            network=[{"kind": "linear", "outputs": 2}],
+            loss="mean_squared_error",
+            training={"examples": 20, "test_examples": 20, "stop_early": rule},
+        )
+
+
+def test_figures_that_can_be_watched_are_those_of_the_metrics():
+    figures = [name for name in MetricsRow._fields if "loss" in name or "accuracy" in name]
+    assert sorted(typing.get_args(Monitor)) == sorted(figures)
 
 
 def test_examples_that_are_set_aside_decide_which_epoch_is_best():

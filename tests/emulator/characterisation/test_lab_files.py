@@ -108,6 +108,19 @@ LAYOUTS = {
     "log of voltages": (voltage_log(one(M)), one(M)),
     "thousands": (table(["pulse", "G (nS)"], [[n + 1, f'"{g:,.0f}"'] for n, g in enumerate(KILO)]),
                   one(M)._replace(unit="nS")),
+    "Origin, comments name the devices": (
+        table(["Long Name", "Conductance", "Conductance", "Conductance"],
+              [["Units", "uS", "uS", "uS"], ["Comments", *M.names],
+               *[["", *row[1:]] for row in wide(M)[1]]], "\t"), M),
+    "Origin, comments name the directions": (
+        table(["A(X)", "B(Y)"], [["Conductance", "Conductance"], ["uS", "uS"], ["LTP", "LTD"],
+                                 *([float(a), float(b)] for a, b in
+                                   zip(M.up[0, 0], M.down[0, 0], strict=True))]), one(M)),
+    "Origin, comments of no use": (
+        table(["Pulse", "G"], [["#", "uS"], ["", "LTP, then LTD at 25 °C"],
+                               *([n + 1, g] for n, g in enumerate(stacked(M, 0)))], ";"), one(M)),
+    "normalised": (table(["pulse", "G/G0"], [[n + 1, g] for n, g in enumerate(stacked(M, 0))]),
+                   one(M)._replace(unit="")),
     "names of its own": (table(["Impulsion", *M.names], wide(M)[1], ";", ","), M._replace(unit="")),
     "LabVIEW": ("LabVIEW Measurement\nSeparator\tTab\n***End_of_Header***\n\n"
                 "X_Value\tConductance (uS)\tComment\n"
@@ -205,6 +218,14 @@ def test_options_name_columns_voltages_and_directions(tmp_path):
     assert read_measurement(tmp_path / "lab.csv", asked=asked).unit == ""
 
 
+def test_options_may_leave_out_the_unit_of_a_column(tmp_path):
+    rows = [[row[3], 9.0, row[5]] for row in currents(one(M))]
+    (tmp_path / "lab.csv").write_text(table(["Vp (V)", "Igate (A)", "Ich (A)"], rows))
+    asked = Asked(("current=Ich",), read_voltage=VOLTS, direction_from="Vp")
+
+    assert_same(read_measurement(tmp_path / "lab.csv", asked=asked), one(M))
+
+
 @pytest.mark.parametrize(
     "above",
     ["Vread (mV),100", "Vread,100,mV", "# Vread = 0.1 V; Vset = 1.5 V", "Read voltage [mV]: 100"],
@@ -232,7 +253,63 @@ def test_columns_of_other_languages_are_named_as_not_read(tmp_path):
     (tmp_path / "one.csv").write_text(table(["Gerät", "Anlage", "G (uS)"], [
         [row[0], "A", row[-1]] for row in rows]))  # fmt: skip
     (note,) = read_measurement(tmp_path / "one.csv").notes[1:]
-    assert note == "not read: columns Gerät; say what they are by --column device=NAME"
+    assert note == (
+        "not read: columns Gerät; say what one is by --column device='Gerät' "
+        "(or cycle, direction, pulse)"
+    )
+
+
+def normalised(head, scale=1.0):
+    return table(["pulse", head], [[n + 1, g * scale] for n, g in enumerate(stacked(M, 0))])
+
+
+@pytest.mark.parametrize(
+    "head", ["G/G0", "G / Gmax", "Conductance (G/G0)", "Norm. conductance", "I/I0", "G (a.u.)"]
+)
+def test_relative_conductances_have_the_scale_that_an_option_tells(head, tmp_path):
+    (tmp_path / "lab.csv").write_text(normalised(head))
+    read = read_measurement(tmp_path / "lab.csv")
+
+    assert_same(read, one(M)._replace(unit=""))
+    assert read.notes[-1] == (
+        f"{head} is relative: give the conductance of 1 for figures in siemens, such as "
+        "--unit '12.5 µS', or --unit G0 for quanta of conductance"
+    )
+    asked = read_measurement(tmp_path / "lab.csv", asked=Asked(unit="1000 nS"))
+    assert_same(asked, one(M))
+    assert len(asked.notes) == len(read.notes) - 1
+
+
+def test_percentages_are_shares_of_the_conductance_that_an_option_tells(tmp_path):
+    (tmp_path / "lab.csv").write_text(normalised("G/Gmax (%)"))
+    assert_same(read_measurement(tmp_path / "lab.csv", asked=Asked(unit="100 µS")), one(M))
+
+
+@pytest.mark.parametrize("head", ["G (G0)", "Conductance (2e2/h)", "G [2e²/h]", "G in G0"])
+def test_quanta_are_a_unit(head, tmp_path):
+    (tmp_path / "lab.csv").write_text(normalised(head))
+    read = read_measurement(tmp_path / "lab.csv", asked=Asked(unit="µS"))
+
+    np.testing.assert_allclose(read.up, 77.48091729 * M.up[:1], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "a PNG picture"),
+        (b"PK\x03\x04\x14\x00", "a workbook or a ZIP archive; .* must end in .xlsx or .ods"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x05", "bytes that are no text"),
+        (b"up,down\n1,\x81\n", "bytes that are no text"),
+    ],
+)
+def test_files_that_are_no_text_are_named(body, kind, tmp_path):
+    (tmp_path / "lab.csv").write_bytes(body)
+    with pytest.raises(ConfigError, match=f"lab.csv must be a CSV, Excel or Parquet.*, got {kind}"):
+        read_measurement(tmp_path / "lab.csv")
+
+
+TWICE = table(["G (uS)", "G (uS)"], [[1.0, 2.0], [3.0, 4.0]] * 5)
+SCOPE = [[1e-6 * n, 1.2 * (n % 2), 1e-4 * n] for n in range(9)]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +327,18 @@ def test_columns_of_other_languages_are_named_as_not_read(tmp_path):
         (table(*wide(M)), Asked(direction_from="file"), "must have files named by their direction"),
         (table(*wide(M)), Asked(unit="kg"), "--unit must be one of conductance, such as µS, got k"),
         ('"a\nb",c\nx,1\n', Asked(direction_from="d"), "--direction-from must .*; it has a b, c$"),
+        (TWICE, Asked(), r"must name its columns of readings apart, got G \(uS\) twice; name them "
+         r"by device \(D1 G, D2 G\), .* or take one by --column"),
+        (table(["G (uS)", "Conductance (uS)"], [[1.0, 2.0]] * 9), Asked(),
+         r"must name .* apart, got G \(uS\) and Conductance \(uS\);"),
+        (table(["Pulse", "A G", "Pulse", "B G"], [[n, n / 2, 2 * n, n / 3] for n in range(9)]),
+         Asked(), "must have one column Pulse, got several that differ; give each device rows"),
+        (table(["Time", "CH1", "CH2"], [["s", "V", "V"], *SCOPE]), Asked(),
+         r"a reading after each pulse, got waveforms of an oscilloscope \(Time \(s\), CH1 \(V\), .*"
+         r"or name the channel that has it: --column 'current=CH2 \(V\)' --read-voltage 0\.1"),
+        (table(["x-axis", "1", "2"], [["second", "Volt", "Volt"], *SCOPE]), Asked(),
+         r"waveforms of an oscilloscope \(x-axis, 1, 2\); give a table such as device, direction"),
+        (table(["G (uS)"], [[1.0]] * 9), Asked(unit="2 uS"), "--unit must be one .*, got 2 uS"),
         (table(["a (uS)", "b G"], [[1.0, 2.0]] * 9), Asked(), "must name the unit of all conducta"),
         (table(["G (uS)"], [[float(n)] for n in range(9)]), Asked(),
          r"must have down pulses too, got up pulses alone; give both files .*--direction-from"),

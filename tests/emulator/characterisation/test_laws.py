@@ -8,6 +8,7 @@ import pytest
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.characterisation.fit import figures
 from crossmesh.emulator.characterisation.forgetting import fit_retention, read_traces
+from crossmesh.emulator.characterisation.laws import fit_law
 from crossmesh.emulator.characterisation.parametric import native
 from crossmesh.emulator.characterisation.series import FileOptions
 from crossmesh.emulator.characterisation.tables import PulseMeasurement
@@ -197,3 +198,13 @@ def test_a_loss_needs_readings(tmp_path):
     (tmp_path / "a.csv").write_text("Time (s),G (uS)\n1,2\n2,3\n")
     with pytest.raises(ConfigError, match="must have at least 3 readings above 0 at times after 0"):
         read_traces(tmp_path / "a.csv", FileOptions())
+
+
+def test_soft_bounds_are_found_where_most_pulses_come_after_the_end_of_the_range():
+    n = np.arange(60)
+    rng = np.random.default_rng(0)
+    x = 1 - 0.65 * 0.6**n + 0.003 * rng.standard_normal((8, 60))
+
+    fit = fit_law("soft_bounds", x, np.ones_like(x))
+
+    assert np.exp(fit.parameters[:, 1]) == pytest.approx(0.4, rel=0.05)

@@ -1,5 +1,7 @@
 """Tables fit a terminal of 80 columns, with all names and figures in them."""
 
+from pathlib import Path
+
 import pytest
 
 from crossmesh.emulator.cli.catalogue import configs, devices, shipped_devices
@@ -40,3 +42,22 @@ def test_a_list_of_devices_has_a_line_for_each_and_show_has_the_rest():
     said = crossmesh("devices", "show", "softbounds")
     assert said.code == 2
     assert "did you mean soft_bounds?" in said.err
+
+
+def test_show_takes_a_device_file_and_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readings = "".join(f"{g},{100 - g}\n" for g in range(2, 50, 2))
+    Path("lab.csv").write_text(f"up (uS),down (uS)\n{readings}")
+    done("devices", "fit", "lab.csv")
+    shown = done("devices", "show", "lab.yaml").out
+
+    assert "lab.yaml: Measured: one device, 24 up and 24 down pulses" in shown
+    assert "1 x lower, upper" in shown
+    assert len(shown.splitlines()) < 80
+    assert "source: lab.csv (sha256 " in shown
+    assert " unit " in shown
+    for words in ("devices show lab.csv", "configs show digits --set tile.cell=lab.csv"):
+        said = crossmesh(*words.split())
+        path = tmp_path / "lab.csv"
+        assert said.err == (f"error: {path} must be a device file, got a table; "
+                            f"make one by crossmesh devices fit {path}\n")  # fmt: skip

@@ -9,6 +9,7 @@ from rich.console import Console
 from crossmesh.emulator.runs import progress as shown
 from crossmesh.emulator.runs.history import MetricsRow
 from crossmesh.emulator.runs.progress import Bar, PlainLines, Quiet, display
+from crossmesh.emulator.runs.time_left import TimeLeft
 from crossmesh.emulator.runs.wording import learning
 from crossmesh.emulator.training.training import train
 from crossmesh.tiles.runtime.measure import Progress
@@ -46,6 +47,36 @@ def test_a_bar_shows_loss_accuracy_speed_and_time_left():
     for part in ("training", " 50 %", "loss 0.2500, accuracy 91.5 %", "examples/s", "-:--:--"):
         assert part in text(screen)
     assert "epoch 1: loss 0.5000, test loss 0.6000, test accuracy 71.25 %, 200 ex" in text(screen)
+
+
+def reported(*steps):
+    """The time left after reports of so many examples, each so many seconds after the last."""
+    left, now_s, examples = TimeLeft(28_760, 0.0), 0.0, 0
+    for seconds, more in steps:
+        now_s, examples = now_s + seconds, examples + more
+        left.report(examples, now_s)
+    return left.at(now_s)
+
+
+def test_the_time_left_does_not_count_compilation():
+    """At 100 examples/s; the first reports come after 40 s, in which kernels are compiled."""
+    start, work = [(1, 0), (40, 8)], [(1, 100)]
+    assert reported(*start, *work * 5) is None
+    after = reported(*start, *work * 10)
+    assert after == pytest.approx((28_760 - 1008) / 100)
+    again = reported(*start, *work * 10, (30, 8), *work * 2)  # a second network
+    assert again == pytest.approx((28_760 - 1216) / 100)
+    resumed = reported((1, 20_000), *work * 10)
+    assert resumed == pytest.approx((28_760 - 21_000) / 100)
+
+
+def test_the_time_left_runs_down_between_reports():
+    left = TimeLeft(1000, 0.0)
+    for k in range(5):
+        left.report(1 + 100 * k, 10.0 * k)
+    assert left.at(40.0) == pytest.approx(0.1 * 599)
+    assert left.at(50.0) == pytest.approx(0.1 * 599 - 10)
+    assert left.at(500.0) == 0
 
 
 def test_plain_lines_come_now_and_then(monkeypatch):

@@ -56,6 +56,11 @@ FIELDS = [
     ("data.name=mnist", "did you mean data.source?"),
     ("data=MNIST", "did you mean mnist?"),
     ("data.source=fashion_mnist", "did you mean fashion-mnist?"),
+    ("training.loss=mse", "training.loss is unknown; did you mean loss, at the top level?"),
+    ("training.stop_early=3", "; its fields are patience, monitor, min_delta"),
+    ("training.patience=3", "did you mean training.stop_early.patience?"),
+    ("early_stopping=3", "did you mean training.stop_early?"),
+    ("training.stop_early.monitor=val_loss", "did you mean validation_loss?"),
     ("loss=mse", "did you mean mean_squared_error?"),
     ("loss=CrossEntropyLoss", "did you mean cross_entropy?"),
     ("engine=cpu", "did you mean local?"),
@@ -87,6 +92,15 @@ COMMANDS = [
     ("configs show mnist2018", "did you mean mnist-2018?"),
     ("configs show resnet", "cifar10-resnet20-small or cifar10-resnet20"),
     ("chip reram-es-gong-2018", "did you mean --set tile.cell=reram-es-gong-2018?"),
+    ("train schedules", "got the study schedules; run it by crossmesh study schedules"),
+    ("chip schedules", "got the study schedules; run it by crossmesh study schedules"),
+    (
+        "train digits --stop-early loss:3=4:",
+        "must be [FIGURE:]patience=N, such as patience=3 or test",
+    ),
+    ("train digits --stop-early loss:patience", "must be [FIGURE:]patience=N, such as patience=3"),
+    ("train digits --stop-early lost:patience=3", "did you mean loss?"),
+    ("train digits --early-stopping 3", "did you mean --stop-early patience=3?"),
     ("devices plot reram", "did you mean reram-es-gong-2018, "),
 ]
 

@@ -13,7 +13,7 @@ from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.network.assembly import Settings
 from crossmesh.emulator.network.building import build_network
 from crossmesh.emulator.network.task import LearningTask
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 
 def network(width, n_outputs, *, has_classes):

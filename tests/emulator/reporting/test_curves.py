@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from crossmesh.emulator.runs.curves import epochs_of, learning_curve
-from crossmesh.emulator.runs.history import MetricsRow
-from crossmesh.emulator.runs.tables import metrics_table
+from crossmesh.emulator.runs.history import BaselineRow, MetricsRow
+from crossmesh.emulator.runs.tables import baseline_table, metrics_table
 
 
 def rows(n_epochs, per_epoch=2, accuracy=0.5):
@@ -35,6 +35,16 @@ def test_training_tests_and_twin_are_drawn():
     ]  # fmt: skip
     np.testing.assert_allclose(accuracy.get_lines()[1].get_data(), [[1, 2, 3], [50, 50, 50]])
     assert accuracy.get_lines()[2].get_ydata()[0] == pytest.approx(90)
+
+
+def test_each_epoch_of_the_twin_is_drawn():
+    twin = baseline_table([BaselineRow(n, 0.3, 0.8, 1 / n, 0.9) for n in (1, 2, 3)])
+    figure = learning_curve(metrics_table(list(rows(3))), twin=twin, twin_loss=1 / 3)
+    loss, accuracy = (axes.get_lines()[2] for axes in figure.axes)
+
+    assert loss.get_label() == "test of the float32 twin"
+    np.testing.assert_allclose(loss.get_data(), [[1, 2, 3], [1, 1 / 2, 1 / 3]])
+    np.testing.assert_allclose(accuracy.get_ydata(), [90, 90, 90])
 
 
 def test_validation_is_drawn_where_there_is_any():

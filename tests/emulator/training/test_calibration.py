@@ -11,7 +11,8 @@ from crossmesh.emulator.training.calibration.calibrate import calibrate
 from crossmesh.emulator.training.calibration.mending import Cause, MendedTile
 from crossmesh.emulator.training.calibration.recording import MOST_VECTORS, record
 from crossmesh.tiles.analog.block import Block
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from tests.jobs import validated_cell
 
 rng = np.random.default_rng(3)

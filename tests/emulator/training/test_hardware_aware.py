@@ -19,7 +19,7 @@ from crossmesh.tiles.analog.algorithms.hardware_aware import InputRange, WeightC
 from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.programmed import MODELS
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.digital import AwareTile, GradientDescent, Rule
 from crossmesh.tiles.runtime.program import NOTHING
 from tests.emulator.training.test_training import IDEAL_READ

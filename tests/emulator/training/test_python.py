@@ -91,6 +91,22 @@ def test_a_run_that_keeps_no_arrays_needs_them_again(tmp_path):
     assert again.epochs == 2
 
 
+@pytest.mark.slow
+@pytest.mark.ray
+def test_arrays_train_alike_on_ray(tmp_path):
+    """The directory moves in between, so that nothing is left where actors found it."""
+    on_ray = CONFIG | {"engine": {"kind": "ray"}}
+    first = crossmesh.train(on_ray, tmp_path / "run", data=(X, Y), quiet=True)
+    assert first.emulation.engine == "ray"
+    assert first.state_digest == trained((X, Y)).state_digest
+    moved = first.path.rename(tmp_path / "moved")
+    resumed = crossmesh.resume(moved, training={"epochs": 2}, quiet=True)
+    longer = CONFIG | {"training": {"epochs": 2, "learning_rate": 0.1}}
+    local = crossmesh.train(longer, False, data=(X, Y), quiet=True)
+    assert resumed.emulation.engine == "ray"
+    assert resumed.state_digest == local.state_digest
+
+
 def test_tensors_and_datasets_of_pytorch_train_as_their_arrays_do():
     torch = pytest.importorskip("torch")
     tensors = [torch.as_tensor(part) for part in (X[:18], Y[:18], X[18:], Y[18:])]

@@ -115,6 +115,7 @@ def test_a_run_leaves_what_it_says(tmp_path):
     assert run_folder(directory.path) == {
         "config.yaml",
         "metrics.parquet",
+        "baseline.parquet",
         "tiles.parquet",
         "arrays.parquet",
         "summary.json",
@@ -149,8 +150,12 @@ def test_the_baseline_is_the_digital_network():
     config = small_config(training={"baseline": True})
     job = small_job(training={"baseline": True})
 
-    expected = train_baseline(job).test().accuracy
-    assert train(config).summary["baseline_test_accuracy"] == expected
+    twin, result = train_baseline(job), train(config)
+    assert result.baseline_test_accuracy == twin.test().accuracy
+    assert result.baseline["test_accuracy"].to_pylist()[-1] == twin.test().accuracy
+    assert result.baseline["epoch"].to_pylist() == [*range(1, 1 + config.training.epochs)]
+    first = train_baseline(job, epochs=1)
+    assert result.baseline["test_loss"][0].as_py() == first.test().loss
 
 
 def test_the_baseline_joins_blocks_of_rows_and_columns(monkeypatch):
