@@ -17,7 +17,8 @@ from crossmesh.tiles.analog.cells.ideal import Ideal
 from crossmesh.tiles.analog.convolution import Patches, Sliding, Window, at_once
 from crossmesh.tiles.analog.devices import ConstantStep
 from crossmesh.tiles.analog.read import ReadConfig
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 Array = NDArray[np.float32]
 EXAMPLES = 32

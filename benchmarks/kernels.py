@@ -12,7 +12,8 @@ from crossmesh.tiles.analog.block import Block
 from crossmesh.tiles.analog.cells import Cell, Pair, Pcm3T1C
 from crossmesh.tiles.analog.devices import ConstantStep, ExpStep, LinearStep, Pcm, SoftBounds
 from crossmesh.tiles.analog.read import Converter, ReadConfig
-from crossmesh.tiles.analog.tile import Tile, TileConfig
+from crossmesh.tiles.analog.tile import Tile
+from crossmesh.tiles.analog.tile_config import TileConfig
 from crossmesh.tiles.analog.update import UpdateConfig
 
 SIZE = 512  # word lines and bit lines

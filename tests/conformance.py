@@ -4,6 +4,7 @@
 ``docs/validation/onnx.md``.
 """
 
+import argparse
 import collections
 import math
 import re
@@ -204,12 +205,22 @@ def _reason(text):
     return text.replace("|", ",")
 
 
-if __name__ == "__main__":
-    wanted = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    found = run_all((lambda case: any(part in case.name for part in wanted)) if wanted else None)
+def main():
+    """Print what came of all cases, or of those that are named, and renew the page if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help="of names of cases; all cases without")
+    parser.add_argument("--write", action="store_true", help="renew the page, from all cases")
+    options = parser.parse_args()
+    if options.write and options.parts:
+        parser.error("--write must come without names of cases")
+    found = run_all(lambda case: not options.parts or any(p in case.name for p in options.parts))
     for outcome in found:
-        if outcome.status in {WRONG, CRASH} or wanted:
+        if outcome.status in {WRONG, CRASH} or options.parts:
             sys.stdout.write(f"{outcome}\n")
     sys.stdout.write(f"{collections.Counter(outcome.status for outcome in found)}\n")
-    if "--write" in sys.argv:
+    if options.write:
         PAGE.write_text(page(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ import yaml
 import crossmesh
 from crossmesh.common.registry import Registry
 from crossmesh.tiles.analog.devices import DEVICES, SoftBounds
-from crossmesh.tiles.analog.tile import TileConfig
+from crossmesh.tiles.analog.tile_config import TileConfig
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "plugins" / "example"

@@ -95,8 +95,8 @@ def test_files_too_large_for_a_config_map_are_refused_unless_the_pods_have_them(
     config, launch, capsys
 ):
     with (config.parent / "numbers" / "of net").open("ab") as numbers:
-        numbers.write(bytes(1_000_000))
-    rule = (r"^CONFIG and network\.onnx and weights must fit a ConfigMap \(1000000 bytes\) "
+        numbers.write(bytes(1_040_000))
+    rule = (r"^CONFIG and network\.onnx and weights must fit a ConfigMap \(1040000 bytes\) "
             r"\(a file in claim\.path \(/shared\) stays there\), got \d+ bytes$")  # fmt: skip
     with pytest.raises(ConfigError, match=rule):
         launch("kubernetes", config)

@@ -138,7 +138,7 @@ def test_a_file_extends_another_and_paths_begin_at_their_file(tmp_path):
 def test_every_option_of_the_training_is_known():
     train = typer.main.get_command(crossmesh).commands["train"]
     names = {parameter.name for parameter in train.params}
-    others = {"config", "fields", "run_dir", "set_", "json_", "quiet"}
+    others = {"config", "fields", "run_dir", "set_", "stop_early", "json_", "quiet"}
 
     assert names == {*_FIELDS, *_LEFT_TO_THE_CLUSTER, *_FOR_THIS_MACHINE, *others}
 

@@ -4,6 +4,7 @@ import re
 import shlex
 import stat
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from crossmesh.cluster.launch.machines.clouds import AwsCluster
 from crossmesh.cluster.launch.order import Order
 from crossmesh.common.errors import ConfigError
 from crossmesh.emulator.config.loading import load_config
+from crossmesh.emulator.config.stopping import EarlyStop
 from tests.cluster.launch.launch_material import GENERATED, MACHINES, app
 
 
@@ -32,7 +34,8 @@ def scripts(folder):
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_the_config_travels_complete_and_loads_again(name, generate):
-    folder = generate(name, "--seed", "7", "--epochs", "2", data_dir="/data sets")
+    options = ("--seed", "7", "--epochs", "2", "--stop-early", "patience=4")
+    folder = generate(name, *options, data_dir="/data sets")
     if name == "kubernetes":
         path = folder / "run.yaml"
         path.write_text(documents(folder, "rayjob.yaml")[0]["data"]["run.yaml"])
@@ -41,6 +44,7 @@ def test_the_config_travels_complete_and_loads_again(name, generate):
     config = load_config(path)
 
     assert (config.seed, config.training.epochs) == (7, 2)
+    assert config.training.stop_early == EarlyStop(patience=4)
     assert str(config.data.directory) == "/data sets"
     assert config.engine.nodes == load_cluster(name).nodes
 
@@ -78,7 +82,9 @@ def test_a_dry_run_shows_every_file_and_leaves_nothing(
     name, generate, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    app([name, "digits", "--dry-run"], standalone_mode=False)
+    typed = [name, "digits", "--dry-run"]
+    monkeypatch.setattr(sys, "argv", ["crossmesh", "launch", *typed])
+    app(typed, standalone_mode=False)
 
     shown = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
@@ -89,7 +95,8 @@ def test_a_dry_run_shows_every_file_and_leaves_nothing(
                 f"/{path.relative_to(folder)} (mode {stat.S_IMODE(path.stat().st_mode):04o})"
                 in shown
             )
-    assert f"Start with: {'crossmesh' if name in MACHINES else 'bash '}" in shown
+    # Not by a script, which is not there.
+    assert f"Start with: crossmesh launch {name} digits\n" in shown
 
 
 @pytest.mark.parametrize("name", GENERATED)

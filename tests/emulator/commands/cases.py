@@ -198,6 +198,8 @@ def of_data() -> Iterator[Case]:
         begun = {"source": source, **DATA[source]}
         for label, tree in [("", {}), *_taken(begun)]:
             fields: Tree = {"data": laid(begun, tree)}
+            if source in _OF_SHARED:  # pixels by the hundred, not tiles
+                fields["tile.rows"] = 800
             if source == "text":
                 fields["network"] = [{"kind": "embedding", "outputs": 6}, *BY_STEPS]
             yield Case(

@@ -70,6 +70,7 @@ FIELDS: dict[str, Any] = {
     },
     "Training.log_every": 3,
     "Training.micro_batch": 1,
+    "Training.stop_early": {"patience": 2, "monitor": "loss"},
     "Training.test_examples": 5,
     # Every kind and its fields are tried in the section ``training``.
     **{f"{layer}Layer.optimizer": {"kind": "adam"}
@@ -118,6 +119,8 @@ REFUSED |= {"DataConfig.tokens", "DataConfig.columns"}
 REFUSED |= {"DataConfig.stratified", "DataConfig.options"}
 # Of one layer, whose matrix says how many there are: cases.py has them there.
 REFUSED |= {"TileConfig.line_scales"}
+# Boards need a server: tests/tiles/analog/test_board_arrays.py has them.
+REFUSED |= {"TileConfig.array"}
 # They follow from what feeds an operator, and from each other: docs/operators.md has them all.
 REFUSED |= {
     f"OperatorLayer.{name}" for name in ("settings", "operands", "axes", "parameter", "optimizer")

@@ -33,17 +33,21 @@ ONLY: dict[str, list[str]] = {
     "evaluate": [*HERE, "--quiet"],
     "predict": [*HERE, "--quiet"],
     "calibrate": ["--quiet", "--examples", "8", "--test-examples", "4"],
-    "study": ["--jobs", "2", "--seeds", "0", *FEW, "--quiet"],
+    "study": ["--jobs", "1", "--seeds", "0", *FEW, "--quiet"],
     "launch": ["--dry-run"],
     "pareto": [], "chip": [], "map": [], "program": [], "export": [], "watch": [], "configs": [],
-    "devices": [], "schema": [], "jobs": [], "plot": [],
+    "devices": [], "board": [], "schema": [], "jobs": [], "plot": [],
     "report": ["--quiet"], "compare": [], "runs": [],
 }  # fmt: skip
 # What goes through the parser alone, with where it is run.
 PARSED = {
+    r"train .*tile\.array=": "tests/tiles/analog/test_board_arrays.py trains on boards",
+    r"board (measure|check|serve)": "tests/emulator/boards runs them on boards",
+    r"board simulate": "tests/emulator/boards/test_simulate.py starts it, and ends it",
     r"scale ": "tests/cluster/scaling/test_scaling.py runs it on Ray's actors",
     r"pareto ": "tests/emulator/study/test_fronts.py runs it on results of a study",
     r"train studies/best-step": "tests/emulator/study/test_search.py trains what a search leaves",
+    r"study .*--address": "tests/emulator/study/test_study_on_nodes.py runs it on a cluster",
     r"study .*--trials": "tests/emulator/study/test_search.py searches",
     r"study (?!digits --vary)": "tests/emulator/commands/test_shipped.py trains every row",
     r"export \S+ $": "the options with the files to write are left out",

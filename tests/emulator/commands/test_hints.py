@@ -50,6 +50,8 @@ HINTS = {
     "cluster/launch/scripts.py": "tests of launching, which run the script",
     "emulator/config/finding.py": "test_slips.py: names what to run for all names",
     "emulator/characterisation/tables.py": "test_lab_files.py: several files",
+    "emulator/boards/measured_files.py": "test_check.py: the board whose cells do not move",
+    "tiles/boards/maps.py": "test_check.py writes a map by it",
     "emulator/cli/device_fits.py": "test_documents.py: the help",
     "emulator/cli/devices.py": "test_narrow.py",
     "emulator/cli/study.py": "test_search.py: the best config",

@@ -1,4 +1,4 @@
-"""Every kind through ``crossmesh``: train, evaluate, resume, chip, map, program, configs."""
+"""Every kind through ``crossmesh``: train, evaluate, resume."""
 
 import json
 
@@ -17,7 +17,7 @@ from tests.emulator.commands.cases import (
     losses,
     networks_from_files,
 )
-from tests.emulator.commands.shell import BITS, checked, checked_chip, crossmesh, done
+from tests.emulator.commands.shell import BITS, checked, crossmesh, done
 
 pytestmark = pytest.mark.slow
 
@@ -58,24 +58,6 @@ def test_a_kind_trains_and_goes_on(case: Case, desk, tmp_path):
 def _apart(asked, storage):
     """With storage of its own for each run, where one is asked for."""
     return [word.replace('storage="storage"', f"storage={storage}") for word in asked]
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_kind_is_looked_at(case: Case, desk):
-    """Its chip, its floor plan, its program, and its config written out and read again."""
-    if case.needs and not SHARED.is_dir():
-        pytest.skip(f"needs the folder {case.needs}/ beside the repository")
-    asked = ("small.yaml", *case.options)
-    checked_chip(done("chip", *asked, "--json", folder=desk).answer)
-    layout = done("map", *asked, "--json", folder=desk).answer
-    assert layout["layers"]
-    program = done("program", *asked, "--micro-batches", 1, "--json", folder=desk).out
-    operations = {json.loads(line)["operation"] for line in program.splitlines()}
-    assert {"input", "read"} <= operations
-    shown = done("configs", "show", *asked, folder=desk).out
-    (desk / "shown.yaml").write_text(shown)
-    again = done("configs", "show", "shown.yaml", folder=desk).out
-    assert again.replace(f"{desk.resolve()}/", "") == shown  # paths begin at a file's folder
 
 
 def test_a_kind_that_is_none_is_refused_by_its_name(desk):
