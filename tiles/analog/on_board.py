@@ -36,11 +36,9 @@ class TileBoard:
         self.config = config
         self._block = block
         self._say = say
-        held = planes if config.planes is None else {name: planes[name] for name in config.planes}
-        self._places: dict[tuple[str, int], int] = {}
-        for name in planes:
-            for k in range(planes[name] if name in held else 0):
-                self._places[name, k] = len(self._places)
+        held = planes if config.planes is None else config.planes
+        arrays = [(name, k) for name, n in planes.items() if name in held for k in range(n)]
+        self._places = {array: place for place, array in enumerate(arrays)}
         self._before = block.copy * len(self._places)
 
     def holds(self, plane: str) -> bool:
@@ -219,13 +217,12 @@ class BoardPlane:
                 continue
 
     def _reprogram(self, client: BoardClient) -> None:
-        """Set the devices that do not hold what was read last."""
+        """Set the devices that do not hold what was read last, which is kept until they do."""
         lines, columns = self._lines
-        wanted = self.siemens.copy()
-        self.siemens[:] = client.read(lines, columns)
-        off = np.argwhere(np.abs(self.siemens - wanted) > self._tolerance)
+        held = client.read(lines, columns)
+        off = np.argwhere(np.abs(held - self.siemens) > self._tolerance)
         if len(off):
             rows, cols = off[:, 0], off[:, 1]
-            self.siemens[rows, cols] = client.set(
-                lines[rows], columns[cols], wanted[rows, cols], self._tolerance
-            )
+            wanted = self.siemens[rows, cols]
+            held[rows, cols] = client.set(lines[rows], columns[cols], wanted, self._tolerance)
+        self.siemens[:] = held

@@ -16,8 +16,9 @@ from crossmesh.emulator.config.loading import load_config
 from crossmesh.emulator.training.training import train
 from crossmesh.tiles.analog.board_devices import pulsed_by
 from crossmesh.tiles.analog.pulser import Trains
-from crossmesh.tiles.boards.access import BoardError
+from crossmesh.tiles.boards.access import BoardError, BoardRestarted
 from crossmesh.tiles.boards.addresses import address_of
+from crossmesh.tiles.boards.client import BoardClient
 from crossmesh.tiles.boards.hardware import Description
 from crossmesh.tiles.boards.listening import serve
 from crossmesh.tiles.boards.serving import Service
@@ -147,6 +148,28 @@ def test_a_board_that_starts_anew_is_set_to_what_was_read_last(tmp_path):
 
     assert done.examples_trained == 40
     assert np.abs(after.siemens - held)[:64, :10].max() <= 0.011 * 9e-7  # as tolerance says
+
+
+def test_a_board_that_starts_anew_while_it_is_set_again_loses_nothing(tmp_path, monkeypatch):
+    before, after = Linear(), Linear()
+    with served(before, tmp_path / "board"):
+        train(config(tmp_path), tmp_path / "run")
+    held, made = before.siemens.copy(), BoardClient.set
+    restarts = []
+
+    def interrupted(client, *arguments):
+        if not restarts:
+            restarts.append(client)
+            client._session.starts += 1
+            raise BoardRestarted("the board has started anew")
+        return made(client, *arguments)
+
+    monkeypatch.setattr(BoardClient, "set", interrupted)
+    with served(after, tmp_path / "board"):
+        train(config(tmp_path), tmp_path / "run", resume=True)
+
+    assert restarts
+    assert np.abs(after.siemens - held)[:64, :10].max() <= 0.011 * 9e-7
 
 
 def test_pulses_are_the_coincidences_of_trains_in_their_order():
